@@ -1,0 +1,1 @@
+"""Maps and universes: opening, splitting, normalising, batching and simulating density fields."""

@@ -1,0 +1,1 @@
+"""Statistics of density fields: the only P(k) of the project, the one-point PDF, slab means."""
