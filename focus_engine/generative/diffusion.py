@@ -1,0 +1,138 @@
+r"""Denoising diffusion in discrete time: the path, the loss and the reading of the network's output.
+
+The network sees x_t = α_t map + σ_t ε and t/(T-1), and predicts ε (2006.11239) or the velocity
+v = α_t ε - σ_t map (Salimans & Ho, 2202.00512). v is defined at zero signal, where ε says nothing of the map.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from focus_engine.errors import InputError
+from focus_engine.generative.guidance import guided_output
+from focus_engine.generative.noise import NoiseSchedule
+from focus_engine.generative.process import Denoised, Network
+
+Prediction = Literal["epsilon", "v"]
+
+
+@dataclass(frozen=True, eq=False)
+class Diffusion:
+    """A noise schedule, what the network predicts, and how the loss weighs the steps.
+
+    `min_snr_gamma` bounds the weight of nearly clean maps (Hang et al., 2303.09556): min(SNR, γ)/SNR for ε,
+    min(SNR, γ)/(SNR + 1) for v; None is the plain mean squared error of the prediction.
+
+    Raises:
+        InputError: ε is to be predicted where a step holds no signal, or the prediction or γ is not known.
+    """
+
+    schedule: NoiseSchedule
+    prediction: Prediction = "epsilon"
+    min_snr_gamma: float | None = None
+    _tables: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor, Tensor]] = field(
+        default_factory=dict, init=False, repr=False
+    )
+
+    def __post_init__(self) -> None:
+        if self.prediction not in ("epsilon", "v"):
+            raise InputError(f"diffusion.prediction: {self.prediction!r} is unknown; allowed: epsilon, v")
+        if self.min_snr_gamma is not None and not self.min_snr_gamma > 0:
+            raise InputError(
+                f"diffusion.min_snr_gamma: {self.min_snr_gamma:g}; use a number above 0, or leave it out"
+            )
+        if self.prediction == "epsilon" and self.schedule.terminal_snr == 0:
+            raise InputError(
+                "diffusion.zero_terminal_snr needs prediction: v "
+                "(where no signal is left, ε says nothing of the map)"
+            )
+
+    @property
+    def method(self) -> str:
+        """`diffusion`."""
+        return "diffusion"
+
+    @property
+    def prior_scale(self) -> float:
+        """1: x at t = T-1 is taken for unit noise (see `NoiseSchedule.terminal_snr_by_mode`)."""
+        return 1.0
+
+    @property
+    def weights(self) -> Tensor:
+        """Weight of the loss at each step, (T,) float64."""
+        snr = self.schedule.snr
+        if self.min_snr_gamma is None:
+            return torch.ones_like(snr)
+        return snr.clamp(max=self.min_snr_gamma) / (snr if self.prediction == "epsilon" else snr + 1)
+
+    def times(self, steps: int) -> tuple[float, ...]:
+        """Return `steps` timesteps from T-1 downwards, evenly spread ("trailing", 2305.08891), and -1: data.
+
+        Raises:
+            InputError: `steps` is not in 1 ... T.
+        """
+        total = self.schedule.timesteps
+        if not 1 <= steps <= total:
+            raise InputError(
+                f"{steps} sampling steps: this diffusion model has {total} timesteps, so use 1 to {total}"
+            )
+        return (*(round(total * (steps - i) / steps) - 1 for i in range(steps)), -1)
+
+    def scales(self, t: float) -> tuple[float, float]:
+        """Return (α_t, σ_t); t = -1 is the data, (1, 0)."""
+        if t < 0:
+            return 1.0, 0.0
+        alpha_bar = float(self.schedule.alpha_bar[int(t)])
+        return alpha_bar**0.5, (1 - alpha_bar) ** 0.5
+
+    def loss(
+        self,
+        network: Network,
+        maps: Tensor,
+        cond: Tensor,
+        *,
+        u: Tensor,
+        noise: Tensor,
+        unconditional: Tensor | None = None,
+    ) -> Tensor:
+        """Weighted mean squared error of the prediction at t = floor(u T), (B,) (see `Process.loss`)."""
+        total = self.schedule.timesteps
+        t = (u * total).long().clamp(max=total - 1)
+        alpha, sigma, weight = (_per_map(table[t]) for table in self._tables_like(maps))
+        x = alpha * maps + sigma * noise
+        target = noise if self.prediction == "epsilon" else alpha * noise - sigma * maps
+        output = network(x, t.to(maps.dtype) / self._last, cond, unconditional)
+        # In the precision of the maps: bf16 holds too few digits for the square of a small difference.
+        error = (output.to(maps.dtype) - target).square().flatten(1).mean(dim=1)
+        return weight.flatten() * error
+
+    def denoise(
+        self, network: Network, x: Tensor, t: float, cond: Tensor, *, guidance: float = 1.0
+    ) -> Denoised:
+        """Split `x` (B, C, H, W) at timestep `t` into data and noise (see `Process.denoise`)."""
+        time = torch.full((len(x),), t / self._last, dtype=x.dtype, device=x.device)
+        output = guided_output(network, x, time, cond, guidance).to(x.dtype)
+        alpha, sigma = self.scales(t)
+        if self.prediction == "epsilon":
+            return Denoised(data=(x - sigma * output) / alpha, noise=output)
+        return Denoised(data=alpha * x - sigma * output, noise=sigma * x + alpha * output)
+
+    @property
+    def _last(self) -> int:
+        """Timestep that the network sees as time 1."""
+        return max(self.schedule.timesteps - 1, 1)
+
+    def _tables_like(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return α, σ and weight in the dtype and on the device of `maps`, moved there once."""
+        key = (maps.device, maps.dtype)
+        if key not in self._tables:
+            tables = (self.schedule.alpha, self.schedule.sigma, self.weights)
+            alpha, sigma, weight = (table.to(maps.dtype).to(maps.device) for table in tables)
+            self._tables[key] = (alpha, sigma, weight)
+        return self._tables[key]
+
+
+def _per_map(values: Tensor) -> Tensor:
+    return values[:, None, None, None]

@@ -1,0 +1,134 @@
+r"""From noise to maps, step by step: each sampler is a generator and knows a process by scales and times.
+
+DDIM (Song et al., 2010.02502, eq. 12 and 16) steps from t to the next time u of the list,
+x_u = a_u data + √(s_u² - c²) noise + c z, with c = η (s_u/s_t) √(1 - a_t²/a_u²): η = 0 is deterministic and
+first order, η = 1 is ancestral sampling (DDPM, 2006.11239) with the posterior variance. The caller owns
+progress bars, batches and devices.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import Tensor
+
+from focus_engine.errors import InputError
+from focus_engine.generative.process import Denoiser, Process
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step done."""
+
+    index: int
+    """0 ... total - 1."""
+    total: int
+    t: float
+    """Time at which the network was called."""
+    x: Tensor
+    """The maps after the step, (B, C, H, W); after the last one the result."""
+    x0: Tensor
+    """What the network expects the final maps to be, (B, C, H, W)."""
+
+
+FreshNoise = Callable[[], Tensor]
+"""Returns new unit noise of the shape of the batch at each call."""
+
+SamplerFunction = Callable[[Process, Denoiser, Tensor, FreshNoise, int, float], Iterator[Step]]
+"""`run(process, denoise, x, fresh_noise, steps, eta)`, with `x` the starting noise, scaled by the prior."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """A way to sample, and what it accepts."""
+
+    name: str
+    methods: tuple[str, ...]
+    """The methods (`diffusion`, `flow`) whose checkpoints it fits."""
+    run: SamplerFunction
+    default_eta: float = 0.0
+    takes_eta: bool = False
+    """Whether any η in [0, 1] will do; otherwise it is always `default_eta`."""
+    calls_per_step: int = 1
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the starting noise alone decides the map (at the default η)."""
+        return self.default_eta == 0
+
+    def check_eta(self, eta: float | None) -> float:
+        """Return the η to use; None asks for the default.
+
+        Raises:
+            InputError: η is outside [0, 1], or this sampler has no such η.
+        """
+        if eta is None:
+            return self.default_eta
+        if not 0 <= eta <= 1:
+            raise InputError(f"eta {eta:g}: use a number from 0 (deterministic) to 1 (as noisy as DDPM)")
+        if eta == self.default_eta or self.takes_eta:
+            return float(eta)
+        free = ", ".join(s.name for s in SAMPLERS.values() if s.takes_eta)
+        raise InputError(
+            f"eta {eta:g}: sampler {self.name} always has eta {self.default_eta:g}; "
+            f"samplers with a free eta: {free}"
+        )
+
+
+def ddim(
+    process: Process, denoise: Denoiser, x: Tensor, fresh_noise: FreshNoise, steps: int, eta: float
+) -> Iterator[Step]:
+    """Yield the steps of DDIM from starting noise `x` (B, C, H, W).
+
+    Raises:
+        InputError: the process cannot take that many steps.
+    """
+    times = process.times(steps)
+    for index, (t, u) in enumerate(pairwise(times)):
+        (a_t, s_t), (a_u, s_u) = process.scales(t), process.scales(u)
+        parts = denoise(x, t)
+        churn = eta * s_u / s_t * math.sqrt(max(1 - (a_t / a_u) ** 2, 0.0)) if s_t > 0 else 0.0
+        x = a_u * parts.data + math.sqrt(max(s_u**2 - churn**2, 0.0)) * parts.noise
+        if churn > 0:
+            x = x + churn * fresh_noise()
+        yield Step(index, steps, t, x, parts.data)
+
+
+def ddpm(
+    process: Process,
+    denoise: Denoiser,
+    x: Tensor,
+    fresh_noise: FreshNoise,
+    steps: int,
+    eta: float,  # noqa: ARG001  (every sampler has one signature)
+) -> Iterator[Step]:
+    """Yield the steps of ancestral sampling; fewer steps than T follow the posterior of the skipped chain.
+
+    Raises:
+        InputError: the process cannot take that many steps.
+    """
+    return ddim(process, denoise, x, fresh_noise, steps, 1.0)
+
+
+SAMPLERS = {
+    sampler.name: sampler
+    for sampler in (
+        Sampler("ddim", ("diffusion",), ddim, takes_eta=True),
+        Sampler("ddpm", ("diffusion",), ddpm, default_eta=1.0),
+    )
+}
+
+
+def choose_sampler(name: str, method: str) -> Sampler:
+    """Return the sampler `name` for a checkpoint of `method`.
+
+    Raises:
+        InputError: there is no such sampler, or it does not fit the method.
+    """
+    fitting = ", ".join(s.name for s in SAMPLERS.values() if method in s.methods)
+    if name not in SAMPLERS:
+        raise InputError(f"sampler {name!r} is unknown; samplers for method {method}: {fitting}")
+    if method not in SAMPLERS[name].methods:
+        raise InputError(f"sampler {name} does not fit method {method}; use one of: {fitting}")
+    return SAMPLERS[name]

@@ -1,0 +1,184 @@
+r"""Drawing maps: network, process, sampler and guidance put together, batch by batch.
+
+All randomness of map i comes from a counter-based stream keyed by (seed, i), drawn on the CPU: another count
+of maps, another batch size or another device asks for the same noise. Maps are normalised; the caller turns
+them into physical units and owns progress bars, files and autocast.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from focus_engine.errors import InputError
+from focus_engine.generative.guidance import evaluations_per_call
+from focus_engine.generative.process import Denoised, Network, Process
+from focus_engine.generative.samplers import choose_sampler
+
+Precision = Callable[[], AbstractContextManager[object]]
+"""Makes the context of each network call, for example `lambda: torch.autocast("cuda", torch.bfloat16)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingPlan:
+    """How maps are drawn, checked against the process by `checked`."""
+
+    sampler: str = "ddim"
+    steps: int = 50
+    eta: float | None = None
+    """None: the sampler's own (0 for ddim, 1 for ddpm)."""
+    guidance: float = 1.0
+    seed: int = 0
+    batch_size: int = 64
+
+    def checked(self, process: Process) -> "SamplingPlan":
+        """Return the plan with η filled in.
+
+        Raises:
+            InputError: the sampler does not fit the process, or a number is out of range.
+        """
+        sampler = choose_sampler(self.sampler, process.method)
+        process.times(self.steps)
+        if self.batch_size < 1:
+            raise InputError(f"batch size {self.batch_size}: use 1 or more")
+        if self.seed < 0:
+            raise InputError(f"seed {self.seed}: use 0 or more")
+        if not 0 <= self.guidance < float("inf"):
+            raise InputError(
+                f"guidance {self.guidance:g}: use a number from 0; 1 samples the conditional model"
+            )
+        return replace(self, eta=sampler.check_eta(self.eta))
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingProgress:
+    """One sampler step of one batch done."""
+
+    maps_done: int
+    """Finished maps, this batch's included once `finished` is there."""
+    maps_total: int
+    step: int
+    """Steps done of this batch, 1 ... steps."""
+    steps: int
+    evaluations: int
+    """Network evaluations spent so far on each map of this batch."""
+    x0: Tensor
+    """Expected maps of this batch as of now, normalised, (b, C, H, W), on the device."""
+    finished: Tensor | None
+    """The batch's maps, normalised float32 (b, C, H, W) on the CPU, with the last step; else None."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnMaps:
+    """Sampled maps and what they cost."""
+
+    maps: Tensor
+    """Normalised, float32 (N, C, H, W), CPU."""
+    evaluations_per_map: int
+
+
+class MapNoise:
+    """Unit Gaussian noise of maps `first` ... `first + count - 1`, whatever batch they are drawn in."""
+
+    def __init__(
+        self, seed: int, first: int, count: int, shape: tuple[int, ...], device: torch.device
+    ) -> None:
+        # Philox takes the pair as its key: torch's CPU generator would keep 32 bits of a hash, so that two
+        # maps of a large set could share their noise.
+        self._streams = [np.random.Generator(np.random.Philox(key=[seed, first + i])) for i in range(count)]
+        self._shape = shape
+        self._device = device
+
+    def __call__(self) -> Tensor:
+        """Return the next noise of every map, float32 (count, *shape)."""
+        noise = np.empty((len(self._streams), *self._shape), dtype=np.float32)
+        for stream, out in zip(self._streams, noise, strict=True):
+            stream.standard_normal(dtype=np.float32, out=out)
+        return torch.from_numpy(noise).to(self._device)
+
+
+def sample_steps(
+    network: Network,
+    process: Process,
+    cond: Tensor,
+    map_shape: tuple[int, int, int],
+    plan: SamplingPlan,
+    *,
+    device: torch.device | str = "cpu",
+    precision: Precision = nullcontext,
+) -> Iterator[SamplingProgress]:
+    """Draw one map of `map_shape` (C, H, W) for each row of `cond` (N, P), standardised; yield each step.
+
+    Raises:
+        InputError: the plan does not fit the process (before anything is drawn).
+    """
+    plan = plan.checked(process)
+    return _sample_batches(network, process, cond, map_shape, plan, torch.device(device), precision)
+
+
+def draw_maps(
+    network: Network,
+    process: Process,
+    cond: Tensor,
+    map_shape: tuple[int, int, int],
+    plan: SamplingPlan,
+    *,
+    device: torch.device | str = "cpu",
+    precision: Precision = nullcontext,
+    on_progress: Callable[[SamplingProgress], None] | None = None,
+) -> DrawnMaps:
+    """Run `sample_steps` to its end and return all maps.
+
+    Raises:
+        InputError: the plan does not fit the process (before anything is drawn).
+    """
+    batches: list[Tensor] = []
+    evaluations = 0
+    steps = sample_steps(network, process, cond, map_shape, plan, device=device, precision=precision)
+    for progress in steps:
+        if on_progress is not None:
+            on_progress(progress)
+        if progress.finished is not None:
+            batches.append(progress.finished)
+            evaluations = progress.evaluations
+    return DrawnMaps(torch.cat(batches) if batches else torch.empty(0, *map_shape), evaluations)
+
+
+def _sample_batches(
+    network: Network,
+    process: Process,
+    cond: Tensor,
+    map_shape: tuple[int, int, int],
+    plan: SamplingPlan,
+    device: torch.device,
+    precision: Precision,
+) -> Iterator[SamplingProgress]:
+    sampler = choose_sampler(plan.sampler, process.method)
+    eta = sampler.check_eta(plan.eta)
+    for first in range(0, len(cond), plan.batch_size):
+        rows = cond[first : first + plan.batch_size].to(device, torch.float32)
+        noise = MapNoise(plan.seed, first, len(rows), map_shape, device)
+        calls = 0
+
+        def denoise(x: Tensor, t: float, rows: Tensor = rows) -> Denoised:
+            nonlocal calls
+            calls += 1
+            # The mode must not outlive the call: generators would leak it to their caller.
+            with torch.no_grad(), precision():
+                return process.denoise(network, x, t, rows, guidance=plan.guidance)
+
+        start = process.prior_scale * noise()
+        for step in sampler.run(process, denoise, start, noise, plan.steps, eta):
+            finished = step.x.float().cpu() if step.index == step.total - 1 else None
+            yield SamplingProgress(
+                maps_done=first + (len(rows) if finished is not None else 0),
+                maps_total=len(cond),
+                step=step.index + 1,
+                steps=step.total,
+                evaluations=calls * evaluations_per_call(plan.guidance),
+                x0=step.x0,
+                finished=finished,
+            )
