@@ -1,0 +1,78 @@
+"""P(k) of FOCUS beside `Pk_plane` of Pylians 0.12: how many microseconds a map, and how far apart.
+
+Both get the same float32 maps one core at a time, in turns, so that a busy machine slows both. Prints a table
+and writes benchmarks/results/power.json. Run: python benchmarks/power.py
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+import Pk_library
+
+from focus_engine.statistics.power import power_spectrum
+
+BOX_SIZE = 25.0
+CASES = ((32, 200), (64, 100), (128, 40), (256, 15))  # pixels a side, maps
+ROUNDS = 7
+
+
+def pylians(maps: np.ndarray) -> np.ndarray:
+    """Return P(k) (n_maps, n_bins) as a user of Pylians would write it."""
+    spectra = []
+    for one in maps:
+        delta = (one / one.mean(dtype=np.float64) - 1).astype(np.float32)
+        spectra.append(Pk_library.Pk_plane(delta, BOX_SIZE, "None", 1, verbose=False).Pk)
+    return np.array(spectra)
+
+
+def measure(side: int, n_maps: int) -> dict[str, float]:
+    """Return the medians over rounds and the largest relative difference for maps of one size."""
+    noise = np.random.default_rng(side).normal(size=(n_maps, side, side))
+    maps = np.exp(noise).astype(np.float32)
+    ours = power_spectrum(maps, BOX_SIZE).power
+    # Of the mean over maps: in single modes that happen to be weak, the float32 transform of Pylians shows.
+    difference = float(np.abs(ours.mean(axis=0) / pylians(maps).mean(axis=0) - 1).max())
+    seconds: dict[str, list[float]] = {"focus": [], "pylians": []}
+    for _ in range(ROUNDS):
+        for name, work in (
+            ("focus", lambda: power_spectrum(maps, BOX_SIZE)),
+            ("pylians", lambda: pylians(maps)),
+        ):
+            start = time.perf_counter()
+            work()
+            seconds[name].append(time.perf_counter() - start)
+    focus, peer = (1e6 * float(np.median(seconds[name])) / n_maps for name in ("focus", "pylians"))
+    return {
+        "side": side,
+        "n_maps": n_maps,
+        "focus_us_per_map": round(focus, 1),
+        "pylians_us_per_map": round(peer, 1),
+        "pylians_over_focus": round(peer / focus, 2),
+        "largest_relative_difference": difference,
+    }
+
+
+def main() -> None:
+    """Measure every size, print the table and write the JSON."""
+    rows = [measure(side, n_maps) for side, n_maps in CASES]
+    print(f"{'map':>9} {'FOCUS':>12} {'Pylians':>12} {'ratio':>7} {'max |ΔP/P|':>11}")
+    for row in rows:
+        print(
+            f"{row['side']:>4}×{row['side']:<4} {row['focus_us_per_map']:>9.1f} µs "
+            f"{row['pylians_us_per_map']:>9.1f} µs {row['pylians_over_focus']:>6.2f}× "
+            f"{row['largest_relative_difference']:>11.1e}"
+        )
+    results = Path(__file__).parent / "results"
+    results.mkdir(exist_ok=True)
+    (results / "power.json").write_text(
+        json.dumps({"rounds": ROUNDS, "threads": 1, "sizes": rows}, indent=2) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
