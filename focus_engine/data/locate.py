@@ -1,0 +1,70 @@
+"""From the paths of a config to the two files of a map set.
+
+Configs in the wild give maps_path and params_path beside the config, below data_dir, or only a data_dir that
+holds one CMD pair. Separate from opening because `focus config check` must not open data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from focus_engine.config import DataBlock
+from focus_engine.errors import InputError
+
+_MAPS_PATTERNS = ("Maps_*.npy", "*.npy")
+_PARAMS_PATTERNS = ("params_*.txt", "*params*.txt", "CosmoAstroSeed_*.txt")
+
+
+def resolve_map_paths(data: DataBlock, config_dir: Path) -> tuple[Path, Path]:
+    """Return the paths of maps and parameters that a data block means.
+
+    data_dir is relative to the config's folder. The two paths are looked up in data_dir, then in the config's
+    folder; one that is left out is the only file of its kind in data_dir (else beside the other file).
+
+    Raises:
+        InputError: when nothing is there, naming each place tried, or when a folder leaves a choice.
+    """
+    places = [config_dir]
+    if data.data_dir is not None:
+        places.insert(0, config_dir / Path(data.data_dir).expanduser())
+    if data.data_dir is None and data.maps_path is None:
+        raise InputError("data.maps_path and data.data_dir are both missing; give the maps or their folder")
+    maps = None if data.maps_path is None else _first(places, data.maps_path, "data.maps_path")
+    params = None if data.params_path is None else _first(places, data.params_path, "data.params_path")
+    if maps is None:
+        maps = _only(places[0], _MAPS_PATTERNS, "data.maps_path", params)
+    if params is None:
+        folder = places[0] if data.data_dir is not None else maps.parent
+        params = _only(folder, _PARAMS_PATTERNS, "data.params_path", maps)
+    return maps, params
+
+
+def _first(places: Sequence[Path], given: str, key: str) -> Path:
+    tried = [place / Path(given).expanduser() for place in places]
+    for path in tried:
+        if path.is_file():
+            return path
+    raise InputError(f"{key}: {given!r} is not a file; tried {' and '.join(str(p) for p in dict.fromkeys(tried))}")
+
+
+def _only(folder: Path, patterns: Sequence[str], key: str, partner: Path | None) -> Path:
+    """Return the one file of `folder` that fits the first fruitful pattern, else the one that fits `partner`."""
+    if not folder.is_dir():
+        raise InputError(f"data.data_dir: {folder} is not a folder; give the folder that holds maps and parameters")
+    for pattern in patterns:
+        found = sorted(path for path in folder.glob(pattern) if path.is_file() and not path.name.startswith("."))
+        fitting = [path for path in found if partner is not None and _same_set(path, partner)]
+        if len(found) == 1 or len(fitting) == 1:
+            return found[0] if len(found) == 1 else fitting[0]
+        if found:
+            names = ", ".join(path.name for path in found[:6]) + (", …" if len(found) > 6 else "")
+            raise InputError(f"{key} is missing and {folder} holds {len(found)} that fit ({names}); name one of them")
+    raise InputError(f"{key} is missing and {folder} holds no {' or '.join(patterns)}; give {key}")
+
+
+def _same_set(path: Path, partner: Path) -> bool:
+    """Return whether CMD names speak of one set: params_LH_SIMBA and Maps_Mcdm_SIMBA_LH_z=0.00 do."""
+    words, others = (set(p.stem.split("_")) for p in (path, partner))
+    fewer, more = sorted((words - {"params"}, others - {"params"}), key=len)
+    return bool(fewer) and fewer <= more

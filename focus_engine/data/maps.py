@@ -1,0 +1,226 @@
+"""A set of maps on disk with its parameters: opened, checked, never read whole.
+
+The layout is that of the CAMELS Multifield Dataset (arXiv:2109.10915): one .npy of maps (N, H, W) or
+(N, C, H, W) and one text table with a row a simulation; map i belongs to simulation i // maps_per_simulation.
+Opening checks all that can be checked without reading 3.9 GB; pixel values are checked in `MapSet.read`, the
+only way in which maps come off the disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from focus_engine.data.npy import MappedArray, open_npy
+from focus_engine.data.parameters import Table, read_parameter_table, select_parameters
+from focus_engine.errors import InputError
+
+Maps = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+UNITS = "(M☉/h)/(Mpc/h)²"
+
+_CHUNK_PIXELS = 1 << 22  # 16 MiB of float32 at a time when a whole set is walked
+_HASHED_WHOLE = 64 * 2**20  # bytes: up to here the fingerprint reads every byte
+_HASHED_BLOCKS, _HASHED_BLOCK = 256, 64 * 2**10  # beyond: this many blocks of this many bytes
+
+
+@dataclass(frozen=True, eq=False)
+class MapSet:
+    """Memory-mapped maps in physical units and the parameters of their simulations."""
+
+    maps: MappedArray  # as on disk: (N, H, W) or (N, C, H, W), (M☉/h)/(Mpc/h)²
+    params: Maps  # (n_simulations, P) float32: the selected parameters
+    param_names: tuple[str, ...]  # (P,)
+    table: Table  # (n_simulations, columns) float64: all parameters of the file, in CAMELS order
+    box_size: float  # Mpc/h: the side along the last axis
+    maps_per_simulation: int
+    maps_path: Path
+    params_path: Path
+    units: str = UNITS
+
+    @property
+    def n_maps(self) -> int:
+        """How many maps the set holds."""
+        return int(self.maps.shape[0])
+
+    @property
+    def n_simulations(self) -> int:
+        """How many simulations the maps come from."""
+        return int(self.params.shape[0])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of one map: (C, H, W)."""
+        return _map_shape(self.maps.shape)
+
+    def simulation_of(self, ids: ArrayLike) -> Ids:
+        """Return the simulations that the maps `ids` belong to."""
+        return np.asarray(ids, dtype=np.int64) // self.maps_per_simulation
+
+    def params_of(self, ids: ArrayLike) -> Maps:
+        """Return the parameters (n, P) of the maps `ids`."""
+        return np.asarray(self.params[self.simulation_of(ids)])
+
+    def maps_of(self, simulations: ArrayLike) -> Ids:
+        """Return the ids of all maps of the given simulations, simulation by simulation."""
+        first = np.asarray(simulations, dtype=np.int64)[:, None] * self.maps_per_simulation
+        return (first + np.arange(self.maps_per_simulation)).reshape(-1)
+
+    def read(self, ids: ArrayLike) -> Maps:
+        """Read maps `ids` from disk as float32 (n, C, H, W), in physical units, checked pixel by pixel.
+
+        Raises:
+            InputError: when a map holds NaN, infinite or negative values or is zero everywhere.
+        """
+        chosen = np.asarray(ids, dtype=np.int64)
+        maps = np.empty((len(chosen), *self.shape), dtype=np.float32)
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is refused below
+            for place, index in enumerate(chosen):  # row by row: such copies release the GIL
+                maps[place] = self.maps[index]
+        self._check(maps, chosen)
+        return maps
+
+    def chunks(self, ids: ArrayLike) -> Iterator[tuple[Ids, Maps]]:
+        """Yield (ids, maps) over `ids` in order, about 16 MiB at a time, checked as in `read`."""
+        chosen = np.asarray(ids, dtype=np.int64)
+        step = max(1, _CHUNK_PIXELS // int(np.prod(self.shape)))
+        for start in range(0, len(chosen), step):
+            part = chosen[start : start + step]
+            yield part, self.read(part)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of layout, parameters and pixels, whatever the files are called and wherever they lie.
+
+        Up to 64 MiB of maps count byte for byte; of a larger file 256 blocks of 64 KiB, evenly spaced from the
+        first byte to the last.
+        """
+        digest = hashlib.sha256(repr((self.maps.shape, self.maps.dtype.str, self.table.shape)).encode())
+        digest.update(np.ascontiguousarray(self.table).tobytes())
+        size = self.maps.nbytes
+        with self.maps_path.open("rb") as file:
+            if size <= _HASHED_WHOLE:
+                offsets, length = list(range(0, size, 2**20)), 2**20
+            else:
+                offsets = [int(o) for o in np.linspace(0, size - _HASHED_BLOCK, _HASHED_BLOCKS)]
+                length = _HASHED_BLOCK
+            for offset in offsets:
+                file.seek(self.maps.offset + offset)
+                digest.update(file.read(min(length, size - offset)))
+        return digest.hexdigest()
+
+    def _check(self, maps: Maps, ids: Ids) -> None:
+        """Refuse the first map of `maps` that holds an unlawful pixel, naming it and counting its pixels."""
+        flat = maps.reshape(len(maps), -1)
+        if flat.size == 0:
+            return
+        low, high = flat.min(axis=1), flat.max(axis=1)  # NaN wins both
+        for place in np.flatnonzero(~((low >= 0) & (high > 0) & (high < np.inf))):
+            pixels, index = flat[place], int(ids[place])
+            counts = {
+                "NaN": np.count_nonzero(np.isnan(pixels)),
+                "infinite": np.count_nonzero(np.isinf(pixels)),
+                "negative": np.count_nonzero(pixels < 0),
+            }
+            found = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+            raise InputError(
+                f"{self.maps_path}: map {index} (simulation {index // self.maps_per_simulation}) holds "
+                f"{found or 'only zero'} of {pixels.size} pixels; allowed are finite values from 0 up, in "
+                f"{self.units}, not all zero. Take this map out of the file or make it again"
+            )
+
+
+def open_map_set(
+    maps_path: str | Path,
+    params_path: str | Path,
+    *,
+    box_size: float,
+    maps_per_simulation: int,
+    params: Sequence[str] | None = None,
+    cond_dim: int | None = None,
+    in_channels: int | None = None,
+) -> MapSet:
+    """Open maps and parameters in CMD layout; the maps are memory-mapped, not read.
+
+    `box_size` is in Mpc/h. `params` selects columns by name, `cond_dim` how many; left out, all of them.
+
+    Raises:
+        InputError: when a file is missing, truncated, pickled or of another layout, when the two do not fit
+            each other, or when the columns contradict the order of CAMELS.
+    """
+    maps_path, params_path = Path(maps_path), Path(params_path)
+    if not (np.isfinite(box_size) and box_size > 0):
+        raise InputError(f"data.box_size is {box_size}; give the side of the periodic box in Mpc/h, above 0")
+    if maps_per_simulation < 1:
+        raise InputError(f"data.maps_per_simulation is {maps_per_simulation}; at least 1 is allowed (CAMELS: 15)")
+    maps = open_npy(maps_path)
+    _check_layout(maps, maps_path, in_channels)
+    table = read_parameter_table(params_path)
+    _check_counts(maps.shape[0], table, maps_per_simulation, maps_path, params_path)
+    selected, names = select_parameters(table, params, cond_dim, where=str(params_path))
+    return MapSet(
+        maps=maps,
+        params=selected.astype(np.float32),
+        param_names=names,
+        table=table,
+        box_size=float(box_size),
+        maps_per_simulation=maps_per_simulation,
+        maps_path=maps_path,
+        params_path=params_path,
+    )
+
+
+def check_values(map_set: MapSet, ids: ArrayLike | None = None) -> Iterator[int]:
+    """Read the maps `ids` (all when None) and yield how many have been found lawful so far.
+
+    Raises:
+        InputError: at the first map with NaN, infinite or negative pixels, or zero everywhere.
+    """
+    done = 0
+    for part, _ in map_set.chunks(np.arange(map_set.n_maps) if ids is None else ids):
+        done += len(part)
+        yield done
+
+
+def _map_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    return (1, shape[1], shape[2]) if len(shape) == 3 else (shape[1], shape[2], shape[3])
+
+
+def _check_layout(maps: MappedArray, path: Path, in_channels: int | None) -> None:
+    if maps.ndim not in (3, 4):
+        raise InputError(f"{path}: has shape {maps.shape}; maps are (N, H, W) or (N, C, H, W)")
+    channels, height, width = _map_shape(maps.shape)
+    if height < 2 or width < 2:
+        raise InputError(f"{path}: has shape {maps.shape}; a map has at least 2 × 2 pixels")
+    if maps.ndim == 4 and channels >= height:
+        raise InputError(
+            f"{path}: has shape {maps.shape}, which as (N, C, H, W) means {channels} channels of "
+            f"{height} × {width}; put channels second (numpy.moveaxis(maps, -1, 1)); 3-D grids are not maps"
+        )
+    if in_channels is not None and channels != in_channels:
+        raise InputError(
+            f"{path}: has shape {maps.shape}, that is {channels} channel(s), but model.in_channels is "
+            f"{in_channels}; make them agree"
+        )
+
+
+def _check_counts(n_maps: int, table: Table, per_simulation: int, maps_path: Path, params_path: Path) -> None:
+    rows = len(table)
+    if rows * per_simulation == n_maps:
+        return
+    advice = f"give one row for each {per_simulation} maps"
+    if rows == n_maps:
+        advice = f"give one row a simulation, not one a map (of each {per_simulation} rows keep the first)"
+    elif n_maps % rows == 0:
+        advice = f"or is data.maps_per_simulation {n_maps // rows}?"
+    raise InputError(
+        f"{params_path}: has {rows} rows, which at data.maps_per_simulation {per_simulation} means "
+        f"{rows * per_simulation} maps, but {maps_path} holds {n_maps}; {advice}"
+    )

@@ -1,0 +1,220 @@
+"""From physical maps and parameters to what a network sees, and back.
+
+Maps: y = (log10(f) − mean) / std for each channel, with mean and std over all pixels of the training maps;
+nothing is ever clipped. Exact zeros, which log10 can't take, are read as the smallest positive value of the
+training maps; how many there were is kept and reported. Parameters: standardised over the training
+simulations. Both go into the checkpoint as plain numbers, because samples mean nothing without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from focus_engine.data.maps import Ids, Maps, MapSet
+from focus_engine.errors import InputError
+
+Transform = Literal["log10", "none"]
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """The invertible map between physical maps and standardised ones; one value a channel."""
+
+    transform: Transform
+    mean: tuple[float, ...]  # (C,) of log10 f (or of f), over training pixels
+    std: tuple[float, ...]  # (C,)
+    floor: tuple[float, ...]  # (C,) what an exact zero is read as: the smallest positive training value
+    n_floored: int  # zeros among the training pixels
+    n_values: int  # training pixels, all channels
+
+    def normalise(self, maps: Tensor) -> Tensor:
+        """Return physical maps (…, C, H, W) standardised, in float32; zeros become the floor."""
+        maps = maps.float()
+        std = self._column(self.std, maps)
+        if self.transform == "none":
+            return (maps - self._column(self.mean, maps)) / std
+        positive = torch.where(maps > 0, maps, self._column(self.floor, maps))
+        return torch.log10(positive / self._centre(maps)) / std  # near 0, log10 keeps all of float32's digits
+
+    def physical(self, maps: Tensor) -> Tensor:
+        """Return standardised maps (…, C, H, W) in physical units, in float32."""
+        maps = maps.float()
+        std = self._column(self.std, maps)
+        if self.transform == "none":
+            return maps * std + self._column(self.mean, maps)
+        return self._centre(maps) * 10 ** (maps * std)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers, lists and strings, as a checkpoint may hold."""
+        return {
+            "transform": self.transform,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "floor": list(self.floor),
+            "n_floored": self.n_floored,
+            "n_values": self.n_values,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Normaliser:
+        """Return what `to_dict` described."""
+        return cls(
+            transform=values["transform"],
+            mean=tuple(values["mean"]),
+            std=tuple(values["std"]),
+            floor=tuple(values["floor"]),
+            n_floored=values["n_floored"],
+            n_values=values["n_values"],
+        )
+
+    def _centre(self, like: Tensor) -> Tensor:
+        return self._column([10**mean for mean in self.mean], like)
+
+    @staticmethod
+    def _column(values: Sequence[float], like: Tensor) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=like.device).reshape(-1, 1, 1)
+
+
+class _Moments:
+    """Mean and spread of a stream, merged chunk by chunk in float64 (Chan, Golub & LeVeque 1979)."""
+
+    def __init__(self) -> None:
+        self.count, self.mean, self.squares = 0, 0.0, 0.0
+
+    def add(self, values: np.ndarray[Any, np.dtype[np.floating]]) -> None:
+        if values.size == 0:
+            return
+        mean = float(values.mean(dtype=np.float64))
+        squares = float(np.square(values - np.float64(mean)).sum(dtype=np.float64))
+        total = self.count + values.size
+        step = mean - self.mean
+        self.squares += squares + step * step * self.count * values.size / total
+        self.mean += step * values.size / total
+        self.count = total
+
+    def include(self, value: float, count: int) -> None:
+        """Add `value` `count` times."""
+        if count:
+            total, step = self.count + count, value - self.mean
+            self.squares += step * step * self.count * count / total
+            self.mean += step * count / total
+            self.count = total
+
+    @property
+    def std(self) -> float:
+        return float(np.sqrt(self.squares / self.count))
+
+
+def fit_normaliser(map_set: MapSet, ids: ArrayLike, transform: Transform) -> Normaliser:
+    """Fit a normaliser to the maps `ids` (the training maps, no others), reading them chunk by chunk.
+
+    Raises:
+        InputError: when a map holds unlawful values, or when all values are equal.
+    """
+    return _fit(map_set.chunks(ids), map_set.shape[0], transform, where=str(map_set.maps_path))
+
+
+def _fit(chunks: Iterable[tuple[Ids, Maps]], channels: int, transform: Transform, *, where: str) -> Normaliser:
+    moments = [_Moments() for _ in range(channels)]
+    floors, zeros, n_values = [np.inf] * channels, [0] * channels, 0
+    for _, maps in chunks:
+        n_values += maps.size
+        for channel in range(channels):
+            values = maps[:, channel].reshape(-1)
+            positive = values[values > 0]
+            zeros[channel] += values.size - positive.size
+            floors[channel] = min(floors[channel], float(positive.min(initial=np.inf)))
+            moments[channel].add(np.log10(positive) if transform == "log10" else values)
+    for channel in range(channels):
+        if not np.isfinite(floors[channel]):
+            raise InputError(f"{where}: channel {channel} of the training maps is zero everywhere")
+        if transform == "log10":
+            moments[channel].include(float(np.log10(floors[channel])), zeros[channel])
+        if not moments[channel].std > 1e-7 * abs(moments[channel].mean):  # less is rounding
+            raise InputError(
+                f"{where}: all pixels of the training maps (channel {channel}) are {floors[channel]:g}; maps that "
+                "vary are needed"
+            )
+    return Normaliser(
+        transform=transform,
+        mean=tuple(m.mean for m in moments),
+        std=tuple(m.std for m in moments),
+        floor=tuple(floors),
+        n_floored=sum(zeros),
+        n_values=n_values,
+    )
+
+
+@dataclass(frozen=True)
+class OutsideRange:
+    """A parameter that was asked for beyond what the network was trained on."""
+
+    name: str
+    given: tuple[float, float]  # lowest and highest value asked for
+    trained: tuple[float, float]  # lowest and highest value of the training simulations
+
+    def __str__(self) -> str:
+        given = " to ".join(dict.fromkeys(f"{value:g}" for value in self.given))
+        return f"{self.name} = {given} lies outside the trained range {self.trained[0]:g} to {self.trained[1]:g}"
+
+
+@dataclass(frozen=True)
+class ParameterScaler:
+    """Standardises parameters over the training simulations and knows their range."""
+
+    names: tuple[str, ...]  # (P,)
+    mean: tuple[float, ...]
+    std: tuple[float, ...]  # 1 where a parameter is constant
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, map_set: MapSet, simulations: ArrayLike) -> ParameterScaler:
+        """Fit to the parameters of the given (training) simulations."""
+        values = map_set.params[np.asarray(simulations, dtype=np.int64)].astype(np.float64)
+        low, high, std = values.min(axis=0), values.max(axis=0), values.std(axis=0)
+        return cls(
+            names=map_set.param_names,
+            mean=tuple(values.mean(axis=0).tolist()),
+            std=tuple(np.where(high > low, std, 1.0).tolist()),
+            low=tuple(low.tolist()),
+            high=tuple(high.tolist()),
+        )
+
+    def standardise(self, params: Tensor) -> Tensor:
+        """Return parameters (…, P) with mean 0 and std 1 over the training simulations, in float32."""
+        params = params.float()
+        return (params - params.new_tensor(self.mean)) / params.new_tensor(self.std)
+
+    def physical(self, params: Tensor) -> Tensor:
+        """Return standardised parameters (…, P) as they were, in float32."""
+        params = params.float()
+        return params * params.new_tensor(self.std) + params.new_tensor(self.mean)
+
+    def outside(self, params: ArrayLike) -> tuple[OutsideRange, ...]:
+        """Return which parameters of (P,) or (n, P) lie outside the trained range, beyond float32 rounding."""
+        values = np.atleast_2d(np.asarray(params, dtype=np.float64))
+        found = []
+        for column, name in enumerate(self.names):
+            low, high = self.low[column], self.high[column]
+            slack = 1e-6 * max(abs(low), abs(high))
+            given = float(values[:, column].min()), float(values[:, column].max())
+            if given[0] < low - slack or given[1] > high + slack:
+                found.append(OutsideRange(name, given, (low, high)))
+        return tuple(found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers, lists and strings, as a checkpoint may hold."""
+        return {key: list(getattr(self, key)) for key in ("names", "mean", "std", "low", "high")}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ParameterScaler:
+        """Return what `to_dict` described."""
+        return cls(**{key: tuple(values[key]) for key in ("names", "mean", "std", "low", "high")})
