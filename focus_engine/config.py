@@ -30,9 +30,7 @@ def _list_to_tuple(value: object) -> object:
 class Block(BaseModel):
     """A block of config.yaml: frozen, strict, closed to unknown keys."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
 
 
 class ExperimentBlock(Block):
@@ -85,15 +83,11 @@ class DataBlock(Block):
         4, description="Loader processes, used only when the maps do not fit on the device."
     )
     shuffle: bool = Field(True, description="New order of the training maps in each epoch.")
-    simulations: Annotated[int, Field(ge=3)] = Field(
-        100, description="Universes to make (source: simulated)."
-    )
+    simulations: Annotated[int, Field(ge=3)] = Field(100, description="Universes to make (source: simulated).")
     grid: Annotated[int, Field(ge=8, le=1024)] = Field(
         32, description="Particles and mesh cells per side of a simulated universe."
     )
-    map_size: Annotated[int, Field(ge=8, le=4096)] = Field(
-        32, description="Pixels per side of a simulated map."
-    )
+    map_size: Annotated[int, Field(ge=8, le=4096)] = Field(32, description="Pixels per side of a simulated map.")
     simulation_seed: NonNegativeInt = Field(0, description="Seed of the simulated universes.")
 
 
@@ -104,15 +98,13 @@ class ModelBlock(Block):
         "SimpleUNet",
         alias="from",
         min_length=1,
-        description="SimpleUNet (diffusion), FlowUNet (the same network for flow), or a dotted import path of your own class.",
+        description="SimpleUNet (diffusion), FlowUNet (the same network for flow), or the dotted import path of your class.",
     )
     in_channels: PositiveInt = Field(1, description="Channels of a map.")
     out_channels: PositiveInt = Field(1, description="Channels the network predicts; equals in_channels.")
     cond_dim: NonNegativeInt = Field(6, description="Number of parameters the network is conditioned on.")
     base_channels: PositiveInt = Field(64, description="Channels at full resolution.")
-    channel_mults: Annotated[
-        tuple[PositiveInt, ...], BeforeValidator(_list_to_tuple), Field(min_length=1)
-    ] = Field(
+    channel_mults: Annotated[tuple[PositiveInt, ...], BeforeValidator(_list_to_tuple), Field(min_length=1)] = Field(
         (1, 2, 4, 8),
         description="Channel multiplier of each level; each further level halves the resolution.",
     )
@@ -151,9 +143,7 @@ class FlowMatchingBlock(Block):
 class AugmentationBlock(Block):
     """Symmetries of the periodic box, drawn anew for each map of each batch."""
 
-    rotation_p: Probability = Field(
-        1.0, description="Probability of a random rotation by a multiple of 90 degrees."
-    )
+    rotation_p: Probability = Field(1.0, description="Probability of a random rotation by a multiple of 90 degrees.")
     flip_p: Probability = Field(0.5, description="Probability of a mirror image.")
     shift: bool = Field(True, description="Random periodic shift.")
 
@@ -164,9 +154,7 @@ class SchedulerBlock(Block):
     name: Literal["plateau", "cosine", "step", "none"] = Field(
         "plateau", description="plateau, cosine, step or none (constant)."
     )
-    factor: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.3, description="plateau: rate x factor at each cut."
-    )
+    factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.3, description="plateau: rate x factor at each cut.")
     patience: PositiveInt = Field(2, description="plateau: bad epochs until a cut.")
     min_lr: NonNegativeFloat = Field(1.0e-7, description="plateau: the rate never falls below this.")
     warmup_epochs: NonNegativeInt = Field(5, description="Epochs of linear warmup, for every scheduler.")
@@ -273,18 +261,12 @@ class Config(Block):
             inner = experiment.pop("method")
             data["experiment"] = experiment
             if _method(data.get("method", inner)) != _method(inner):
-                raise ValueError(
-                    f"method is {data['method']!r} but experiment.method is {inner!r}: keep one of them"
-                )
+                raise ValueError(f"method is {data['method']!r} but experiment.method is {inner!r}: keep one of them")
             data["method"] = inner
         if "method" in data:
             data["method"] = _method(data["method"])
         block = data.get("data")
-        if (
-            isinstance(block, dict)
-            and "source" not in block
-            and ("maps_path" in block or "data_dir" in block)
-        ):
+        if isinstance(block, dict) and "source" not in block and ("maps_path" in block or "data_dir" in block):
             data["data"] = {**block, "source": "files"}
         if data.get("method") == "flow":
             sampling = data.get("sampling", {})
@@ -343,13 +325,13 @@ def _joint_laws(config: Config) -> list[tuple[bool, str]]:
         ),
         (
             config.sampling.method in fitting,
-            f"sampling.method is {config.sampling.method!r}, which does not fit method: {config.method}; "
-            f"allowed: {', '.join(fitting)}",
+            (f"sampling.method is {config.sampling.method!r}, which does not fit method: {config.method}; "
+            f"allowed: {', '.join(fitting)}"),
         ),
         (
             config.method == "flow" or config.sampling.ddim_timesteps <= diffusion.timesteps,
-            f"sampling.ddim_timesteps is {config.sampling.ddim_timesteps}, more than diffusion.timesteps "
-            f"{diffusion.timesteps}",
+            (f"sampling.ddim_timesteps is {config.sampling.ddim_timesteps}, more than diffusion.timesteps "
+            f"{diffusion.timesteps}"),
         ),
         (
             training.scheduler.name != "plateau" or training.scheduler.min_lr <= training.lr,

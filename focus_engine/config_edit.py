@@ -45,9 +45,7 @@ def _yaml_scalar(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.1e}" if 0 < abs(value) < 1e-3 and float(f"{value:.1e}") == value else repr(value)
     return (
-        yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
-        .removesuffix("...\n")
-        .strip()
+        yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000).removesuffix("...\n").strip()
     )
 
 
@@ -93,9 +91,7 @@ def _insert(text: str, node: yaml.Node | None, missing: KeyPath, value: str, dep
 
 
 def _insert_in_flow(text: str, node: yaml.MappingNode, missing: KeyPath, value: str) -> str:
-    entry = (
-        "".join(f"{key}: {{" for key in missing[:-1]) + f"{missing[-1]}: {value}" + "}" * (len(missing) - 1)
-    )
+    entry = "".join(f"{key}: {{" for key in missing[:-1]) + f"{missing[-1]}: {value}" + "}" * (len(missing) - 1)
     end = node.value[-1][1].end_mark.index if node.value else node.start_mark.index + 1
     return text[:end] + (f", {entry}" if node.value else entry) + text[end:]
 

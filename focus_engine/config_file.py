@@ -37,9 +37,7 @@ ConfigLoader.yaml_implicit_resolvers = {
     ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-ConfigLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9][0-9_]*$"), list("-+0123456789")
-)
+ConfigLoader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9][0-9_]*$"), list("-+0123456789"))
 ConfigLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(
@@ -87,9 +85,7 @@ def load_config(path: Path) -> ConfigFile:
     except FileNotFoundError:
         raise InputError(f"{path}: no such config file") from None
     except IsADirectoryError:
-        raise InputError(
-            f"{path}: is a folder; give the config file in it, such as {path / 'config.yaml'}"
-        ) from None
+        raise InputError(f"{path}: is a folder; give the config file in it, such as {path / 'config.yaml'}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a UTF-8 text file (byte {error.start})") from None
     except OSError as error:
@@ -157,7 +153,7 @@ class _Builder:
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, at) for item in node.value]
         try:
-            return self._scalars.construct_object(node)  # type: ignore[no-untyped-call]
+            return self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError):
             raise self._error(node, f"{node.value!r} cannot be read") from None
 
@@ -168,9 +164,7 @@ class _Builder:
             if key is None:
                 raise self._error(key_node, "a key must be a plain word")
             if (*at, key) in self.lines and key in data:
-                raise self._error(
-                    key_node, f"the key {key!r} stands twice (first on line {self.lines[(*at, key)]})"
-                )
+                raise self._error(key_node, f"the key {key!r} stands twice (first on line {self.lines[(*at, key)]})")
             self.lines[(*at, key)] = key_node.start_mark.line + 1
             value = self.build(value_node, (*at, key))
             if value is not None:  # a key without a value is a key left out
@@ -217,9 +211,7 @@ def _block(at: KeyPath) -> type[BaseModel] | None:
 
 def _describe(error: ValidationError, parsed: _Parsed, path: Path) -> list[str]:
     problems = [_locate(detail, parsed) for detail in error.errors(include_url=False)]
-    return [
-        f"{path}:{line}: {message}" if line else f"{path}: {message}" for line, message in sorted(problems)
-    ]
+    return [f"{path}:{line}: {message}" if line else f"{path}: {message}" for line, message in sorted(problems)]
 
 
 def _locate(detail: ErrorDetails, parsed: _Parsed) -> tuple[int, str]:
@@ -234,7 +226,7 @@ def _locate(detail: ErrorDetails, parsed: _Parsed) -> tuple[int, str]:
     elif kind == "value_error":
         message = str(context.get("error", detail["msg"]))
         at = at or _mentioned(message, parsed)
-    elif kind == "model_type" or kind == "model_attributes_type":
+    elif kind in {"model_type", "model_attributes_type"}:
         message = f"{name}: {given!r} is not a block of keys; allowed keys: {', '.join(known_keys(at))}"
     elif kind == "literal_error":
         message = f"{name}: {given!r} is not allowed; allowed: {context['expected']}"
@@ -269,6 +261,7 @@ def _rule(kind: str, context: Mapping[str, Any], fallback: str) -> str:
 
 
 def nearest_key(at: KeyPath) -> str:
+    """Return "; did you mean …?" for the unknown key `at`, else the keys allowed in its block."""
     siblings = known_keys(at[:-1])
     close = difflib.get_close_matches(at[-1], siblings, n=1, cutoff=0.6)
     if close:

@@ -1,0 +1,405 @@
+"""The event table: everything a run says, one JSON object a line in `logs/events.jsonl`.
+
+The worker writes it, everybody else reads it; the terminal, the figures and `focus ls` know a run only through
+these events. Each class below is one row of the table: its docstring says when it is written, its attribute
+list says field by field what it holds and in which unit. Every line also has `type` and `time` (Unix seconds);
+the line that starts a worker has `schema`. Unknown types and fields are skipped, so that old readers survive
+new writers; a number that is not known is null, never invented.
+
+A run that is resumed goes on in the same file. `RunStarted.epoch` then says after which epoch it goes on:
+epochs above it that stand earlier in the file were lost with the worker and are superseded.
+"""
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, Literal, Self
+
+SCHEMA = 1
+"""Version of this table; raised when a field changes its meaning, not when one is added."""
+
+EndState = Literal["finished", "early_stopped", "stopped", "failed"]
+Phase = Literal["warmup", "training"]
+Number = float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """A row of the event table.
+
+    Attributes:
+        time: when it was written [Unix seconds].
+    """
+
+    type: ClassVar[str] = "event"
+    time: float = field(default_factory=time.time)
+
+    def to_json(self) -> str:
+        """Return the event as one line of JSON without the line break; NaN and infinities become null."""
+        return json.dumps({"type": self.type, **_plain(asdict(self))}, ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_dict(cls, row: dict[str, Any]) -> Self:
+        """Build the event from a parsed line; unknown fields are skipped. Raises TypeError when one is missing."""
+        return cls(**{f.name: _tuples(row[f.name]) for f in fields(cls) if f.name in row})
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerStarting(Event):
+    """A worker process exists; torch is not loaded yet. The first line of each worker.
+
+    Attributes:
+        schema: version of the event table.
+        pid: process id of the worker.
+        host: name of its machine.
+        boot_id: identity of that machine's boot; null where the system has none.
+        process_start: start time of the process in the system's own clock, as text; tells a recycled pid.
+        focus_version: version of FOCUS.
+        resume: whether it was asked to go on from a checkpoint.
+        foreground: whether it belongs to a terminal (`focus train`).
+    """
+
+    type: ClassVar[str] = "worker_starting"
+    schema: int = SCHEMA
+    pid: int
+    host: str
+    boot_id: str | None
+    process_start: str | None
+    focus_version: str
+    resume: bool
+    foreground: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted(Event):
+    """Data, network and state are ready; the first step follows.
+
+    Attributes:
+        method: diffusion or flow.
+        epoch: epochs done already; 0 for a new run, else training goes on after this epoch.
+        num_epochs: epochs at most.
+        steps_per_epoch: optimiser steps in an epoch.
+        warmup_epochs: epochs of linear warmup.
+        batch_size: maps per batch; `accumulate` batches make a step.
+        accumulate: batches per optimiser step.
+        n_parameters: weights of the network.
+        maps: number of training, validation and test maps.
+        simulations: number of training, validation and test simulations.
+        map_shape: channels, height, width.
+        box_size: side of the box [Mpc/h].
+        param_names: parameters the network is conditioned on.
+        resident: whether the training maps stay on the device.
+        terminal_snr: signal-to-noise ratio of the mean mode at t = T; null where it has no meaning.
+        precision: float32 or bf16.
+        seed: seed of the run.
+        threads: CPU threads of the arithmetic (part of the run: sums depend on it).
+        device: torch's name of the device.
+        device_name: the maker's name of it.
+        git_commit: commit of the working folder, if it is one.
+        versions: of python, torch, numpy and focus.
+        config_sha256: digest of the config as checked.
+        data_fingerprint: digest of the maps and parameters.
+    """
+
+    type: ClassVar[str] = "run_started"
+    method: str
+    epoch: int
+    num_epochs: int
+    steps_per_epoch: int
+    warmup_epochs: int
+    batch_size: int
+    accumulate: int
+    n_parameters: int
+    maps: tuple[int, int, int]
+    simulations: tuple[int, int, int]
+    map_shape: tuple[int, ...]
+    box_size: float
+    param_names: tuple[str, ...]
+    resident: bool
+    terminal_snr: Number
+    precision: str
+    seed: int
+    threads: int
+    device: str
+    device_name: str
+    git_commit: str | None
+    versions: dict[str, str]
+    config_sha256: str
+    data_fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataProgress(Event):
+    """Universes are being simulated or maps read before training can start.
+
+    Attributes:
+        what: in words, such as "simulating universes".
+        done: how many are ready.
+        total: of how many.
+    """
+
+    type: ClassVar[str] = "data_progress"
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepProgress(Event):
+    """Where training is inside an epoch; at most once a second.
+
+    Attributes:
+        epoch: the running epoch, from 1.
+        batch: batches of this epoch that are done.
+        n_batches: batches in an epoch.
+        step: optimiser steps since the start of the run.
+        train_loss: mean loss of this epoch so far.
+        lr: rate of this step.
+        grad_norm: gradient norm before clipping, of this step.
+        maps_per_second: training speed.
+        data_wait: share of the time spent waiting for data, 0 to 1.
+        eta_epoch: seconds left in this epoch.
+        device_memory: memory allocated on the device [bytes]; null on CPU.
+    """
+
+    type: ClassVar[str] = "step_progress"
+    epoch: int
+    batch: int
+    n_batches: int
+    step: int
+    train_loss: Number
+    lr: float
+    grad_norm: Number
+    maps_per_second: Number
+    data_wait: Number
+    eta_epoch: Number
+    device_memory: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochFinished(Event):
+    """An epoch is done; repeats the whole summary, so that the last one alone tells where the run stands.
+
+    Attributes:
+        epoch: the epoch, from 1.
+        num_epochs: epochs at most.
+        phase: warmup or training, of this epoch.
+        step: optimiser steps since the start of the run.
+        train_loss: mean training loss.
+        val_loss: loss of the EMA weights on fixed strata; the one that decides.
+        val_loss_raw: the same for the raw weights.
+        lr: rate this epoch was trained at.
+        next_lr: rate of the next epoch.
+        lr_cut: whether the plateau rule cut the rate after this epoch.
+        grad_norm: mean gradient norm before clipping.
+        seconds: wall time of the epoch.
+        maps_per_second: training speed.
+        data_wait: share of the time spent waiting for data, 0 to 1.
+        is_best: strictly lowest val loss so far.
+        best_val_loss: lowest val loss so far.
+        best_epoch: where it was.
+        scheduler: plateau, cosine, step or none.
+        bad_epochs: epochs without improvement, up to plateau_patience, before a cut sets it to 0.
+        plateau_patience: bad epochs until the rate is cut; null without plateau.
+        early_stop_count: epochs without improvement for early stopping.
+        early_stop_patience: training stops at this count; null when it never does.
+        pk_error: latest median |P/P_true - 1| of samples during training.
+        eta_seconds: seconds left if all epochs run.
+    """
+
+    type: ClassVar[str] = "epoch_finished"
+    epoch: int
+    num_epochs: int
+    phase: Phase
+    step: int
+    train_loss: Number
+    val_loss: Number
+    val_loss_raw: Number
+    lr: float
+    next_lr: float
+    lr_cut: bool
+    grad_norm: Number
+    seconds: float
+    maps_per_second: Number
+    data_wait: Number
+    is_best: bool
+    best_val_loss: Number
+    best_epoch: int | None
+    scheduler: str
+    bad_epochs: int
+    plateau_patience: int | None
+    early_stop_count: int
+    early_stop_patience: int | None
+    pk_error: Number
+    eta_seconds: Number
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointSaved(Event):
+    """A checkpoint is on disk, whole.
+
+    Attributes:
+        epoch: epochs it holds.
+        path: relative to the run folder.
+        kind: best or last.
+        bytes: its size.
+        seconds: how long saving took.
+    """
+
+    type: ClassVar[str] = "checkpoint_saved"
+    epoch: int
+    path: str
+    kind: Literal["best", "last"]
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerSpectrumMeasured(Event):
+    """P(k) of samples drawn during training against validation maps at the same parameters.
+
+    Attributes:
+        epoch: epoch of the weights.
+        k: mean wavenumber of each bin [h/Mpc].
+        real_mean: mean P(k) of the validation maps [(Mpc/h)^2].
+        real_std: its scatter from map to map (cosmic variance) [(Mpc/h)^2].
+        generated_mean: mean P(k) of the samples [(Mpc/h)^2].
+        ratio: generated_mean / real_mean.
+        k_nyquist: Nyquist wavenumber [h/Mpc].
+        median_abs_error: median |ratio - 1| below 0.8 k_nyquist.
+        true_vs_true: the same between two halves of the validation maps; null when there are too few.
+        n_maps: number of samples.
+    """
+
+    type: ClassVar[str] = "power_spectrum"
+    epoch: int
+    k: tuple[float, ...]
+    real_mean: tuple[Number, ...]
+    real_std: tuple[Number, ...]
+    generated_mean: tuple[Number, ...]
+    ratio: tuple[Number, ...]
+    k_nyquist: float
+    median_abs_error: Number
+    true_vs_true: Number
+    n_maps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplesDrawn(Event):
+    """Thumbnails of samples during training: real beside generated at the same parameters and noise.
+
+    Attributes:
+        epoch: epoch of the weights.
+        path: the maps themselves (.npz), relative to the run folder.
+        height: pixels of a thumbnail.
+        width: pixels of a thumbnail.
+        low: log10 of the physical value [(Msun/h)/(Mpc/h)^2] shown as byte 0.
+        high: log10 of the value shown as byte 255.
+        params: parameters of each pair.
+        real: base64 of height x width bytes, one text a map.
+        generated: the same for the samples.
+        seconds: how long sampling took.
+        nfe: network evaluations per sample.
+    """
+
+    type: ClassVar[str] = "samples"
+    epoch: int
+    path: str
+    height: int
+    width: int
+    low: float
+    high: float
+    params: tuple[tuple[float, ...], ...]
+    real: tuple[str, ...]
+    generated: tuple[str, ...]
+    seconds: float
+    nfe: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warned(Event):
+    """Something deserves attention; training goes on.
+
+    Attributes:
+        code: a stable word for scripts, such as "data_wait" or "figure_failed".
+        message: the sentence for people, with what to do.
+    """
+
+    type: ClassVar[str] = "warning"
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopRequested(Event):
+    """Somebody asked the run to stop.
+
+    Attributes:
+        when: "epoch" (after the current one) or "now" (within a step, at the last checkpoint).
+    """
+
+    type: ClassVar[str] = "stop_requested"
+    when: Literal["epoch", "now"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEnded(Event):
+    """The worker's last line.
+
+    Attributes:
+        state: finished, early_stopped, stopped or failed.
+        reason: why, in words.
+        epoch: epochs that the last checkpoint holds.
+        seconds: wall time of this worker.
+        peak_memory: largest memory of the process, or of the device on a GPU [bytes].
+    """
+
+    type: ClassVar[str] = "run_ended"
+    state: EndState
+    reason: str
+    epoch: int
+    seconds: float
+    peak_memory: int | None
+
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    kind.type: kind
+    for kind in (
+        WorkerStarting,
+        DataProgress,
+        RunStarted,
+        StepProgress,
+        EpochFinished,
+        CheckpointSaved,
+        PowerSpectrumMeasured,
+        SamplesDrawn,
+        Warned,
+        StopRequested,
+        RunEnded,
+    )
+}
+"""Every row of the table by its `type`."""
+
+
+def parse_event(line: bytes | str) -> Event | None:
+    """Return the event on `line`, or None when the line is torn, foreign or of an unknown type."""
+    try:
+        row = json.loads(line)
+        return EVENT_TYPES[row["type"]].from_dict(row)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  (JSON holds anything)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _tuples(value: Any) -> Any:  # noqa: ANN401  (JSON holds anything)
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

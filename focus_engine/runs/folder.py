@@ -1,0 +1,226 @@
+"""Where everything of an experiment lies: the run folder's paths, the experiments folder, and names.
+
+One class owns every path, so that a file moves by changing one line here.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from focus_engine.errors import InputError
+
+EXPERIMENTS = "experiments"
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f/\\]")
+MAX_NAME_BYTES = 200
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one experiment.
+
+    Attributes:
+        path: the folder, absolute.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The experiment's name, which is its folder's."""
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        """The only source for rebuilding the model."""
+        return self.path / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints and the training history figure."""
+        return self.path / "checkpoints"
+
+    @property
+    def checkpoint_best(self) -> Path:
+        """Weights with the lowest validation loss."""
+        return self.checkpoints / "checkpoint_best.pt"
+
+    @property
+    def checkpoint_last(self) -> Path:
+        """Everything needed to go on after the last epoch."""
+        return self.checkpoints / "checkpoint_last.pt"
+
+    @property
+    def training_history(self) -> Path:
+        """Loss and learning rate against epoch."""
+        return self.checkpoints / "training_history.png"
+
+    @property
+    def figs(self) -> Path:
+        """Folder of the figures drawn during training."""
+        return self.path / "figs"
+
+    @property
+    def samples(self) -> Path:
+        """Folder of sampled maps."""
+        return self.path / "samples"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the logs."""
+        return self.path / "logs"
+
+    @property
+    def events(self) -> Path:
+        """The event log: the truth."""
+        return self.logs / "events.jsonl"
+
+    @property
+    def train_log(self) -> Path:
+        """The epoch blocks, for people."""
+        return self.logs / "train.log"
+
+    @property
+    def worker_log(self) -> Path:
+        """What the worker wrote to stdout and stderr."""
+        return self.logs / "worker.log"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the launcher and then by the worker; settles simultaneous starts."""
+        return self.logs / "run.lock"
+
+    @property
+    def worker(self) -> Path:
+        """Which process works here; its modification time is the heartbeat."""
+        return self.logs / "worker.json"
+
+    @property
+    def stop_request(self) -> Path:
+        """Present while somebody wants the run to stop; holds `epoch` or `now`."""
+        return self.logs / "stop"
+
+    def sample_maps(self, epoch: int) -> Path:
+        """Maps drawn during training after `epoch`."""
+        return self.samples / f"samples_epoch_{epoch:04d}.npz"
+
+    def sample_figure(self, epoch: int) -> Path:
+        """The figure of those maps."""
+        return self.figs / f"samples_epoch_{epoch:04d}.png"
+
+    def power_figure(self, epoch: int) -> Path:
+        """The figure of their P(k)."""
+        return self.figs / f"power_spectrum_epoch_{epoch:04d}.png"
+
+    def exists(self) -> bool:
+        """Whether this is an experiment: a folder with a config, or with the log of an earlier version."""
+        return self.config.is_file() or self.events.is_file()
+
+    def has_checkpoints(self) -> bool:
+        """Whether training has left a checkpoint here."""
+        return self.checkpoint_last.is_file() or self.checkpoint_best.is_file()
+
+    def make_folders(self) -> None:
+        """Make the folders of a run. Raises OSError when the disk refuses."""
+        for folder in (self.checkpoints, self.figs, self.logs, self.samples):
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+def experiments_root(given: Path | None = None, start: Path | None = None) -> Path:
+    """Return the experiments folder.
+
+    That is `given`, else `$FOCUS_EXPERIMENTS`, else the `experiments/` found upwards from `start` (the current
+    folder), else `./experiments`, which need not exist.
+    """
+    if given is not None:
+        return given.absolute()
+    if named := os.environ.get("FOCUS_EXPERIMENTS"):
+        return Path(named).absolute()
+    here = (start or Path.cwd()).absolute()
+    for folder in (here, *here.parents):
+        if folder.name == EXPERIMENTS and folder.is_dir():
+            return folder
+        if (folder / EXPERIMENTS).is_dir():
+            return folder / EXPERIMENTS
+    return here / EXPERIMENTS
+
+
+def check_name(name: str) -> str:
+    """Return `name` when it can name an experiment.
+
+    Raises:
+        InputError: empty, absolute, with `/`, `..`, a leading dash or dot, control characters, or too long.
+    """
+    rule = "use letters, digits, '_', '-' and '.', such as experiment_diffusion"
+    if not name or not name.strip():
+        raise InputError(f"the experiment's name is empty: {rule}")
+    if _FORBIDDEN.search(name) or name != name.strip():
+        raise InputError(f"{name!r} cannot name an experiment (slashes, control characters, outer spaces): {rule}")
+    if name.startswith(("-", ".")):
+        raise InputError(f"{name!r} cannot name an experiment (it starts with {name[0]!r}): {rule}")
+    if len(os.fsencode(name)) > MAX_NAME_BYTES:
+        raise InputError(f"the experiment's name has {len(os.fsencode(name))} bytes; at most {MAX_NAME_BYTES}")
+    return name
+
+
+def find_run(name: str, root: Path) -> RunFolder:
+    """Return the experiment called `name` under `root`, or at the path `name`.
+
+    Raises:
+        InputError: there is none; the message lists those that exist.
+    """
+    if not name or "\x00" in name:
+        raise InputError("the experiment's name is empty")
+    places = [Path(name).expanduser()] if _is_path(name) else [root / name, Path(name)]
+    for place in places:
+        run = RunFolder(Path(os.path.normpath(place.absolute())))
+        if run.exists():
+            return run
+    if places[0].is_dir():
+        raise InputError(f"{places[0]} is a folder without config.yaml: not an experiment")
+    known = [run.name for run in list_runs(root)]
+    listed = f"there are: {', '.join(known[:12])}{' …' if len(known) > 12 else ''}" if known else "there is none yet"
+    where = str(places[0].absolute()) if _is_path(name) else f"under {root}"
+    raise InputError(f"no experiment {name!r} {where}; {listed}. Make one: focus new NAME")
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or name in {".", ".."} or name.startswith("~")
+
+
+def list_runs(root: Path) -> list[RunFolder]:
+    """Return the experiments under `root`, by name; folders that vanish meanwhile are left out."""
+    try:
+        entries = sorted(entry.name for entry in os.scandir(root) if not entry.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    runs = (RunFolder(root.absolute() / name) for name in entries)
+    return [run for run in runs if run.exists()]
+
+
+def default_run(root: Path, here: Path | None = None) -> RunFolder:
+    """Return the experiment whose folder the user stands in, else the most recently active one.
+
+    Raises:
+        InputError: there is no experiment at all.
+    """
+    here = (here or Path.cwd()).absolute()
+    for folder in (here, *here.parents):
+        run = RunFolder(folder)
+        if folder.parent == root.absolute() and run.exists():
+            return run
+    runs = list_runs(root)
+    if not runs:
+        raise InputError(f"there is no experiment under {root}. Make one: focus new experiment_diffusion")
+    return max(runs, key=last_activity)
+
+
+def last_activity(run: RunFolder) -> float:
+    """When something last happened in the run [Unix seconds]; 0 when it vanished."""
+    times = [0.0]
+    for path in (run.events, run.config):
+        try:
+            times.append(path.stat().st_mtime)
+        except OSError:
+            continue
+    return max(times)

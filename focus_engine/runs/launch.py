@@ -1,0 +1,161 @@
+"""Starting and stopping workers: a detached process per run, a lock against simultaneous starts.
+
+`start_run` returns once the worker has written its first event, which is the proof that it exists. Stopping is a
+small file plus a signal, so that it works from any terminal and any host that sees the folder.
+"""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Literal
+
+from focus_engine.errors import FocusError, RunConflictError
+from focus_engine.events import StopRequested, WorkerStarting
+from focus_engine.runs.event_log import EventTail, append_event
+from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.process import ProcessIdentity
+from focus_engine.runs.state import LIVE_STATES, RunSummary, summarise
+
+START_SECONDS = 60.0
+"""A worker that has not written its first event by then has failed to start."""
+POLL_SECONDS = 0.02
+LOCK_VARIABLE = "FOCUS_LOCK_FD"
+"""Names the inherited descriptor of the lock in the worker's environment."""
+
+
+@contextmanager
+def run_lock(run: RunFolder) -> Iterator[IO[bytes]]:
+    """Hold the lock of `run`. Raises RunConflictError when somebody else holds it."""
+    run.make_folders()
+    with run.lock.open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunConflictError(
+                f"{run.name} is being started or is running already: focus status {run.name}"
+            ) from None
+        yield lock
+
+
+def check_can_start(run: RunFolder, *, resume: bool) -> RunSummary:
+    """Return the summary of `run` when it may be started (or resumed).
+
+    Raises:
+        RunConflictError: it lives already, or it has checkpoints and is not resumed, or there is nothing to resume.
+    """
+    summary = summarise(run)
+    name = run.name
+    if summary.state in LIVE_STATES:
+        where = f"process {summary.pid} on {summary.host}"
+        raise RunConflictError(f"{name} is {summary.state} already ({where}): watch it with focus logs -f {name}")
+    if summary.state == "unreachable":
+        raise RunConflictError(f"{name} may still run: {summary.reason}. Look at {summary.host} first")
+    if not resume and run.has_checkpoints():
+        raise RunConflictError(
+            f"{name} has checkpoints, which a new start would replace: "
+            f"go on with focus resume {name}, or begin anew with focus new NAME --from {name}"
+        )
+    if resume and summary.state == "early_stopped":
+        raise RunConflictError(f"{name} stopped by itself ({summary.reason}); begin anew: focus new NAME --from {name}")
+    if resume and summary.state == "finished" and not _more_epochs_wanted(run, summary):
+        raise RunConflictError(
+            f"{name} is finished ({summary.reason}): raise training.num_epochs in {run.config} to train on, "
+            f"or begin anew: focus new NAME --from {name}"
+        )
+    return summary
+
+
+def _more_epochs_wanted(run: RunFolder, summary: RunSummary) -> bool:
+    from focus_engine.config_file import load_config  # noqa: PLC0415  (pydantic: 0.1 s that `focus ls` does without)
+
+    return summary.epoch is None or load_config(run.config).config.training.num_epochs > summary.epoch
+
+
+def start_run(run: RunFolder, *, resume: bool = False, device: str | None = None) -> ProcessIdentity:
+    """Start the worker of `run` in the background and return its identity.
+
+    The worker has its own session, so that it survives the terminal and the logout.
+
+    Args:
+        run: the experiment; its config must be checked already.
+        resume: go on from the last checkpoint (from epoch 1 when there is none yet).
+        device: overrides the config's device, such as "cuda:1".
+
+    Raises:
+        RunConflictError: it must not be started now.
+        FocusError: the worker died before its first word; the message ends with its log.
+    """
+    with run_lock(run) as lock:
+        check_can_start(run, resume=resume)
+        run.stop_request.unlink(missing_ok=True)
+        tail = EventTail(run.events)
+        tail.poll()
+        command = [sys.executable, "-m", "focus_engine.worker", str(run.path)]
+        command += ["--resume"] if resume else []
+        command += ["--device", device] if device else []
+        with run.worker_log.open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=(lock.fileno(),),
+                env={**os.environ, LOCK_VARIABLE: str(lock.fileno())},
+            )
+        return _wait_for_first_word(run, process, tail)
+
+
+def _wait_for_first_word(run: RunFolder, process: "subprocess.Popen[bytes]", tail: EventTail) -> ProcessIdentity:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if any(isinstance(event, WorkerStarting) and event.pid == process.pid for event in tail.poll()):
+            identity = ProcessIdentity.read(run.worker)
+            if identity is not None:
+                return identity
+        if process.poll() is not None:
+            raise FocusError(f"the worker of {run.name} died at once (exit {process.returncode}):\n{log_end(run)}")
+        time.sleep(POLL_SECONDS)
+    process.terminate()
+    raise FocusError(f"the worker of {run.name} said nothing for {START_SECONDS:.0f} s:\n{log_end(run)}")
+
+
+def log_end(run: RunFolder, lines: int = 12) -> str:
+    """Return the last lines of the worker's log, for a message."""
+    try:
+        text = run.worker_log.read_bytes()[-8192:].decode(errors="replace")
+    except OSError:
+        return "(no worker log)"
+    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (its log is empty)"
+
+
+def request_stop(run: RunFolder, when: Literal["epoch", "now"]) -> RunSummary:
+    """Ask the worker of `run` to stop after the current epoch, or now; return the summary it had.
+
+    Raises:
+        RunConflictError: it does not run.
+    """
+    summary = summarise(run)
+    if summary.state not in {*LIVE_STATES, "unreachable"}:
+        raise RunConflictError(f"{run.name} does not run: it is {summary.state}")
+    temporary = run.stop_request.with_name("stop.new")
+    temporary.write_text(when + "\n", encoding="ascii")
+    temporary.replace(run.stop_request)
+    append_event(run.events, StopRequested(when=when))
+    identity = ProcessIdentity.read(run.worker)
+    if when == "now" and identity is not None and identity.life() == "alive":
+        os.kill(identity.pid, signal.SIGTERM)  # cuts a long sampling short; the file alone is read between steps
+    return summary
+
+
+def read_stop_request(run: RunFolder) -> Literal["epoch", "now"] | None:
+    """Return what somebody asked of the worker, if anybody did."""
+    try:
+        return "now" if run.stop_request.read_text(encoding="ascii").strip() == "now" else "epoch"
+    except OSError:
+        return None

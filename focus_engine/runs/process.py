@@ -1,0 +1,96 @@
+"""Proof that a process is the one that it was: boot id, pid and start time.
+
+A pid alone is no identity, because systems recycle it; with the boot id and the start time it is.
+"""
+
+import json
+import os
+import socket
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+Life = Literal["alive", "dead", "elsewhere"]
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """Which process, on which boot of which machine.
+
+    Attributes:
+        pid: process id.
+        host: name of the machine.
+        boot_id: identity of its boot; None where the system has none.
+        process_start: start time in the system's own clock, as text; None where it cannot be read.
+        started: when the identity was taken [Unix seconds].
+    """
+
+    pid: int
+    host: str
+    boot_id: str | None
+    process_start: str | None
+    started: float
+
+    def life(self) -> Life:
+        """Whether the process lives, judged from this machine."""
+        if self.host != host_name():
+            return "elsewhere"
+        if self.boot_id is not None and boot_id() is not None and self.boot_id != boot_id():
+            return "dead"
+        start = process_start(self.pid)
+        return "alive" if start is not None and start == self.process_start else "dead"
+
+    def to_json(self) -> str:
+        """Return the identity as JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> "ProcessIdentity | None":
+        """Return the identity that the file at `path` holds, or None when there is none to read."""
+        try:
+            row = json.loads(path.read_text(encoding="utf-8"))
+            return cls(
+                pid=int(row["pid"]),
+                host=str(row["host"]),
+                boot_id=row["boot_id"],
+                process_start=row["process_start"],
+                started=float(row["started"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def host_name() -> str:
+    """Return the name of this machine; `$FOCUS_HOST` overrides it where several share one name."""
+    return os.environ.get("FOCUS_HOST") or socket.gethostname()
+
+
+def boot_id() -> str | None:
+    """Return the identity of this boot, or None where the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+
+
+def process_start(pid: int) -> str | None:
+    """Return the start time of a living process as the system tells it, or None when it is gone.
+
+    A zombie counts as gone: it runs no more, it only waits to be collected.
+    """
+    try:
+        status = Path(f"/proc/{pid}/stat").read_bytes()
+    except FileNotFoundError:
+        return None if Path("/proc/self/stat").exists() else _process_start_by_ps(pid)
+    except OSError:
+        return None
+    state, *rest = status[status.rfind(b")") + 2 :].split()
+    return None if state in {b"Z", b"X"} else rest[18].decode()
+
+
+def _process_start_by_ps(pid: int) -> str | None:
+    """The same where there is no /proc (macOS)."""
+    ask = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
+    answer = subprocess.run(ask, capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or None

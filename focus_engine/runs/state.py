@@ -1,0 +1,160 @@
+"""What a run is doing, proved from its log and the process table; never assumed.
+
+The log's end says what the worker last did, `worker.json` says which process it is, and the system says whether
+that process lives. A run whose worker is gone without a last word is `lost`, not `running`.
+"""
+
+import time
+from dataclasses import asdict, dataclass
+from functools import reduce
+from typing import Any, Literal
+
+from focus_engine.events import (
+    EndState,
+    EpochFinished,
+    Event,
+    PowerSpectrumMeasured,
+    RunEnded,
+    RunStarted,
+    StepProgress,
+    StopRequested,
+    WorkerStarting,
+)
+from focus_engine.runs.event_log import read_recent_events
+from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.process import ProcessIdentity
+
+State = Literal["created", "queued", "starting", "running", "stopping", "lost", "unreachable"] | EndState
+LIVE_STATES = ("queued", "starting", "running", "stopping")
+HEARTBEAT_SECONDS = 10.0
+"""How often a worker touches its `worker.json`."""
+UNREACHABLE_SECONDS = 90.0
+"""A worker on another host whose heartbeat is older than this is unreachable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """Where a run stands: one row of `focus ls`, and the whole of its JSON.
+
+    Attributes:
+        lr: rate of the last step or epoch.
+        started: when its worker started [Unix seconds].
+        updated: when it last said something [Unix seconds].
+        eta_seconds: seconds left if all epochs run; null unless it runs.
+        reason: why it ended, in words.
+
+    The other fields are those of `EpochFinished` and `WorkerStarting`; what is not known is None.
+    """
+
+    name: str
+    path: str
+    method: str | None = None
+    state: State = "created"
+    phase: str | None = None
+    epoch: int | None = None
+    num_epochs: int | None = None
+    step: int | None = None
+    lr: float | None = None
+    train_loss: float | None = None
+    val_loss: float | None = None
+    best_val_loss: float | None = None
+    best_epoch: int | None = None
+    bad_epochs: int | None = None
+    plateau_patience: int | None = None
+    early_stop_count: int | None = None
+    early_stop_patience: int | None = None
+    pk_error: float | None = None
+    pid: int | None = None
+    host: str | None = None
+    started: float | None = None
+    updated: float | None = None
+    eta_seconds: float | None = None
+    reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the documented JSON object of `focus ls --json` and `focus status --json`."""
+        return asdict(self)
+
+
+def summarise(run: RunFolder) -> RunSummary:
+    """Return where `run` stands, from the end of its log and the evidence of its worker."""
+    events = read_recent_events(run.events)
+    start = {"name": run.name, "path": str(run.path), "method": _method_in(run)}
+    values: dict[str, Any] = reduce(_fold, events, start)
+    identity = ProcessIdentity.read(run.worker)
+    if identity is not None and events:
+        values |= {"pid": identity.pid, "host": identity.host, "started": identity.started}
+    if values.get("state") in LIVE_STATES:
+        values |= _proved(run, identity, values["state"])
+    return RunSummary(**values)
+
+
+def _fold(values: dict[str, Any], event: Event) -> dict[str, Any]:
+    """One event more: what is known now."""
+    values = {**values, "updated": event.time}
+    match event:
+        case WorkerStarting():
+            return values | {"state": "starting", "reason": None, "pid": event.pid, "host": event.host}
+        case RunStarted():
+            known = values.get("epoch")
+            epoch = event.epoch if known is None else min(known, event.epoch)
+            return values | {
+                "state": "running",
+                "method": event.method,
+                "num_epochs": event.num_epochs,
+                "epoch": epoch,
+                "phase": "warmup" if event.epoch < event.warmup_epochs else "training",
+            }
+        case StepProgress():
+            return values | {"state": _busy(values), "step": event.step, "lr": event.lr}
+        case EpochFinished():
+            shared = RunSummary.__dataclass_fields__.keys() & EpochFinished.__dataclass_fields__.keys()
+            return values | {"state": _busy(values)} | {name: getattr(event, name) for name in shared}
+        case PowerSpectrumMeasured():
+            return values | {"pk_error": event.median_abs_error}
+        case StopRequested():
+            return values | {"state": "stopping"}
+        case RunEnded():
+            return values | {"state": event.state, "reason": event.reason, "eta_seconds": None}
+        case _:
+            return values
+
+
+def _busy(values: dict[str, Any]) -> State:
+    return "stopping" if values.get("state") == "stopping" else "running"
+
+
+def _proved(run: RunFolder, identity: ProcessIdentity | None, state: State) -> dict[str, Any]:
+    """What the evidence makes of a run whose log ends as if it lived."""
+    life = "dead" if identity is None else identity.life()
+    if life == "alive":
+        return {"state": state}
+    if life == "elsewhere" and identity is not None:
+        silence = _heartbeat_age(run)
+        if silence <= UNREACHABLE_SECONDS:
+            return {"state": state}
+        reason = f"its worker on {identity.host} has given no sign of life for {silence / 60:.0f} min"
+        return {"state": "unreachable", "eta_seconds": None, "reason": reason}
+    who = "its worker" if identity is None else f"its worker (process {identity.pid} on {identity.host})"
+    reason = f"{who} is gone without a last word: killed, out of memory, or the machine restarted"
+    return {"state": "lost", "eta_seconds": None, "reason": reason}
+
+
+def _heartbeat_age(run: RunFolder) -> float:
+    try:
+        return max(0.0, time.time() - run.worker.stat().st_mtime)
+    except OSError:
+        return float("inf")
+
+
+def _method_in(run: RunFolder) -> str | None:
+    """The method named in the config's text; the schema is not loaded, because `focus ls` must be quick."""
+    try:
+        lines = run.config.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    for line in lines:
+        if line.startswith("method:"):
+            word = line.removeprefix("method:").split("#")[0].strip().strip("'\"")
+            return {"flow_matching": "flow", "": "diffusion"}.get(word, word)
+    return "diffusion"
