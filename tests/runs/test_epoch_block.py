@@ -1,0 +1,71 @@
+"""The epoch block, byte for byte as scripts have parsed it for years."""
+
+from dataclasses import replace
+
+import pytest
+
+from focus_engine.events import EpochFinished
+from focus_engine.runs.epoch_block import epoch_block
+
+BLOCK = """\
+================================================================================
+Epoch 1/200 [WARMUP]
+================================================================================
+  Train Loss: 0.1234
+  Val Loss:   0.1456
+  LR:         2.00e-05
+  Time:       120.5s (2.0m)
+  Plateau:    0/2 bad epochs
+  Early Stop: 0/10 patience
+  ✓ New best model!
+"""
+
+EPOCH = EpochFinished(
+    epoch=1,
+    num_epochs=200,
+    phase="warmup",
+    step=211,
+    train_loss=0.12344,
+    val_loss=0.14561,
+    val_loss_raw=0.15,
+    lr=2.0e-5,
+    next_lr=4.0e-5,
+    lr_cut=False,
+    grad_norm=1.0,
+    seconds=120.5,
+    maps_per_second=112.0,
+    data_wait=0.0,
+    is_best=True,
+    best_val_loss=0.14561,
+    best_epoch=1,
+    scheduler="plateau",
+    bad_epochs=0,
+    plateau_patience=2,
+    early_stop_count=0,
+    early_stop_patience=10,
+    pk_error=None,
+    eta_seconds=23_979.5,
+)
+
+
+def test_first_epoch_is_the_documented_block():
+    assert epoch_block(EPOCH) == BLOCK
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "new"),
+    [
+        ({"is_best": False}, "  ✓ New best model!\n", ""),
+        ({"phase": "training", "epoch": 6}, "Epoch 1/200 [WARMUP]", "Epoch 6/200 [TRAINING]"),
+        ({"bad_epochs": 2}, "0/2 bad epochs", "2/2 bad epochs"),
+        ({"plateau_patience": None}, "0/2 bad epochs", "off"),
+        ({"early_stop_count": 10}, "0/10 patience", "10/10 patience"),
+        ({"early_stop_patience": None}, "0/10 patience", "off"),
+        ({"train_loss": None}, "0.1234", "nan"),
+        ({"val_loss": float("nan")}, "0.1456", "nan"),
+        ({"seconds": 0.04}, "120.5s (2.0m)", "0.0s (0.0m)"),
+        ({"lr": 1.0e-4}, "2.00e-05", "1.00e-04"),
+    ],
+)
+def test_each_line_says_what_it_should(change, line, new):
+    assert epoch_block(replace(EPOCH, **change)) == BLOCK.replace(line, new)
