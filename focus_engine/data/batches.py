@@ -8,9 +8,10 @@ symmetries by (seed, epoch, batch): every way of reading gives the same batches,
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -81,7 +82,7 @@ class Batches:
 
     def __len__(self) -> int:
         """How many batches an epoch has."""
-        return -(-len(self.ids) // self.batch_size)
+        return math.ceil(len(self.ids) / self.batch_size)
 
     @property
     def n_maps(self) -> int:
@@ -101,10 +102,11 @@ class Batches:
         order = torch.arange(len(self.ids))
         if self._shuffle:
             order = torch.randperm(len(self.ids), generator=keyed_generator("order", self._seed, epoch))
-        places = list(enumerate(order.split(self.batch_size)))[start:]
-        raw = self._raw_maps([chosen for _, chosen in places])
+        size = self.batch_size
+        places = [order[first : first + size] for first in range(start * size, len(order), size)]
+        raw = self._raw_maps(places)
         try:
-            for index, chosen in places:
+            for index, chosen in enumerate(places, start):
                 began = time.perf_counter()
                 maps = self._normaliser.normalise(next(raw).to(self.device, non_blocking=True))
                 batch = Batch(self._augment(maps, epoch, index), self._cond[self._move(chosen)], self.ids[chosen])
@@ -120,7 +122,7 @@ class Batches:
         count, _, height, width = maps.shape
         return apply_symmetries(maps, draw_symmetries(count, height, width, self._augmentation, generator))
 
-    def _raw_maps(self, places: list[Tensor]) -> Iterator[Tensor]:
+    def _raw_maps(self, places: list[Tensor]) -> Generator[Tensor, None, None]:
         """Yield the physical maps of each batch, from the device or through threads that read ahead."""
         if self._held is not None:
             yield from (self._held[self._move(chosen)] for chosen in places)
@@ -129,7 +131,7 @@ class Batches:
         else:
             yield from self._read_ahead(places)
 
-    def _read_ahead(self, places: list[Tensor]) -> Iterator[Tensor]:
+    def _read_ahead(self, places: list[Tensor]) -> Generator[Tensor, None, None]:
         waiting: deque[Future[Tensor]] = deque()
         threads = ThreadPoolExecutor(self._num_workers, thread_name_prefix="focus-maps")
         try:

@@ -28,7 +28,7 @@ UNITS = "(M☉/h)/(Mpc/h)²"
 
 _CHUNK_PIXELS = 1 << 22  # 16 MiB of float32 at a time when a whole set is walked
 _HASHED_WHOLE = 64 * 2**20  # bytes: up to here the fingerprint reads every byte
-_HASHED_BLOCKS, _HASHED_BLOCK = 256, 64 * 2**10  # beyond: this many blocks of this many bytes
+_HASHED_BLOCKS, _HASHED_BLOCK = 1024, 16 * 2**10  # beyond: this many blocks of this many bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +99,8 @@ class MapSet:
     def fingerprint(self) -> str:
         """SHA-256 of layout, parameters and pixels, whatever the files are called and wherever they lie.
 
-        Up to 64 MiB of maps count byte for byte; of a larger file 256 blocks of 64 KiB, evenly spaced from the
-        first byte to the last.
+        Up to 64 MiB of maps count byte for byte; of a larger file 1024 blocks of 16 KiB, evenly spaced from the
+        first byte to the last: one or more in every simulation of a full CMD file.
         """
         digest = hashlib.sha256(repr((self.maps.shape, self.maps.dtype.str, self.table.shape)).encode())
         digest.update(np.ascontiguousarray(self.table).tobytes())
@@ -197,13 +197,13 @@ def _check_layout(maps: MappedArray, path: Path, in_channels: int | None) -> Non
     if maps.ndim not in (3, 4):
         raise InputError(f"{path}: has shape {maps.shape}; maps are (N, H, W) or (N, C, H, W)")
     channels, height, width = _map_shape(maps.shape)
-    if height < 2 or width < 2:
-        raise InputError(f"{path}: has shape {maps.shape}; a map has at least 2 × 2 pixels")
     if maps.ndim == 4 and channels >= height:
         raise InputError(
             f"{path}: has shape {maps.shape}, which as (N, C, H, W) means {channels} channels of "
             f"{height} × {width}; put channels second (numpy.moveaxis(maps, -1, 1)); 3-D grids are not maps"
         )
+    if height < 2 or width < 2:
+        raise InputError(f"{path}: has shape {maps.shape}; a map has at least 2 × 2 pixels")
     if in_channels is not None and channels != in_channels:
         raise InputError(
             f"{path}: has shape {maps.shape}, that is {channels} channel(s), but model.in_channels is "

@@ -1,0 +1,136 @@
+"""Bringing somebody's maps into the data folder: `focus data import`.
+
+Every pixel is checked before anything is written, and the new folder appears whole or not at all. Separate
+from opening, which must stay quick and writes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from focus_engine.data.maps import MapSet, check_values, open_map_set
+from focus_engine.errors import FocusError, InputError
+
+_BLOCK = 8 * 2**20  # bytes copied between two signs of progress
+
+
+@dataclass(frozen=True)
+class ImportProgress:
+    """How far an import has come."""
+
+    stage: str  # "check" counts maps, "copy" counts bytes
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedMaps:
+    """Where the maps lie now; the last thing that an import yields."""
+
+    folder: Path
+    map_set: MapSet  # opened from its new place
+
+
+def import_maps(
+    maps_path: str | Path,
+    params_path: str | Path,
+    name: str,
+    data_root: str | Path,
+    *,
+    box_size: float = 25.0,
+    maps_per_simulation: int = 15,
+    link: bool = False,
+) -> Iterator[ImportProgress | ImportedMaps]:
+    """Check maps and parameters and copy them to data_root/name, yielding progress and, last, the result.
+
+    `link` makes a hard link of the maps where the file system can: no space is used, but whoever then
+    overwrites the original in place changes the imported maps too. Nothing is ever overwritten here. Stopped
+    half-way (generator closed, Ctrl-C, disk full) it leaves nothing.
+
+    Raises:
+        InputError: when the name is no plain folder name or taken, or when the data are unlawful.
+        FocusError: when the files can't be written.
+    """
+    folder = Path(data_root) / check_set_name(name)
+    if folder.exists() or folder.is_symlink():
+        raise InputError(f"{folder}: exists already and is never overwritten; choose another name or remove it")
+    opened = partial(open_map_set, box_size=box_size, maps_per_simulation=maps_per_simulation)
+    source = opened(maps_path, params_path)
+    for done in check_values(source):
+        yield ImportProgress("check", done, source.n_maps)
+    maps_name = source.maps_path.name if source.maps_path.name.startswith("Maps_") else f"Maps_{name}.npy"
+    params_name = source.params_path.name
+    if not (params_name.startswith("params_") and params_name.endswith(".txt")):
+        params_name = f"params_{name}.txt"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".import-", dir=folder.parent, ignore_cleanup_errors=True) as made:
+            half = Path(made) / "set"
+            half.mkdir()
+            yield from _place(source.maps_path.resolve(), half / maps_name, link=link)
+            shutil.copyfile(source.params_path, half / params_name)
+            _sync(half / maps_name, half / params_name, half)
+            half.rename(folder)
+            _sync(folder.parent)
+    except OSError as error:
+        raise FocusError(
+            f"{folder}: the maps can't be written ({error.strerror or error}); nothing was left"
+        ) from error
+    yield ImportedMaps(folder, opened(folder / maps_name, folder / params_name))
+
+
+def check_set_name(name: str) -> str:
+    """Return `name` when it is a plain folder name.
+
+    Raises:
+        InputError: when it is empty, hidden, a path, starts with a dash or has control characters.
+    """
+    if (
+        not name.strip()
+        or name != name.strip()
+        or name[0] in ".-"
+        or "/" in name
+        or "\\" in name
+        or not name.isprintable()
+    ):
+        raise InputError(
+            f"{name!r} can't name a set of maps; give a plain folder name: no '/', no control characters, no blank "
+            "at an end, and no dot or dash first"
+        )
+    if len(os.fsencode(name)) > 200:
+        raise InputError(f"the name {name[:20]!r}… is too long; at most 200 bytes are allowed")
+    return name
+
+
+def _place(source: Path, target: Path, *, link: bool) -> Iterator[ImportProgress]:
+    """Link or copy a file, yielding bytes done."""
+    total = source.stat().st_size
+    if link:
+        try:
+            os.link(source, target)
+        except OSError:  # another file system, or one without hard links: copy after all
+            pass
+        else:
+            yield ImportProgress("copy", total, total)
+            return
+    done = 0
+    with source.open("rb") as reader, target.open("xb") as writer:
+        while block := reader.read(_BLOCK):
+            writer.write(block)
+            done += len(block)
+            yield ImportProgress("copy", done, total)
+
+
+def _sync(*paths: Path) -> None:
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,144 @@
+"""What a set of maps is, in numbers: `focus data info`.
+
+A huge set is judged by a random part of it (the same part each time), and the summary says how large that part
+was. Results are plain values: the terminal and the figures draw them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from focus_engine.config import PARAMETER_NAMES
+from focus_engine.data.maps import Ids, Maps, MapSet
+from focus_engine.data.parameters import Table
+from focus_engine.data.randomness import keyed_generator
+from focus_engine.statistics.power import PowerSpectrum, power_spectrum
+
+_PIXEL_BUDGET = 1 << 24  # 256 maps of 256²: read in a moment from any disk
+_POWER_BUDGET = 1 << 22  # 64 maps of 256²
+
+
+@dataclass(frozen=True)
+class ChannelSummary:
+    """The pixels of one channel of the maps that were read, in the units of the set."""
+
+    low: float
+    high: float
+    mean: float
+    zeros: int  # exact zeros among `pixels`
+    pixels: int
+    log10_mean: float  # over positive pixels
+    log10_std: float
+
+
+@dataclass(frozen=True)
+class ParameterSummary:
+    """One column of the parameter table, over all simulations."""
+
+    name: str  # by position
+    low: float
+    high: float
+    mean: float
+
+    @property
+    def constant(self) -> bool:
+        """Whether all simulations share one value."""
+        return self.low == self.high
+
+
+@dataclass(frozen=True, eq=False)
+class DataSummary:
+    """A set of maps in numbers."""
+
+    n_maps: int
+    n_simulations: int
+    maps_per_simulation: int
+    shape: tuple[int, int, int]  # (C, H, W)
+    dtype: str
+    n_bytes: int  # pixels on disk
+    units: str
+    box_size: float  # Mpc/h
+    layout: str  # the kind of set that the parameters look like, in words
+    parameters: tuple[ParameterSummary, ...]
+    read_maps: int  # how many maps the numbers below come from
+    channels: tuple[ChannelSummary, ...]
+    example_id: int
+    example: Maps  # (H, W): the first channel of map `example_id`
+    spectrum: PowerSpectrum  # of the first channel of some of the maps read
+
+    @property
+    def complete(self) -> bool:
+        """Whether every map was read."""
+        return self.read_maps == self.n_maps
+
+
+def describe(map_set: MapSet) -> DataSummary:
+    """Return a summary of a map set, from all of its maps or, beyond 16.8 million pixels, a random part.
+
+    Raises:
+        InputError: when a map that was read holds unlawful values.
+    """
+    pixels = int(np.prod(map_set.shape))
+    ids = _some(map_set.n_maps, max(1, _PIXEL_BUDGET // pixels))
+    maps = map_set.read(ids)
+    shown = _some(len(ids), max(1, _POWER_BUDGET // pixels))
+    return DataSummary(
+        n_maps=map_set.n_maps,
+        n_simulations=map_set.n_simulations,
+        maps_per_simulation=map_set.maps_per_simulation,
+        shape=map_set.shape,
+        dtype=str(map_set.maps.dtype),
+        n_bytes=int(map_set.maps.nbytes),
+        units=map_set.units,
+        box_size=map_set.box_size,
+        layout=guess_layout(map_set.table),
+        parameters=tuple(
+            ParameterSummary(name, float(column.min()), float(column.max()), float(column.mean()))
+            for name, column in zip(PARAMETER_NAMES, map_set.table.T, strict=False)
+        ),
+        read_maps=len(ids),
+        channels=tuple(_channel(maps[:, channel]) for channel in range(map_set.shape[0])),
+        example_id=int(ids[0]),
+        example=maps[0, 0].copy(),
+        spectrum=power_spectrum(maps[shown, 0], map_set.box_size),
+    )
+
+
+def guess_layout(table: Table) -> str:
+    """Return in words which kind of CAMELS set a parameter table (n, columns) looks like."""
+    varying = [int(column) for column in np.flatnonzero(np.ptp(table, axis=0) > 0)]
+    if not varying:
+        return "CV (all simulations at one point)" if len(table) > 1 else "one simulation"
+    fiducial = np.median(table, axis=0)
+    if len(varying) > 1 and np.all(np.count_nonzero(table != fiducial, axis=1) <= 1):
+        return "1P (one parameter at a time)"
+    if varying == [0, 1]:
+        return "N-body (Omega_m and sigma_8 vary)"
+    if varying == list(range(len(PARAMETER_NAMES))):
+        return "LH (all parameters vary)"
+    names = ", ".join(PARAMETER_NAMES[column] for column in varying)
+    return f"of another making ({names} var{'y' if len(varying) > 1 else 'ies'})"
+
+
+def _some(count: int, most: int) -> Ids:
+    """Return all ids below `count`, or `most` of them, drawn at random but always the same, in rising order."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(torch.randperm(count, generator=keyed_generator("summary"))[:most].numpy())
+
+
+def _channel(maps: Maps) -> ChannelSummary:
+    positive = maps[maps > 0]
+    logs = np.log10(positive)
+    return ChannelSummary(
+        low=float(maps.min()),
+        high=float(maps.max()),
+        mean=float(maps.mean(dtype=np.float64)),
+        zeros=maps.size - positive.size,
+        pixels=maps.size,
+        log10_mean=float(logs.mean(dtype=np.float64)) if logs.size else float("nan"),
+        log10_std=float(logs.std(dtype=np.float64)) if logs.size else float("nan"),
+    )
