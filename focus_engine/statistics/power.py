@@ -7,6 +7,7 @@ deconvolved, because CMD maps are not CIC-painted. Needs numpy alone, so that `f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -112,30 +113,49 @@ def as_map_stack(maps: ArrayLike, what: str = "maps") -> NDArray[np.generic]:
     return stack
 
 
-def checked_means(chunk: Array, what: str = "map", first: int = 0) -> Array:
-    """Return the mean of each map (n,) of a chunk (n, H, W) of physical maps.
+def physical_chunks(stack: NDArray[np.generic], what: str = "map") -> Iterator[tuple[int, Array, Array]]:
+    """Yield (first, chunk (n, H, W) as a fresh float64 copy, its means (n,)) over a stack of physical maps.
 
     Raises:
-        InputError: naming the first map, counted from `first`, that is not finite, is negative somewhere,
-            or is zero everywhere.
+        InputError: naming the first map that is not finite, is negative somewhere, or is zero everywhere.
     """
-    means = np.asarray(chunk.mean(axis=(1, 2)), dtype=np.float64)
-    lowest = chunk.min(axis=(1, 2))
-    good = (lowest >= 0) & (means > 0) & np.isfinite(means)
-    if good.all():
-        return means
-    bad = int(np.argmin(good))
-    pixels = chunk[bad]
+    step = max(1, _CHUNK_PIXELS // (stack.shape[1] * stack.shape[2]))
+    for first in range(0, stack.shape[0], step):
+        chunk = np.array(stack[first : first + step], dtype=np.float64)
+        means = np.asarray(chunk.mean(axis=(1, 2)), dtype=np.float64)
+        lowest = chunk.min(axis=(1, 2))
+        good = (lowest >= 0) & (means > 0) & np.isfinite(means)
+        if not good.all():
+            bad = int(np.argmin(good))
+            raise InputError(
+                f"{what} {first + bad} {_fault(chunk[bad])}: P(k) needs finite, non-negative maps in physical "
+                "units, not the logarithm of a field or a normalised one"
+            )
+        yield first, chunk, means
+
+
+def _fault(pixels: Array) -> str:
     if count := int((~np.isfinite(pixels)).sum()):
-        fault = f"holds {count} NaN or infinite pixels"
-    elif count := int((pixels < 0).sum()):
-        fault = f"holds {count} negative pixels (lowest {lowest[bad]:.4g})"
-    else:
-        fault = f"has a mean of {means[bad]:.4g}"
-    raise InputError(
-        f"{what} {first + bad} {fault}: P(k) needs finite, non-negative maps in physical units, "
-        "not the logarithm of a field or a normalised one"
-    )
+        return f"holds {count} NaN or infinite pixels"
+    if count := int((pixels < 0).sum()):
+        return f"holds {count} negative pixels (lowest {pixels.min():.4g})"
+    return f"has a mean of {pixels.mean():.4g}"
+
+
+def _fluctuations(stack: NDArray[np.generic], label: str) -> Iterator[tuple[int, Array]]:
+    """Yield what is transformed: the density contrast, or the field less its mean."""
+    if label == DENSITY_LABEL:
+        for first, chunk, means in physical_chunks(stack):
+            yield first, np.divide(chunk, means[:, None, None], out=chunk) - 1
+        return
+    step = max(1, _CHUNK_PIXELS // (stack.shape[1] * stack.shape[2]))
+    for first in range(0, stack.shape[0], step):
+        chunk = np.array(stack[first : first + step], dtype=np.float64)
+        means = chunk.mean(axis=(1, 2))
+        if not np.isfinite(means).all():
+            bad = first + int(np.argmin(np.isfinite(means)))
+            raise InputError(f"{label} {bad} holds NaN or infinite pixels; finite fields are needed")
+        yield first, chunk - means[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -174,13 +194,10 @@ def _spectrum(stack: NDArray[np.generic], box_size: float, label: str) -> PowerS
     k_fundamental = 2 * np.pi / (pixel * max(height, width))
     n_bins = binning.modes.size
     power = np.empty((n_maps, n_bins))
-    step = max(1, _CHUNK_PIXELS // (height * width))
-    for start in range(0, n_maps, step):
-        chunk = np.array(stack[start : start + step], dtype=np.float64)
-        _to_fluctuations(chunk, label, start)
+    for first, chunk in _fluctuations(stack, label):
         transform = np.fft.rfft2(chunk)
         squares = transform.real**2 + transform.imag**2
-        for row, square in enumerate(squares.reshape(len(chunk), -1), start):
+        for row, square in enumerate(squares.reshape(len(chunk), -1), first):
             power[row] = np.bincount(binning.index, weights=square)[1:]
     # L_x L_y / (H W)², which is L² / N⁴ for a square map, over the modes of each bin.
     power *= pixel**2 / (height * width) / binning.modes
@@ -193,16 +210,3 @@ def _spectrum(stack: NDArray[np.generic], box_size: float, label: str) -> PowerS
         k_nyquist=float(np.pi / pixel),
         label=label,
     )
-
-
-def _to_fluctuations(chunk: Array, label: str, first: int) -> None:
-    """Turn a chunk of maps in place into what is transformed; its mean does not matter to bins n ≥ 1."""
-    if label == DENSITY_LABEL:
-        chunk /= checked_means(chunk, first=first)[:, None, None]
-        chunk -= 1
-        return
-    means = chunk.mean(axis=(1, 2), keepdims=True)
-    if not np.isfinite(means).all():
-        bad = int(np.argmin(np.isfinite(means).ravel()))
-        raise InputError(f"{label} {first + bad} holds NaN or infinite pixels; finite fields are needed")
-    chunk -= means

@@ -97,9 +97,7 @@ def test_rotations_flips_and_shifts_change_nothing(rng):
     one = lognormal(rng, 24, 24)
     variants = np.stack([one, np.rot90(one), one[::-1], np.roll(one, (3, 7), (0, 1)), one.T, one * 1e11])
     spectrum = power_spectrum(variants, BOX)
-    np.testing.assert_allclose(
-        spectrum.power, np.broadcast_to(spectrum.power[0], spectrum.power.shape), rtol=1e-9
-    )
+    np.testing.assert_allclose(spectrum.power, np.broadcast_to(spectrum.power[0], spectrum.power.shape), rtol=1e-9)
 
 
 def test_axes_have_the_power_of_diagonals(rng):

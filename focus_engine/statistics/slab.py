@@ -1,0 +1,89 @@
+"""The mean of a map, compared at equal parameters.
+
+P(k) divides the mean away and so hardly knows Ω_m; the mean surface density of a slab is what is left. In a
+map of total matter its expectation is Ω_m ρ_c times the depth of the slab.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from focus_engine.statistics.power import physical_chunks
+from focus_engine.statistics.simulations import Simulations
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SlabMeanComparison:
+    """How the means of generated maps differ from those of real maps at equal parameters."""
+
+    real: Array  # (n_maps,) in the unit of the maps
+    generated: Array  # (n_maps,) in the unit of the maps; row i has the parameters of real row i
+    bias: float  # mean of generated / real − 1 over maps
+    bias_std: float  # its uncertainty: bootstrap by simulation; NaN with one simulation
+    scatter: float  # standard deviation of generated / real − 1; NaN for one map
+    true_vs_true_bias: float  # median |bias| between random halves of the maps within each simulation
+    true_vs_true_scatter: float  # standard deviation of one real map / another of its simulation − 1
+
+    @property
+    def real_mean(self) -> float:
+        """Mean over the real maps, in their unit."""
+        return float(self.real.mean())
+
+    @property
+    def generated_mean(self) -> float:
+        """Mean over the generated maps, in their unit."""
+        return float(self.generated.mean())
+
+
+def slab_means(maps: NDArray[np.generic], what: str = "map") -> Array:
+    """Return the mean of each physical map of (N, H, W): (N,), in the unit of the maps.
+
+    Raises:
+        InputError: for a map that is not finite, is negative somewhere or zero everywhere.
+    """
+    return np.concatenate([means for _, _, means in physical_chunks(maps, what)])
+
+
+def compare_slab_means(real: Array, generated: Array, simulations: Simulations, seed: int) -> SlabMeanComparison:
+    """Compare the means of generated maps with those of real maps at equal parameters, row by row.
+
+    True against true is at equal parameters too: real maps of a simulation against other real maps of the
+    same one. Both of its values are NaN (unknown) when a simulation has a single map.
+    """
+    difference = generated / real - 1
+    totals = simulations.totals(difference)
+    resampled = [totals[draw].sum() / simulations.sizes[draw].sum() for draw in simulations.bootstrap(seed)]
+    return SlabMeanComparison(
+        real=real,
+        generated=generated,
+        bias=float(difference.mean()),
+        bias_std=float(np.std(resampled)) if resampled else float("nan"),
+        scatter=float(difference.std(ddof=1)) if difference.size > 1 else float("nan"),
+        true_vs_true_bias=_bias_of_halves(real, simulations, seed),
+        true_vs_true_scatter=_scatter_of_pairs(real, simulations),
+    )
+
+
+def _bias_of_halves(real: Array, simulations: Simulations, seed: int) -> float:
+    biases = []
+    for first in simulations.map_halves(seed):
+        halves = [simulations.totals(np.where(half, real, 0)) / simulations.totals(half) for half in (first, ~first)]
+        biases.append(abs(np.mean(halves[0] / halves[1]) - 1))
+    return float(np.median(biases)) if biases else float("nan")
+
+
+def _scatter_of_pairs(real: Array, simulations: Simulations) -> float:
+    """Return the standard deviation of m_i / m_j − 1 over all pairs i ≠ j within simulations."""
+    if simulations.sizes.min() < 2:
+        return float("nan")
+    ratios = []
+    for simulation in range(simulations.count):
+        means = real[simulations.index == simulation]
+        pairs = means[:, None] / means[None, :]
+        ratios.append(pairs[~np.eye(means.size, dtype=bool)] - 1)
+    return float(np.concatenate(ratios).std())
