@@ -8,6 +8,7 @@ scales is exact, haloes are softened at half the spacing of the particles.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -105,5 +106,5 @@ def simulate_universe(
     The maps of an axis average to Omega_m ρ_c × the depth of a slab. The same cosmology, layout and seed
     (0 … 2⁶⁴ − 1) on the same kind of device give the same bytes, with any number of threads.
     """
-    *_, today = history(cosmology, layout, seed, torch.device(device))
+    today = deque(history(cosmology, layout, seed, torch.device(device)), maxlen=1).pop()
     return project(cosmology, layout, today)
