@@ -1,0 +1,102 @@
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from focus_engine.data.bring_in import ImportedMaps, ImportProgress, import_maps
+from focus_engine.errors import FocusError, InputError
+
+MakeMaps = Callable[..., np.ndarray]
+WriteSet = Callable[..., tuple[Path, Path]]
+
+
+def bring_in(paths: tuple[Path, Path], name: str, root: Path, **keys: bool) -> list[ImportProgress | ImportedMaps]:
+    return list(import_maps(*paths, name, root, maps_per_simulation=3, **keys))
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_set_arrives_whole_and_opens_from_its_folder(write_set: WriteSet, tmp_path: Path, link: bool):
+    paths = write_set()
+    *progress, result = bring_in(paths, "mine", tmp_path / "data", link=link)
+    assert isinstance(result, ImportedMaps)
+    assert result.folder == tmp_path / "data" / "mine"
+    assert sorted(path.name for path in result.folder.iterdir()) == [paths[0].name, paths[1].name]
+    assert result.map_set.maps_path.read_bytes() == paths[0].read_bytes()
+    assert result.map_set.n_simulations == 6
+    assert result.map_set.maps_path.samefile(paths[0]) is link
+    assert progress[0] == ImportProgress("check", 18, 18)
+    assert progress[-1] == ImportProgress("copy", paths[0].stat().st_size, paths[0].stat().st_size)
+    assert list((tmp_path / "data").iterdir()) == [result.folder]
+
+
+def test_names_of_files_become_those_of_the_layout(write_set: WriteSet, tmp_path: Path):
+    maps_path, params_path = write_set()
+    odd = (maps_path.rename(tmp_path / "density.npy"), params_path.rename(tmp_path / "cosmologies.dat"))
+    folder = bring_in(odd, "mine", tmp_path / "data")[-1].folder
+    assert sorted(path.name for path in folder.iterdir()) == ["Maps_mine.npy", "params_mine.txt"]
+
+
+def test_a_linked_original_may_itself_be_a_symbolic_link(write_set: WriteSet, tmp_path: Path):
+    maps_path, params_path = write_set()
+    alias = tmp_path / "Maps_alias.npy"
+    alias.symlink_to(maps_path)
+    result = bring_in((alias, params_path), "mine", tmp_path / "data", link=True)[-1]
+    assert not result.map_set.maps_path.is_symlink()
+    maps_path.unlink()
+    assert result.map_set.read([0]).shape == (1, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", ".", "..", "../up", "a/b", "/abs", "-dash", ".hidden", "new\nline", "nul\0", "a\\b", "x" * 300, " a"],
+)
+def test_a_name_that_is_no_plain_folder_is_refused(write_set: WriteSet, tmp_path: Path, name: str):
+    with pytest.raises(InputError, match="name"):
+        bring_in(write_set(), name, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_existing_set_is_never_overwritten(write_set: WriteSet, tmp_path: Path):
+    kept = tmp_path / "data" / "mine"
+    kept.mkdir(parents=True)
+    with pytest.raises(InputError, match="never overwritten"):
+        bring_in(write_set(), "mine", tmp_path / "data")
+    assert list(kept.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+def test_unlawful_maps_leave_no_trace(write_set: WriteSet, lognormal_maps: MakeMaps, tmp_path: Path, value: float):
+    values = lognormal_maps(18, 8, 8)
+    values[17, 7, 7] = value
+    with pytest.raises(InputError, match="map 17"):
+        bring_in(write_set(maps=values), "mine", tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_import_that_is_left_half_way_leaves_nothing(write_set: WriteSet, tmp_path: Path):
+    steps = import_maps(*write_set(), "mine", tmp_path / "data", maps_per_simulation=3)
+    while next(steps).stage != "copy":
+        pass
+    assert list((tmp_path / "data").iterdir())
+    steps.close()
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_full_disk_fails_and_leaves_nothing(write_set: WriteSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FocusError, match="No space left") as failure:
+        bring_in(write_set(), "mine", tmp_path / "data")
+    assert failure.value.exit_code == 1
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_data_root_that_is_a_file_fails(write_set: WriteSet, tmp_path: Path):
+    (tmp_path / "data").write_text("in the way", encoding="utf-8")
+    with pytest.raises(FocusError, match="can't be written"):
+        bring_in(write_set(), "mine", tmp_path / "data")

@@ -1,0 +1,171 @@
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from focus_engine.data.maps import MapSet, open_map_set
+from focus_engine.data.normalise import Normaliser, ParameterScaler, fit_normaliser
+from focus_engine.errors import InputError
+
+MakeMaps = Callable[..., np.ndarray]
+WriteSet = Callable[..., tuple[Path, Path]]
+
+
+def opened(paths: tuple[Path, Path], cond_dim: int | None = None) -> MapSet:
+    return open_map_set(*paths, box_size=25.0, maps_per_simulation=3, cond_dim=cond_dim)
+
+
+@pytest.mark.parametrize("transform", ["log10", "none"])
+@pytest.mark.parametrize("shape", [(8, 8), (2, 8, 8)])
+def test_training_maps_get_mean_zero_and_std_one_in_each_channel(
+    write_set: WriteSet, lognormal_maps: MakeMaps, transform: str, shape: tuple[int, ...]
+):
+    values = lognormal_maps(18, *shape)
+    if len(shape) == 3:
+        values[:, 1] *= np.float32(1e-7)  # a second field in other units
+    maps = opened(write_set(maps=values))
+    normaliser = fit_normaliser(maps, range(12), transform)
+    standard = normaliser.normalise(torch.from_numpy(maps.read(range(12)))).double()
+    assert torch.allclose(standard.mean(dim=(0, 2, 3)), torch.zeros(1, dtype=torch.double), atol=1e-5)
+    assert torch.allclose(standard.std(dim=(0, 2, 3), correction=0), torch.ones(1, dtype=torch.double), atol=1e-5)
+    assert (normaliser.n_floored, normaliser.n_values) == (0, 12 * int(np.prod(shape)))
+
+
+def test_statistics_come_from_the_given_maps_alone(write_set: WriteSet, lognormal_maps: MakeMaps):
+    values = lognormal_maps(18, 8, 8)
+    values[12:] *= 1000
+    normaliser = fit_normaliser(opened(write_set(maps=values)), range(12), "log10")
+    logs = np.log10(values[:12].astype(np.float64))
+    assert normaliser.mean == pytest.approx([logs.mean()], abs=1e-6)
+    assert normaliser.std == pytest.approx([logs.std()], rel=1e-6)
+
+
+def test_streaming_agrees_with_one_pass(write_set: WriteSet, lognormal_maps: MakeMaps, monkeypatch: pytest.MonkeyPatch):
+    values = lognormal_maps(18, 8, 8)
+    values[:, :2] = 0
+    maps = opened(write_set(maps=values))
+    whole = fit_normaliser(maps, range(18), "log10")
+    monkeypatch.setattr("focus_engine.data.maps._CHUNK_PIXELS", 5 * 64)
+    parts = fit_normaliser(maps, range(18), "log10")
+    assert parts.mean == pytest.approx(whole.mean, rel=1e-12)
+    assert parts.std == pytest.approx(whole.std, rel=1e-12)
+    assert (parts.floor, parts.n_floored) == (whole.floor, whole.n_floored)
+
+
+@pytest.mark.parametrize("transform", ["log10", "none"])
+def test_round_trip_to_float32_rounding_over_the_whole_range(write_set: WriteSet, transform: str):
+    values = np.logspace(5, 16, 18 * 64, dtype=np.float64).astype(np.float32).reshape(18, 8, 8)
+    maps = opened(write_set(maps=values))
+    normaliser = fit_normaliser(maps, range(18), transform)
+    physical = torch.from_numpy(maps.read(range(18)))
+    again = normaliser.physical(normaliser.normalise(physical))
+    if transform == "log10":
+        assert torch.allclose(again, physical, rtol=3e-6, atol=0)
+    else:
+        assert torch.allclose(again, physical, rtol=0, atol=1e-6 * physical.max().item())
+
+
+def test_nothing_is_clipped_beyond_the_trained_range(write_set: WriteSet):
+    normaliser = fit_normaliser(opened(write_set()), range(18), "log10")
+    extreme = torch.tensor([1e-3, 1e3, 1e20, 1e30]).reshape(1, 1, 2, 2)
+    again = normaliser.physical(normaliser.normalise(extreme))
+    assert torch.allclose(again, extreme, rtol=1e-4, atol=0)
+
+
+def test_exact_zeros_are_read_as_the_smallest_positive_value_and_counted(write_set: WriteSet, lognormal_maps: MakeMaps):
+    values = lognormal_maps(18, 8, 8)
+    values[:12, 0, :4] = 0
+    values[15, 5, 5] = 0  # not a training map
+    maps = opened(write_set(maps=values))
+    normaliser = fit_normaliser(maps, range(12), "log10")
+    training = values[:12]
+    assert normaliser.floor == (float(training[training > 0].min()),)
+    assert (normaliser.n_floored, normaliser.n_values) == (48, 12 * 64)
+    standard = normaliser.normalise(torch.from_numpy(maps.read(range(18))))
+    assert torch.isfinite(standard).all()
+    floored = np.log10(np.where(training > 0, training, normaliser.floor[0]).astype(np.float64))
+    assert normaliser.mean == pytest.approx([floored.mean()], abs=1e-6)
+    assert normaliser.std == pytest.approx([floored.std()], rel=1e-6)
+    again = normaliser.physical(standard)[:, 0].numpy()
+    assert again[15, 5, 5] == pytest.approx(normaliser.floor[0], rel=1e-5)
+    assert np.allclose(again[values > 0], values[values > 0], rtol=1e-5)
+
+
+def test_no_transform_keeps_zeros(write_set: WriteSet, lognormal_maps: MakeMaps):
+    values = lognormal_maps(18, 8, 8)
+    values[0, 0] = 0
+    maps = opened(write_set(maps=values))
+    normaliser = fit_normaliser(maps, range(18), "none")
+    again = normaliser.physical(normaliser.normalise(torch.from_numpy(maps.read([0]))))
+    assert float(again[0, 0, 0].abs().max()) < 1e-5 * float(values.max())
+    assert normaliser.n_floored == 8
+
+
+def test_unlawful_maps_and_maps_without_structure_are_refused(write_set: WriteSet, lognormal_maps: MakeMaps):
+    values = lognormal_maps(18, 8, 8)
+    values[7, 0, 0] = np.nan
+    with pytest.raises(InputError, match="map 7"):
+        fit_normaliser(opened(write_set(maps=values)), range(18), "log10")
+    for transform in ("log10", "none"):
+        with pytest.raises(InputError, match="maps that vary are needed"):
+            fit_normaliser(opened(write_set(maps=np.full((18, 8, 8), 7e10))), range(18), transform)
+    empty_channel = lognormal_maps(18, 2, 8, 8)
+    empty_channel[:, 1] = 0
+    with pytest.raises(InputError, match="channel 1 of the training maps is zero"):
+        fit_normaliser(opened(write_set(maps=empty_channel)), range(18), "log10")
+
+
+def test_both_survive_a_checkpoint_that_runs_no_code(write_set: WriteSet):
+    maps = opened(write_set())
+    normaliser, scaler = fit_normaliser(maps, range(12), "log10"), ParameterScaler.fit(maps, [0, 1, 2, 3])
+    file = io.BytesIO()
+    torch.save({"maps": normaliser.to_dict(), "params": scaler.to_dict()}, file)
+    file.seek(0)
+    loaded = torch.load(file, weights_only=True)
+    assert Normaliser.from_dict(loaded["maps"]) == normaliser
+    assert ParameterScaler.from_dict(loaded["params"]) == scaler
+
+
+def test_parameters_are_standardised_over_the_training_simulations(write_set: WriteSet):
+    maps = opened(write_set())
+    scaler = ParameterScaler.fit(maps, [0, 2, 3, 5])
+    params = torch.from_numpy(maps.params)
+    standard = scaler.standardise(params)
+    chosen = standard[[0, 2, 3, 5]].double()
+    assert torch.allclose(chosen.mean(dim=0), torch.zeros(6, dtype=torch.double), atol=1e-6)
+    assert torch.allclose(chosen.std(dim=0, correction=0), torch.ones(6, dtype=torch.double), atol=1e-5)
+    assert torch.allclose(scaler.physical(standard), params, atol=1e-6)
+
+
+def test_a_constant_parameter_stays_finite(tmp_path: Path, write_set: WriteSet):
+    maps_path, _ = write_set()
+    table = tmp_path / "fiducial.txt"
+    np.savetxt(table, np.tile([0.3, 0.8, 1, 1, 1, 1], (6, 1)))
+    maps = opened((maps_path, table))
+    scaler = ParameterScaler.fit(maps, range(6))
+    assert scaler.std == (1.0,) * 6
+    assert float(scaler.standardise(torch.from_numpy(maps.params)).abs().max()) < 1e-6
+    assert scaler.outside(maps.params) == ()
+    assert [found.name for found in scaler.outside([0.31, 0.8, 1, 1, 1, 1])] == ["Omega_m"]
+
+
+def test_parameters_outside_the_trained_range_are_told(write_set: WriteSet):
+    maps = opened(write_set(), cond_dim=2)
+    scaler = ParameterScaler.fit(maps, range(6))
+    assert scaler.outside(maps.params) == ()
+    assert scaler.outside(maps.table[:, :2]) == ()  # float64 of what was trained as float32
+    found = scaler.outside([[0.3, 0.8], [0.9, 0.8]])
+    assert [outside.name for outside in found] == ["Omega_m"]
+    low, high = scaler.low[0], scaler.high[0]
+    assert str(found[0]) == f"Omega_m = 0.3 to 0.9 lies outside the trained range {low:g} to {high:g}"
+    assert str(scaler.outside([0.3, 2.0])[0]).startswith("sigma_8 = 2 lies outside")
+
+
+def test_no_parameters_at_all_is_a_legal_condition(write_set: WriteSet):
+    maps = opened(write_set(), cond_dim=0)
+    scaler = ParameterScaler.fit(maps, range(6))
+    assert scaler.standardise(torch.from_numpy(maps.params)).shape == (6, 0)
+    assert scaler.outside(maps.params) == ()
