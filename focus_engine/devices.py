@@ -1,0 +1,81 @@
+"""Which device a run uses, in which precision, and what the machine calls it."""
+
+import subprocess
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+import torch
+
+from focus_engine.errors import InputError
+from focus_engine.generative.sampling import Precision
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Return the device that the config's `device` names; `auto` is the GPU with most free memory, else the CPU.
+
+    Raises:
+        InputError: there is no such device on this machine.
+    """
+    if wanted == "auto":
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        free = [torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())]
+        return torch.device("cuda", free.index(max(free)))
+    if wanted.startswith("cuda"):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        index = int(wanted.partition(":")[2] or 0)
+        if index >= count:
+            have = f"this machine has cuda:0 to cuda:{count - 1}" if count else "torch sees no GPU on this machine"
+            raise InputError(f"device: {wanted}: {have}; use device: auto or cpu")
+        return torch.device("cuda", index)
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise InputError("device: mps: torch sees no Apple GPU on this machine; use device: auto or cpu")
+    return torch.device(wanted)
+
+
+def device_name(device: torch.device) -> str:
+    """Return the maker's name of `device`."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return _cpu_name() if device.type == "cpu" else device.type
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as info:  # noqa: PTH123  (a device of the kernel, not a file)
+            return next(line.partition(":")[2].strip() for line in info if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return "CPU"
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """Return `float32` or `bf16`: `auto` is bf16 where the GPU has it, else float32."""
+    if wanted != "auto":
+        return wanted
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+
+
+def precision_context(precision: str, device: torch.device) -> Precision:
+    """Return what makes the context of each network call in this precision."""
+    if precision == "float32":
+        return nullcontext
+    return partial(_autocast, device.type)
+
+
+def _autocast(device_type: str) -> AbstractContextManager[object]:
+    return torch.autocast(device_type, torch.bfloat16)
+
+
+def git_commit() -> str | None:
+    """Return the commit of the folder that the user works in, or None where there is none."""
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607  (git is found on PATH)
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None

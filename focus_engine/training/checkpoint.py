@@ -1,0 +1,121 @@
+"""Checkpoints: everything needed to sample from a run or to go on with it exactly, in one file.
+
+Files are written beside their place, synced and renamed, so that a reader sees the old one or the new one.
+They load with `weights_only=True` alone: a pickle that would run code is refused, not run.
+"""
+
+import hashlib
+import os
+import pickle
+import shutil
+import warnings
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from focus_engine.atomic import write_atomically
+from focus_engine.errors import InputError
+
+FORMAT = "focus-checkpoint"
+VERSION = 1
+MAX_UNPACKED_RATIO = 4
+"""A checkpoint is stored, not compressed; one that unpacks to more than this times its size is refused."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes:
+        config: the whole config as plain data.
+        state: the training state (`TrainState.to_dict`).
+        normaliser: `Normaliser.to_dict()`.
+        scaler: `ParameterScaler.to_dict()`.
+        data: fingerprint, box_size [Mpc/h], map_shape, param_names, maps_per_simulation, split, units.
+        provenance: versions, host, device, seed, git commit.
+    """
+
+    config: dict[str, Any]
+    state: dict[str, Any]
+    normaliser: dict[str, Any]
+    scaler: dict[str, Any]
+    data: dict[str, Any]
+    provenance: dict[str, Any]
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that the weights were trained."""
+        return int(self.state["epoch"])
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> int:
+    """Write `checkpoint` to `path` whole or not at all; return its size [bytes]. Raises OSError."""
+    content = {"format": FORMAT, "version": VERSION, **vars(checkpoint)}
+    with write_atomically(path) as temporary:
+        torch.save(content, temporary)
+    return path.stat().st_size
+
+
+def keep_as_best(last: Path, best: Path) -> None:
+    """Let `best` hold what `last` holds now, by a hard link where the disk knows them. Raises OSError."""
+    with write_atomically(best) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(last, temporary)
+        except OSError:
+            shutil.copyfile(last, temporary)
+
+
+def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> Checkpoint:
+    """Read the checkpoint at `path`.
+
+    Raises:
+        InputError: missing, truncated, not a checkpoint of FOCUS, or a pickle that would run code.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint")
+    _check_archive(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of foreign pickles; they are refused below
+            content = torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{path}: holds more than numbers and weights; loading it could run its code, so it is refused"
+        ) from None
+    except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: the checkpoint cannot be read (truncated?): {_first_line(error)}") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(f"{path}: is a torch file, but not a checkpoint of FOCUS")
+    if content["version"] != VERSION:
+        raise InputError(f"{path}: checkpoint version {content['version']}; this FOCUS reads version {VERSION}")
+    try:
+        return Checkpoint(**{name: content[name] for name in Checkpoint.__dataclass_fields__})
+    except KeyError as missing:
+        raise InputError(f"{path}: the checkpoint lacks {missing}") from None
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse what is no zip archive, is cut short, or unpacks to far more than its size."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+        raise InputError(f"{path}: not a whole checkpoint (truncated, or no checkpoint at all): {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if unpacked > MAX_UNPACKED_RATIO * max(path.stat().st_size, 1 << 20):
+        raise InputError(f"{path}: unpacks to {unpacked} bytes, far more than a checkpoint of its size: refused")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

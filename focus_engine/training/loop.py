@@ -1,0 +1,277 @@
+"""The training loop: a generator of events that knows no disk, no screen and no process.
+
+One loop for every method: what differs between diffusion and flow is behind `Process.loss`. The caller saves
+checkpoints, draws and prints between the events; it may stop pulling at any of them and lose nothing that the
+state does not hold.
+"""
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from focus_engine.config import TrainingBlock
+from focus_engine.data.batches import Batch, Batches
+from focus_engine.data.randomness import keyed_integer
+from focus_engine.errors import FocusError
+from focus_engine.events import EndState, EpochFinished, Event, StepProgress
+from focus_engine.generative.process import Process
+from focus_engine.generative.sampling import Precision
+from focus_engine.training.schedule import learning_rate
+from focus_engine.training.state import EpochSums, TrainState
+from focus_engine.training.validation import Validation
+
+PROGRESS_SECONDS = 1.0
+"""Least time between two StepProgress events."""
+
+Stop = Literal["epoch", "now"]
+
+
+class DivergedError(FocusError):
+    """The loss or the gradients are no longer numbers."""
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What stays fixed while a network trains.
+
+    Attributes:
+        settings: the config's training block.
+        process: the path and the loss.
+        batches: training maps.
+        validation: how networks are measured.
+        precision: context of the network calls.
+        deadline: `time.monotonic()` at which training ends cleanly; None without limit.
+    """
+
+    settings: TrainingBlock
+    process: Process
+    batches: Batches
+    validation: Validation
+    precision: Precision
+    deadline: float | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in an epoch."""
+        return math.ceil(len(self.batches) / self.settings.accumulate)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended.
+
+    Attributes:
+        state: finished, early_stopped or stopped.
+        reason: why, in words.
+        save: whether the state holds part of an epoch that is worth a checkpoint.
+    """
+
+    state: EndState
+    reason: str
+    save: bool = False
+
+
+def train(
+    training: Training, state: TrainState, stop_wanted: Callable[[], Stop | None]
+) -> Generator[Event, None, Outcome]:
+    """Train `state` in place, yielding StepProgress and EpochFinished; return how it ended.
+
+    `stop_wanted` is asked before each step ("now" ends at once) and after each epoch.
+
+    Raises:
+        DivergedError: loss or weights became NaN or infinite; the state is spoilt, the checkpoints are not.
+    """
+    settings = training.settings
+    while state.epoch < settings.num_epochs:
+        began = time.monotonic()
+        waited = training.batches.seconds_waited
+        outcome = yield from _train_epoch(training, state, stop_wanted)
+        if outcome is not None:
+            return outcome
+        event = _close_epoch(training, state, began, waited)
+        yield event
+        if state.stopping.stops(settings.early_stopping.patience):
+            count = state.stopping.count
+            return Outcome("early_stopped", f"no improvement for {count} epochs; best was epoch {state.best_epoch}")
+        if state.epoch < settings.num_epochs and stop_wanted() is not None:
+            return Outcome("stopped", f"asked to stop; stopped after epoch {state.epoch}")
+        if state.epoch < settings.num_epochs and _out_of_time(training):
+            return Outcome("stopped", f"time limit of {settings.max_minutes:g} min; stopped after epoch {state.epoch}")
+    return Outcome("finished", f"all {settings.num_epochs} epochs are done")
+
+
+def _out_of_time(training: Training) -> bool:
+    return training.deadline is not None and time.monotonic() >= training.deadline
+
+
+def _train_epoch(
+    training: Training, state: TrainState, stop_wanted: Callable[[], Stop | None]
+) -> Generator[Event, None, Outcome | None]:
+    """Train the rest of the running epoch; return an outcome when it must end before its last batch."""
+    settings, sums = training.settings, state.running
+    epoch = state.epoch + 1
+    lr = learning_rate(epoch, settings, state.plateau)
+    for group in state.optimizer.param_groups:
+        group["lr"] = lr
+    state.network.train()
+    pace = _Pace(training, sums)
+    for group_of_batches in _groups(training.batches.epoch(epoch, start=sums.batch), settings.accumulate):
+        if stop_wanted() == "now":
+            return Outcome("stopped", f"asked to stop now; stopped in epoch {epoch}", save=False)
+        if _out_of_time(training):
+            return Outcome("stopped", f"time limit of {settings.max_minutes:g} min; stopped in epoch {epoch}", save=True)
+        grad_norm = _step(training, state, epoch, group_of_batches)
+        if pace.due():
+            _check_finite(sums.loss, sums.grad_norm, f"the training loss of epoch {epoch}, batch {sums.batch}")
+            yield pace.event(state, epoch, lr, grad_norm)
+    _check_finite(sums.loss, sums.grad_norm, f"the training loss of epoch {epoch}")
+    return None
+
+
+def _groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
+    group: list[Batch] = []
+    for batch in batches:
+        group.append(batch)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _step(training: Training, state: TrainState, epoch: int, group: list[Batch]) -> float:
+    """Make one optimiser step on `group` and return the gradient norm before clipping."""
+    settings, sums = training.settings, state.running
+    maps_in_group = sum(len(batch) for batch in group)
+    state.optimizer.zero_grad(set_to_none=True)
+    for batch in group:
+        loss = _losses(training, state, epoch, sums.batch, batch)
+        (loss.sum() / maps_in_group).backward()
+        sums.batch += 1
+        sums.loss += float(loss.detach().double().sum())
+    sums.maps += maps_in_group
+    limit = settings.gradient_clip or math.inf
+    grad_norm = float(torch.nn.utils.clip_grad_norm_(state.network.parameters(), limit))
+    if not math.isfinite(grad_norm):
+        raise DivergedError(f"the gradient became {grad_norm} in epoch {epoch}, batch {sums.batch}")
+    state.optimizer.step()
+    state.ema.update(state.network)
+    state.step += 1
+    sums.steps += 1
+    sums.grad_norm += grad_norm
+    return grad_norm
+
+
+def _losses(training: Training, state: TrainState, epoch: int, index: int, batch: Batch) -> Tensor:
+    """Loss of each map (B,), its times, noise and dropped conditions keyed by (seed, epoch, batch)."""
+    settings, device = training.settings, batch.maps.device
+    generator = torch.Generator(device)
+    generator.manual_seed(keyed_integer("training", settings.seed, epoch, index))
+    count = len(batch)
+    offset = torch.rand((), generator=generator, device=device)
+    # One time in each of B equal strata (2107.00630, appendix I.1): the same density, less noise in the gradient.
+    u = (offset + torch.arange(count, device=device) / count) % 1.0
+    noise = torch.randn(batch.maps.shape, generator=generator, device=device)
+    dropped = torch.rand(count, generator=generator, device=device) < settings.cfg_prob
+    with training.precision():
+        return training.process.loss(
+            state.network, batch.maps, batch.cond, u=u, noise=noise, unconditional=dropped
+        )
+
+
+def _check_finite(loss: float, grad_norm: float, what: str) -> None:
+    if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+        raise DivergedError(f"{what} is not a number any more")
+
+
+def _close_epoch(training: Training, state: TrainState, began: float, waited: float) -> EpochFinished:
+    """Measure the epoch, let plateau and early stopping judge it, and say what came out."""
+    settings, sums, scheduler = training.settings, state.running, training.settings.scheduler
+    epoch = state.epoch + 1
+    trained = time.monotonic() - began
+    state.network.eval()
+    val_loss, val_loss_raw = training.validation.losses(state.ema.module, state.network)
+    if not math.isfinite(val_loss) or not math.isfinite(val_loss_raw):
+        raise DivergedError(f"the validation loss of epoch {epoch} is not a number any more")
+    warming_up = epoch <= scheduler.warmup_epochs
+    lr = learning_rate(epoch, settings, state.plateau)
+    judged = state.plateau.after(val_loss, warming_up=warming_up)
+    state.plateau = judged.cut(scheduler)
+    min_delta = settings.early_stopping.min_delta
+    state.stopping = state.stopping.after(val_loss, warming_up=warming_up, min_delta=min_delta)
+    is_best = val_loss < state.best_val_loss
+    if is_best:
+        state.best_val_loss, state.best_epoch = val_loss, epoch
+    state.epoch, state.running = epoch, EpochSums()
+    seconds = time.monotonic() - began
+    return EpochFinished(
+        epoch=epoch,
+        num_epochs=settings.num_epochs,
+        phase="warmup" if warming_up else "training",
+        step=state.step,
+        train_loss=sums.mean_loss,
+        val_loss=val_loss,
+        val_loss_raw=val_loss_raw,
+        lr=lr,
+        next_lr=learning_rate(epoch + 1, settings, state.plateau),
+        lr_cut=state.plateau.rate < judged.rate,
+        grad_norm=sums.mean_grad_norm,
+        seconds=seconds,
+        maps_per_second=sums.maps / max(trained, 1e-9),
+        data_wait=min(1.0, (training.batches.seconds_waited - waited) / max(trained, 1e-9)),
+        is_best=is_best,
+        best_val_loss=state.best_val_loss,
+        best_epoch=state.best_epoch,
+        scheduler=scheduler.name,
+        bad_epochs=judged.bad_epochs,
+        plateau_patience=scheduler.patience if scheduler.name == "plateau" else None,
+        early_stop_count=state.stopping.count,
+        early_stop_patience=settings.early_stopping.patience or None,
+        pk_error=state.pk_error,
+        eta_seconds=_eta(training, seconds, settings.num_epochs - epoch),
+    )
+
+
+def _eta(training: Training, seconds: float, epochs_left: int) -> float:
+    eta = seconds * epochs_left
+    return eta if training.deadline is None else min(eta, max(0.0, training.deadline - time.monotonic()))
+
+
+class _Pace:
+    """When the next StepProgress is due, and how fast the epoch runs."""
+
+    def __init__(self, training: Training, sums: EpochSums) -> None:
+        self._training, self._sums = training, sums
+        self._began = self._last = time.monotonic()
+        self._maps, self._batch = sums.maps, sums.batch
+        self._waited = training.batches.seconds_waited
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        if now - self._last < PROGRESS_SECONDS:
+            return False
+        self._last = now
+        return True
+
+    def event(self, state: TrainState, epoch: int, lr: float, grad_norm: float) -> StepProgress:
+        sums, n_batches = self._sums, len(self._training.batches)
+        elapsed = time.monotonic() - self._began
+        device = self._training.batches.device
+        return StepProgress(
+            epoch=epoch,
+            batch=sums.batch,
+            n_batches=n_batches,
+            step=state.step,
+            train_loss=sums.mean_loss,
+            lr=lr,
+            grad_norm=grad_norm,
+            maps_per_second=(sums.maps - self._maps) / elapsed,
+            data_wait=min(1.0, (self._training.batches.seconds_waited - self._waited) / elapsed),
+            eta_epoch=elapsed * (n_batches - sums.batch) / max(1, sums.batch - self._batch),
+            device_memory=torch.cuda.memory_allocated(device) if device.type == "cuda" else None,
+        )

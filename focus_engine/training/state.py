@@ -1,0 +1,126 @@
+"""Everything about a training run that changes: what a checkpoint must hold so that resuming is exact.
+
+Randomness is no part of it, because every draw is keyed by (seed, epoch, batch) and can be made again.
+"""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from focus_engine.config import TrainingBlock
+from focus_engine.models.ema import EMA
+from focus_engine.training.schedule import Plateau
+from focus_engine.training.stopping import EarlyStopping
+
+
+@dataclass
+class EpochSums:
+    """Sums over the batches of the running epoch.
+
+    Attributes:
+        batch: batches done.
+        loss: sum of the losses of single maps.
+        maps: number of maps.
+        grad_norm: sum of gradient norms before clipping.
+        steps: optimiser steps.
+    """
+
+    batch: int = 0
+    loss: float = 0.0
+    maps: int = 0
+    grad_norm: float = 0.0
+    steps: int = 0
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean training loss so far; NaN before the first map."""
+        return self.loss / self.maps if self.maps else math.nan
+
+    @property
+    def mean_grad_norm(self) -> float:
+        """Mean gradient norm so far; NaN before the first step."""
+        return self.grad_norm / self.steps if self.steps else math.nan
+
+
+@dataclass
+class TrainState:
+    """A network in training.
+
+    Attributes:
+        network: the raw weights, on the device.
+        ema: their moving average.
+        optimizer: with its moments.
+        plateau: state of the plateau rule.
+        stopping: state of early stopping.
+        epoch: epochs done.
+        step: optimiser steps done.
+        best_val_loss: lowest validation loss so far.
+        best_epoch: where it was; None before the first epoch.
+        pk_error: latest P(k) error of samples during training.
+        running: sums of the epoch that runs.
+    """
+
+    network: nn.Module
+    ema: EMA
+    optimizer: torch.optim.Optimizer
+    plateau: Plateau
+    stopping: EarlyStopping = field(default_factory=EarlyStopping)
+    epoch: int = 0
+    step: int = 0
+    best_val_loss: float = math.inf
+    best_epoch: int | None = None
+    pk_error: float | None = None
+    running: EpochSums = field(default_factory=EpochSums)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return tensors and plain numbers, as `torch.load(weights_only=True)` accepts them."""
+        return {
+            "network": self.network.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "plateau": asdict(self.plateau),
+            "stopping": asdict(self.stopping),
+            "running": asdict(self.running),
+            "epoch": self.epoch,
+            "step": self.step,
+            "best_val_loss": self.best_val_loss,
+            "best_epoch": self.best_epoch,
+            "pk_error": self.pk_error,
+        }
+
+    def load_dict(self, saved: dict[str, Any]) -> None:
+        """Take over what `to_dict` returned. Raises RuntimeError or KeyError when it is of another model."""
+        self.network.load_state_dict(saved["network"])
+        self.ema.load_state_dict(saved["ema"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.plateau = Plateau(**saved["plateau"])
+        self.stopping = EarlyStopping(**saved["stopping"])
+        self.running = EpochSums(**saved["running"])
+        self.epoch, self.step = saved["epoch"], saved["step"]
+        self.best_val_loss, self.best_epoch = saved["best_val_loss"], saved["best_epoch"]
+        self.pk_error = saved["pk_error"]
+
+
+def new_state(network: nn.Module, training: TrainingBlock) -> TrainState:
+    """Return the state before the first step; `network` is on its device already."""
+    return TrainState(
+        network=network,
+        ema=EMA(network, training.ema_decay),
+        optimizer=_optimizer(network, training),
+        plateau=Plateau(rate=training.lr),
+    )
+
+
+def _optimizer(network: nn.Module, training: TrainingBlock) -> torch.optim.Optimizer:
+    settings: dict[str, Any] = {"lr": training.lr, "weight_decay": training.weight_decay}
+    weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    match training.optimizer:
+        case "adam":
+            return torch.optim.Adam(weights, **settings)
+        case "sgd":
+            return torch.optim.SGD(weights, momentum=0.9, **settings)
+        case _:
+            return torch.optim.AdamW(weights, **settings)

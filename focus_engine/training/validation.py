@@ -1,0 +1,52 @@
+"""The validation loss: fixed strata, so that it changes only when the weights do.
+
+With random times and noise the loss of the same weights jitters by 5-8 % between epochs, and plateau and early
+stopping would fire on that. Here each map keeps its noise and its time for ever, and the times are the
+midpoints of equal strata.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from focus_engine.data.batches import Batch, Batches
+from focus_engine.data.randomness import keyed_generator, keyed_integer
+from focus_engine.generative.process import Network, Process
+from focus_engine.generative.sampling import Precision
+
+DRAWS = 256
+"""At least this many (map, time, noise) triples make a validation loss; small sets are used several times."""
+
+
+class Validation:
+    """Measures networks on the same maps, times and noise each time."""
+
+    def __init__(self, batches: Batches, process: Process, *, seed: int, precision: Precision) -> None:
+        """Prepare strata for `batches`, which must neither shuffle nor augment."""
+        self._batches, self._process, self._seed, self._precision = batches, process, seed, precision
+        self._repeats = max(1, -(-DRAWS // batches.n_maps))
+        total = self._repeats * batches.n_maps
+        order = torch.randperm(total, generator=keyed_generator("strata", seed))
+        self._u = (order.double() + 0.5) / total
+
+    def losses(self, *networks: Network) -> tuple[float, ...]:
+        """Return the mean loss of each network, all on the same triples."""
+        sums = [0.0] * len(networks)
+        with torch.no_grad(), self._precision():
+            for batch, u, noise in self._triples():
+                for index, network in enumerate(networks):
+                    loss = self._process.loss(network, batch.maps, batch.cond, u=u, noise=noise)
+                    sums[index] += float(loss.double().sum())
+        return tuple(total / len(self._u) for total in sums)
+
+    def _triples(self) -> Iterator[tuple[Batch, Tensor, Tensor]]:
+        first = 0
+        for repeat in range(self._repeats):
+            for index, batch in enumerate(self._batches.epoch(0)):
+                generator = torch.Generator(batch.maps.device)
+                generator.manual_seed(keyed_integer("validation", self._seed, repeat, index))
+                noise = torch.randn(batch.maps.shape, generator=generator, device=batch.maps.device)
+                u = self._u[first : first + len(batch)].to(batch.maps.device, batch.maps.dtype)
+                first += len(batch)
+                yield batch, u, noise
