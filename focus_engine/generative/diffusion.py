@@ -40,13 +40,10 @@ class Diffusion:
         if self.prediction not in ("epsilon", "v"):
             raise InputError(f"diffusion.prediction: {self.prediction!r} is unknown; allowed: epsilon, v")
         if self.min_snr_gamma is not None and not self.min_snr_gamma > 0:
-            raise InputError(
-                f"diffusion.min_snr_gamma: {self.min_snr_gamma:g}; use a number above 0, or leave it out"
-            )
+            raise InputError(f"diffusion.min_snr_gamma: {self.min_snr_gamma:g}; use a number above 0, or leave it out")
         if self.prediction == "epsilon" and self.schedule.terminal_snr == 0:
             raise InputError(
-                "diffusion.zero_terminal_snr needs prediction: v "
-                "(where no signal is left, ε says nothing of the map)"
+                "diffusion.zero_terminal_snr needs prediction: v (where no signal is left, ε says nothing of the map)"
             )
 
     @property
@@ -75,9 +72,7 @@ class Diffusion:
         """
         total = self.schedule.timesteps
         if not 1 <= steps <= total:
-            raise InputError(
-                f"{steps} sampling steps: this diffusion model has {total} timesteps, so use 1 to {total}"
-            )
+            raise InputError(f"{steps} sampling steps: this diffusion model has {total} timesteps, so use 1 to {total}")
         return (*(round(total * (steps - i) / steps) - 1 for i in range(steps)), -1)
 
     def scales(self, t: float) -> tuple[float, float]:
@@ -108,9 +103,7 @@ class Diffusion:
         error = (output.to(maps.dtype) - target).square().flatten(1).mean(dim=1)
         return weight.flatten() * error
 
-    def denoise(
-        self, network: Network, x: Tensor, t: float, cond: Tensor, *, guidance: float = 1.0
-    ) -> Denoised:
+    def denoise(self, network: Network, x: Tensor, t: float, cond: Tensor, *, guidance: float = 1.0) -> Denoised:
         """Split `x` (B, C, H, W) at timestep `t` into data and noise (see `Process.denoise`)."""
         time = torch.full((len(x),), t / self._last, dtype=x.dtype, device=x.device)
         output = guided_output(network, x, time, cond, guidance).to(x.dtype)

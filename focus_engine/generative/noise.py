@@ -70,9 +70,7 @@ class NoiseSchedule:
             InputError: there is only one step.
         """
         if self.timesteps < 2:
-            raise InputError(
-                "diffusion.timesteps: 1 has no first and last step; zero_terminal_snr needs 2 or more"
-            )
+            raise InputError("diffusion.timesteps: 1 has no first and last step; zero_terminal_snr needs 2 or more")
         root = self.alpha_bar.sqrt()
         first, last = root[0], root[-1]
         return NoiseSchedule(((root - last) * (first / (first - last))).square())
@@ -113,8 +111,7 @@ def build_schedule(
         raise InputError(f"diffusion.timesteps: {timesteps}; use 1 or more")
     if not 0 < beta_start <= beta_end < 1:
         raise InputError(
-            f"diffusion.beta_start {beta_start:g} and beta_end {beta_end:g}: "
-            "use 0 < beta_start <= beta_end < 1"
+            f"diffusion.beta_start {beta_start:g} and beta_end {beta_end:g}: use 0 < beta_start <= beta_end < 1"
         )
     match name:
         case "linear":

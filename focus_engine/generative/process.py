@@ -80,8 +80,6 @@ class Process(Protocol):
         """
         ...
 
-    def denoise(
-        self, network: Network, x: Tensor, t: float, cond: Tensor, *, guidance: float = 1.0
-    ) -> Denoised:
+    def denoise(self, network: Network, x: Tensor, t: float, cond: Tensor, *, guidance: float = 1.0) -> Denoised:
         """Split `x` at time `t` into data and noise; `guidance` as in `guidance.guided_output`."""
         ...

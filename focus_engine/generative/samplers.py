@@ -71,8 +71,7 @@ class Sampler:
             return float(eta)
         free = ", ".join(s.name for s in SAMPLERS.values() if s.takes_eta)
         raise InputError(
-            f"eta {eta:g}: sampler {self.name} always has eta {self.default_eta:g}; "
-            f"samplers with a free eta: {free}"
+            f"eta {eta:g}: sampler {self.name} always has eta {self.default_eta:g}; samplers with a free eta: {free}"
         )
 
 

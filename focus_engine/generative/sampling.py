@@ -47,9 +47,7 @@ class SamplingPlan:
         if self.seed < 0:
             raise InputError(f"seed {self.seed}: use 0 or more")
         if not 0 <= self.guidance < float("inf"):
-            raise InputError(
-                f"guidance {self.guidance:g}: use a number from 0; 1 samples the conditional model"
-            )
+            raise InputError(f"guidance {self.guidance:g}: use a number from 0; 1 samples the conditional model")
         return replace(self, eta=sampler.check_eta(self.eta))
 
 
@@ -83,9 +81,7 @@ class DrawnMaps:
 class MapNoise:
     """Unit Gaussian noise of maps `first` ... `first + count - 1`, whatever batch they are drawn in."""
 
-    def __init__(
-        self, seed: int, first: int, count: int, shape: tuple[int, ...], device: torch.device
-    ) -> None:
+    def __init__(self, seed: int, first: int, count: int, shape: tuple[int, ...], device: torch.device) -> None:
         # Philox takes the pair as its key: torch's CPU generator would keep 32 bits of a hash, so that two
         # maps of a large set could share their noise.
         self._streams = [np.random.Generator(np.random.Philox(key=[seed, first + i])) for i in range(count)]
