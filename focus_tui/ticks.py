@@ -26,7 +26,7 @@ def number(value: float) -> str:
     mantissa = f"{value / 10**exponent:.1f}".removesuffix(".0")
     if mantissa.lstrip("-") == "10":
         mantissa, exponent = mantissa.replace("10", "1"), exponent + 1
-    return f"{mantissa}×{power_of_ten(exponent)}"
+    return power_of_ten(exponent) if mantissa == "1" else f"{mantissa}×{power_of_ten(exponent)}"
 
 
 def linear_ticks(low: float, high: float, most: int) -> Ticks:
