@@ -125,7 +125,7 @@ class Batches:
     def _raw_maps(self, places: list[Tensor]) -> Generator[Tensor, None, None]:
         """Yield the physical maps of each batch, from the device or through threads that read ahead."""
         if self._held is not None:
-            yield from (self._held[self._move(chosen)] for chosen in places)
+            yield from (self._held.index_select(0, self._move(chosen)) for chosen in places)
         elif self._num_workers == 0:
             yield from map(self._read, places)
         else:
