@@ -12,8 +12,8 @@ from pathlib import Path
 from focus_engine.config import DataBlock
 from focus_engine.errors import InputError
 
-_MAPS_PATTERNS = ("Maps_*.npy", "*.npy")
-_PARAMS_PATTERNS = ("params_*.txt", "*params*.txt", "CosmoAstroSeed_*.txt")
+_MAPS_PATTERNS = ("Maps_*.npy", "maps.npy", "*.npy")  # CMD, `focus data simulate`, any other
+_PARAMS_PATTERNS = ("params_*.txt", "params.txt", "*params*.txt", "CosmoAstroSeed_*.txt")
 
 
 def resolve_map_paths(data: DataBlock, config_dir: Path) -> tuple[Path, Path]:
