@@ -124,7 +124,9 @@ def _train_epoch(
         if stop_wanted() == "now":
             return Outcome("stopped", f"asked to stop now; stopped in epoch {epoch}", save=False)
         if _out_of_time(training):
-            return Outcome("stopped", f"time limit of {settings.max_minutes:g} min; stopped in epoch {epoch}", save=True)
+            return Outcome(
+                "stopped", f"time limit of {settings.max_minutes:g} min; stopped in epoch {epoch}", save=True
+            )
         grad_norm = _step(training, state, epoch, group_of_batches)
         if pace.due():
             _check_finite(sums.loss, sums.grad_norm, f"the training loss of epoch {epoch}, batch {sums.batch}")
@@ -179,9 +181,7 @@ def _losses(training: Training, state: TrainState, epoch: int, index: int, batch
     noise = torch.randn(batch.maps.shape, generator=generator, device=device)
     dropped = torch.rand(count, generator=generator, device=device) < settings.cfg_prob
     with training.precision():
-        return training.process.loss(
-            state.network, batch.maps, batch.cond, u=u, noise=noise, unconditional=dropped
-        )
+        return training.process.loss(state.network, batch.maps, batch.cond, u=u, noise=noise, unconditional=dropped)
 
 
 def _check_finite(loss: float, grad_norm: float, what: str) -> None:

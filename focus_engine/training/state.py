@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from focus_engine.config import TrainingBlock
-from focus_engine.models.ema import EMA
+from focus_engine.models.ema import ExponentialAverage
 from focus_engine.training.schedule import Plateau
 from focus_engine.training.stopping import EarlyStopping
 
@@ -64,7 +64,7 @@ class TrainState:
     """
 
     network: nn.Module
-    ema: EMA
+    ema: ExponentialAverage
     optimizer: torch.optim.Optimizer
     plateau: Plateau
     stopping: EarlyStopping = field(default_factory=EarlyStopping)
@@ -108,7 +108,7 @@ def new_state(network: nn.Module, training: TrainingBlock) -> TrainState:
     """Return the state before the first step; `network` is on its device already."""
     return TrainState(
         network=network,
-        ema=EMA(network, training.ema_decay),
+        ema=ExponentialAverage(network, training.ema_decay),
         optimizer=_optimizer(network, training),
         plateau=Plateau(rate=training.lr),
     )

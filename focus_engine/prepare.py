@@ -1,0 +1,307 @@
+"""From a config to everything that training needs: data, split, normalisation, network, process, state.
+
+The worker, the rehearsal and the tests build a run here and nowhere else, so that a run is made the same way
+each time.
+"""
+
+import json
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from focus_engine import __version__
+from focus_engine.config import Config
+from focus_engine.data.batches import Batches
+from focus_engine.data.locate import resolve_map_paths
+from focus_engine.data.maps import MapSet, open_map_set
+from focus_engine.data.normalise import Normaliser, ParameterScaler, fit_normaliser
+from focus_engine.data.splits import Split, split_by_simulation
+from focus_engine.data.symmetries import Augmentation
+from focus_engine.data.universe_cache import simulate_cached_universes
+from focus_engine.devices import choose_precision, device_name, git_commit, precision_context
+from focus_engine.errors import InputError
+from focus_engine.events import DataProgress
+from focus_engine.generative.build import build_process
+from focus_engine.generative.process import Process
+from focus_engine.generative.sampling import Precision
+from focus_engine.models.build import build_network
+from focus_engine.training.checkpoint import Checkpoint
+from focus_engine.training.loop import Training
+from focus_engine.training.state import TrainState, new_state
+from focus_engine.training.validation import Validation
+
+FREE_TO_CHANGE = {
+    ("experiment",),
+    ("device",),
+    ("notify",),
+    ("sampling",),
+    ("data", "num_workers"),
+    ("data", "maps_path"),
+    ("data", "params_path"),
+    ("data", "data_dir"),
+    ("training", "num_epochs"),
+    ("training", "max_minutes"),
+    ("training", "sample_every"),
+    ("training", "early_stopping", "patience"),
+    ("training", "scheduler", "patience"),
+}
+"""Keys that may differ when a run is resumed; the data are compared by their fingerprint instead."""
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedData:
+    """Opened maps, split and with their normalisation.
+
+    Attributes:
+        maps: the whole set, memory-mapped.
+        split: simulation ids.
+        normaliser: fitted on the training maps, or taken from a checkpoint.
+        scaler: the same for the parameters.
+        fingerprint: digest of maps and parameters.
+    """
+
+    maps: MapSet
+    split: Split
+    normaliser: Normaliser
+    scaler: ParameterScaler
+    fingerprint: str
+
+    def describe(self) -> dict[str, Any]:
+        """Return the plain record of the data that a checkpoint keeps."""
+        return {
+            "fingerprint": self.fingerprint,
+            "box_size": self.maps.box_size,
+            "map_shape": list(self.maps.shape),
+            "param_names": list(self.maps.param_names),
+            "maps_per_simulation": self.maps.maps_per_simulation,
+            "n_simulations": self.maps.n_simulations,
+            "split": {name: list(getattr(self.split, name)) for name in ("train", "validation", "test")},
+            "units": self.maps.units,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedRun:
+    """A run that is ready to train.
+
+    Attributes:
+        config: the checked config.
+        data: opened maps.
+        process: diffusion (or flow).
+        training: what the loop needs.
+        state: new, or as a checkpoint left it.
+        device: where it trains.
+        precision: float32 or bf16.
+        context: the same for network calls.
+    """
+
+    config: Config
+    data: PreparedData
+    process: Process
+    training: Training
+    state: TrainState
+    device: torch.device
+    precision: str
+    context: Precision
+
+    def checkpoint(self) -> Checkpoint:
+        """Return what the run's checkpoint holds now."""
+        return Checkpoint(
+            config=plain_config(self.config),
+            state=self.state.to_dict(),
+            normaliser=self.data.normaliser.to_dict(),
+            scaler=self.data.scaler.to_dict(),
+            data=self.data.describe(),
+            provenance=provenance(self.config, self.device, self.precision),
+        )
+
+
+def open_maps(config: Config, config_dir: Path) -> Iterator[DataProgress | MapSet]:
+    """Yield progress while universes are simulated (if they must be), and at last the opened maps.
+
+    Raises:
+        InputError: the files are not there or not what the config says.
+        FocusError: the disk refuses.
+    """
+    block = config.data
+    if block.source == "files":
+        maps_path, params_path = resolve_map_paths(block, config_dir)
+    else:
+        for progress in simulate_cached_universes(block):
+            maps_path, params_path = progress.maps_path, progress.params_path
+            if not progress.finished:
+                what = "waiting for universes of another run" if progress.waiting else "simulating universes"
+                yield DataProgress(what=what, done=progress.done, total=progress.total)
+    yield open_map_set(
+        maps_path,
+        params_path,
+        box_size=block.box_size,
+        maps_per_simulation=block.maps_per_simulation,
+        params=block.params,
+        cond_dim=config.model.cond_dim,
+        in_channels=config.model.in_channels,
+    )
+
+
+def prepare_data(config: Config, maps: MapSet, saved: Checkpoint | None = None) -> PreparedData:
+    """Split the maps and fit their normalisation, or take both from a checkpoint.
+
+    Raises:
+        InputError: too few simulations, unlawful values, or other data than the checkpoint was trained on.
+    """
+    fingerprint = maps.fingerprint()
+    if saved is not None:
+        if fingerprint != saved.data["fingerprint"]:
+            raise InputError(
+                f"{maps.maps_path}: the data have changed since the checkpoint was written (fingerprint "
+                f"{fingerprint[:12]}, was {saved.data['fingerprint'][:12]}): bring the old files back, or begin anew "
+                "with focus new NAME --from this experiment"
+            )
+        split = Split(**{name: tuple(ids) for name, ids in saved.data["split"].items()})
+        normaliser = Normaliser.from_dict(saved.normaliser)
+        scaler = ParameterScaler.from_dict(saved.scaler)
+        return PreparedData(maps, split, normaliser, scaler, fingerprint)
+    split = split_by_simulation(maps.n_simulations, config.data.train_split, config.training.seed)
+    normaliser = fit_normaliser(maps, maps.maps_of(split.train), config.data.normalize)
+    return PreparedData(maps, split, normaliser, ParameterScaler.fit(maps, split.train), fingerprint)
+
+
+def prepare_run(
+    config: Config, data: PreparedData, device: torch.device, *, saved: Checkpoint | None = None
+) -> PreparedRun:
+    """Build network, process and batches on `device`; go on from `saved` when it is given.
+
+    Raises:
+        InputError: the settings do not fit together or do not fit the checkpoint.
+    """
+    settings = config.training
+    precision = choose_precision(settings.precision, device)
+    context = precision_context(precision, device)
+    process = build_process(config)
+    network = build_network(config.model, seed=settings.seed).to(device)
+    check_map_size(network, data.maps)
+    state = new_state(network, settings)
+    if saved is not None:
+        restore_state(state, saved)
+    augmentation = settings.augmentation
+    symmetries = Augmentation(augmentation.rotation_p, augmentation.flip_p, augmentation.shift)
+    common = {"seed": settings.seed, "device": device, "num_workers": config.data.num_workers}
+    batches = Batches(
+        data.maps,
+        data.maps.maps_of(data.split.train),
+        data.normaliser,
+        data.scaler,
+        batch_size=settings.batch_size,
+        shuffle=config.data.shuffle,
+        augmentation=symmetries if settings.use_augmentation else None,
+        **common,  # type: ignore[arg-type]
+    )
+    held_out = Batches(
+        data.maps,
+        data.maps.maps_of(data.split.validation),
+        data.normaliser,
+        data.scaler,
+        batch_size=settings.batch_size,
+        **common,  # type: ignore[arg-type]
+    )
+    validation = Validation(held_out, process, seed=settings.seed, precision=context)
+    deadline = None if settings.max_minutes is None else time.monotonic() + 60 * settings.max_minutes
+    training = Training(settings, process, batches, validation, context, deadline)
+    return PreparedRun(config, data, process, training, state, device, precision, context)
+
+
+def check_map_size(network: torch.nn.Module, maps: MapSet) -> None:
+    """Raise InputError, naming the stride, when the network cannot take maps of this size."""
+    stride = getattr(network, "stride", 1)
+    _, height, width = maps.shape
+    if height % stride or width % stride:
+        raise InputError(
+            f"{maps.maps_path}: maps of {height} x {width} pixels do not fit a network of stride {stride}: "
+            f"sides must be multiples of {stride}; use fewer model.channel_mults"
+        )
+
+
+def restore_state(state: TrainState, saved: Checkpoint) -> None:
+    """Bring `state` to where `saved` left off. Raises InputError when it is of another model."""
+    try:
+        state.load_dict(saved.state)
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        first = (str(error).splitlines() or ["?"])[0]
+        raise InputError(f"the checkpoint is of another model than config.yaml describes: {first}") from None
+
+
+def check_resumable(config: Config, saved: Checkpoint) -> None:
+    """Raise InputError, with the differences, when the config changed in more than `FREE_TO_CHANGE`."""
+    differences = [
+        f"{'.'.join(at)}: {_shown(old)} -> {_shown(new)}"
+        for at, old, new in _differences(saved.config, plain_config(config))
+        if not any(at[: len(free)] == free for free in FREE_TO_CHANGE)
+    ]
+    if differences:
+        raise InputError(
+            "config.yaml has changed since the checkpoint was written: " + "; ".join(differences) + ". Put it back, "
+            "or begin anew with focus new NAME --from this experiment"
+        )
+
+
+def _differences(old: Any, new: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:  # noqa: ANN401
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), (*at, key))
+    elif old != new:
+        yield at, old, new
+
+
+def _shown(value: object) -> str:
+    return "(none)" if value is None else json.dumps(value)
+
+
+def plain_config(config: Config) -> dict[str, Any]:
+    """Return the whole config as plain data, keys spelled as in the file."""
+    return config.model_dump(mode="json", by_alias=True)
+
+
+def config_digest(config: Config) -> str:
+    """Return the SHA-256 of the config as checked."""
+    return sha256(json.dumps(plain_config(config), sort_keys=True).encode()).hexdigest()
+
+
+def provenance(config: Config, device: torch.device, precision: str) -> dict[str, Any]:
+    """Return with what a run was made, as plain data."""
+    return {
+        "versions": versions(),
+        "host": platform.node(),
+        "device": str(device),
+        "device_name": device_name(device),
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+        "seed": config.training.seed,
+        "git_commit": git_commit(),
+        "config_sha256": config_digest(config),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    return {
+        "focus": __version__,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def spread(ids: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return `count` of `ids` spread evenly over them (all when there are fewer)."""
+    if len(ids) <= count:
+        return ids
+    return ids[np.linspace(0, len(ids) - 1, count).round().astype(np.int64)]
