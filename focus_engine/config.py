@@ -46,6 +46,7 @@ class DataBlock(Block):
 
     source: Literal["simulated", "files"] = Field(
         "simulated",
+        examples=["files"],
         description="'files' reads maps_path and params_path; 'simulated' lets FOCUS make universes itself. "
         "Left out: files when a path is given, else simulated.",
     )
@@ -68,6 +69,7 @@ class DataBlock(Block):
     )
     params: Annotated[tuple[str, ...], BeforeValidator(_list_to_tuple)] | None = Field(
         None,
+        examples=[("Omega_m", "sigma_8")],
         description="Parameters the network is conditioned on, by name; left out: the first model.cond_dim of "
         + ", ".join(PARAMETER_NAMES)
         + ".",
@@ -98,7 +100,8 @@ class ModelBlock(Block):
         "SimpleUNet",
         alias="from",
         min_length=1,
-        description="SimpleUNet (diffusion), FlowUNet (the same network for flow), or the dotted import path of your class.",
+        description="SimpleUNet (diffusion), FlowUNet (the same network for flow), "
+        "or the dotted import path of your class.",
     )
     in_channels: PositiveInt = Field(1, description="Channels of a map.")
     out_channels: PositiveInt = Field(1, description="Channels the network predicts; equals in_channels.")
@@ -129,7 +132,7 @@ class DiffusionBlock(Block):
         description="Rescale the schedule so that t = T holds no signal (arXiv:2305.08891); needs prediction: v.",
     )
     min_snr_gamma: PositiveFloat | None = Field(
-        None, description="Min-SNR loss weight (5 is usual); left out: the plain mean squared error."
+        None, examples=[5.0], description="Min-SNR loss weight (5 is usual); left out: the plain mean squared error."
     )
 
 
@@ -159,7 +162,7 @@ class SchedulerBlock(Block):
     min_lr: NonNegativeFloat = Field(1.0e-7, description="plateau: the rate never falls below this.")
     warmup_epochs: NonNegativeInt = Field(5, description="Epochs of linear warmup, for every scheduler.")
     T_max: PositiveInt | None = Field(
-        None, description="cosine: epochs from lr to eta_min; left out: all epochs after warmup."
+        None, examples=[195], description="cosine: epochs from lr to eta_min; left out: all epochs after warmup."
     )
     eta_min: NonNegativeFloat = Field(0.0, description="cosine: the final rate.")
     step_size: PositiveInt = Field(30, description="step: epochs between cuts.")
@@ -199,7 +202,7 @@ class TrainingBlock(Block):
     )
     seed: NonNegativeInt = Field(0, description="Seed of split, weights, noise and order.")
     max_minutes: PositiveFloat | None = Field(
-        None, description="Stop cleanly, with a checkpoint, after this many minutes."
+        None, examples=[690], description="Stop cleanly, with a checkpoint, after this many minutes."
     )
     accumulate: PositiveInt = Field(1, description="Batches per optimiser step.")
     augmentation: AugmentationBlock = AugmentationBlock()
@@ -226,6 +229,7 @@ class NotifyBlock(Block):
 
     command: str | None = Field(
         None,
+        examples=['echo "$FOCUS_NAME $FOCUS_STATE" | mail -s FOCUS me@example.org'],
         description="Shell command run when a run ends, with FOCUS_NAME, FOCUS_STATE and FOCUS_REASON set.",
     )
 
@@ -325,13 +329,17 @@ def _joint_laws(config: Config) -> list[tuple[bool, str]]:
         ),
         (
             config.sampling.method in fitting,
-            (f"sampling.method is {config.sampling.method!r}, which does not fit method: {config.method}; "
-            f"allowed: {', '.join(fitting)}"),
+            (
+                f"sampling.method is {config.sampling.method!r}, which does not fit method: {config.method}; "
+                f"allowed: {', '.join(fitting)}"
+            ),
         ),
         (
             config.method == "flow" or config.sampling.ddim_timesteps <= diffusion.timesteps,
-            (f"sampling.ddim_timesteps is {config.sampling.ddim_timesteps}, more than diffusion.timesteps "
-            f"{diffusion.timesteps}"),
+            (
+                f"sampling.ddim_timesteps is {config.sampling.ddim_timesteps}, more than diffusion.timesteps "
+                f"{diffusion.timesteps}"
+            ),
         ),
         (
             training.scheduler.name != "plateau" or training.scheduler.min_lr <= training.lr,

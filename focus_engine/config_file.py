@@ -283,6 +283,9 @@ def _mentioned(message: str, parsed: _Parsed) -> KeyPath:
 
 
 def _warnings(config: Config, parsed: _Parsed, path: Path) -> Iterator[str]:
+    if config.data.source == "simulated" and (config.data.maps_path or config.data.data_dir):
+        line = parsed.lines.get(("data", "source"), 1)
+        yield f"{path}:{line}: data.source is simulated, so the maps named in this file are not read"
     if config.sampling.cfg_scale != 1.0:
         line = parsed.lines.get(("sampling", "cfg_scale"), 1)
         yield (
