@@ -162,6 +162,8 @@ def _extent(node: yaml.Node | None, depth: int, lines: list[str]) -> tuple[int, 
     else:  # `block:` with nothing in it
         first = stop = node.start_mark.line + 1
         indent = _comment_indent(lines[first:]) or 2 * depth
+    while first > 0 and (_indent_of_comment(lines[first - 1]) or -1) >= indent:
+        first -= 1
     while stop > first and _indent_of_comment(lines[stop - 1]) in range(indent):
         stop -= 1
     while stop < len(lines) and (_indent_of_comment(lines[stop]) or -1) >= indent:
