@@ -43,9 +43,10 @@ def surface_density(
     """
     grid = displacement.shape[-1]
     counts = torch.zeros(3 * slabs * map_size**2, dtype=torch.int64, device=displacement.device)
-    planes = _refine(_periodic_sheet(displacement / box_size), 1, factor)
+    generator = torch.Generator().manual_seed(0)
+    planes = _refine(_periodic_sheet(displacement / box_size), 1, factor, generator)
     for some in torch.split(planes, max(1, _POINTS_AT_ONCE // (grid * factor) ** 2), dim=1):
-        _count(_refine(_refine(some, 2, factor), 3, factor), map_size, counts)
+        _count(_refine(_refine(some, 2, factor, generator), 3, factor, generator), map_size, counts)
     mass = mean_density * box_size**3 / (grid * factor) ** 3
     pixel_area = (box_size / map_size) ** 2
     return (counts.double() * (mass / pixel_area)).float().reshape(3 * slabs, map_size, map_size)
@@ -63,15 +64,22 @@ def _periodic_sheet(displacement: Tensor) -> Tensor:
     return sheet
 
 
-def _refine(corners: Tensor, dim: int, factor: int) -> Tensor:
-    """Linear interpolation to the midpoints of `factor` equal parts of each interval along `dim`."""
+def _refine(corners: Tensor, dim: int, factor: int, generator: torch.Generator) -> Tensor:
+    """Linear interpolation to one point in each of `factor` equal parts of each interval along `dim`.
+
+    Each row has its own place in the parts, the same in all of them: a regular lattice would beat with the pixels,
+    and voids would show its stripes.
+    """
     intervals = corners.shape[dim] - 1
     lower = corners.narrow(dim, 0, intervals).unsqueeze(dim + 1)
     upper = corners.narrow(dim, 1, intervals).unsqueeze(dim + 1)
-    shape = [1] * lower.dim()
-    shape[dim + 1] = factor
-    parts = (torch.arange(factor, device=corners.device) + 0.5) / factor
-    return torch.lerp(lower, upper, parts.reshape(shape)).flatten(dim, dim + 1)
+    shape = list(lower.shape[1:])
+    shape[dim - 1] = 1
+    place = torch.rand(shape, generator=generator).to(corners.device)
+    for later in range(dim + 1, 4):  # still corners, of which the last is the first again
+        place.select(later, -1).copy_(place.select(later, 0))
+    parts = torch.arange(factor, device=corners.device).reshape([-1] + [1] * (3 - dim))
+    return torch.lerp(lower, upper, (parts + place) / factor).flatten(dim, dim + 1)
 
 
 def _count(points: Tensor, map_size: int, counts: Tensor) -> None:

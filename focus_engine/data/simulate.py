@@ -1,8 +1,10 @@
 """One simulated universe: from a cosmology and a seed to maps of projected density in the layout of CAMELS.
 
 The data set that works everywhere, with no download: a particle-mesh run of the whole of cosmic history, then
-the sheet of matter projected in slabs along the three axes. Accuracy is that of a particle mesh: growth on large
-scales is exact, haloes are softened at half the spacing of the particles.
+the sheet of matter projected in slabs along the three axes. Growth on large scales is exact; haloes are softened
+at the spacing of the particles, one mesh cell for each. A mesh twice as fine was tried: it resolves the particles
+in voids, so that P(k) of log density along the axes of the lattice exceeds that along the diagonals by a quarter
+(one cell for each: 9 %), at three times the cost.
 """
 
 from __future__ import annotations
@@ -25,11 +27,8 @@ from focus_engine.errors import InputError
 START = 0.05
 """Scale factor of the 2LPT start: later starts lose small-scale power, earlier ones feel the lattice."""
 
-STEPS = 30
-"""Equal steps in a: P(k) within 4 % of 200 steps at every k of a 32³ run (tests and benchmarks vary it)."""
-
-MESH_PER_PARTICLE = 2
-"""Cells per particle and dimension: at 1, P(k) at half the Nyquist frequency is half that of a fine mesh."""
+STEPS = 20
+"""Equal steps in a: P(k) of a 32³ run within 2 % of 200 steps at every k, up to Omega_m = 0.5, sigma_8 = 1."""
 
 _MIN_GRID, _MAX_GRID = 4, 1024
 
@@ -80,8 +79,8 @@ def history(
 ) -> Iterator[Particles]:
     """The matter of one universe after each leapfrog step; the last is at a = 1."""
     density = linear_density(cosmology, grid=layout.grid, box_size=layout.box_size, seed=seed, device=device)
-    particles = start(cosmology, density, Mesh(layout.grid, layout.box_size, device), START)
-    mesh = Mesh(MESH_PER_PARTICLE * layout.grid, layout.box_size, device)
+    mesh = Mesh(layout.grid, layout.box_size, device)
+    particles = start(cosmology, density, mesh, START)
     yield from evolve(cosmology, particles, mesh, np.linspace(START, 1.0, steps + 1)[1:].tolist())
 
 

@@ -229,7 +229,7 @@ def _simulate_all(wanted: UniverseSet, missing: list[int]) -> Iterator[tuple[int
 def _workers(wanted: UniverseSet, universes: int) -> int:
     if wanted.device.type != "cpu":
         return 1
-    memory = 60 * (2 * wanted.layout.grid) ** 3  # bytes at the peak of a force evaluation
+    memory = 400 * wanted.layout.grid**3  # bytes at the peak of a force evaluation
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, torch.get_num_threads(), universes, _MEMORY_FOR_UNIVERSES // memory))
 
