@@ -272,7 +272,7 @@ def nearest_key(at: KeyPath) -> str:
         elsewhere = [flat[name] for name in difflib.get_close_matches(at[-1], flat, n=1, cutoff=0.75)]
     if elsewhere:
         return f"; did you mean {'.'.join(elsewhere[0])!r}?"
-    return f"; allowed here: {', '.join(siblings)}"
+    return f"; allowed here: {', '.join(siblings or known_keys(()))}"
 
 
 def _mentioned(message: str, parsed: _Parsed) -> KeyPath:

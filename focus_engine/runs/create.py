@@ -1,0 +1,134 @@
+"""Making an experiment: a folder with a commented config, READMEs and a run script.
+
+Everything is checked before anything is written. The folder is made under a temporary name beside its place and
+renamed, so that it appears whole or not at all, and of two who make it at once one is refused. Separate from
+`folder`, because it needs the typed schema, which listing runs does without.
+"""
+
+import datetime as dt
+import os
+import secrets
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from focus_engine.config_edit import set_keys, yaml_value
+from focus_engine.config_file import load_config, parse_config
+from focus_engine.config_schema import FILE, FOLDER, write_schema
+from focus_engine.errors import InputError
+from focus_engine.runs.folder import RunFolder, check_name
+from focus_engine.runs.readme import experiment_file, readme
+from focus_engine.templates import check_method, config_text, find_template, schema_line
+
+
+def create_experiment(
+    root: Path,
+    name: str,
+    *,
+    template: str | None = None,
+    method: str | None = None,
+    source: RunFolder | None = None,
+    settings: Sequence[str] = (),
+    created: str | None = None,
+) -> RunFolder:
+    """Make the experiment `name` under `root` and return its folder.
+
+    Args:
+        root: the experiments folder; made if need be.
+        name: of the experiment and its folder.
+        template: where to start from; left out: the first that fits `method`.
+        method: diffusion or flow.
+        source: copy this experiment's config instead, comments kept; relative data paths go on to mean the same.
+        settings: `key=value` with dotted keys and YAML values, applied last.
+        created: ISO date; today when left out.
+
+    Raises:
+        InputError: a bad name, template, method or setting, or a folder that is there already; nothing was written.
+        OSError: the disk refuses; nothing is left behind.
+    """
+    run = RunFolder(root.absolute() / check_name(name))
+    if source is not None and (template is not None or method is not None):
+        raise InputError("--from copies a whole config: leave --template and --method out (change keys with --set)")
+    _refuse_existing(run)
+    created = created or dt.date.today().isoformat()  # noqa: DTZ011  (the user's own day)
+    schema = f"../{FOLDER}/{FILE}"
+    if source is None:
+        text = config_text(find_template(template, method), name=name, created=created, schema=schema)
+    else:
+        text = _copied_text(source, run, name, created, schema)
+    text = set_keys(text, settings, Path("--set"))
+    config = parse_config(text, run.config).config
+    check_method(config.method)
+    files = {
+        run.config.name: text,
+        "README.md": readme("README.md", name, config),
+        "README.ko.md": readme("README.ko.md", name, config),
+        "run_model.sh": experiment_file("run_model.sh"),
+    }
+    _make_folder(run, files)
+    return run
+
+
+def _refuse_existing(run: RunFolder) -> None:
+    if run.exists():
+        raise InputError(f"the experiment {run.name} exists already: {run.path}; choose another name")
+    if os.path.lexists(run.path):
+        raise InputError(f"{run.path} exists already and is not an experiment; choose another name")
+    above = next(folder for folder in run.path.parents if os.path.lexists(folder))
+    if not above.is_dir():
+        raise InputError(f"{above} is not a folder, so no experiment fits under it; give another --root")
+
+
+def _copied_text(source: RunFolder, run: RunFolder, name: str, created: str, schema: str) -> str:
+    text = rebase_paths(load_config(source.config).text, source.path, run.path)
+    if text.startswith("# yaml-language-server:"):
+        text = f"{schema_line(schema)}\n{text.partition(chr(10))[2]}"
+    named = [f"experiment.name={yaml_value(name)}", f"experiment.created={yaml_value(created)}"]
+    return set_keys(text, named, source.config)
+
+
+def rebase_paths(text: str, old: Path, new: Path) -> str:
+    """Return the config `text` of the folder `old` so that its relative data paths mean the same from `new`.
+
+    A path that lies below a data_dir stays as it is; text without relative paths is returned unchanged.
+    """
+    data = parse_config(text, old / "config.yaml").config.data
+    if _real(old) == _real(new):
+        return text
+    data_dir = None if data.data_dir is None else old / Path(data.data_dir).expanduser()
+    settings = []
+    for key, given in (("maps_path", data.maps_path), ("params_path", data.params_path), ("data_dir", data.data_dir)):
+        if given is None or Path(given).expanduser().is_absolute():
+            continue
+        if key != "data_dir" and data_dir is not None and ((data_dir / given).exists() or not (old / given).exists()):
+            continue
+        settings.append(f"data.{key}={yaml_value(os.path.relpath(_real(old / given), _real(new)))}")
+    return set_keys(text, settings, old / "config.yaml")
+
+
+def _real(path: Path) -> Path:
+    """The path without links, also where its end does not exist yet."""
+    return Path(os.path.realpath(path))
+
+
+def _make_folder(run: RunFolder, files: dict[str, str]) -> None:
+    root = run.path.parent
+    root.mkdir(parents=True, exist_ok=True)
+    write_schema(root)
+    temporary = RunFolder(root / f".new-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        temporary.path.mkdir()
+        temporary.make_folders()
+        for name, text in files.items():
+            path = temporary.path / name
+            path.write_text(text, encoding="utf-8")
+            if path.suffix == ".sh":
+                path.chmod(path.stat().st_mode | 0o111)
+        _refuse_existing(run)
+        try:
+            temporary.path.rename(run.path)  # refused when another made the same experiment meanwhile
+        except OSError:
+            _refuse_existing(run)
+            raise
+    finally:
+        shutil.rmtree(temporary.path, ignore_errors=True)

@@ -1,0 +1,114 @@
+"""The README of an experiment, in English and Korean, filled from its config.
+
+The texts are package data (`focus_engine/experiment_files`); here are only the words that depend on the config.
+"""
+
+import shlex
+from importlib import resources
+from string import Template
+
+from focus_engine.config import PARAMETER_NAMES, Config, ModelBlock
+from focus_engine.config_edit import yaml_value
+from focus_engine.events import EpochFinished
+from focus_engine.runs.epoch_block import epoch_block
+
+SEED_MODEL = ModelBlock(base_channels=128, channel_mults=(1, 2, 4, 8), time_dim=256, cond_dim=6)
+"""The network whose size is common knowledge: 146 M weights."""
+
+
+def experiment_file(name: str) -> str:
+    """Return the package's text file `name` that belongs in an experiment."""
+    return resources.files("focus_engine").joinpath("experiment_files", name).read_text(encoding="utf-8")
+
+
+def readme(file: str, name: str, config: Config) -> str:
+    """Return the README `file` (README.md or README.ko.md) of the experiment `name`."""
+    model, training, sampling, diffusion = config.model, config.training, config.sampling, config.diffusion
+    noise = diffusion.prediction == "epsilon"
+    return Template(experiment_file(file)).substitute(
+        name=name,
+        arg=shlex.quote(name),
+        description=(config.experiment.description or "An experiment of FOCUS").rstrip(". "),
+        method=config.method,
+        target="noise" if noise else "velocity v",
+        target_ko="노이즈 ε을" if noise else "속도 v를",
+        network=model.from_,
+        base_channels=model.base_channels,
+        channel_mults=yaml_value(model.channel_mults),
+        time_dim=model.time_dim,
+        size=": 146 M weights" if model == SEED_MODEL else "",
+        size_ko=": 파라미터 146M" if model == SEED_MODEL else "",
+        parameters=", ".join(config.data.params or PARAMETER_NAMES[: model.cond_dim]) or "-",
+        schedule=diffusion.schedule,
+        timesteps=diffusion.timesteps,
+        batch_size=training.batch_size,
+        num_epochs=training.num_epochs,
+        lr=yaml_value(training.lr),
+        sampler=sampling.method.upper(),
+        steps={"ddim": sampling.ddim_timesteps, "ddpm": diffusion.timesteps}.get(sampling.method, sampling.num_steps),
+        warmup=training.scheduler.warmup_epochs,
+        min_delta=yaml_value(training.early_stopping.min_delta),
+        block=epoch_block(_example(config)),
+        **_data_words(config),
+        **_schedule_words(config),
+    )
+
+
+def _data_words(config: Config) -> dict[str, str]:
+    data = config.data
+    if data.source == "files":
+        path = data.maps_path or data.data_dir
+        return {"data": f"`{path}`", "data_ko": f"`{path}`"}
+    size = f"{data.map_size} x {data.map_size}"
+    return {
+        "data": f"{data.simulations} universes that FOCUS simulates itself, {size} pixels",
+        "data_ko": f"FOCUS가 직접 시뮬레이션한 우주 {data.simulations}개, {size} 픽셀",
+    }
+
+
+def _schedule_words(config: Config) -> dict[str, str]:
+    scheduler, patience = config.training.scheduler, config.training.early_stopping.patience
+    if scheduler.name == "plateau":
+        count, factor = scheduler.patience, scheduler.factor
+        en = f"- **Plateau**: after {count} bad epochs the learning rate is multiplied by {factor}."
+        ko = f"- **Plateau**: bad epoch가 {count}번이면 learning rate에 {factor}을(를) 곱합니다."
+    else:
+        en = f"- **Learning rate** after warmup: {scheduler.name}."
+        ko = f"- Warmup 뒤의 **learning rate**: {scheduler.name}."
+    stop_en = f"- **Early Stop**: training ends after {patience} bad epochs in a row."
+    stop_ko = f"- **Early Stop**: {patience} epoch 동안 개선이 없으면 학습을 끝냅니다."
+    if not patience:
+        stop_en, stop_ko = "- **Early Stop** is off.", "- **Early Stop**은 꺼져 있습니다."
+    return {"plateau_en": en, "plateau_ko": ko, "stopping_en": stop_en, "stopping_ko": stop_ko}
+
+
+def _example(config: Config) -> EpochFinished:
+    """An epoch 1 with made-up losses, to show the block."""
+    training, scheduler = config.training, config.training.scheduler
+    warmup = scheduler.warmup_epochs
+    return EpochFinished(
+        epoch=1,
+        num_epochs=training.num_epochs,
+        phase="warmup" if warmup else "training",
+        step=1,
+        train_loss=0.1234,
+        val_loss=0.1456,
+        val_loss_raw=None,
+        lr=training.lr / max(1, warmup),
+        next_lr=training.lr,
+        lr_cut=False,
+        grad_norm=None,
+        seconds=120.5,
+        maps_per_second=None,
+        data_wait=None,
+        is_best=True,
+        best_val_loss=0.1456,
+        best_epoch=1,
+        scheduler=scheduler.name,
+        bad_epochs=0,
+        plateau_patience=scheduler.patience if scheduler.name == "plateau" else None,
+        early_stop_count=0,
+        early_stop_patience=training.early_stopping.patience or None,
+        pk_error=None,
+        eta_seconds=None,
+    )
