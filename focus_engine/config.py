@@ -82,7 +82,7 @@ class DataBlock(Block):
         description="Share of simulations that train; of the others half validate and half test (at least one each).",
     )
     num_workers: NonNegativeInt = Field(
-        4, description="Loader processes, used only when the maps do not fit on the device."
+        4, description="Threads that read ahead, used only when the maps do not fit on the device."
     )
     shuffle: bool = Field(True, description="New order of the training maps in each epoch.")
     simulations: Annotated[int, Field(ge=3)] = Field(100, description="Universes to make (source: simulated).")

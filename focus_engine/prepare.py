@@ -158,7 +158,7 @@ def prepare_data(config: Config, maps: MapSet, saved: Checkpoint | None = None) 
     Raises:
         InputError: too few simulations, unlawful values, or other data than the checkpoint was trained on.
     """
-    fingerprint = maps.fingerprint()
+    fingerprint = maps.fingerprint
     if saved is not None:
         if fingerprint != saved.data["fingerprint"]:
             raise InputError(

@@ -22,6 +22,9 @@ from focus_engine.errors import InputError
 
 Transform = Literal["log10", "none"]
 
+MAX_DEX = 12.0
+"""Physical maps stay within this many powers of ten of the mean; a real field spans three."""
+
 
 @dataclass(frozen=True)
 class Normaliser:
@@ -49,7 +52,8 @@ class Normaliser:
         std = self._column(self.std, maps)
         if self.transform == "none":
             return maps * std + self._column(self.mean, maps)
-        return self._centre(maps) * 10 ** (maps * std)
+        # float32 ends at 10^38: an untrained network must still give finite, positive maps.
+        return self._centre(maps) * 10 ** (maps * std).clamp(-MAX_DEX, MAX_DEX)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, lists and strings, as a checkpoint may hold."""

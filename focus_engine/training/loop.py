@@ -153,7 +153,7 @@ def _step(training: Training, state: TrainState, epoch: int, group: list[Batch])
     state.optimizer.zero_grad(set_to_none=True)
     for batch in group:
         loss = _losses(training, state, epoch, sums.batch, batch)
-        (loss.sum() / maps_in_group).backward()
+        (loss.sum() / maps_in_group).backward()  # type: ignore[no-untyped-call]
         sums.batch += 1
         sums.loss += float(loss.detach().double().sum())
     sums.maps += maps_in_group

@@ -1,0 +1,153 @@
+"""Figures drawn beside training, in a process of their own at low priority.
+
+A figure is made from the run folder alone (its events and its sampled maps), so this process needs nothing from
+the worker but the name of what to draw, a line of text each. A figure that fails, hangs or dies costs training
+nothing; the worker's death ends this process, because its standard input closes.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from focus_engine.events import EpochFinished, Event, PowerSpectrumMeasured, RunEnded, RunStarted
+from focus_engine.runs.event_log import EventTail
+from focus_engine.runs.folder import RunFolder
+
+FINISH_SECONDS = 60.0
+"""How long the end of a run waits for figures still being drawn."""
+
+
+class Artist:
+    """Asks a process of its own for figures; never raises and never waits but in `finish`."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def draw(self, what: str) -> None:
+        """Ask for `history`, or `samples EPOCH` or `power EPOCH`."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._start()
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.write(f"{what}\n".encode())
+
+    def _start(self) -> "subprocess.Popen[bytes] | None":
+        command = [sys.executable, "-m", "focus_engine.artist", str(self._run.path)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+                env=environment,
+                bufsize=0,
+            )
+        except OSError:
+            return None
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+        return process
+
+    def finish(self) -> bool:
+        """Let the figures that were asked for be drawn; return whether the process ended well."""
+        if self._process is None:
+            return True
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        try:
+            return self._process.wait(FINISH_SECONDS) == 0
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            return False
+
+
+class _Drawing:
+    """Draws the figures of one run from what its log and its samples hold."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._tail = EventTail(run.events)
+        self._events: list[Event] = []
+
+    def draw(self, request: str) -> None:
+        self._events += self._tail.poll()
+        what, _, epoch = request.partition(" ")
+        if what == "history":
+            self.history()
+        elif what == "samples":
+            self.samples(int(epoch))
+        elif what == "power":
+            self.power(int(epoch))
+
+    def history(self) -> None:
+        from focus_engine.figures import draw_training_history  # noqa: PLC0415  (matplotlib: 0.4 s, only here)
+
+        epochs: dict[int, EpochFinished] = {}
+        seams = []
+        for event in self._events:
+            if isinstance(event, RunStarted) and event.epoch:
+                epochs = {number: known for number, known in epochs.items() if number <= event.epoch}
+                seams.append(event.epoch)
+            elif isinstance(event, EpochFinished):
+                epochs[event.epoch] = event
+        last = self._events[-1] if self._events else None
+        early = isinstance(last, RunEnded) and last.state == "early_stopped"
+        if epochs:
+            draw_training_history(
+                self._run.training_history,
+                list(epochs.values()),
+                early_stopped=early,
+                resumed_after=seams,
+                title=self._run.name,
+            )
+
+    def samples(self, epoch: int) -> None:
+        from focus_engine.figures import draw_samples  # noqa: PLC0415  (matplotlib: 0.4 s, only here)
+
+        with np.load(self._run.sample_maps(epoch), allow_pickle=False) as drawn:
+            draw_samples(
+                self._run.sample_figure(epoch),
+                drawn["real"],
+                drawn["maps"],
+                drawn["params"],
+                [str(name) for name in drawn["param_names"]],
+                box_size=float(drawn["box_size"]),
+                units=str(drawn["units"]),
+                title=f"{self._run.name}, epoch {epoch}",
+            )
+
+    def power(self, epoch: int) -> None:
+        from focus_engine.figures import draw_power_spectrum  # noqa: PLC0415  (matplotlib: 0.4 s, only here)
+
+        measured = [e for e in self._events if isinstance(e, PowerSpectrumMeasured) and e.epoch == epoch]
+        if measured:
+            title = f"{self._run.name}, epoch {epoch}"
+            draw_power_spectrum(self._run.power_figure(epoch), measured[-1], title=title)
+
+
+def main() -> int:
+    """Draw what standard input asks for, a line each, until it ends; return 1 when a figure failed."""
+    with contextlib.suppress(OSError):
+        os.nice(10)
+    drawing = _Drawing(RunFolder(Path(sys.argv[1])))
+    failed = 0
+    requests = iter(sys.stdin.readline, "")
+    for request in requests:
+        try:
+            drawing.draw(request.strip())
+        except Exception as error:  # noqa: BLE001  (a process border: one bad figure must not cost the others)
+            sys.stderr.write(f"figure {request.strip()!r} failed: {type(error).__name__}: {error}\n")
+            failed = 1
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""What a run shows of itself while it trains: maps at the parameters of validation maps, and their P(k).
+
+The noise seed and the parameters are the same at every epoch, so that scrubbing through the epochs shows the
+network learn and nothing else.
+"""
+
+import base64
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from focus_engine.events import PowerSpectrumMeasured, SamplesDrawn
+from focus_engine.prepare import PreparedRun, spread
+from focus_engine.runs.folder import RunFolder
+from focus_engine.statistics.compare import PowerComparison, compare_power
+from focus_engine.statistics.power import power_spectrum
+from focus_engine.statistics.simulations import Simulations
+from focus_engine.trained import TrainedModel, write_samples
+
+POWER_MAPS = 16
+"""Maps drawn for P(k) during training."""
+THUMBNAILS = 4
+THUMBNAIL_PIXELS = 64
+
+
+def draw_run_samples(
+    run: PreparedRun, model: TrainedModel, folder: RunFolder, stop_now: Callable[[], bool]
+) -> tuple[SamplesDrawn, PowerSpectrumMeasured | None] | None:
+    """Draw maps of the run's EMA weights, write them to the run folder and measure their P(k).
+
+    Returns None when `stop_now` cut it short; the spectrum is None when the maps are not physical yet.
+    Raises OSError when the disk refuses.
+    """
+    began = time.monotonic()
+    maps, epoch = run.data.maps, run.state.epoch
+    ids = spread(maps.maps_of(run.data.split.validation), POWER_MAPS)
+    params = maps.params_of(ids)
+    plan = model.plan(seed=run.config.training.seed, batch_size=min(POWER_MAPS, run.config.training.batch_size))
+    batches = []
+    evaluations = 0
+    for progress in model.draw(params, plan):
+        if stop_now():
+            return None
+        evaluations = progress.evaluations
+        if progress.finished is not None:
+            batches.append(progress.finished)
+    generated, real = model.physical(torch.cat(batches)), maps.read(ids)
+    path = folder.sample_maps(epoch)
+    write_samples(path, generated, params, model, plan, epoch=epoch, real=real, real_ids=ids.tolist())
+    shown = _thumbnails(real, generated)
+    samples = SamplesDrawn(
+        epoch=epoch,
+        path=str(path.relative_to(folder.path)),
+        params=tuple(tuple(float(value) for value in row) for row in params[:THUMBNAILS]),
+        seconds=time.monotonic() - began,
+        nfe=evaluations,
+        **shown,
+    )
+    return samples, _measure(real, generated, maps.simulation_of(ids), maps.box_size, epoch)
+
+
+def _measure(
+    real: NDArray[np.float32],
+    generated: NDArray[np.float32],
+    simulations: NDArray[np.int64],
+    box_size: float,
+    epoch: int,
+) -> PowerSpectrumMeasured | None:
+    if not np.isfinite(generated).all() or (generated < 0).any() or len(real) < 2:
+        return None
+    compared = compare_power(
+        power_spectrum(real[:, 0], box_size),
+        power_spectrum(generated[:, 0], box_size),
+        Simulations.of(simulations, len(real)),
+        seed=0,
+    )
+    return PowerSpectrumMeasured(epoch=epoch, n_maps=len(real), **_curves(compared))
+
+
+def _curves(compared: PowerComparison) -> dict[str, Any]:
+    curves = {name: tuple(getattr(compared, name).tolist()) for name in ("k", "real_mean", "real_std", "ratio")}
+    return curves | {
+        "generated_mean": tuple(compared.generated_mean.tolist()),
+        "k_nyquist": compared.k_nyquist,
+        "median_abs_error": compared.median_abs_error,
+        "true_vs_true": compared.true_vs_true_median_abs_error,
+    }
+
+
+def _thumbnails(real: NDArray[np.float32], generated: NDArray[np.float32]) -> dict[str, Any]:
+    """The first few pairs as bytes of log10, small enough for the event log."""
+    real, generated = _reduce(real[:THUMBNAILS, 0]), _reduce(generated[:THUMBNAILS, 0])
+    positive = real[real > 0]
+    low, high = np.percentile(np.log10(positive), [0.5, 99.5]) if positive.size else (0.0, 1.0)
+    span = max(float(high - low), 1e-6)
+
+    def encode(maps: NDArray[np.float32]) -> tuple[str, ...]:
+        logs = np.log10(np.maximum(np.nan_to_num(maps, nan=0.0), 10.0 ** min(low, 0.0) * 1e-12))
+        levels = np.clip(255 * (logs - low) / span, 0, 255).round().astype(np.uint8)
+        return tuple(base64.b64encode(one.tobytes()).decode() for one in levels)
+
+    return {
+        "height": real.shape[1],
+        "width": real.shape[2],
+        "low": float(low),
+        "high": float(low + span),
+        "real": encode(real),
+        "generated": encode(generated),
+    }
+
+
+def _reduce(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Average pixels until no side exceeds THUMBNAIL_PIXELS."""
+    while max(maps.shape[1:]) > THUMBNAIL_PIXELS and not (maps.shape[1] % 2 or maps.shape[2] % 2):
+        maps = maps.reshape(len(maps), maps.shape[1] // 2, 2, maps.shape[2] // 2, 2).mean(axis=(2, 4))
+    return maps[:, :THUMBNAIL_PIXELS, :THUMBNAIL_PIXELS]
