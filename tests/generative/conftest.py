@@ -1,0 +1,88 @@
+"""The oracle of these tests: a Gaussian random field, whose perfect network has a closed form."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from focus_engine.generative.diffusion import Diffusion
+from focus_engine.generative.noise import NoiseSchedule, build_schedule
+from focus_engine.generative.process import Denoised, Denoiser, Network
+
+
+@dataclass(frozen=True)
+class GaussianField:
+    """Maps with independent Fourier modes of variance `power` (N, N), for the unitary FFT; unit noise has 1."""
+
+    power: Tensor
+
+    def filtered(self, x: Tensor, response: Tensor) -> Tensor:
+        return torch.fft.ifft2(response * torch.fft.fft2(x)).real
+
+    def draw(self, noise: Tensor) -> Tensor:
+        return self.filtered(noise, self.power.sqrt())
+
+    def marginal(self, process: Diffusion, t: int, noise: Tensor) -> Tensor:
+        """Maps of the exact distribution at time `t`, from unit noise."""
+        a, s = process.scales(t)
+        return self.filtered(noise, (a**2 * self.power + s**2).sqrt())
+
+    def denoiser(self, process: Diffusion) -> Denoiser:
+        """E[data | x] and E[noise | x]: Wiener filters."""
+
+        def denoise(x: Tensor, t: float) -> Denoised:
+            a, s = process.scales(t)
+            total = a**2 * self.power + s**2
+            return Denoised(self.filtered(x, a * self.power / total), self.filtered(x, s / total))
+
+        return denoise
+
+    def network(self, process: Diffusion) -> Network:
+        """The same as a network: reads the time from (B,) and predicts what the process asks for."""
+        denoise = self.denoiser(process)
+
+        def network(x: Tensor, time: Tensor, cond: Tensor, unconditional: Tensor | None = None) -> Tensor:  # noqa: ARG001
+            out = []
+            for row, value in zip(x, time.tolist(), strict=True):
+                t = round(value * (process.schedule.timesteps - 1))
+                parts = denoise(row[None], t)
+                a, s = process.scales(t)
+                out.append(parts.noise if process.prediction == "epsilon" else a * parts.noise - s * parts.data)
+            return torch.cat(out)
+
+        return network
+
+
+def _power(size: int, slope: float) -> Tensor:
+    """A red spectrum of unit pixel variance."""
+    k = torch.fft.fftfreq(size, 1 / size, dtype=torch.float64)
+    power = 1 / (1 + (k[:, None] ** 2 + k[None, :] ** 2)) ** (slope / 2)
+    return power / power.mean()
+
+
+@pytest.fixture
+def field() -> GaussianField:
+    """Maps of 16 × 16 pixels with P(k) falling as k⁻³."""
+    return GaussianField(_power(16, 3.0))
+
+
+@pytest.fixture
+def fine_schedule() -> Callable[..., NoiseSchedule]:
+    """The linear schedule at T steps with the total noise that the usual one has at 1000."""
+
+    def make(timesteps: int, *, zero_terminal_snr: bool = False) -> NoiseSchedule:
+        return build_schedule("linear", timesteps, 0.1 / timesteps, 20 / timesteps, zero_terminal_snr=zero_terminal_snr)
+
+    return make
+
+
+@pytest.fixture
+def unit_noise() -> Callable[..., Tensor]:
+    """Float64 Gaussian noise of any shape by seed."""
+
+    def make(*shape: int, seed: int = 0) -> Tensor:
+        return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+    return make
