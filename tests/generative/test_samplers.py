@@ -16,7 +16,6 @@ from focus_engine.generative.noise import NoiseSchedule, build_schedule
 from focus_engine.generative.process import Denoised
 from focus_engine.generative.samplers import SAMPLERS, Step, choose_sampler, ddim, ddpm
 
-
 GaussianField = Any  # the class in conftest.py, which tests cannot import
 
 
