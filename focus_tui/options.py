@@ -1,0 +1,164 @@
+"""What the commands that draw maps were asked for: parsed and checked before anything is opened.
+
+A wrong argument is wrong whether or not there is a checkpoint, so these classes refuse it when they are made.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from focus_engine.config import PARAMETER_NAMES, SAMPLERS
+from focus_engine.errors import InputError
+
+ALL_SAMPLERS = tuple(name for names in SAMPLERS.values() for name in names)
+ETAS = {"ddim": (0.0, 1.0), "ddpm": (1.0, 1.0)}
+"""Lowest and highest eta of each sampler that has one; the others take 0 alone."""
+MAX_SEED = 2**63 - 1
+
+Params = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawOptions:
+    """How maps are drawn; None means what the config says.
+
+    Attributes:
+        steps: of the sampler.
+        eta: noise of ddim: 0 is deterministic, 1 is DDPM.
+        sampler: ddim, ddpm, euler or heun.
+        guidance: 1.0 samples the trained density.
+        seed: noise of map i depends on the seed and i alone.
+        checkpoint: best, last, or a path.
+        n_maps: how many maps.
+        batch_size: maps drawn at once.
+        device: as in the config.
+
+    Raises:
+        InputError: naming the option, the value and what is allowed.
+    """
+
+    steps: int | None = None
+    eta: float | None = None
+    sampler: str | None = None
+    guidance: float | None = None
+    seed: int = 0
+    checkpoint: str = "best"
+    n_maps: int | None = None
+    batch_size: int | None = None
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        _at_least(self.steps, 1, "--steps")
+        _at_least(self.n_maps, 1, "-n")
+        _at_least(self.batch_size, 1, "--batch-size")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise InputError(f"--seed {self.seed}: give a whole number from 0 to {MAX_SEED}")
+        if self.guidance is not None and not (math.isfinite(self.guidance) and self.guidance >= 0):
+            raise InputError(f"--guidance {self.guidance:g}: give a number >= 0; 1 samples the trained density")
+        if self.sampler is not None and self.sampler not in ALL_SAMPLERS:
+            raise InputError(f"--sampler {self.sampler!r} is unknown; allowed: {', '.join(ALL_SAMPLERS)}")
+        if not self.checkpoint.strip():
+            raise InputError("--checkpoint is empty; give best, last or a path")
+        check_eta(self.eta, self.sampler)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleOptions(DrawOptions):
+    """What `focus sample` was asked for.
+
+    Attributes:
+        params: parameters by name, the same for every map; None with `params_file`, or for those of the
+            validation maps in order.
+        params_file: a table with one row a map.
+        output: the .npz file; None for a name under the experiment's samples/.
+        json: print the result as JSON instead of drawing it.
+    """
+
+    params: Params | None = None
+    params_file: Path | None = None
+    output: Path | None = None
+    json: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.params is not None and self.params_file is not None:
+            raise InputError("--params and --params-file are both given: keep one of them")
+        if self.params_file is not None and not self.params_file.is_file():
+            raise InputError(f"--params-file {self.params_file}: no such file")
+        if self.output is not None:
+            check_output(self.output, ".npz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(DrawOptions):
+    """What `focus evaluate` was asked for.
+
+    Attributes:
+        output: folder of the report (JSON and PNG); None for the experiment's own.
+        json: print the document instead of drawing it.
+    """
+
+    output: Path | None = None
+    json: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output is not None and self.output.exists() and not self.output.is_dir():
+            raise InputError(f"-o {self.output}: is not a folder")
+
+
+def parse_params(text: str | None) -> Params | None:
+    """Parse `Omega_m=0.3,sigma_8=0.8`. Raises InputError for unknown names, doubles and what is no number."""
+    if text is None:
+        return None
+    pairs: dict[str, float] = {}
+    for entry in text.split(","):
+        name, equals, value = (part.strip() for part in entry.partition("="))
+        if not equals or not name:
+            raise InputError(f"--params {text!r}: write NAME=VALUE pairs, such as Omega_m=0.3,sigma_8=0.8")
+        if name not in PARAMETER_NAMES:
+            raise InputError(f"--params: unknown parameter {name!r}; allowed: {', '.join(PARAMETER_NAMES)}")
+        if name in pairs:
+            raise InputError(f"--params: {name} stands twice")
+        pairs[name] = _number(value, name)
+    return tuple(pairs.items())
+
+
+def check_output(path: Path, suffix: str) -> Path:
+    """Return `path` when a file of that kind can be written there. Raises InputError."""
+    if path.suffix != suffix:
+        raise InputError(f"-o {path}: give a file name that ends in {suffix}")
+    if path.is_dir():
+        raise InputError(f"-o {path}: is a folder; give a file name")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"-o {path}: the folder {path.absolute().parent} does not exist")
+    return path
+
+
+def _number(text: str, name: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f"--params: {name}={text!r} is not a number") from None
+    if not math.isfinite(value):
+        raise InputError(f"--params: {name}={text} is not a finite number")
+    return value
+
+
+def _at_least(value: int | None, low: int, option: str) -> None:
+    if value is not None and value < low:
+        raise InputError(f"{option} {value}: give a whole number >= {low}")
+
+
+def check_eta(eta: float | None, sampler: str | None) -> None:
+    """Check eta against its sampler (None: not chosen yet). Raises InputError."""
+    if eta is None:
+        return
+    if not 0 <= eta <= 1:
+        raise InputError(f"--eta {eta:g}: give a number from 0 (deterministic) to 1 (DDPM)")
+    if sampler is None:
+        return
+    low, high = ETAS.get(sampler, (0.0, 0.0))
+    if not low <= eta <= high:
+        allowed = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        raise InputError(f"--eta {eta:g}: the sampler {sampler} takes {allowed}")

@@ -1,0 +1,72 @@
+"""The terminal: stdout is data, stderr is narration, and colour only where somebody looks.
+
+The one place that knows whether a stream is a terminal; what is drawn stands elsewhere.
+"""
+
+import os
+import shutil
+import sys
+import unicodedata
+from typing import TextIO
+
+import typer
+
+GREY, RED, GREEN, YELLOW, BLUE = 90, 31, 32, 33, 34
+
+
+def out(text: str = "") -> None:
+    """Print data."""
+    typer.echo(text)
+
+
+def say(text: str) -> None:
+    """Narrate, on stderr."""
+    typer.echo(text, err=True)
+
+
+def colours(stream: TextIO | None = None) -> bool:
+    """Whether `stream` (stdout) is a terminal that wants colour."""
+    stream = stream or sys.stdout
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def painted(text: str, colour: int | None) -> str:
+    """Return `text` in an ANSI colour, or as it is."""
+    return text if colour is None else f"\x1b[{colour}m{text}\x1b[0m"
+
+
+def width() -> int | None:
+    """Columns of the terminal that shows stdout; None where there is none, so that nothing is cut."""
+    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
+        return None
+    return max(20, shutil.get_terminal_size().columns)
+
+
+def visible(text: str) -> str:
+    """Return `text` with its control characters shown, never obeyed; line breaks and tabs stay."""
+    return "".join(c if c in "\n\t" or not _is_control(c) else repr(c)[1:-1] for c in text)
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} and character != "\u200d"
+
+
+def cells(text: str) -> int:
+    """Return how many columns `text` takes: Korean letters take two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0
+        if unicodedata.combining(c) or unicodedata.category(c) in {"Mn", "Me", "Cf"}
+        else 1 + (unicodedata.east_asian_width(c) in "WF")
+        for c in text
+    )
+
+
+def fitted(text: str, columns: int) -> str:
+    """Return `text` cut to `columns`, with … where something is missing, and padded with blanks."""
+    if cells(text) > columns:
+        while text and cells(text) > columns - 1:
+            text = text[:-1]
+        text += "…"
+    return text + " " * (columns - cells(text))
