@@ -20,6 +20,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from focus_engine import __version__
+from focus_engine.config import PARAMETER_NAMES
 from focus_engine.errors import FocusError, InputError
 
 _UNFINISHED = ".unfinished"
@@ -167,8 +168,9 @@ def _to_json(record: Mapping[str, object]) -> bytes:
 
 
 def _to_table(params: NDArray[np.float64]) -> bytes:
-    rows = "".join(f"{omega_m:.5f} {sigma_8:.5f}\n" for omega_m, sigma_8 in params)
-    return f"# Omega_m sigma_8\n{rows}".encode()
+    """Six columns in CAMELS order, as in its N-body sets: gravity knows no feedback, so the last four are 1."""
+    rows = "".join(f"{omega_m:.5f} {sigma_8:.5f} 1 1 1 1\n" for omega_m, sigma_8 in params)
+    return f"# {' '.join(PARAMETER_NAMES)}\n{rows}".encode()
 
 
 def _write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
