@@ -90,7 +90,7 @@ def draw_training_history(
 
 def draw_samples(
     path: str | Path,
-    real: ArrayLike,
+    real: ArrayLike | None,
     generated: ArrayLike,
     params: ArrayLike,
     param_names: Sequence[str],
@@ -101,15 +101,19 @@ def draw_samples(
 ) -> None:
     """Draw real maps (N, H, W) above generated ones at the same parameters (N, P), the first six.
 
-    One logarithmic colour scale, from the real maps, holds for all. Raises OSError when the file can't be
-    written.
+    Without real maps the generated ones stand alone. One logarithmic colour scale, from the first row, holds
+    for all. Raises OSError when the file can't be written.
     """
+    rows = [("generated", _maps(generated))]
+    if real is not None:
+        rows.insert(0, ("real", _maps(real)))
     with mpl.rc_context(STYLE):
-        columns = min(MAX_COLUMNS, np.shape(real)[0])
-        height, width = np.shape(real)[-2:]
-        figure = Figure(figsize=(1.6 + 1.9 * columns, 1.1 + 2 * 1.9 * height / width), layout="constrained")
+        columns = min(MAX_COLUMNS, np.shape(generated)[0])
+        height, width = np.shape(generated)[-2:]
+        size = (1.6 + 1.9 * max(columns, 2), 1.1 + len(rows) * 1.9 * height / width)
+        figure = Figure(figsize=size, layout="constrained")
         figure.suptitle(title, fontsize=11)
-        map_rows(figure, _maps(real), _maps(generated), np.asarray(params), param_names, box_size, units)
+        map_rows(figure, rows, np.asarray(params), param_names, box_size, units)
         _save(figure, path)
 
 
@@ -151,7 +155,8 @@ def draw_evaluation(
         if real is not None and generated is not None:
             values = np.empty((np.shape(real)[0], 0)) if params is None else np.asarray(params)
             box_size = evaluation.box_size
-            map_rows(rows[1, 0], _maps(real), _maps(generated), values, param_names, box_size, units)
+            pairs = [("real", _maps(real)), ("generated", _maps(generated))]
+            map_rows(rows[1, 0], pairs, values, param_names, box_size, units)
         _save(figure, path)
 
 

@@ -171,25 +171,25 @@ def slab_panel(axes: Axes, slab: SlabMeanComparison, units: str) -> None:
 
 def map_rows(
     figure: Figure | SubFigure,
-    real: Array,
-    generated: Array,
+    rows: Sequence[tuple[str, Array]],
     params: Array,
     names: Sequence[str],
     box_size: float,
     units: str,
 ) -> None:
-    """Draw real maps (N, H, W) above generated ones, the parameters (N, P) above each pair.
+    """Draw labelled rows of maps (N, H, W), such as real above generated, the parameters (N, P) above each column.
 
-    One logarithmic colour scale, from the 0.5th to the 99.9th percentile of the real maps, holds for all.
+    One logarithmic colour scale, from the 0.5th to the 99.9th percentile of the first row, holds for all.
     """
+    real = rows[0][1]
     columns = min(MAX_COLUMNS, len(real))
-    grid = figure.subplots(2, columns, sharex=True, sharey=True, squeeze=False)
+    grid = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
     positive = real[:columns][real[:columns] > 0]
     low, high = np.percentile(positive, [0.5, 99.9]) if positive.size else (1.0, 10.0)
     norm = LogNorm(low, max(high, 1.01 * low), clip=True)
     depth = box_size * real.shape[1] / real.shape[2]
     picture: AxesImage | None = None
-    for row, (maps, label) in enumerate(((real, "real"), (generated, "generated"))):
+    for row, (maps, label) in enumerate((maps, label) for label, maps in rows):
         for column in range(columns):
             axes = grid[row, column]
             picture = axes.imshow(
@@ -205,7 +205,7 @@ def map_rows(
             if row == 0 and column < len(params):
                 axes.set_title(_parameters(params[column], names), fontsize=8.5)
         grid[row, 0].set_ylabel(f"{label}\n$y$  [Mpc$/h$]", fontsize=9.5)
-    for axes in grid[1]:
+    for axes in grid[-1]:
         axes.set_xlabel("$x$  [Mpc$/h$]", fontsize=9)
     if picture is not None:
         figure.colorbar(picture, ax=grid, label=units, shrink=0.9, aspect=28, pad=0.015, extend="both")

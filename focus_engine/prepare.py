@@ -85,6 +85,7 @@ class PreparedData:
             "maps_per_simulation": self.maps.maps_per_simulation,
             "n_simulations": self.maps.n_simulations,
             "split": {name: list(getattr(self.split, name)) for name in ("train", "validation", "test")},
+            "validation_params": self.maps.params[list(self.split.validation)].tolist(),
             "units": self.maps.units,
         }
 
