@@ -43,13 +43,20 @@ Array = NDArray[np.float64]
 class Epoch(Protocol):
     """What the history needs of an `EpochFinished` event."""
 
-    epoch: int
-    phase: str
-    train_loss: float | None
-    val_loss: float | None
-    lr: float
-    lr_cut: bool
-    is_best: bool
+    @property
+    def epoch(self) -> int: ...  # noqa: D102
+    @property
+    def phase(self) -> str: ...  # noqa: D102
+    @property
+    def train_loss(self) -> float | None: ...  # noqa: D102
+    @property
+    def val_loss(self) -> float | None: ...  # noqa: D102
+    @property
+    def lr(self) -> float: ...  # noqa: D102
+    @property
+    def lr_cut(self) -> bool: ...  # noqa: D102
+    @property
+    def is_best(self) -> bool: ...  # noqa: D102
 
 
 def draw_training_history(

@@ -22,6 +22,8 @@ from focus_engine.statistics.pdf import PdfComparison
 from focus_engine.statistics.slab import SlabMeanComparison
 
 Array = NDArray[np.float64]
+Curve = Array | Sequence[float | None]
+"""Numbers along a curve; what is not known is NaN or None."""
 
 SURFACE_DENSITY = r"$(M_\odot/h)\,/\,(\mathrm{Mpc}/h)^2$"
 MAP_COLOURS = "magma"
@@ -60,13 +62,13 @@ class PowerCurves(Protocol):
     """What a P(k) figure needs: a `PowerComparison` or a `PowerSpectrumMeasured` event."""
 
     @property
-    def k(self) -> ArrayLike: ...  # noqa: D102
+    def k(self) -> Curve: ...  # noqa: D102
     @property
-    def real_mean(self) -> ArrayLike: ...  # noqa: D102
+    def real_mean(self) -> Curve: ...  # noqa: D102
     @property
-    def real_std(self) -> ArrayLike: ...  # noqa: D102
+    def real_std(self) -> Curve: ...  # noqa: D102
     @property
-    def generated_mean(self) -> ArrayLike: ...  # noqa: D102
+    def generated_mean(self) -> Curve: ...  # noqa: D102
     @property
     def k_nyquist(self) -> float: ...  # noqa: D102
     @property
@@ -234,6 +236,6 @@ def _plain_log_ticks(axes: Axes) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def numbers(values: ArrayLike) -> Array:
+def numbers(values: ArrayLike | Sequence[float | None]) -> Array:
     """Return float64 with NaN for None."""
     return np.asarray(values, dtype=object).astype(np.float64)
