@@ -296,7 +296,7 @@ def versions() -> dict[str, str]:
     return {
         "focus": __version__,
         "python": ".".join(map(str, sys.version_info[:3])),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # its own class would be refused by weights_only
         "numpy": np.__version__,
     }
 

@@ -55,7 +55,12 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> int:
     """Write `checkpoint` to `path` whole or not at all; return its size [bytes]. Raises OSError."""
     content = {"format": FORMAT, "version": VERSION, **vars(checkpoint)}
     with write_atomically(path) as temporary:
-        torch.save(content, temporary)
+        try:
+            with temporary.open("wb") as file:  # a file of Python's own, because torch's hides why the disk refused
+                torch.save(content, file)
+        except RuntimeError as error:
+            refused = error.__context__
+            raise (refused if isinstance(refused, OSError) else error) from None
     return path.stat().st_size
 
 
@@ -86,16 +91,18 @@ def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> Che
         raise InputError(
             f"{path}: holds more than numbers and weights; loading it could run its code, so it is refused"
         ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: the checkpoint cannot be read (truncated?): {_first_line(error)}") from None
+    except Exception as error:  # noqa: BLE001  (a damaged pickle raises whatever its bytes happen to say)
+        raise InputError(f"{path}: the checkpoint cannot be read (damaged?): {_first_line(error)}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path}: is a torch file, but not a checkpoint of FOCUS")
-    if content["version"] != VERSION:
-        raise InputError(f"{path}: checkpoint version {content['version']}; this FOCUS reads version {VERSION}")
-    try:
-        return Checkpoint(**{name: content[name] for name in Checkpoint.__dataclass_fields__})
-    except KeyError as missing:
-        raise InputError(f"{path}: the checkpoint lacks {missing}") from None
+    if content.get("version") != VERSION:
+        raise InputError(f"{path}: checkpoint version {content.get('version')}; this FOCUS reads version {VERSION}")
+    names = Checkpoint.__dataclass_fields__
+    if missing := [name for name in names if not isinstance(content.get(name), dict)]:
+        raise InputError(f"{path}: the checkpoint lacks {', '.join(missing)}")
+    if not isinstance(content["state"].get("epoch"), int):
+        raise InputError(f"{path}: the checkpoint does not say its epoch")
+    return Checkpoint(**{name: content[name] for name in names})
 
 
 def _check_archive(path: Path) -> None:
@@ -103,10 +110,10 @@ def _check_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        raise InputError(f"{path}: not a whole checkpoint (truncated, or no checkpoint at all): {error}") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # noqa: BLE001  (a damaged archive raises whatever its bytes happen to say)
+        raise InputError(f"{path}: not a whole checkpoint (cut short, or no checkpoint at all): {error}") from None
     if unpacked > MAX_UNPACKED_RATIO * max(path.stat().st_size, 1 << 20):
         raise InputError(f"{path}: unpacks to {unpacked} bytes, far more than a checkpoint of its size: refused")
 
