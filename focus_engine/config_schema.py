@@ -5,11 +5,10 @@ a value is a key left out, and old spellings load.
 """
 
 import json
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
+from focus_engine.atomic import write_atomically
 from focus_engine.config import Config
 
 FOLDER = ".focus"
@@ -61,10 +60,6 @@ def write_schema(root: Path) -> Path:
     except (OSError, UnicodeDecodeError):
         pass
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{FILE}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
+    with write_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path

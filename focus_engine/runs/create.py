@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from focus_engine.atomic import write_atomically
 from focus_engine.config_edit import set_keys, yaml_value
 from focus_engine.config_file import load_config, parse_config
 from focus_engine.config_schema import FILE, FOLDER, write_schema
@@ -132,3 +133,31 @@ def _make_folder(run: RunFolder, files: dict[str, str]) -> None:
             raise
     finally:
         shutil.rmtree(temporary.path, ignore_errors=True)
+
+
+def adopt_config(file: Path, folder: Path) -> RunFolder:
+    """Return the run in `folder`, with the config `file` copied to it.
+
+    Relative data paths are rewritten so that they go on to mean the same. A config that is already there stays
+    when it is the same.
+
+    Raises:
+        InputError: the config is wrong, or another one is there already; nothing was written.
+        OSError: the disk refuses.
+    """
+    text = load_config(file).text
+    run = RunFolder(Path(os.path.normpath(folder.absolute())))
+    if os.path.lexists(run.path) and not run.path.is_dir():
+        raise InputError(f"--exp_dir {folder}: is not a folder")
+    moved = rebase_paths(text, file.absolute().parent, run.path)
+    if os.path.lexists(run.config):
+        if run.config.samefile(file) or run.config.read_text(encoding="utf-8") in {text, moved}:
+            return run
+        raise InputError(
+            f"{run.config} exists already and differs from {file}: give another --exp_dir, "
+            f"or train with the config that is there: --config {run.config}"
+        )
+    run.path.mkdir(parents=True, exist_ok=True)
+    with write_atomically(run.config) as temporary:
+        temporary.write_text(moved, encoding="utf-8")
+    return run

@@ -1,0 +1,98 @@
+"""The border of `focus`: the only place where an error becomes a message on stderr and an exit code.
+
+0 done, 1 the work failed, 2 the user's input is wrong, 130 interrupted. Anything else that escapes is a bug and
+shows its traceback.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from focus_engine.errors import FocusError
+from focus_tui.cli import app
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run `focus` and leave with its exit code."""
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _close_stdout()
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run `focus` with `arguments`; return its exit code."""
+    try:
+        result = app(args=_root_first(arguments), prog_name="focus", standalone_mode=False)
+    except FocusError as error:
+        return _complain(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        _close_stdout()
+        return 0
+    except OSError as error:
+        return _complain(_disk_words(error), 1)
+    except MemoryError:
+        return _complain("out of memory", 1)
+    except Exception as error:
+        if not _is_usage_error(error):
+            raise
+        return _complain_of_usage(error)
+    return result if isinstance(result, int) else 0
+
+
+def _root_first(arguments: Sequence[str]) -> list[str]:
+    """Move `--root FOLDER` to the front, so that it may stand behind the command too."""
+    front: list[str] = []
+    rest: list[str] = []
+    waiting = iter(arguments)
+    for argument in waiting:
+        if argument == "--":
+            rest += [argument, *waiting]
+        elif argument == "--root":
+            front += [argument, *[value for value in [next(waiting, None)] if value is not None]]
+        elif argument.startswith("--root="):
+            front.append(argument)
+        else:
+            rest.append(argument)
+    return front + rest
+
+
+def _complain(message: str, code: int) -> int:
+    sys.stderr.write(f"focus: {message}\n")
+    return code
+
+
+def _disk_words(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}; nothing that was whole before is lost"
+
+
+def _is_usage_error(error: Exception) -> bool:
+    """Whether typer refuses the arguments; its classes moved between versions, their attributes did not."""
+    return hasattr(error, "format_message") and getattr(error, "exit_code", None) in {1, 2}
+
+
+def _complain_of_usage(error: Exception) -> int:
+    message = str(error.format_message()) if hasattr(error, "format_message") else str(error)
+    if type(error).__name__ == "NoArgsIsHelpError":  # `focus data`: its message is the help
+        sys.stderr.write(f"{message}\n")
+        return 2
+    path = getattr(getattr(error, "ctx", None), "command_path", "focus")
+    return _complain(f"{message.rstrip('.')} (see {path} --help)", 2)
+
+
+def _close_stdout() -> None:
+    """Keep the interpreter from complaining about a reader that left."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

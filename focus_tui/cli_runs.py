@@ -1,0 +1,155 @@
+"""Commands about experiments as folders: new, ls, status, logs, rm. None of them imports torch."""
+
+import json
+import shutil
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from focus_engine.errors import FocusError, InputError, RunConflictError
+from focus_engine.runs.folder import RunFolder, find_run, list_runs
+from focus_engine.runs.launch import run_lock
+from focus_engine.runs.state import LIVE_STATES, RunSummary, summarise
+from focus_tui import present
+from focus_tui.choose import Exp, Json, chosen_run, root_of
+from focus_tui.terminal import colours, out, say, visible, width
+
+
+def new(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the experiment and of its folder.")],
+    template: Annotated[str | None, typer.Option(help="diffusion [default] or small (minutes on a CPU).")] = None,
+    method: Annotated[str | None, typer.Option(help="diffusion.")] = None,
+    source: Annotated[str | None, typer.Option("--from", metavar="EXP", help="Copy this experiment's config.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key; comments stay. Repeatable.")
+    ] = None,
+) -> None:
+    """Make an experiment.
+
+    A folder with a commented config.yaml, READMEs and run_model.sh.
+
+    Example: focus new my_run --template small --set training.num_epochs=20
+    """
+    from focus_engine.runs.create import create_experiment  # pydantic: 0.1 s that `focus ls` does without
+
+    root = root_of(context)
+    copied = None if source is None else find_run(source, root)
+    run = create_experiment(root, name, template=template, method=method, source=copied, settings=settings or ())
+    out(str(run.path))
+    say(f"edit   {run.config}\ncheck  focus config check {shown(run)}\nstart  focus start {shown(run)}")
+
+
+def ls(context: typer.Context, as_json: Json = False) -> None:
+    """List the experiments.
+
+    State, epoch, loss, P(k) error, time left. Live ones first.
+
+    Example: focus ls --json | jq '.[] | select(.state == "lost")'
+    """
+    root = root_of(context)
+    runs = [summarise(run) for run in list_runs(root)]
+    if as_json:
+        out(json.dumps([run.to_dict() for run in runs], ensure_ascii=False, indent=2, allow_nan=False))
+        return
+    if not runs:
+        say(f"no experiments under {root} yet. Make one:\n  focus new experiment_diffusion")
+        return
+    from focus_tui.run_table import run_table
+
+    newest = sorted(runs, key=_standing)
+    for line in run_table(newest, now=time.time(), columns=width(), color=colours()):
+        out(line)
+
+
+def _standing(run: RunSummary) -> tuple[bool, float, str]:
+    """Live runs first, then the most recent."""
+    return run.state not in LIVE_STATES, -(run.updated or 0.0), run.name
+
+
+def status(context: typer.Context, exp: Exp = None, as_json: Json = False) -> None:
+    """Show where an experiment stands.
+
+    Proved from its log and its process, never assumed.
+
+    Example: focus status experiment_diffusion
+    """
+    summary = summarise(chosen_run(context, exp))
+    if as_json:
+        out(json.dumps(summary.to_dict(), ensure_ascii=False, indent=2, allow_nan=False))
+        return
+    for line in present.status_lines(summary):
+        out(line)
+
+
+def logs(
+    context: typer.Context,
+    exp: Exp = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the run ends; Ctrl-C leaves it.")] = False,
+    last: Annotated[int | None, typer.Option("-n", "--last", min=0, help="Only the last N epochs.")] = None,
+    events: Annotated[bool, typer.Option("--events", help="The events themselves, one JSON object a line.")] = False,
+) -> None:
+    """Print the epoch blocks of an experiment.
+
+    Example: focus logs -f -n 3
+    """
+    from focus_tui.follow import print_log
+
+    print_log(chosen_run(context, exp), follow=follow, last=last, raw=events)
+
+
+def rm(
+    context: typer.Context,
+    exps: Annotated[list[str], typer.Argument(metavar="EXP...", help="Names or paths of experiments.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete experiments.
+
+    With their checkpoints and logs; cannot be undone.
+
+    Example: focus rm old_run --yes
+    """
+    root = root_of(context)
+    runs = list(dict.fromkeys(find_run(name, root) for name in exps))
+    for run in runs:
+        _check_removable(run)
+    if not yes:
+        _ask(runs)
+    for run in runs:
+        with run_lock(run):  # a start at the same moment is refused
+            _check_removable(run)
+            shutil.rmtree(run.path)
+        say(f"deleted {visible(run.name)}")
+
+
+def _check_removable(run: RunFolder) -> None:
+    if run.path.is_symlink():
+        raise InputError(f"{run.path} is a link to {run.path.resolve()}: remove the link itself with rm")
+    if not run.config.is_file():
+        raise InputError(f"{run.path} has no config.yaml: not certainly an experiment; remove it with rm -r")
+    summary = summarise(run)
+    if summary.state in LIVE_STATES:
+        raise RunConflictError(f"{run.name} is {summary.state}: stop it first: focus stop --now {shown(run)}")
+    if summary.state == "unreachable":
+        raise RunConflictError(f"{run.name} may still run on {summary.host}: {summary.reason}")
+
+
+def _ask(runs: list[RunFolder]) -> None:
+    for run in runs:
+        files = [path for path in run.path.rglob("*") if path.is_file() and not path.is_symlink()]
+        checkpoints = sum(path.suffix == ".pt" for path in files)
+        total = present.size(sum(path.stat().st_size for path in files))
+        say(f"{visible(str(run.path))}: {total}, {checkpoints} checkpoints")
+    if not sys.stdin.isatty():
+        raise InputError("rm deletes for good: say --yes where nobody can be asked")
+    if not typer.confirm(f"delete {'it' if len(runs) == 1 else f'these {len(runs)}'}?", err=True):
+        raise FocusError("nothing was deleted")
+
+
+def shown(run: RunFolder) -> str:
+    """Return the experiment's name as it can be pasted into a shell."""
+    import shlex
+
+    return shlex.quote(run.name)

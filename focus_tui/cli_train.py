@@ -1,0 +1,122 @@
+"""Commands that train: train, start, resume, stop."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from focus_engine.errors import InputError
+from focus_engine.runs.folder import RunFolder, find_run
+from focus_engine.runs.state import LIVE_STATES, summarise
+from focus_tui.choose import Exp, NamedExp, chosen_run, root_of
+from focus_tui.cli_runs import shown
+from focus_tui.terminal import out, say, visible
+
+Gpu = Annotated[int | None, typer.Option("--gpu", min=0, metavar="N", help="Train on this GPU.", show_default=False)]
+
+
+def train(
+    context: typer.Context,
+    exp: Exp = None,
+    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Train with this config …")] = None,
+    exp_dir: Annotated[
+        Path | None, typer.Option("--exp_dir", "--exp-dir", metavar="DIR", help="… in this folder (made if need be).")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    gpu: Gpu = None,
+) -> None:
+    """Train in the foreground.
+
+    With progress bar and epoch blocks; Ctrl-C stops cleanly after a checkpoint.
+
+    Example: focus train --config config.yaml --exp_dir runs/a
+    """
+    run = _run_to_train(context, exp, config, exp_dir)
+    check_config(run)
+    from focus_tui.heavy.training import train as train_here
+
+    train_here(run, resume=resume, device=_device(gpu))
+
+
+def start(context: typer.Context, exp: Exp = None, gpu: Gpu = None) -> None:
+    """Train in the background.
+
+    Survives logout; returns at once.
+
+    Example: focus start experiment_diffusion --gpu 1
+    """
+    _launch(chosen_run(context, exp), resume=False, gpu=gpu)
+
+
+def resume(context: typer.Context, exp: Exp = None, gpu: Gpu = None) -> None:
+    """Go on from the last checkpoint.
+
+    In the background; from epoch 1 where there is no checkpoint yet.
+
+    Example: focus resume experiment_diffusion
+    """
+    _launch(chosen_run(context, exp), resume=True, gpu=gpu)
+
+
+def stop(
+    context: typer.Context,
+    exp: NamedExp,
+    now: Annotated[bool, typer.Option("--now", help="Within a step, at the last checkpoint.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when it has stopped.")] = False,
+) -> None:
+    """Stop training after the current epoch. `focus resume` goes on from there.
+
+    Example: focus stop experiment_diffusion --now
+    """
+    from focus_engine.runs.launch import request_stop
+
+    run = find_run(exp, root_of(context))
+    summary = request_stop(run, "now" if now else "epoch")
+    when = "now, at its last checkpoint" if now else f"after epoch {(summary.epoch or 0) + 1}"
+    say(f"{visible(run.name)} stops {when}; go on later: focus resume {shown(run)}")
+    if summary.state == "unreachable":
+        say(f"but {summary.reason}: it obeys when it comes back")
+    elif wait:
+        while (summary := summarise(run)).state in LIVE_STATES:
+            time.sleep(0.2)
+        say(f"{visible(run.name)}: {summary.state}, {summary.reason}")
+
+
+def _launch(run: RunFolder, *, resume: bool, gpu: int | None) -> None:
+    from focus_engine.runs.launch import start_run
+
+    check_config(run)
+    identity = start_run(run, resume=resume, device=_device(gpu))
+    out(f"{'resumed' if resume else 'started'} {visible(run.name)}, process {identity.pid}")
+    say(f"watch  focus logs -f {shown(run)}\nstop   focus stop {shown(run)}")
+
+
+def _run_to_train(context: typer.Context, exp: str | None, config: Path | None, exp_dir: Path | None) -> RunFolder:
+    if config is None and exp_dir is None:
+        return chosen_run(context, exp)
+    if exp is not None:
+        raise InputError(f"give either the experiment {exp!r} or --config and --exp_dir, not both")
+    if config is None and exp_dir is not None:
+        return find_run(str(exp_dir.absolute()), root_of(context))
+    if config is not None and exp_dir is None:
+        raise InputError(f"--config {config} needs --exp_dir DIR: the folder for checkpoints and logs")
+    from focus_engine.runs.create import adopt_config
+
+    assert config is not None and exp_dir is not None  # noqa: S101, PT018  (for the type checker: settled above)
+    return adopt_config(config, exp_dir)
+
+
+def check_config(run: RunFolder) -> None:
+    """Check the config of `run` before anything starts, and say its warnings. Raises InputError."""
+    from focus_engine.config_file import load_config
+    from focus_engine.templates import check_method
+
+    loaded = load_config(run.config)
+    for warning in loaded.warnings:
+        say(f"warning: {warning}")
+    check_method(loaded.config.method)
+
+
+def _device(gpu: int | None) -> str | None:
+    return None if gpu is None else f"cuda:{gpu}"

@@ -1,0 +1,52 @@
+"""`focus sample`: maps from a checkpoint, in physical units."""
+
+import json
+import shutil
+
+from focus_engine.runs.folder import RunFolder
+from focus_engine.sampling_job import Sampled, choose_params, output_path, sample_run
+from focus_tui.charts import draw_maps, draw_single_power
+from focus_tui.heavy.drawing import opened, relative, shown
+from focus_tui.heavy.power import power_json
+from focus_tui.options import SampleOptions
+from focus_tui.terminal import color_depth, colours, out, say
+
+
+def sample(run: RunFolder, options: SampleOptions) -> None:
+    """Draw maps from a checkpoint of `run`, write them, and show P(k).
+
+    Raises:
+        InputError: no such checkpoint, or the options do not fit its model.
+        FocusError: the maps are not finite.
+    """
+    model, plan = opened(run, options)
+    given = None if options.params is None else dict(options.params)
+    params = choose_params(model, options.n_maps, given, options.params_file)
+    output_path(run, plan, options.output)
+    for outside in model.scaler.outside(params):
+        say(f"warning: {outside}")
+    drawn: Sampled = shown(sample_run(run, model, params, plan, options.output), plan)
+    say(f"{len(drawn.maps)} maps of {drawn.maps.shape[-2]} x {drawn.maps.shape[-1]}, {drawn.nfe} network calls each")
+    if options.json:
+        spectrum = None if drawn.power is None else json.loads(power_json(drawn.power))
+        paths = {"path": str(drawn.path), "figure": str(drawn.figure)}
+        out(json.dumps({**paths, "n_maps": len(drawn.maps), "nfe": drawn.nfe, "power": spectrum}))
+        return
+    columns, _ = shutil.get_terminal_size((80, 24))
+    depth = color_depth()
+    out(draw_maps(list(drawn.maps[:3, 0]), width=min(columns, 110), height=20, color_depth=depth))
+    if drawn.power is not None:
+        spectrum = drawn.power.below(1.0)
+        out(
+            draw_single_power(
+                drawn.power.k[spectrum],
+                drawn.power.mean[spectrum],
+                drawn.power.std[spectrum],
+                width=min(columns, 110),
+                height=16,
+                color=colours(),
+                title=f"P(k) of {len(drawn.maps)} samples",
+                k_nyquist=drawn.power.k_nyquist,
+            )
+        )
+    out(f"maps    {relative(drawn.path)}\nfigure  {relative(drawn.figure)}")
