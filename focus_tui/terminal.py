@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import unicodedata
-from typing import TextIO
+from typing import Literal, TextIO
 
 import typer
 
@@ -70,3 +70,10 @@ def fitted(text: str, columns: int) -> str:
             text = text[:-1]
         text += "…"
     return text + " " * (columns - cells(text))
+
+
+def color_depth() -> Literal["truecolor", "256"] | None:
+    """Return how many colours stdout shows; None where it is no terminal or wants none."""
+    if not colours():
+        return None
+    return "truecolor" if os.environ.get("COLORTERM") in {"truecolor", "24bit"} else "256"
