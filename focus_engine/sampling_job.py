@@ -172,9 +172,11 @@ def _draw(
 
 
 def evaluate_run(
-    run: RunFolder, model: TrainedModel, plan: SamplingPlan, count: int | None
+    run: RunFolder, model: TrainedModel, plan: SamplingPlan, count: int | None, output: Path | None = None
 ) -> Iterator[DataProgress | SamplingProgress | Evaluated]:
     """Draw a map at the parameters of each test map and compare; yield progress and at last the report.
+
+    The report goes to `output`, else into the run folder; a newer one replaces an older one.
 
     Raises:
         InputError: the data are gone or have changed.
@@ -195,8 +197,9 @@ def evaluate_run(
     evaluation = evaluate_maps(
         real[:, 0], generated[:, 0], real_simulation_ids=maps.simulation_of(ids), box_size=maps.box_size
     )
-    report, figure = run.path / "evaluation.json", run.figs / "evaluation.png"
-    run.figs.mkdir(parents=True, exist_ok=True)
+    report, figure = (output or run.path) / "evaluation.json", (output or run.figs) / "evaluation.png"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    figure.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(report) as temporary:
         temporary.write_text(json.dumps(report_document(evaluation, model, plan), indent=1) + "\n", encoding="utf-8")
     draw_evaluation(
