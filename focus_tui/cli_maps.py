@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from focus_engine.errors import InputError
-from focus_tui.choose import Exp, Json, chosen_run
+from focus_tui.choose import Exp, Json, chosen_run, root_of
 
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps of the sampler.", show_default=False)]
 Eta = Annotated[float | None, typer.Option("--eta", help="0 is deterministic, 1 is DDPM.", show_default=False)]
@@ -127,15 +127,14 @@ def power(
     measure(file, box_size, as_json=as_json)
 
 
-def demo(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where everything goes.")] = Path("focus-demo"),
-) -> None:
+def demo(context: typer.Context) -> None:
     """Show the whole journey on a CPU, in minutes.
 
     Simulates universes, trains a small model in the background, samples and judges it.
 
     Example: focus demo
     """
+    root = root_of(context)
     from focus_tui.heavy.demo import demo as run_demo
 
-    run_demo(folder)
+    run_demo(root)
