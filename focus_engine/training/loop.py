@@ -81,28 +81,45 @@ def train(
 ) -> Generator[Event, None, Outcome]:
     """Train `state` in place, yielding StepProgress and EpochFinished; return how it ended.
 
-    `stop_wanted` is asked before each step ("now" ends at once) and after each epoch.
+    `stop_wanted` is asked before each step and each batch of validation ("now" ends at once), and after each epoch.
 
     Raises:
         DivergedError: loss or weights became NaN or infinite; the state is spoilt, the checkpoints are not.
     """
-    settings = training.settings
-    while state.epoch < settings.num_epochs:
-        began = time.monotonic()
-        waited = training.batches.seconds_waited
-        outcome = yield from _train_epoch(training, state, stop_wanted)
+    while (outcome := _end_of_training(training, state)) is None:
+        pace = _Pace(training, state.running)
+        outcome = yield from _train_epoch(training, state, pace, stop_wanted)
         if outcome is not None:
             return outcome
-        event = _close_epoch(training, state, began, waited)
+        event = _close_epoch(training, state, pace, stop_wanted)
+        if event is None:
+            return _stopped_now(state)
         yield event
-        if state.stopping.stops(settings.early_stopping.patience):
-            count = state.stopping.count
-            return Outcome("early_stopped", f"no improvement for {count} epochs; best was epoch {state.best_epoch}")
-        if state.epoch < settings.num_epochs and stop_wanted() is not None:
+        outcome = _end_of_training(training, state)
+        if outcome is None and stop_wanted() is not None:
             return Outcome("stopped", f"asked to stop; stopped after epoch {state.epoch}")
-        if state.epoch < settings.num_epochs and _out_of_time(training):
-            return Outcome("stopped", f"time limit of {settings.max_minutes:g} min; stopped after epoch {state.epoch}")
-    return Outcome("finished", f"all {settings.num_epochs} epochs are done")
+        if outcome is None and _out_of_time(training):
+            return Outcome("stopped", f"{_time_limit(training)}; stopped after epoch {state.epoch}")
+    return outcome
+
+
+def _end_of_training(training: Training, state: TrainState) -> Outcome | None:
+    """Return the outcome when there is nothing left to train, also where a resumed run had got to that point."""
+    settings = training.settings
+    if state.stopping.stops(settings.early_stopping.patience):
+        count = state.stopping.count
+        return Outcome("early_stopped", f"no improvement for {count} epochs; best was epoch {state.best_epoch}")
+    if state.epoch >= settings.num_epochs:
+        return Outcome("finished", f"all {settings.num_epochs} epochs are done")
+    return None
+
+
+def _stopped_now(state: TrainState) -> Outcome:
+    return Outcome("stopped", f"asked to stop now; stopped in epoch {state.epoch + 1}")
+
+
+def _time_limit(training: Training) -> str:
+    return f"time limit of {training.settings.max_minutes:g} min"
 
 
 def _out_of_time(training: Training) -> bool:
@@ -110,7 +127,7 @@ def _out_of_time(training: Training) -> bool:
 
 
 def _train_epoch(
-    training: Training, state: TrainState, stop_wanted: Callable[[], Stop | None]
+    training: Training, state: TrainState, pace: "_Pace", stop_wanted: Callable[[], Stop | None]
 ) -> Generator[Event, None, Outcome | None]:
     """Train the rest of the running epoch; return an outcome when it must end before its last batch."""
     settings, sums = training.settings, state.running
@@ -119,19 +136,14 @@ def _train_epoch(
     for group in state.optimizer.param_groups:
         group["lr"] = lr
     state.network.train()
-    pace = _Pace(training, sums)
     for group_of_batches in _groups(training.batches.epoch(epoch, start=sums.batch), settings.accumulate):
         if stop_wanted() == "now":
-            return Outcome("stopped", f"asked to stop now; stopped in epoch {epoch}", save=False)
+            return _stopped_now(state)
         if _out_of_time(training):
-            return Outcome(
-                "stopped", f"time limit of {settings.max_minutes:g} min; stopped in epoch {epoch}", save=True
-            )
+            return Outcome("stopped", f"{_time_limit(training)}; stopped in epoch {epoch}", save=True)
         grad_norm = _step(training, state, epoch, group_of_batches)
         if pace.due():
-            _check_finite(sums.loss, sums.grad_norm, f"the training loss of epoch {epoch}, batch {sums.batch}")
             yield pace.event(state, epoch, lr, grad_norm)
-    _check_finite(sums.loss, sums.grad_norm, f"the training loss of epoch {epoch}")
     return None
 
 
@@ -156,6 +168,8 @@ def _step(training: Training, state: TrainState, epoch: int, group: list[Batch])
         (loss.sum() / maps_in_group).backward()  # type: ignore[no-untyped-call]
         sums.batch += 1
         sums.loss += float(loss.detach().double().sum())
+        if not math.isfinite(sums.loss):
+            raise DivergedError(f"the training loss became {sums.loss} in epoch {epoch}, batch {sums.batch}")
     sums.maps += maps_in_group
     limit = settings.gradient_clip or math.inf
     grad_norm = float(torch.nn.utils.clip_grad_norm_(state.network.parameters(), limit))
@@ -184,18 +198,18 @@ def _losses(training: Training, state: TrainState, epoch: int, index: int, batch
         return training.process.loss(state.network, batch.maps, batch.cond, u=u, noise=noise, unconditional=dropped)
 
 
-def _check_finite(loss: float, grad_norm: float, what: str) -> None:
-    if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-        raise DivergedError(f"{what} is not a number any more")
-
-
-def _close_epoch(training: Training, state: TrainState, began: float, waited: float) -> EpochFinished:
-    """Measure the epoch, let plateau and early stopping judge it, and say what came out."""
+def _close_epoch(
+    training: Training, state: TrainState, pace: "_Pace", stop_wanted: Callable[[], Stop | None]
+) -> EpochFinished | None:
+    """Measure the epoch, let plateau and early stopping judge it, and say what came out; None when cut short."""
     settings, sums, scheduler = training.settings, state.running, training.settings.scheduler
     epoch = state.epoch + 1
-    trained = time.monotonic() - began
+    speed, data_wait = pace.maps_per_second(), pace.data_wait()
     state.network.eval()
-    val_loss, val_loss_raw = training.validation.losses(state.ema.module, state.network)
+    measured = training.validation.losses(state.ema.module, state.network, cut_short=lambda: stop_wanted() == "now")
+    if measured is None:
+        return None
+    val_loss, val_loss_raw = measured
     if not math.isfinite(val_loss) or not math.isfinite(val_loss_raw):
         raise DivergedError(f"the validation loss of epoch {epoch} is not a number any more")
     warming_up = epoch <= scheduler.warmup_epochs
@@ -208,7 +222,7 @@ def _close_epoch(training: Training, state: TrainState, began: float, waited: fl
     if is_best:
         state.best_val_loss, state.best_epoch = val_loss, epoch
     state.epoch, state.running = epoch, EpochSums()
-    seconds = time.monotonic() - began
+    seconds = pace.seconds()
     return EpochFinished(
         epoch=epoch,
         num_epochs=settings.num_epochs,
@@ -222,8 +236,8 @@ def _close_epoch(training: Training, state: TrainState, began: float, waited: fl
         lr_cut=state.plateau.rate < judged.rate,
         grad_norm=sums.mean_grad_norm,
         seconds=seconds,
-        maps_per_second=sums.maps / max(trained, 1e-9),
-        data_wait=min(1.0, (training.batches.seconds_waited - waited) / max(trained, 1e-9)),
+        maps_per_second=speed,
+        data_wait=data_wait,
         is_best=is_best,
         best_val_loss=state.best_val_loss,
         best_epoch=state.best_epoch,
@@ -243,7 +257,7 @@ def _eta(training: Training, seconds: float, epochs_left: int) -> float:
 
 
 class _Pace:
-    """When the next StepProgress is due, and how fast the epoch runs."""
+    """When the next StepProgress is due, and how fast this worker runs through the epoch."""
 
     def __init__(self, training: Training, sums: EpochSums) -> None:
         self._training, self._sums = training, sums
@@ -258,9 +272,17 @@ class _Pace:
         self._last = now
         return True
 
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def maps_per_second(self) -> float:
+        return (self._sums.maps - self._maps) / max(self.seconds(), 1e-9)
+
+    def data_wait(self) -> float:
+        return min(1.0, (self._training.batches.seconds_waited - self._waited) / max(self.seconds(), 1e-9))
+
     def event(self, state: TrainState, epoch: int, lr: float, grad_norm: float) -> StepProgress:
         sums, n_batches = self._sums, len(self._training.batches)
-        elapsed = time.monotonic() - self._began
         device = self._training.batches.device
         return StepProgress(
             epoch=epoch,
@@ -270,8 +292,8 @@ class _Pace:
             train_loss=sums.mean_loss,
             lr=lr,
             grad_norm=grad_norm,
-            maps_per_second=(sums.maps - self._maps) / elapsed,
-            data_wait=min(1.0, (self._training.batches.seconds_waited - self._waited) / elapsed),
-            eta_epoch=elapsed * (n_batches - sums.batch) / max(1, sums.batch - self._batch),
+            maps_per_second=self.maps_per_second(),
+            data_wait=self.data_wait(),
+            eta_epoch=self.seconds() * (n_batches - sums.batch) / max(1, sums.batch - self._batch),
             device_memory=torch.cuda.memory_allocated(device) if device.type == "cuda" else None,
         )

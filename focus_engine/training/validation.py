@@ -5,7 +5,7 @@ stopping would fire on that. Here each map keeps its noise and its time for ever
 midpoints of equal strata.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -30,11 +30,16 @@ class Validation:
         order = torch.randperm(total, generator=keyed_generator("strata", seed))
         self._u = (order.double() + 0.5) / total
 
-    def losses(self, *networks: Network) -> tuple[float, ...]:
-        """Return the mean loss of each network, all on the same triples."""
+    def losses(self, *networks: Network, cut_short: Callable[[], bool] = lambda: False) -> tuple[float, ...] | None:
+        """Return the mean loss of each network, all on the same triples; None when `cut_short` says so on the way.
+
+        The batch size changes them by rounding only.
+        """
         sums = [0.0] * len(networks)
         with torch.no_grad(), self._precision():
             for batch, u, noise in self._triples():
+                if cut_short():
+                    return None
                 for index, network in enumerate(networks):
                     loss = self._process.loss(network, batch.maps, batch.cond, u=u, noise=noise)
                     sums[index] += float(loss.double().sum())
@@ -42,11 +47,13 @@ class Validation:
 
     def _triples(self) -> Iterator[tuple[Batch, Tensor, Tensor]]:
         first = 0
-        for repeat in range(self._repeats):
-            for index, batch in enumerate(self._batches.epoch(0)):
-                generator = torch.Generator(batch.maps.device)
-                generator.manual_seed(keyed_integer("validation", self._seed, repeat, index))
-                noise = torch.randn(batch.maps.shape, generator=generator, device=batch.maps.device)
+        for _ in range(self._repeats):
+            for batch in self._batches.epoch(0):
                 u = self._u[first : first + len(batch)].to(batch.maps.device, batch.maps.dtype)
+                noise = torch.empty_like(batch.maps)
+                for place, one in enumerate(noise, first):
+                    generator = torch.Generator(one.device)
+                    generator.manual_seed(keyed_integer("validation", self._seed, place))
+                    one.normal_(generator=generator)
                 first += len(batch)
                 yield batch, u, noise
