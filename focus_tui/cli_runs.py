@@ -3,18 +3,17 @@
 import json
 import shutil
 import sys
-import time
 from typing import Annotated
 
 import typer
 
 from focus_engine.errors import FocusError, InputError, RunConflictError
-from focus_engine.runs.folder import RunFolder, find_run, list_runs
+from focus_engine.runs.folder import RunFolder, find_run
 from focus_engine.runs.launch import run_lock
-from focus_engine.runs.state import LIVE_STATES, RunSummary, summarise
+from focus_engine.runs.state import LIVE_STATES, summarise
 from focus_tui import present
 from focus_tui.choose import Exp, Json, chosen_run, root_of
-from focus_tui.terminal import colours, out, say, visible, width
+from focus_tui.terminal import out, say, visible
 
 
 def new(
@@ -49,24 +48,9 @@ def ls(context: typer.Context, as_json: Json = False) -> None:
 
     Example: focus ls --json | jq '.[] | select(.state == "lost")'
     """
-    root = root_of(context)
-    runs = [summarise(run) for run in list_runs(root)]
-    if as_json:
-        out(json.dumps([run.to_dict() for run in runs], ensure_ascii=False, indent=2, allow_nan=False))
-        return
-    if not runs:
-        say(f"no experiments under {root} yet. Make one:\n  focus new experiment_diffusion")
-        return
-    from focus_tui.run_table import run_table
+    from focus_tui.listing import print_runs
 
-    newest = sorted(runs, key=_standing)
-    for line in run_table(newest, now=time.time(), columns=width(), color=colours()):
-        out(line)
-
-
-def _standing(run: RunSummary) -> tuple[bool, float, str]:
-    """Live runs first, then the most recent."""
-    return run.state not in LIVE_STATES, -(run.updated or 0.0), run.name
+    print_runs(root_of(context), as_json=as_json)
 
 
 def status(context: typer.Context, exp: Exp = None, as_json: Json = False) -> None:

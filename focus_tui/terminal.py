@@ -9,19 +9,18 @@ import sys
 import unicodedata
 from typing import Literal, TextIO
 
-import typer
-
 GREY, RED, GREEN, YELLOW, BLUE = 90, 31, 32, 33, 34
 
 
 def out(text: str = "") -> None:
     """Print data."""
-    typer.echo(text)
+    sys.stdout.write(text + "\n")
 
 
 def say(text: str) -> None:
     """Narrate, on stderr."""
-    typer.echo(text, err=True)
+    sys.stdout.flush()  # keeps the order where both go to one place
+    sys.stderr.write(text + "\n")
 
 
 def colours(stream: TextIO | None = None) -> bool:
