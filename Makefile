@@ -1,0 +1,39 @@
+# make demo | test | check | install | clean
+# Everything lives in .venv; PYTHON chooses the interpreter it is made with (>= 3.11).
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+JOBS   ?= 2
+
+.PHONY: install test check demo clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.developed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@# The reference for P(k); needs a C compiler. Its test is skipped, with the reason, where it can't be built.
+	-timeout 300 $(BIN)/python -m pip install --quiet --disable-pip-version-check Pylians || true
+	touch $@ $(VENV)/.installed
+
+test: check
+	$(BIN)/python -m pytest -q -n $(JOBS)
+
+check: $(VENV)/.developed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+demo: install
+	$(BIN)/focus demo .demo
+
+clean:
+	rm -rf build dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
