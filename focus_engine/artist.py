@@ -55,9 +55,10 @@ class Artist:
         return process
 
     def finish(self) -> bool:
-        """Let the figures that were asked for be drawn; return whether the process ended well."""
+        """Let what was asked for be drawn, and the history a last time; return whether the process ended well."""
         if self._process is None:
             return True
+        self.draw("history")  # the log has the run's last word by now
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()

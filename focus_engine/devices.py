@@ -2,7 +2,7 @@
 
 import subprocess
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from functools import cache, partial
 
 import torch
 
@@ -66,6 +66,7 @@ def _autocast(device_type: str) -> AbstractContextManager[object]:
     return torch.autocast(device_type, torch.bfloat16)
 
 
+@cache  # asked for at each checkpoint; a run has one
 def git_commit() -> str | None:
     """Return the commit of the folder that the user works in, or None where there is none."""
     try:

@@ -98,7 +98,8 @@ class RunStarted(Event):
         device_name: the maker's name of it.
         git_commit: commit of the working folder, if it is one.
         versions: of python, torch, numpy and focus.
-        config_sha256: digest of the config as checked.
+        config: the whole config as checked, keys spelled as in the file.
+        config_sha256: its digest.
         data_fingerprint: digest of the maps and parameters.
     """
 
@@ -125,6 +126,7 @@ class RunStarted(Event):
     device_name: str
     git_commit: str | None
     versions: dict[str, str]
+    config: dict[str, Any] = field(default_factory=dict)
     config_sha256: str
     data_fingerprint: str
 
@@ -322,7 +324,7 @@ class Warned(Event):
     """Something deserves attention; training goes on.
 
     Attributes:
-        code: a stable word for scripts, such as "data_wait" or "figure_failed".
+        code: a stable word for scripts, such as "data_wait" or "samples".
         message: the sentence for people, with what to do.
     """
 

@@ -34,27 +34,11 @@ from focus_engine.generative.build import build_process
 from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision
 from focus_engine.models.build import build_network
+from focus_engine.runs.resumable import plain_config
 from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.loop import Training
 from focus_engine.training.state import TrainState, new_state
 from focus_engine.training.validation import Validation
-
-FREE_TO_CHANGE = {
-    ("experiment",),
-    ("device",),
-    ("notify",),
-    ("sampling",),
-    ("data", "num_workers"),
-    ("data", "maps_path"),
-    ("data", "params_path"),
-    ("data", "data_dir"),
-    ("training", "num_epochs"),
-    ("training", "max_minutes"),
-    ("training", "sample_every"),
-    ("training", "early_stopping", "patience"),
-    ("training", "scheduler", "patience"),
-}
-"""Keys that may differ when a run is resumed; the data are compared by their fingerprint instead."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,9 +161,16 @@ def prepare_data(config: Config, maps: MapSet, saved: Checkpoint | None = None) 
 
 
 def prepare_run(
-    config: Config, data: PreparedData, device: torch.device, *, saved: Checkpoint | None = None
+    config: Config,
+    data: PreparedData,
+    device: torch.device,
+    *,
+    saved: Checkpoint | None = None,
+    began: float | None = None,
 ) -> PreparedRun:
     """Build network, process and batches on `device`; go on from `saved` when it is given.
+
+    training.max_minutes counts from `began`, a `time.monotonic()`; left out: from now.
 
     Raises:
         InputError: the settings do not fit together or do not fit the checkpoint.
@@ -215,7 +206,8 @@ def prepare_run(
         **common,  # type: ignore[arg-type]
     )
     validation = Validation(held_out, process, seed=settings.seed, precision=context)
-    deadline = None if settings.max_minutes is None else time.monotonic() + 60 * settings.max_minutes
+    began = time.monotonic() if began is None else began
+    deadline = None if settings.max_minutes is None else began + 60 * settings.max_minutes
     training = Training(settings, process, batches, validation, context, deadline)
     return PreparedRun(config, data, process, training, state, device, precision, context)
 
@@ -235,40 +227,9 @@ def restore_state(state: TrainState, saved: Checkpoint) -> None:
     """Bring `state` to where `saved` left off. Raises InputError when it is of another model."""
     try:
         state.load_dict(saved.state)
-    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         first = (str(error).splitlines() or ["?"])[0]
         raise InputError(f"the checkpoint is of another model than config.yaml describes: {first}") from None
-
-
-def check_resumable(config: Config, saved: Checkpoint) -> None:
-    """Raise InputError, with the differences, when the config changed in more than `FREE_TO_CHANGE`."""
-    differences = [
-        f"{'.'.join(at)}: {_shown(old)} -> {_shown(new)}"
-        for at, old, new in _differences(saved.config, plain_config(config))
-        if not any(at[: len(free)] == free for free in FREE_TO_CHANGE)
-    ]
-    if differences:
-        raise InputError(
-            "config.yaml has changed since the checkpoint was written: " + "; ".join(differences) + ". Put it back, "
-            "or begin anew with focus new NAME --from this experiment"
-        )
-
-
-def _differences(old: Any, new: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:  # noqa: ANN401
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(old.keys() | new.keys()):
-            yield from _differences(old.get(key), new.get(key), (*at, key))
-    elif old != new:
-        yield at, old, new
-
-
-def _shown(value: object) -> str:
-    return "(none)" if value is None else json.dumps(value)
-
-
-def plain_config(config: Config) -> dict[str, Any]:
-    """Return the whole config as plain data, keys spelled as in the file."""
-    return config.model_dump(mode="json", by_alias=True)
 
 
 def config_digest(config: Config) -> str:

@@ -1,15 +1,12 @@
-"""One run from its folder to its last word: prepare, train, save, sample, draw, notify.
+"""One run from its folder to its outcome: prepare, train, save, sample, draw.
 
-Apart from `worker` because it loads torch; the worker proves its existence before that.
+Apart from `worker` because it loads torch; the worker proves its existence before that, and has the last word.
 """
 
-import os
-import resource
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,27 +17,35 @@ from focus_engine.config_file import load_config
 from focus_engine.data.maps import MapSet
 from focus_engine.devices import choose_device, device_name
 from focus_engine.errors import FocusError, InputError
-from focus_engine.events import CheckpointSaved, EpochFinished, Event, RunEnded, RunStarted, Warned
+from focus_engine.events import (
+    CheckpointSaved,
+    DataProgress,
+    EpochFinished,
+    Event,
+    PowerSpectrumMeasured,
+    RunStarted,
+    Warned,
+)
 from focus_engine.generative.diffusion import Diffusion
 from focus_engine.models.build import count_parameters
 from focus_engine.prepare import (
     PreparedRun,
-    check_resumable,
     open_maps,
     prepare_data,
     prepare_run,
     provenance,
 )
 from focus_engine.run_samples import draw_run_samples
+from focus_engine.runs.event_log import read_events
 from focus_engine.runs.folder import RunFolder
-from focus_engine.trained import TrainedModel, model_in_training
+from focus_engine.runs.resumable import check_resumable, plain_config
+from focus_engine.trained import model_in_training
 from focus_engine.training.checkpoint import Checkpoint, keep_as_best, load_checkpoint, save_checkpoint
 from focus_engine.training.loop import DivergedError, Outcome, train
 
 if TYPE_CHECKING:
     from focus_engine.worker import Recorder, StopSwitch
 
-NOTIFY_SECONDS = 60.0
 DATA_WAIT_ADVICE = 0.2
 """Share of an epoch spent waiting for data above which advice is given."""
 
@@ -49,15 +54,19 @@ def train_run(
     run: RunFolder,
     recorder: "Recorder",
     switch: "StopSwitch",
+    closing: ExitStack,
     *,
     resume: bool,
     device: str | None,
     began: float,
-) -> Iterator[Event]:
-    """Train `run` from its first or its last checkpoint, yielding recorded events up to RunEnded.
+) -> Generator[Event, None, Outcome]:
+    """Train `run` from its first or its last checkpoint, yielding recorded events; return how it ended.
+
+    Until training begins, a signal to stop ends it with `worker.StopNow`. `closing` takes what is left to do after
+    the last word. `began` is the `time.monotonic()` from which training.max_minutes counts.
 
     Raises:
-        FocusError: it failed; the caller writes the last word.
+        FocusError: it failed.
     """
     file = load_config(run.config)
     config = file.config
@@ -70,28 +79,49 @@ def train_run(
         if warning:
             yield recorder.record(Warned(code="checkpoint", message=warning))
     if saved is not None:
-        check_resumable(config, saved)
         recorder.epoch, recorder.checkpoint = saved.epoch, run.checkpoint_last
-    maps: MapSet | None = None
-    for progress in open_maps(config, run.path):
-        if isinstance(progress, MapSet):
-            maps = progress
-            continue
-        yield recorder.record(progress)
-        if switch.wanted() is not None:
-            yield from _end(run, config, recorder, Outcome("stopped", "asked to stop before training began"), began)
-            return
+        check_resumable(config, saved.config)
+        _take_thread_count(saved, place)
+    maps = yield from _open_maps(run, config, recorder, switch)
     if maps is None:
-        raise FocusError("the data set could not be opened")
+        return Outcome("stopped", "asked to stop before training began")
     data = prepare_data(config, maps, saved)
-    if data.normaliser.n_floored:
+    if data.normaliser.n_floored and saved is None:
         share = data.normaliser.n_floored / data.normaliser.n_values
         floor = ", ".join(f"{value:g}" for value in data.normaliser.floor)
         message = f"{share:.2%} of the training pixels are exactly 0; log10 reads them as {floor} {maps.units}"
         yield recorder.record(Warned(code="zeros", message=message))
-    prepared = prepare_run(config, data, place, saved=saved)
+    prepared = prepare_run(config, data, place, saved=saved, began=began)
+    session = _Session(run, prepared, recorder, switch, Artist(run))
+    closing.callback(session.artist.finish)
+    switch.immediate = False
     yield recorder.record(_started(prepared))
-    yield from _Session(run, prepared, recorder, switch).train(began)
+    if saved is not None:
+        yield from session.catch_up()
+    return (yield from session.train())
+
+
+def _take_thread_count(saved: Checkpoint, place: torch.device) -> None:
+    """Go on with the threads the run began with: sums, and so the weights' last bits, depend on their number."""
+    threads = saved.provenance.get("threads")
+    if place.type == "cpu" and isinstance(threads, int) and threads > 0:
+        torch.set_num_threads(threads)
+
+
+def _open_maps(
+    run: RunFolder, config: Config, recorder: "Recorder", switch: "StopSwitch"
+) -> Generator[Event, None, MapSet | None]:
+    """Record each step of progress once; return the maps, or None when asked to stop meanwhile."""
+    shown: tuple[str, int] | None = None
+    for progress in open_maps(config, run.path):
+        if not isinstance(progress, DataProgress):
+            return progress
+        if shown != (progress.what, progress.done):
+            shown = (progress.what, progress.done)
+            yield recorder.record(progress)
+        if switch.wanted() is not None:
+            return None
+    raise FocusError("the data set could not be opened")
 
 
 def last_good_checkpoint(run: RunFolder) -> tuple[Checkpoint | None, str | None]:
@@ -144,6 +174,7 @@ def _started(prepared: PreparedRun) -> RunStarted:
         device_name=device_name(prepared.device),
         git_commit=made["git_commit"],
         versions=made["versions"],
+        config=plain_config(config),
         config_sha256=made["config_sha256"],
         data_fingerprint=data.fingerprint,
     )
@@ -157,10 +188,20 @@ class _Session:
     prepared: PreparedRun
     recorder: "Recorder"
     switch: "StopSwitch"
+    artist: Artist
+    advised: bool = field(default=False, init=False)
 
-    def train(self, began: float) -> Iterator[Event]:
-        artist = Artist(self.run)
-        model = model_in_training(self.prepared)
+    def catch_up(self) -> Iterator[Event]:
+        """Bring back what the last checkpoint was written too early to know: the samples of its epoch."""
+        state = self.prepared.state
+        known = [event for event in read_events(self.run.events) if isinstance(event, PowerSpectrumMeasured)]
+        state.pk_error = next((one.median_abs_error for one in reversed(known) if one.epoch <= state.epoch), None)
+        missing = state.running.batch == 0 and not any(one.epoch == state.epoch for one in known)
+        if missing and self._samples_due(state.epoch) and not self.switch.now():
+            yield from self._sample(state.epoch)
+
+    def train(self) -> Generator[Event, None, Outcome]:
+        """Train to the end, whichever it is. Raises FocusError, OSError or what torch raises when it fails."""
         loop = train(self.prepared.training, self.prepared.state, self.switch.wanted)
         try:
             while True:
@@ -171,22 +212,22 @@ class _Session:
                     break
                 yield self.recorder.record(event)
                 if isinstance(event, EpochFinished):
-                    yield from self._after_epoch(event, model, artist)
+                    yield from self._after_epoch(event)
             if outcome.save:
                 yield from self._save(is_best=False)
-            yield from _end(self.run, self.prepared.config, self.recorder, outcome, began)
-            artist.draw("history")
         except DivergedError as error:
-            remedy = "lower training.lr, or use precision: float32"
-            raise FocusError(f"{error}: {remedy}") from error
+            raise FocusError(f"{error}: lower training.lr, or use precision: float32") from error
         finally:
             loop.close()
-            artist.finish()
+        if outcome.state == "stopped" and self.switch.interrupted:
+            return replace(outcome, reason=f"interrupted in epoch {self.prepared.state.epoch + 1}")
+        return outcome
 
-    def _after_epoch(self, event: EpochFinished, model: TrainedModel, artist: Artist) -> Iterator[Event]:
+    def _after_epoch(self, event: EpochFinished) -> Iterator[Event]:
         yield from self._save(is_best=event.is_best)
-        artist.draw("history")
-        if (event.data_wait or 0.0) > DATA_WAIT_ADVICE:
+        self.artist.draw("history")
+        if (event.data_wait or 0.0) > DATA_WAIT_ADVICE and not self.advised:
+            self.advised = True
             workers = self.prepared.config.data.num_workers
             yield self.recorder.record(
                 Warned(
@@ -195,9 +236,13 @@ class _Session:
                     f"{workers} -> {max(1, 2 * workers)}",
                 )
             )
-        every = self.prepared.config.training.sample_every
-        if every and (event.epoch % every == 0 or event.epoch == event.num_epochs) and not self.switch.now():
-            yield from self._sample(event.epoch, model, artist)
+        if self._samples_due(event.epoch) and not self.switch.now():
+            yield from self._sample(event.epoch)
+
+    def _samples_due(self, epoch: int) -> bool:
+        settings = self.prepared.config.training
+        every = settings.sample_every
+        return epoch > 0 and every > 0 and (epoch % every == 0 or epoch == settings.num_epochs)
 
     def _save(self, *, is_best: bool) -> Iterator[Event]:
         """Write checkpoint_last.pt; a best one is the same file under another name."""
@@ -219,11 +264,11 @@ class _Session:
                     )
                 )
 
-    def _sample(self, epoch: int, model: TrainedModel, artist: Artist) -> Iterator[Event]:
+    def _sample(self, epoch: int) -> Iterator[Event]:
         """Draw maps and measure P(k); a failure costs the samples, not the run."""
         try:
-            drawn = draw_run_samples(self.prepared, model, self.run, self.switch.now)
-        except (FocusError, OSError, RuntimeError) as error:
+            drawn = draw_run_samples(self.prepared, model_in_training(self.prepared), self.run, self.switch.now)
+        except Exception as error:  # noqa: BLE001  (whatever samples die of, training goes on)
             first = (str(error).splitlines() or [type(error).__name__])[0]
             yield self.recorder.record(Warned(code="samples", message=f"no samples at epoch {epoch}: {first}"))
             return
@@ -231,47 +276,8 @@ class _Session:
             return
         samples, power = drawn
         yield self.recorder.record(samples)
-        artist.draw(f"samples {epoch}")
+        self.artist.draw(f"samples {epoch}")
         if power is not None:
             self.prepared.state.pk_error = power.median_abs_error
             yield self.recorder.record(power)
-            artist.draw(f"power {epoch}")
-
-
-def _end(run: RunFolder, config: Config, recorder: "Recorder", outcome: Outcome, began: float) -> Iterator[Event]:
-    """The last word, and whoever wants to hear it."""
-    ended = RunEnded(
-        state=outcome.state,
-        reason=outcome.reason,
-        epoch=recorder.epoch,
-        seconds=time.monotonic() - began,
-        peak_memory=_peak_memory(),
-    )
-    yield recorder.record(ended)
-    notify(run, config.notify.command, ended)
-
-
-def _peak_memory() -> int:
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return int(torch.cuda.max_memory_allocated())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def notify(run: RunFolder, command: str | None, ended: RunEnded) -> None:
-    """Run the user's command with the outcome in its environment; what becomes of it harms nothing."""
-    if command is None:
-        return
-    told = {"FOCUS_NAME": run.name, "FOCUS_PATH": str(run.path), "FOCUS_STATE": ended.state}
-    told |= {"FOCUS_REASON": ended.reason, "FOCUS_EPOCH": str(ended.epoch)}
-    try:
-        subprocess.run(  # noqa: S602  (the user's own shell command, from their own config)
-            command,
-            shell=True,
-            env={**os.environ, **told},
-            timeout=NOTIFY_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        sys.stderr.write(f"notify.command: {error}\n")
+            self.artist.draw(f"power {epoch}")

@@ -1,27 +1,30 @@
 """The process that trains a run: `python -m focus_engine.worker RUN_DIR`.
 
-It wires everything together: proves its existence before torch is loaded, writes each event to the log, saves
-checkpoints, asks for figures, obeys stop requests, and says in its last line how it ended. `focus train` runs
-the same code in its own process and watches the events go by.
+It proves its existence before torch is loaded, writes each event to the log, obeys stop requests, and says in its
+last line how it ended; only then come figures still being drawn and the user's own command. `focus train` runs the
+same code in its own process and watches the events go by.
 """
 
 import argparse
 import contextlib
 import fcntl
 import os
+import resource
 import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from focus_engine import __version__
 from focus_engine.errors import FocusError, InputError
-from focus_engine.events import EpochFinished, Event, RunEnded, RunStarted, WorkerStarting
+from focus_engine.events import EndState, EpochFinished, Event, RunEnded, RunStarted, WorkerStarting
+from focus_engine.notify import notify
 from focus_engine.runs.epoch_block import epoch_block
 from focus_engine.runs.event_log import append_event
 from focus_engine.runs.folder import RunFolder
@@ -30,40 +33,59 @@ from focus_engine.runs.process import ProcessIdentity, boot_id, host_name, proce
 from focus_engine.runs.state import HEARTBEAT_SECONDS
 
 if TYPE_CHECKING:
-    from focus_engine.training.loop import Stop
+    from focus_engine.training.loop import Outcome, Stop
 
 STOP_POLL_SECONDS = 0.2
 """The stop file is looked at no more often than this; a signal is seen at once."""
 
 
+class StopNow(BaseException):
+    """A signal asked to stop at a time when nothing is lost by it."""
+
+
 class StopSwitch:
-    """What was asked of this worker, by signal or by the stop file."""
+    """What was asked of this worker, by signal or by the stop file.
+
+    Attributes:
+        immediate: a signal raises `StopNow` wherever the worker is; so until training begins, because importing
+            torch, simulating universes and reading maps ask nobody whether to go on.
+    """
 
     def __init__(self, run: RunFolder) -> None:
+        self.immediate = True
         self._run = run
-        self._signalled = False
+        self._signal: int | None = None
         self._asked: Stop | None = None
         self._looked = 0.0
 
-    def install(self, *, foreground: bool) -> None:
-        """Obey SIGTERM (and Ctrl-C in the foreground) by stopping now; outlive the terminal otherwise."""
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGHUP, self._on_signal if foreground else signal.SIG_IGN)
-        signal.signal(signal.SIGINT, self._on_signal if foreground else signal.SIG_IGN)
+    @contextlib.contextmanager
+    def listening(self, *, foreground: bool) -> Iterator[None]:
+        """Obey SIGTERM (in the foreground also Ctrl-C and SIGHUP) by stopping now; else outlive the terminal."""
+        in_terminal = self._on_signal if foreground else signal.SIG_IGN
+        wanted = {signal.SIGTERM: self._on_signal, signal.SIGHUP: in_terminal, signal.SIGINT: in_terminal}
+        before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  (the system's signature)
-        if self._signalled and number == signal.SIGINT:  # a second Ctrl-C does not wait
+        again, self._signal = self._signal is not None, number
+        if again and number == signal.SIGINT:  # a second Ctrl-C does not wait
             raise KeyboardInterrupt
-        self._signalled = True
+        if self.immediate:
+            self.immediate = False
+            raise StopNow
 
     @property
-    def signalled(self) -> bool:
-        """Whether a signal asked."""
-        return self._signalled
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C asked."""
+        return self._signal == signal.SIGINT
 
     def wanted(self) -> "Stop | None":
         """Return `now`, `epoch` or None."""
-        if self._signalled:
+        if self._signal is not None:
             return "now"
         now = time.monotonic()
         if now - self._looked >= STOP_POLL_SECONDS:
@@ -79,17 +101,20 @@ class StopSwitch:
 class Heartbeat:
     """Writes `worker.json` and touches it while the process lives: the proof of life across hosts."""
 
-    def __init__(self, run: RunFolder, identity: ProcessIdentity) -> None:
-        self._path, self._identity = run.worker, identity
+    def __init__(self, run: RunFolder) -> None:
+        self._path = run.worker
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="focus-heartbeat", daemon=True)
 
-    def start(self) -> None:
-        """Write the identity, then go on touching it. Raises OSError when the disk refuses."""
+    def start(self) -> ProcessIdentity:
+        """Write this process's identity and return it, then go on touching it. Raises OSError when the disk refuses."""
+        pid = os.getpid()
+        identity = ProcessIdentity(pid, host_name(), boot_id(), process_start(pid), time.time())
         temporary = self._path.with_name("worker.json.new")
-        temporary.write_text(self._identity.to_json() + "\n", encoding="utf-8")
+        temporary.write_text(identity.to_json() + "\n", encoding="utf-8")
         temporary.replace(self._path)
         self._thread.start()
+        return identity
 
     def stop(self) -> None:
         """End the beat."""
@@ -101,89 +126,148 @@ class Heartbeat:
                 os.utime(self._path)
 
 
-def work(run: RunFolder, *, resume: bool, device: str | None = None, foreground: bool = False) -> Iterator[Event]:
-    """Train `run`, yielding every event after it is in the log; the last is RunEnded.
+def work(
+    run: RunFolder, *, resume: bool, device: str | None = None, foreground: bool = False
+) -> Generator[Event, None, int]:
+    """Train `run`, yielding every event after it is in the log; return the exit code.
 
-    The caller holds the lock of the run. Failures end as a RunEnded of state `failed`, not as an exception.
+    The last event is RunEnded. The caller holds the lock of the run. Failures end as a RunEnded of state `failed`,
+    not as an exception.
     """
-    began = time.monotonic()
-    switch = StopSwitch(run)
-    switch.install(foreground=foreground)
-    identity = ProcessIdentity(os.getpid(), host_name(), boot_id(), process_start(os.getpid()), time.time())
-    heartbeat = Heartbeat(run, identity)
-    heartbeat.start()
-    recorder = Recorder(run)
-    try:
-        yield recorder.record(
-            WorkerStarting(
-                pid=identity.pid,
-                host=identity.host,
-                boot_id=identity.boot_id,
-                process_start=identity.process_start,
-                focus_version=__version__,
-                resume=resume,
-                foreground=foreground,
+    switch, recorder = StopSwitch(run), Recorder(run)
+    heartbeat = Heartbeat(run)
+    with ExitStack() as closing:  # from the last line to the first
+        closing.callback(_withdraw_stop_request, run)
+        closing.callback(recorder.tell_user)
+        closing.callback(heartbeat.stop)
+        closing.enter_context(switch.listening(foreground=foreground))
+        try:
+            identity = heartbeat.start()
+            yield recorder.record(
+                WorkerStarting(
+                    pid=identity.pid,
+                    host=identity.host,
+                    boot_id=identity.boot_id,
+                    process_start=identity.process_start,
+                    focus_version=__version__,
+                    resume=resume,
+                    foreground=foreground,
+                )
             )
-        )
-        yield from _train(run, recorder, switch, resume=resume, device=device, began=began)
-    except GeneratorExit:
-        raise
-    except BaseException as error:  # noqa: BLE001  (a process border: whatever happened is the run's last word)
-        yield recorder.record(_failure(error, recorder, began))
-    finally:
-        heartbeat.stop()
+            outcome = yield from _train(run, recorder, switch, closing, resume=resume, device=device)
+            code, ended = 0, recorder.end(outcome.state, outcome.reason)
+        except GeneratorExit:
+            recorder.end("stopped", "whoever watched it went away" + recorder.what_is_left())
+            raise
+        except BaseException as error:  # noqa: BLE001  (a process border: whatever happened is the run's last word)
+            switch.immediate = False
+            code, ended = _failure(error, recorder, switch)
+        yield ended
+    return code
+
+
+def _withdraw_stop_request(run: RunFolder) -> None:
+    with contextlib.suppress(OSError):
         run.stop_request.unlink(missing_ok=True)
 
 
 class Recorder:
-    """Writes events to the log, and epoch blocks to train.log."""
+    """Writes events to the log, and epoch blocks to train.log.
+
+    Attributes:
+        epoch: epochs that the last checkpoint holds.
+        checkpoint: the last good checkpoint.
+        ended: the last word, once it is said.
+    """
 
     def __init__(self, run: RunFolder) -> None:
-        self._run = run
         self.epoch = 0
-        """Epochs that the last checkpoint holds."""
         self.checkpoint: Path | None = None
-        """The last good checkpoint."""
+        self.ended: RunEnded | None = None
+        self._run = run
+        self._began = time.monotonic()
+        self._training = False
+
+    @property
+    def training(self) -> bool:
+        """Whether training has begun."""
+        return self._training
+
+    @property
+    def began(self) -> float:
+        """`time.monotonic()` when the worker began."""
+        return self._began
 
     def record(self, event: Event) -> Event:
         """Append `event` to the log and return it. Raises OSError when the disk refuses."""
         append_event(self._run.events, event)
+        self._training = self._training or isinstance(event, RunStarted)
         if isinstance(event, EpochFinished):
             with self._run.train_log.open("a", encoding="utf-8") as log:
                 log.write(epoch_block(event) + "\n")
         return event
 
+    def end(self, state: EndState, reason: str) -> RunEnded:
+        """Say the last word, once; a disk that refuses even that does not hinder the end."""
+        if self.ended is None:
+            self.ended = RunEnded(
+                state=state,
+                reason=reason,
+                epoch=self.epoch,
+                seconds=time.monotonic() - self._began,
+                peak_memory=_peak_memory(),
+            )
+            try:
+                append_event(self._run.events, self.ended)
+            except OSError as error:
+                _say(f"the event log cannot be written: {describe_failure(error)}")
+        return self.ended
+
+    def tell_user(self) -> None:
+        """Run the user's command for the end of a run."""
+        if self.ended is not None:
+            notify(self._run, state=self.ended.state, reason=self.ended.reason, epoch=self.ended.epoch)
+
+    def what_is_left(self) -> str:
+        """Return the end of a sentence about the checkpoint that a broken run leaves."""
+        if self.checkpoint is not None:
+            return f"; the last good checkpoint is {self.checkpoint.name} (epoch {self.epoch})"
+        return "; no checkpoint was written yet" if self._training else ""
+
 
 def _train(
-    run: RunFolder, recorder: Recorder, switch: StopSwitch, *, resume: bool, device: str | None, began: float
-) -> Iterator[Event]:
+    run: RunFolder, recorder: Recorder, switch: StopSwitch, closing: ExitStack, *, resume: bool, device: str | None
+) -> "Generator[Event, None, Outcome]":
     from focus_engine.run_training import train_run  # noqa: PLC0415  (torch: 2 s, after the first event)
 
-    yield from train_run(run, recorder, switch, resume=resume, device=device, began=began)
+    return (yield from train_run(run, recorder, switch, closing, resume=resume, device=device, began=recorder.began))
 
 
-def _failure(error: BaseException, recorder: Recorder, began: float) -> RunEnded:
-    """The last word of a run that failed, in words, with what is left of it."""
-    reason = describe_failure(error)
-    kept = recorder.checkpoint
-    left = (
-        f"; the last good checkpoint is {kept.name} (epoch {recorder.epoch})"
-        if kept
-        else "; no checkpoint was written yet"
-    )
-    state = "failed"
-    if isinstance(error, KeyboardInterrupt):
-        state, left = "stopped", left.lstrip("; ")
-        reason = "interrupted; "
-    elif not isinstance(error, FocusError):
-        traceback.print_exception(error)
-    return RunEnded(
-        state="stopped" if state == "stopped" else "failed",
-        reason=reason + left,
-        epoch=recorder.epoch,
-        seconds=time.monotonic() - began,
-        peak_memory=None,
-    )
+def _failure(error: BaseException, recorder: Recorder, switch: StopSwitch) -> tuple[int, RunEnded]:
+    """Return exit code and last word of a run that was broken off."""
+    if isinstance(error, StopNow | KeyboardInterrupt):
+        how = "interrupted" if switch.interrupted else "asked to stop"
+        when = "" if recorder.training else " before training began"
+        return 0, recorder.end("stopped", f"{how}{when}{recorder.what_is_left()}")
+    if not isinstance(error, FocusError | OSError):
+        with contextlib.suppress(OSError):
+            traceback.print_exception(error)
+    code = error.exit_code if isinstance(error, FocusError) else FocusError.exit_code
+    return code, recorder.end("failed", describe_failure(error) + recorder.what_is_left())
+
+
+def _peak_memory() -> int | None:
+    """Largest memory of the GPU where one was used, else of the process [bytes]."""
+    torch = sys.modules.get("torch")  # not imported for this: the run may have failed before
+    if torch is not None and torch.cuda.is_initialized() and torch.cuda.max_memory_allocated():
+        return int(torch.cuda.max_memory_allocated())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _say(sentence: str) -> None:
+    with contextlib.suppress(OSError):  # worker.log may lie on the disk that is full
+        sys.stderr.write(f"{sentence}\n")
 
 
 def describe_failure(error: BaseException) -> str:
@@ -200,17 +284,28 @@ def describe_failure(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _inherited_lock(run: RunFolder) -> Iterator[None]:
-    """Hold the launcher's lock, handed over by descriptor; take it when there was no launcher."""
+def _lock(run: RunFolder, *, resume: bool) -> Iterator[None]:
+    """Hold the launcher's lock, handed over by descriptor; where there was no launcher, take it and check the run."""
     descriptor = os.environ.pop(LOCK_VARIABLE, "")
-    if descriptor.isdigit():
-        with contextlib.suppress(OSError):
-            fcntl.flock(int(descriptor), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.set_inheritable(int(descriptor), False)  # figure processes must not keep the run locked
-            yield
-            return
-    with run_lock(run):
+    if _is_lock(descriptor, run):
+        os.set_inheritable(int(descriptor), False)  # figure processes must not keep the run locked
         yield
+        return
+    with run_lock(run):
+        check_can_start(run, resume=resume)
+        run.stop_request.unlink(missing_ok=True)
+        yield
+
+
+def _is_lock(descriptor: str, run: RunFolder) -> bool:
+    """Whether the descriptor, a number as text, is the lock of `run` and held."""
+    try:
+        if not os.path.samestat(os.fstat(int(descriptor)), run.lock.stat()):
+            return False
+        fcntl.flock(int(descriptor), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def run_in_foreground(
@@ -220,22 +315,33 @@ def run_in_foreground(
 
     Raises:
         RunConflictError: it must not be started now.
+        InputError: config, data or checkpoint are wrong (the log has it as the last word too).
     """
-    with run_lock(run):
-        check_can_start(run, resume=resume)
-        run.stop_request.unlink(missing_ok=True)
-        ended: RunEnded | None = None
-        for event in work(run, resume=resume, device=device, foreground=True):
-            on_event(event)
-            if isinstance(event, RunEnded):
-                ended = event
-    if ended is None:
-        raise FocusError(f"{run.name} ended without a last word")
+    with _lock(run, resume=resume):
+        ended, code = _watch(work(run, resume=resume, device=device, foreground=True), on_event)
+    if code == InputError.exit_code:
+        raise InputError(ended.reason)
     return ended
 
 
+def _watch(events: Generator[Event, None, int], on_event: Callable[[Event], None]) -> tuple[RunEnded, int]:
+    """Show each event; return the last and the exit code."""
+    ended: RunEnded | None = None
+    with contextlib.closing(events):
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as done:
+                if ended is None:
+                    raise FocusError("the worker ended without a last word") from None
+                return ended, done.value
+            if isinstance(event, RunEnded):
+                ended = event
+            on_event(event)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Train the run that the arguments name; return 1 when it failed."""
+    """Train the run that the arguments name; return 1 when it failed, 2 when what the user gave is wrong."""
     parser = argparse.ArgumentParser(prog="python -m focus_engine.worker", description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--resume", action="store_true")
@@ -243,16 +349,20 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     run = RunFolder(given.run.absolute())
     try:
-        with _inherited_lock(run):
-            last = None
-            for event in work(run, resume=given.resume, device=given.device):
-                last = event
-                if isinstance(event, RunStarted):
-                    sys.stderr.write(f"training {run.name} on {event.device_name}\n")
-    except InputError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    return 1 if not isinstance(last, RunEnded) or last.state == "failed" else 0
+        if not run.exists():
+            raise InputError(f"{run.path} is not an experiment: it has no config.yaml")
+        with _lock(run, resume=given.resume):
+            ended, code = _watch(work(run, resume=given.resume, device=given.device), _narrate)
+    except (FocusError, OSError) as error:
+        _say(describe_failure(error))
+        return error.exit_code if isinstance(error, FocusError) else FocusError.exit_code
+    _say(f"{run.name} {ended.state.replace('_', ' ')}: {ended.reason}")
+    return code
+
+
+def _narrate(event: Event) -> None:
+    if isinstance(event, RunStarted):
+        _say(f"training on {event.device_name}")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Literal
 
-from focus_engine.errors import FocusError, RunConflictError
-from focus_engine.events import StopRequested, WorkerStarting
+from focus_engine.errors import FocusError, InputError, RunConflictError
+from focus_engine.events import DataProgress, Event, RunEnded, RunStarted, StopRequested, WorkerStarting
 from focus_engine.runs.event_log import EventTail, append_event
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.process import ProcessIdentity
@@ -23,6 +23,8 @@ from focus_engine.runs.state import LIVE_STATES, RunSummary, summarise
 
 START_SECONDS = 60.0
 """A worker that has not written its first event by then has failed to start."""
+EXIT_SECONDS = 5.0
+"""How long the exit code of a worker that failed is waited for."""
 POLL_SECONDS = 0.02
 LOCK_VARIABLE = "FOCUS_LOCK_FD"
 """Names the inherited descriptor of the lock in the worker's environment."""
@@ -30,9 +32,18 @@ LOCK_VARIABLE = "FOCUS_LOCK_FD"
 
 @contextmanager
 def run_lock(run: RunFolder) -> Iterator[IO[bytes]]:
-    """Hold the lock of `run`. Raises RunConflictError when somebody else holds it."""
-    run.make_folders()
-    with run.lock.open("ab") as lock:
+    """Hold the lock of `run`.
+
+    Raises:
+        RunConflictError: somebody else holds it.
+        FocusError: the folder cannot be written.
+    """
+    try:
+        run.make_folders()
+        file = run.lock.open("ab")
+    except OSError as error:
+        raise FocusError(f"{run.path} cannot be written: {error.strerror} ({error.filename})") from None
+    with file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -46,7 +57,8 @@ def check_can_start(run: RunFolder, *, resume: bool) -> RunSummary:
     """Return the summary of `run` when it may be started (or resumed).
 
     Raises:
-        RunConflictError: it lives already, or it has checkpoints and is not resumed, or there is nothing to resume.
+        RunConflictError: it lives already, or it has checkpoints and is not resumed, or it is done.
+        InputError: the config of a run to be resumed is wrong, or another than that it was trained with.
     """
     summary = summarise(run)
     name = run.name
@@ -60,26 +72,37 @@ def check_can_start(run: RunFolder, *, resume: bool) -> RunSummary:
             f"{name} has checkpoints, which a new start would replace: "
             f"go on with focus resume {name}, or begin anew with focus new NAME --from {name}"
         )
-    if resume and summary.state == "early_stopped":
-        raise RunConflictError(f"{name} stopped by itself ({summary.reason}); begin anew: focus new NAME --from {name}")
-    if resume and summary.state == "finished" and not _more_epochs_wanted(run, summary):
-        raise RunConflictError(
-            f"{name} is finished ({summary.reason}): raise training.num_epochs in {run.config} to train on, "
-            f"or begin anew: focus new NAME --from {name}"
-        )
+    if resume:
+        _check_resume(run, summary)
     return summary
 
 
-def _more_epochs_wanted(run: RunFolder, summary: RunSummary) -> bool:
+def _check_resume(run: RunFolder, summary: RunSummary) -> None:
     from focus_engine.config_file import load_config  # noqa: PLC0415  (pydantic: 0.1 s that `focus ls` does without)
+    from focus_engine.runs.resumable import check_resumable, trained_config  # noqa: PLC0415  (the same)
 
-    return summary.epoch is None or load_config(run.config).config.training.num_epochs > summary.epoch
+    name, config = run.name, load_config(run.config).config
+    anew = f"or begin anew: focus new NAME --from {name}"
+    patience, count = config.training.early_stopping.patience, summary.early_stop_count
+    if summary.state == "early_stopped" and count is not None and 0 < patience <= count:
+        raise RunConflictError(
+            f"{name} stopped by itself ({summary.reason}): raise training.early_stopping.patience in {run.config} "
+            f"to train on, {anew}"
+        )
+    if summary.state == "finished" and summary.epoch is not None and config.training.num_epochs <= summary.epoch:
+        raise RunConflictError(
+            f"{name} is finished ({summary.reason}): raise training.num_epochs in {run.config} to train on, {anew}"
+        )
+    if run.has_checkpoints() and (trained := trained_config(run)) is not None:
+        check_resumable(config, trained)
 
 
 def start_run(run: RunFolder, *, resume: bool = False, device: str | None = None) -> ProcessIdentity:
     """Start the worker of `run` in the background and return its identity.
 
-    The worker has its own session, so that it survives the terminal and the logout.
+    The worker has its own session, so that it survives the terminal and the logout. A new run is left to itself
+    after its first word; a resumed one when it has its checkpoint and data together, so that whoever resumes it
+    learns at once why it cannot go on.
 
     Args:
         run: the experiment; its config must be checked already.
@@ -88,6 +111,7 @@ def start_run(run: RunFolder, *, resume: bool = False, device: str | None = None
 
     Raises:
         RunConflictError: it must not be started now.
+        InputError: it cannot go on with this config, checkpoint or data.
         FocusError: the worker died before its first word; the message ends with its log.
     """
     with run_lock(run) as lock:
@@ -108,21 +132,41 @@ def start_run(run: RunFolder, *, resume: bool = False, device: str | None = None
                 pass_fds=(lock.fileno(),),
                 env={**os.environ, LOCK_VARIABLE: str(lock.fileno())},
             )
-        return _wait_for_first_word(run, process, tail)
+    return _wait_for_word(run, process, tail, (RunStarted, DataProgress) if resume else (WorkerStarting,))
 
 
-def _wait_for_first_word(run: RunFolder, process: "subprocess.Popen[bytes]", tail: EventTail) -> ProcessIdentity:
+def _wait_for_word(
+    run: RunFolder, process: "subprocess.Popen[bytes]", tail: EventTail, awaited: tuple[type[Event], ...]
+) -> ProcessIdentity:
+    """Return the worker's identity when it has said one of the `awaited`, or when it is alive but slow to."""
     deadline = time.monotonic() + START_SECONDS
+    spoke = False
     while time.monotonic() < deadline:
-        if any(isinstance(event, WorkerStarting) and event.pid == process.pid for event in tail.poll()):
-            identity = ProcessIdentity.read(run.worker)
-            if identity is not None:
-                return identity
-        if process.poll() is not None:
+        gone = process.poll() is not None  # asked before the log is read: its last word is in there then
+        events = tail.poll()
+        spoke = spoke or any(isinstance(event, WorkerStarting) and event.pid == process.pid for event in events)
+        last = events[-1] if events else None
+        if isinstance(last, RunEnded) and last.state == "failed" and WorkerStarting not in awaited:
+            raise _refusal(process)(f"{run.name}: {last.reason}")
+        identity = ProcessIdentity.read(run.worker)
+        if spoke and identity is not None and any(isinstance(event, (*awaited, RunEnded)) for event in events):
+            return identity
+        if gone:
             raise FocusError(f"the worker of {run.name} died at once (exit {process.returncode}):\n{log_end(run)}")
         time.sleep(POLL_SECONDS)
+    identity = ProcessIdentity.read(run.worker)
+    if spoke and identity is not None:
+        return identity
     process.terminate()
     raise FocusError(f"the worker of {run.name} said nothing for {START_SECONDS:.0f} s:\n{log_end(run)}")
+
+
+def _refusal(process: "subprocess.Popen[bytes]") -> type[FocusError]:
+    """Whose fault it was, by the exit code of a worker that has said its last word."""
+    try:
+        return InputError if process.wait(EXIT_SECONDS) == InputError.exit_code else FocusError
+    except subprocess.TimeoutExpired:  # the user's notify.command takes its time
+        return FocusError
 
 
 def log_end(run: RunFolder, lines: int = 12) -> str:

@@ -94,7 +94,8 @@ def _fold(values: dict[str, Any], event: Event) -> dict[str, Any]:
     values = {**values, "updated": event.time}
     match event:
         case WorkerStarting():
-            return values | {"state": "starting", "reason": None, "pid": event.pid, "host": event.host}
+            who = {"pid": event.pid, "host": event.host}
+            return values | who | {"state": "starting", "reason": None, "eta_seconds": None}
         case RunStarted():
             known = values.get("epoch")
             epoch = event.epoch if known is None else min(known, event.epoch)
@@ -112,8 +113,8 @@ def _fold(values: dict[str, Any], event: Event) -> dict[str, Any]:
             return values | {"state": _busy(values)} | {name: getattr(event, name) for name in shared}
         case PowerSpectrumMeasured():
             return values | {"pk_error": event.median_abs_error}
-        case StopRequested():
-            return values | {"state": "stopping"}
+        case StopRequested():  # one that came too late changes nothing
+            return values | ({"state": "stopping"} if values.get("state") in LIVE_STATES else {})
         case RunEnded():
             return values | {"state": event.state, "reason": event.reason, "eta_seconds": None}
         case _:

@@ -1,0 +1,80 @@
+"""Whether a run may go on with its config as it stands now: what may change between two halves of a training.
+
+Light, so that `focus resume` refuses before anything starts; the worker asks again with the checkpoint's own record.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from focus_engine.config import Config
+from focus_engine.errors import InputError
+from focus_engine.events import RunStarted
+from focus_engine.runs.event_log import read_events
+from focus_engine.runs.folder import RunFolder
+
+FREE_TO_CHANGE = {
+    ("experiment",),
+    ("device",),
+    ("notify",),
+    ("sampling",),
+    ("data", "num_workers"),
+    ("data", "maps_path"),
+    ("data", "params_path"),
+    ("data", "data_dir"),
+    ("training", "num_epochs"),
+    ("training", "max_minutes"),
+    ("training", "sample_every"),
+    ("training", "early_stopping", "patience"),
+    ("training", "scheduler", "patience"),
+}
+"""Keys that may differ when a run is resumed; the data are compared by their fingerprint instead."""
+
+
+def check_resumable(config: Config, trained: dict[str, Any]) -> None:
+    """Raise InputError, with the differences, when the config changed in more than `FREE_TO_CHANGE`.
+
+    `trained` is the plain config that the run was trained with; keys that it lacks, because that FOCUS did not know
+    them, had their defaults.
+    """
+    differences = [
+        f"{'.'.join(at)}: {_shown(old)} -> {_shown(new)}"
+        for at, old, new in _differences(_filled(trained, plain_config(Config())), plain_config(config))
+        if not any(at[: len(free)] == free for free in FREE_TO_CHANGE)
+    ]
+    if differences:
+        raise InputError(
+            "config.yaml has changed since the checkpoint was written: " + "; ".join(differences) + ". Put it back, "
+            "or begin anew with focus new NAME --from this experiment"
+        )
+
+
+def trained_config(run: RunFolder) -> dict[str, Any] | None:
+    """Return the plain config of the last training of `run` as its log tells it, or None when it does not."""
+    started = [event for event in read_events(run.events) if isinstance(event, RunStarted)]
+    return started[-1].config or None if started else None
+
+
+def plain_config(config: Config) -> dict[str, Any]:
+    """Return the whole config as plain data, keys spelled as in the file."""
+    return config.model_dump(mode="json", by_alias=True)
+
+
+def _filled(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    filled = defaults | given
+    for key, default in defaults.items():
+        if isinstance(default, dict) and isinstance(given.get(key), dict):
+            filled[key] = _filled(given[key], default)
+    return filled
+
+
+def _differences(old: Any, new: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:  # noqa: ANN401
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), (*at, key))
+    elif old != new:
+        yield at, old, new
+
+
+def _shown(value: object) -> str:
+    return "(none)" if value is None else json.dumps(value)
