@@ -20,8 +20,9 @@ Made = tuple[Path, list[SimulationProgress]]
 TINY = UniverseLayout(grid=8, map_size=8, box_size=25.0, maps_per_simulation=6)
 
 
-def make(folder: Path, **changes: Any):
-    return simulate_universes(folder, **{"simulations": 6, "layout": TINY, "seed": 3, **changes})
+def make(folder: Path, **changes: object):
+    arguments: dict[str, Any] = {"simulations": 6, "layout": TINY, "seed": 3, **changes}
+    return simulate_universes(folder, **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +195,7 @@ def test_the_cache_makes_a_set_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     maps, params = cached_universes(DATA)
     assert maps.is_relative_to(tmp_path / "universes")
     assert np.load(maps).shape == (9, 8, 8)
-    assert read_parameter_table(params).shape == (3, 2)
+    assert read_parameter_table(params).shape == (3, 6)
     assert [step.finished for step in simulate_cached_universes(DATA)] == [True]
 
 
