@@ -27,7 +27,7 @@ from focus_engine.errors import InputError
 DEFAULT_RANGES = {"Omega_m": (0.1, 0.5), "sigma_8": (0.6, 1.0)}
 """The ranges of the CAMELS LH sets."""
 
-PHYSICS_REVISION = 1
+PHYSICS_REVISION = 2
 """Raised whenever the same arguments would give other maps; part of a set's identity."""
 
 _MEMORY_FOR_UNIVERSES = 4 * 2**30
