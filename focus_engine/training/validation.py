@@ -15,7 +15,7 @@ from focus_engine.data.randomness import keyed_generator, keyed_integer
 from focus_engine.generative.process import Network, Process
 from focus_engine.generative.sampling import Precision
 
-DRAWS = 256
+DRAWS = 128
 """At least this many (map, time, noise) triples make a validation loss; small sets are used several times."""
 
 
