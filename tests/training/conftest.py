@@ -1,6 +1,6 @@
 """A training small enough for exact questions: maps of 8 × 8 pixels, a network of two layers."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +70,15 @@ def drain(loop: Generator[Event, None, Outcome]) -> tuple[list[Event], Outcome]:
             return events, stopped.value
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Layers as small as these are slower on several."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def map_set(tmp_path_factory: pytest.TempPathFactory) -> MapSet:
     """Six simulations of four lognormal maps whose mean follows Omega_m."""
@@ -77,7 +86,7 @@ def map_set(tmp_path_factory: pytest.TempPathFactory) -> MapSet:
     draw = np.random.default_rng(0)
     params = draw.uniform((0.1, 0.6, 0.25, 0.25, 0.5, 0.5), (0.5, 1.0, 4, 4, 2, 2), (6, 6))
     means = np.repeat(params[:, 0], PER_SIMULATION)[:, None, None]
-    np.save(folder / "maps.npy", (10 ** draw.normal(10 + 2 * means, 0.3, (24, 8, 8))).astype(np.float32))
+    np.save(folder / "maps.npy", (10 ** draw.normal(10 + 2 * means, 0.05, (24, 8, 8))).astype(np.float32))
     np.savetxt(folder / "params.txt", params, fmt="%.5f")
     return open_map_set(
         folder / "maps.npy",
@@ -116,7 +125,9 @@ def tiny_network() -> type[TinyNetwork]:
 
 @pytest.fixture
 def bench(
-    batches: Callable[..., Batches], diffusion: Diffusion, monkeypatch: pytest.MonkeyPatch
+    batches: Callable[..., Batches],
+    diffusion: Diffusion,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Bench]:
     """Return a maker of trainings from keys of the training block."""
     monkeypatch.setattr(validation, "DRAWS", 8)
@@ -129,9 +140,8 @@ def bench(
         shuffle: bool = True,
         **keys: Any,
     ) -> Bench:
-        warm = {"warmup_epochs": 0, "name": "none"}
-        scheduler = warm | keys.pop("scheduler", {})
-        settings = TrainingBlock(**({"batch_size": 8, "lr": 1e-2, "num_epochs": 3} | keys), scheduler=scheduler)
+        blocks = {"scheduler": {"warmup_epochs": 0, "name": "none"}, "early_stopping": {"patience": 0}} | keys
+        settings = TrainingBlock(**({"batch_size": 8, "lr": 1e-2, "num_epochs": 3} | blocks))
         if network is None:
             torch.manual_seed(1)
             network = TinyNetwork()

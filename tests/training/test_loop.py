@@ -1,0 +1,264 @@
+"""The training loop on maps of 8 × 8 pixels: what it optimises, how it ends, and that resuming is exact."""
+
+import copy
+import itertools
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from focus_engine.events import EpochFinished
+from focus_engine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from focus_engine.training.loop import DivergedError
+
+TIMES = {"time", "seconds", "maps_per_second", "data_wait", "eta_seconds"}
+EVERYTHING = {
+    "scheduler": {"name": "plateau", "warmup_epochs": 1, "patience": 1},
+    "early_stopping": {"patience": 50},
+    "num_epochs": 5,
+    "lr": 0.05,  # too high, so that the plateau rule has something to do
+}
+Make = Callable[..., Any]
+
+
+def told(events: list[EpochFinished]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in asdict(one).items() if name not in TIMES} for one in events]
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two states are the same bit for bit."""
+    if isinstance(one, Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def through_a_file(state: Any, path: Path) -> dict[str, Any]:
+    save_checkpoint(
+        path, Checkpoint(config={}, state=state.to_dict(), normaliser={}, scaler={}, data={}, provenance={})
+    )
+    return load_checkpoint(path).state
+
+
+def test_the_loss_falls(bench: Make):
+    one = bench(num_epochs=12)
+    epochs, outcome = one.run()
+    assert (outcome.state, outcome.reason) == ("finished", "all 12 epochs are done")
+    assert [epoch.epoch for epoch in epochs] == list(range(1, 13))
+    assert epochs[-1].train_loss < 0.8 * epochs[0].train_loss
+    assert epochs[-1].val_loss < 0.8 * epochs[0].val_loss
+    assert epochs[-1].step == one.state.step == 36  # 20 maps in batches of 8
+
+
+def test_the_validation_loss_is_that_of_the_average(bench: Make):
+    one = bench(num_epochs=2)
+    epochs, _ = one.run()
+    measured = one.training.validation.losses(one.state.ema.module, one.state.network)
+    assert (epochs[-1].val_loss, epochs[-1].val_loss_raw) == measured
+    assert epochs[-1].val_loss != epochs[-1].val_loss_raw
+
+
+def test_an_epoch_event_repeats_the_summary(bench: Make):
+    one = bench(**EVERYTHING)
+    epochs, _ = one.run()
+    best, bests = math.inf, []
+    for epoch in epochs:
+        assert epoch.is_best == (epoch.val_loss < best)
+        best = min(best, epoch.val_loss)
+        bests.append(epoch.epoch) if epoch.is_best else None
+        assert (epoch.best_val_loss, epoch.best_epoch) == (best, bests[-1])
+    assert [epoch.phase for epoch in epochs] == ["warmup"] + ["training"] * 4
+    assert epochs[0].bad_epochs == epochs[0].early_stop_count == 0
+    for epoch, following in itertools.pairwise(epochs):
+        assert epoch.next_lr == following.lr
+        assert epoch.lr_cut == (epoch.bad_epochs == epoch.plateau_patience == 1)
+        assert not epoch.lr_cut or following.lr == pytest.approx(0.3 * epoch.lr)
+
+
+def test_training_stops_by_itself(bench: Make):
+    keys = {"num_epochs": 30, "lr": 1e-12, "early_stopping": {"patience": 3}}
+    one = bench(**keys, scheduler={"name": "none", "warmup_epochs": 2})
+    epochs, outcome = one.run()
+    assert outcome.state == "early_stopped"
+    assert outcome.reason.startswith("no improvement for 3 epochs; best was epoch ")
+    assert [epoch.early_stop_count for epoch in epochs] == [0, 0, 1, 2, 3]
+    again = bench(**keys, scheduler={"name": "none", "warmup_epochs": 2})  # the worker died before it could say so
+    again.state.load_dict(one.state.to_dict())
+    assert again.run() == ([], outcome)
+
+
+def test_gradients_are_clipped(bench: Make):
+    one = bench(gradient_clip=1e-3, optimizer="sgd", lr=1.0, weight_decay=0.0, num_epochs=1, batch_size=20)
+    before = torch.nn.utils.parameters_to_vector(one.state.network.parameters()).detach().clone()
+    epochs, _ = one.run()
+    after = torch.nn.utils.parameters_to_vector(one.state.network.parameters()).detach()
+    assert epochs[0].grad_norm > 0.1  # what is told is the norm before clipping
+    assert float((after - before).norm()) == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_clip_0_does_not_clip(bench: Make):
+    one = bench(gradient_clip=0.0, optimizer="sgd", lr=1e-3, weight_decay=0.0, num_epochs=1, batch_size=20)
+    before = torch.nn.utils.parameters_to_vector(one.state.network.parameters()).detach().clone()
+    epochs, _ = one.run()
+    after = torch.nn.utils.parameters_to_vector(one.state.network.parameters()).detach()
+    assert float((after - before).norm()) == pytest.approx(1e-3 * epochs[0].grad_norm, rel=1e-3)
+
+
+class Regression:
+    """A loss without noise or time, so that a step depends on its maps alone."""
+
+    method = "diffusion"
+
+    def loss(self, network: nn.Module, maps: Tensor, cond: Tensor, **more: Any) -> Tensor:  # noqa: ARG002
+        return (network(maps, torch.zeros(len(maps)), cond) - maps).square().flatten(1).mean(dim=1)
+
+
+@pytest.mark.parametrize(("small", "accumulate", "large"), [(5, 2, 10), (6, 2, 12), (3, 10, 20)])
+def test_accumulated_batches_make_the_step_of_the_large_one(bench: Make, small: int, accumulate: int, large: int):
+    keys = {"process": Regression(), "shuffle": False, "use_augmentation": False, "num_epochs": 2, "gradient_clip": 0.1}
+    parts, whole = bench(batch_size=small, accumulate=accumulate, **keys), bench(batch_size=large, **keys)
+    (*_, last), (*_, expected) = parts.run()[0], whole.run()[0]
+    assert last.step == expected.step == parts.training.steps_per_epoch * 2 == whole.training.steps_per_epoch * 2
+    assert last.train_loss == pytest.approx(expected.train_loss, rel=1e-4)
+    for one, other in zip(parts.state.network.parameters(), whole.state.network.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_conditions_are_dropped_with_the_given_probability(bench: Make):
+    one = bench(cfg_prob=0.25, num_epochs=40)
+    one.run()
+    dropped = torch.cat(one.state.network.dropped).double()
+    assert len(dropped) == 800
+    assert float(dropped.mean()) == pytest.approx(0.25, abs=4 * math.sqrt(0.25 * 0.75 / 800))
+
+
+def test_cfg_prob_0_never_drops(bench: Make):
+    one = bench(cfg_prob=0.0, num_epochs=3)
+    one.run()
+    assert not torch.cat(one.state.network.dropped).any()
+
+
+class Breaking(nn.Module):
+    """A network that makes NaN, at a chosen training batch or in evaluation, or a NaN gradient."""
+
+    def __init__(self, tiny: nn.Module, how: str, at: int = 5) -> None:
+        super().__init__()
+        self.tiny, self.how, self.at, self.calls = tiny, how, at, 0
+
+    def forward(self, x: Tensor, *more: Any, **keys: Any) -> Tensor:
+        out = self.tiny(x, *more, **keys)
+        if not self.training:
+            return out * math.nan if self.how == "evaluation" else out
+        self.calls += 1
+        if self.calls < self.at or self.how == "evaluation":
+            return out
+        return out * math.nan if self.how == "output" else out + (out * 0).abs().sqrt()  # infinite slope at 0
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("output", "the training loss became nan in epoch 2, batch 2"),
+        ("gradient", "the gradient became nan in epoch 2, batch 2"),
+        ("evaluation", "the validation loss of epoch 1 is not a number any more"),
+    ],
+)
+def test_nan_ends_training_and_names_epoch_and_batch(bench: Make, tiny_network: Any, how: str, message: str):
+    one = bench(network=Breaking(tiny_network(), how))
+    with pytest.raises(DivergedError, match=message):
+        one.run()
+    assert all(weights.isfinite().all() for weights in one.state.network.parameters())
+
+
+@pytest.mark.parametrize(("asked_at", "steps", "epoch"), [(0, 0, 0), (2, 2, 0), (4, 3, 1)])
+def test_stop_now_ends_before_the_next_step(bench: Make, asked_at: int, steps: int, epoch: int):
+    one = bench(num_epochs=9)
+    _, outcome = one.run(lambda: "now" if one.state.step >= asked_at and one.state.epoch >= epoch else None)
+    assert (outcome.state, outcome.save) == ("stopped", False)
+    assert outcome.reason == f"asked to stop now; stopped in epoch {epoch + 1}" or one.state.step == steps
+    assert one.state.epoch == epoch
+
+
+def test_stop_now_ends_within_the_validation(bench: Make):
+    one = bench(num_epochs=9)
+    epochs, outcome = one.run(lambda: "now" if one.state.running.batch == 3 else None)
+    assert (epochs, outcome.state, outcome.save, one.state.epoch) == ([], "stopped", False, 0)
+
+
+def test_stop_after_the_epoch(bench: Make):
+    one = bench(num_epochs=9)
+    epochs, outcome = one.run(lambda: "epoch" if one.state.step >= 4 else None)
+    assert [epoch.epoch for epoch in epochs] == [1, 2]
+    assert (outcome.state, outcome.reason) == ("stopped", "asked to stop; stopped after epoch 2")
+
+
+def test_a_stop_asked_in_the_last_epoch_finds_a_finished_run(bench: Make):
+    one = bench(num_epochs=2)
+    assert one.run(lambda: "epoch" if one.state.epoch == 1 and one.state.step > 3 else None)[1].state == "finished"
+
+
+def test_no_deadline_no_end_and_a_past_one_saves_at_once(bench: Make):
+    one = bench(max_minutes=1.0, deadline=time.monotonic() - 1)
+    epochs, outcome = one.run()
+    assert (epochs, outcome.save) == ([], True)
+    assert (outcome.state, outcome.reason) == ("stopped", "time limit of 1 min; stopped in epoch 1")
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_resuming_amid_an_epoch_is_exact(
+    bench: Make, checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, accumulate: int
+):
+    """The time limit saves within an epoch."""
+    keys = EVERYTHING | {"accumulate": accumulate, "batch_size": 4, "num_epochs": 3, "max_minutes": 1.0}
+    whole, first, second = (bench(**keys) for _ in range(3))
+    expected, _ = whole.run()
+    limited = replace(first.training, deadline=0.0)
+    with monkeypatch.context() as clock:
+        clock.setattr("focus_engine.training.loop.time.monotonic", lambda: float(first.state.step - steps))
+        before, outcome = replace(first, training=limited).run()
+    assert (outcome.state, outcome.save, first.state.step) == ("stopped", True, steps)
+    second.state.load_dict(through_a_file(first.state, checkpoint_path))
+    after, _ = second.run()
+    assert told(before + after) == told(expected)
+    assert same(second.state.to_dict(), whole.state.to_dict())
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_resuming_after_an_epoch_is_exact(bench: Make, checkpoint_path: Path, epochs: int, optimizer: str):
+    keys = EVERYTHING | {"optimizer": optimizer}
+    whole, first, second = (bench(**keys) for _ in range(3))
+    expected, _ = whole.run()
+    before, _ = first.run(lambda: "epoch" if first.state.epoch == epochs else None)
+    saved = through_a_file(first.state, checkpoint_path)
+    first.run(lambda: "now" if first.state.step % 3 == 2 else None)  # steps that a kill would lose
+    second.state.load_dict(saved)
+    after, _ = second.run()
+    assert len(before) == epochs
+    assert told(before + after) == told(expected)
+    assert same(second.state.to_dict(), whole.state.to_dict())
+
+
+def test_the_state_after_one_epoch_is_not_that_after_two(bench: Make):
+    """The oracle above can fail."""
+    one = bench(**EVERYTHING)
+    one.run(lambda: "epoch" if one.state.epoch == 1 else None)
+    saved = copy.deepcopy(one.state.to_dict())
+    one.run(lambda: "epoch" if one.state.epoch == 2 else None)
+    assert not same(saved, one.state.to_dict())
+
+
+def test_the_same_seed_trains_the_same_and_another_does_not(bench: Make):
+    runs = [bench(seed=seed, num_epochs=1) for seed in (0, 0, 1)]
+    losses = [one.run()[0][0].train_loss for one in runs]
+    assert losses[0] == losses[1] != losses[2]
