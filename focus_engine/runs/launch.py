@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -132,7 +133,10 @@ def start_run(run: RunFolder, *, resume: bool = False, device: str | None = None
                 pass_fds=(lock.fileno(),),
                 env={**os.environ, LOCK_VARIABLE: str(lock.fileno())},
             )
-    return _wait_for_word(run, process, tail, (RunStarted, DataProgress) if resume else (WorkerStarting,))
+    identity = _wait_for_word(run, process, tail, (RunStarted, DataProgress) if resume else (WorkerStarting,))
+    # Collected when it ends, so that a launcher that lives on (a dashboard, a notebook) keeps no zombie.
+    threading.Thread(target=process.wait, name=f"focus-collect-{process.pid}", daemon=True).start()
+    return identity
 
 
 def _wait_for_word(
