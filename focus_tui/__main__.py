@@ -103,6 +103,8 @@ def _complain_of_usage(error: Exception) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # `focus data`: its message is the help
         sys.stderr.write(f"{message}\n")
         return 2
+    said: list[dict[str, object]] = getattr(error.__cause__, "errors", list)()  # pydantic parses for typer
+    message += "".join(f": {detail['input']!r}" for detail in said[:1] if "input" in detail)
     path = getattr(getattr(error, "ctx", None), "command_path", "focus")
     return _complain(f"{message.rstrip('.')} (see {path} --help)", 2)
 

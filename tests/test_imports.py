@@ -1,0 +1,72 @@
+"""What each tier may import, seen by a fresh interpreter; import-linter holds the same in `make check`."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "matplotlib", "textual", "plotext", "rich"}
+
+
+def loaded(code):
+    """Top-level modules that a fresh interpreter has after running `code`."""
+    report = "import sys; print('\\n'.join(sorted({name.partition('.')[0] for name in sys.modules})), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.split())
+
+
+def test_the_light_tier_has_no_torch_and_no_numpy():
+    modules = loaded(
+        "import focus_engine.config_edit, focus_engine.config_schema, focus_engine.templates, focus_engine.events\n"
+        "import focus_engine.runs.create, focus_engine.runs.launch, focus_engine.runs.state"
+    )
+    assert not modules & (HEAVY | {"numpy", "typer"})
+
+
+def test_runs_are_listed_without_pydantic():
+    modules = loaded(
+        "import focus_engine.runs.launch, focus_engine.runs.state, focus_engine.runs.epoch_block\n"
+        "import focus_tui.listing, focus_tui.run_table, focus_tui.follow, focus_tui.present"
+    )
+    assert not modules & (HEAVY | {"numpy", "typer", "pydantic", "yaml"})
+
+
+@pytest.mark.parametrize("arguments", [["ls"], ["ls", "--json"]])
+def test_focus_ls_needs_neither_typer_nor_pydantic(tmp_path, arguments):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "config.yaml").touch()
+    modules = loaded(
+        f"from focus_tui.__main__ import run; assert run(['--root', {str(tmp_path)!r}, *{arguments}]) == 0"
+    )
+    assert not modules & (HEAVY | {"numpy", "typer", "pydantic", "yaml"})
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["status", "--help"], ["config", "schema"], ["sample", "x", "--eta", "3"]]
+)
+def test_other_commands_start_without_torch(arguments):
+    modules = loaded(f"from focus_tui.__main__ import run; run({arguments})")
+    assert not modules & (HEAVY | {"numpy"})
+
+
+def test_power_needs_numpy_alone(tmp_path):
+    modules = loaded(
+        "import numpy as np\n"
+        f"np.save({str(tmp_path / 'm.npy')!r}, np.ones((2, 8, 8)) + np.eye(8))\n"
+        f"from focus_tui.__main__ import run; assert run(['power', {str(tmp_path / 'm.npy')!r}, '--json']) == 0"
+    )
+    assert not modules & HEAVY
+
+
+def test_statistics_need_no_torch():
+    modules = loaded("import focus_engine.statistics.compare, focus_engine.statistics.maps_file")
+    assert not modules & (HEAVY | {"typer"})
+
+
+def test_mathematics_needs_no_terminal():
+    modules = loaded("import focus_engine.training.loop, focus_engine.data.universes, focus_engine.generative.sampling")
+    assert "torch" in modules
+    assert not modules & {"matplotlib", "typer", "plotext", "textual", "focus_tui"}
