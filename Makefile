@@ -32,8 +32,8 @@ check: $(VENV)/.developed
 	$(BIN)/lint-imports --no-logo
 
 demo: install
-	$(BIN)/focus demo .demo
+	$(BIN)/focus demo
 
 clean:
-	rm -rf build dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
