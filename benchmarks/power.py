@@ -69,9 +69,7 @@ def main() -> None:
         )
     results = Path(__file__).parent / "results"
     results.mkdir(exist_ok=True)
-    (results / "power.json").write_text(
-        json.dumps({"rounds": ROUNDS, "threads": 1, "sizes": rows}, indent=2) + "\n"
-    )
+    (results / "power.json").write_text(json.dumps({"rounds": ROUNDS, "threads": 1, "sizes": rows}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
