@@ -325,19 +325,27 @@ def run_in_foreground(
 
 
 def _watch(events: Generator[Event, None, int], on_event: Callable[[Event], None]) -> tuple[RunEnded, int]:
-    """Show each event; return the last and the exit code."""
+    """Show each event; return the last and the exit code. A signal that arrives while one is shown is the worker's."""
     ended: RunEnded | None = None
+    asked: BaseException | None = None
     with contextlib.closing(events):
         while True:
             try:
-                event = next(events)
+                event = next(events) if asked is None else events.throw(asked)
             except StopIteration as done:
                 if ended is None:
                     raise FocusError("the worker ended without a last word") from None
                 return ended, done.value
             if isinstance(event, RunEnded):
                 ended = event
-            on_event(event)
+            try:
+                on_event(event)
+            except (StopNow, KeyboardInterrupt) as error:
+                if ended is not None:
+                    raise
+                asked = error
+            else:
+                asked = None
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -151,7 +151,7 @@ def test_a_zip_bomb_is_refused(checkpoint_path: Path):
 def test_another_model_is_named(bench: Callable[..., Any], checkpoint: Checkpoint, tiny_network: type):
     other = tiny_network()
     other.first = torch.nn.Conv2d(1, 7, 3)
-    with pytest.raises(InputError, match="another model than config.yaml describes"):
+    with pytest.raises(InputError, match=r"another model than config\.yaml describes"):
         restore_state(bench(network=other).state, checkpoint)
     with pytest.raises(InputError, match="another model"):
         restore_state(bench().state, replace(checkpoint, state={"epoch": 1, "network": []}))
@@ -160,7 +160,7 @@ def test_another_model_is_named(bench: Callable[..., Any], checkpoint: Checkpoin
 def test_best_is_what_last_was(checkpoint: Checkpoint, saved: Path):
     best = saved.with_name("checkpoint_best.pt")
     keep_as_best(saved, best)
-    assert os.path.samefile(saved, best)  # one copy on the disk until the next epoch
+    assert saved.samefile(best)  # one copy on the disk until the next epoch
     content = best.read_bytes()
     save_checkpoint(saved, replace(checkpoint, state=checkpoint.state | {"epoch": 2}))
     assert best.read_bytes() == content
@@ -178,7 +178,7 @@ def test_best_is_a_copy_where_there_are_no_links(saved: Path, monkeypatch: pytes
     best = saved.with_name("checkpoint_best.pt")
     keep_as_best(saved, best)
     assert best.read_bytes() == saved.read_bytes()
-    assert not os.path.samefile(saved, best)
+    assert not saved.samefile(best)
 
 
 @pytest.fixture

@@ -1,0 +1,400 @@
+"""Real worker processes on universes of 16 × 16 pixels: from their start to whatever ends them."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from focus_engine import worker
+from focus_engine.config import Config
+from focus_engine.data.universe_cache import cached_universes
+from focus_engine.errors import FocusError, InputError, RunConflictError
+from focus_engine.events import CheckpointSaved, DataProgress, EpochFinished, Event, RunEnded, RunStarted
+from focus_engine.runs.event_log import read_events
+from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.launch import request_stop, start_run
+from focus_engine.runs.process import process_start
+from focus_engine.runs.state import summarise
+from focus_engine.training.checkpoint import load_checkpoint
+from focus_engine.worker import run_in_foreground
+
+pytestmark = pytest.mark.process
+
+CONFIG = """\
+data: {{{data}}}
+model: {{cond_dim: 2, base_channels: 8, channel_mults: [1, 2], time_dim: 16}}
+diffusion: {{timesteps: 20, schedule: cosine, prediction: v}}
+sampling: {{ddim_timesteps: 2}}
+training:
+  batch_size: 32
+  lr: 1e-3
+  num_epochs: {epochs}
+  sample_every: {sample_every}
+  {more}
+  scheduler: {{warmup_epochs: 1}}
+device: cpu
+notify: {{command: 'echo "$FOCUS_STATE $FOCUS_EPOCH" >> {{told}}'}}
+"""
+DATA = "simulations: 8, grid: 8, map_size: 16, maps_per_simulation: 15, train_split: 0.6"
+TIMES = {"time", "seconds", "maps_per_second", "data_wait", "eta_seconds"}
+Make = Callable[..., RunFolder]
+Until = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The universes of `DATA`, made once."""
+    folder = tmp_path_factory.mktemp("cache")
+    block = Config.model_validate(
+        {
+            "data": {
+                key: float(value) if "." in value else int(value)
+                for key, value in (pair.split(": ") for pair in DATA.split(", "))
+            }
+        }
+    ).data
+    cached_universes(block, folder)
+    return folder
+
+
+@pytest.fixture
+def make(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Return a maker of experiments; their workers end with the test."""
+    monkeypatch.setenv("FOCUS_CACHE", str(cache))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    made: list[RunFolder] = []
+
+    def new(name: str = "a run", *, root: Path = tmp_path, **keys: Any) -> RunFolder:
+        run = RunFolder(root / name)
+        run.path.mkdir(exist_ok=True)
+        write_config(run, **keys)
+        made.append(run)
+        return run
+
+    yield new
+    torch.set_num_threads(threads)
+    for run in made:
+        summary = summarise(run)
+        if summary.pid not in {None, os.getpid()} and process_start(int(summary.pid or 0)) is not None:
+            os.kill(int(summary.pid or 0), signal.SIGKILL)
+
+
+def write_config(
+    run: RunFolder, *, epochs: int = 2, sample_every: int = 0, more: str = "seed: 0", data: str = DATA
+) -> None:
+    text = CONFIG.format(data=data, epochs=epochs, sample_every=sample_every, more=more)
+    run.config.write_text(text.replace("{told}", f'"{run.path}/told.txt"'))
+
+
+def epochs_of(run: RunFolder) -> list[EpochFinished]:
+    return [event for event in read_events(run.events) if isinstance(event, EpochFinished)]
+
+
+def ended(run: RunFolder) -> bool:
+    """Whether the worker is gone, its last figure drawn."""
+    pid = summarise(run).pid
+    return pid is not None and process_start(pid) is None
+
+
+def last_word(run: RunFolder) -> RunEnded:
+    last = read_events(run.events)[-1]
+    assert isinstance(last, RunEnded)
+    return last
+
+
+def told(run: RunFolder) -> list[str]:
+    return (run.path / "told.txt").read_text().split("\n")[:-1]
+
+
+def ignore(event: Event) -> None:
+    """Watch a foreground run without showing it."""
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def test_from_start_to_finish_and_on(make: Make, until: Until):
+    run = make(epochs=2, sample_every=2)
+    outcomes: list[Any] = []
+
+    def start() -> None:
+        try:
+            outcomes.append(start_run(run))
+        except FocusError as error:
+            outcomes.append(error)
+
+    starts = [threading.Thread(target=start) for _ in range(2)]
+    for one in starts:
+        one.start()
+    for one in starts:
+        one.join()
+    refused = [one for one in outcomes if isinstance(one, Exception)]
+    assert [type(one) for one in refused] == [RunConflictError]
+    until(lambda: ended(run))
+
+    summary = summarise(run)
+    assert (summary.state, summary.reason, summary.epoch) == ("finished", "all 2 epochs are done", 2)
+    assert summary.pk_error is not None
+    assert told(run) == ["finished 2"]
+    assert run.train_log.read_text().count("Epoch 2/2 [TRAINING]") == 1
+    assert "finished: all 2 epochs are done" in run.worker_log.read_text()
+    for path in (run.training_history, run.sample_figure(2), run.power_figure(2)):
+        assert path.read_bytes().startswith(b"\x89PNG")
+    assert not list(run.path.rglob("*.tmp"))
+
+    log = run.events.read_bytes()
+    with pytest.raises(RunConflictError, match="has checkpoints, which a new start would replace"):
+        start_run(run)
+    with pytest.raises(RunConflictError, match=r"is finished .* raise training\.num_epochs"):
+        start_run(run, resume=True)
+    write_config(run, epochs=3, sample_every=2, more="cfg_prob: 0.5")
+    with pytest.raises(InputError, match=r"has changed .*training\.cfg_prob: 0\.1 -> 0\.5"):
+        start_run(run, resume=True)
+    assert run.events.read_bytes() == log  # a refusal leaves the run as it was
+    write_config(run, epochs=3, sample_every=2)
+    start_run(run, resume=True)
+    until(lambda: ended(run))
+    assert [epoch.epoch for epoch in epochs_of(run)] == [1, 2, 3]
+    assert told(run) == ["finished 2", "finished 3"]
+
+
+def test_a_killed_run_is_lost_and_goes_on_bit_for_bit(make: Make, until: Until):
+    run, whole = make("killed", epochs=2, sample_every=1), make("whole", epochs=2, sample_every=1)
+    run.make_folders()
+    (run.sample_figure(1) / "in the way").mkdir(parents=True)  # this figure cannot be written
+    pid = start_run(run).pid
+    until(lambda: any(isinstance(event, CheckpointSaved) for event in read_events(run.events)))
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: ended(run))
+    summary = summarise(run)
+    assert (summary.state, summary.eta_seconds) == ("lost", None)
+    assert "gone without a last word" in str(summary.reason)
+    until(lambda: not artists_of(run))  # they hold no lock and do not outlive the worker
+    run.events.write_bytes(run.events.read_bytes() + b'{"type":"epoch_fin')  # torn by the kill
+
+    start_run(run, resume=True)
+    assert run_in_foreground(whole, resume=False, device=None, on_event=ignore).state == "finished"
+    until(lambda: ended(run))
+    assert summarise(run).state == "finished"
+    one, other = load_checkpoint(run.checkpoint_last), load_checkpoint(whole.checkpoint_last)
+    assert same(one.state, other.state)
+    plain = [[{k: v for k, v in asdict(e).items() if k not in TIMES} for e in epochs_of(r)[-1:]] for r in (run, whole)]
+    assert plain[0] == plain[1]
+    assert "figure 'samples 1' failed" in run.worker_log.read_text()
+    assert run.power_figure(2).is_file()
+    for epoch in (1, 2):  # also the samples that the kill cut off
+        with np.load(run.sample_maps(epoch)) as a, np.load(whole.sample_maps(epoch)) as b:
+            assert np.array_equal(a["maps"], b["maps"])
+
+
+def artists_of(run: RunFolder) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"focus_engine.artist" in command and os.fsencode(run.path) in command:
+            found.append(process.name)
+    return found
+
+
+LAUNCH = """\
+import fcntl, sys, termios
+from pathlib import Path
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.launch import start_run
+print(start_run(RunFolder(Path(sys.argv[1]))).pid, flush=True)
+input()
+"""
+
+
+def test_a_run_outlives_its_terminal_and_stops_when_asked(make: Make, until: Until):
+    run = make(epochs=1000)
+    master, slave = pty.openpty()
+    command = [sys.executable, "-c", LAUNCH, str(run.path)]
+    terminal = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    os.close(slave)
+    until(lambda: epochs_of(run))
+    os.close(master)
+    assert terminal.wait(30) != 0  # the terminal's own process died of it
+    os.kill(int(summarise(run).pid or 0), signal.SIGHUP)
+    seen = len(epochs_of(run))
+    until(lambda: len(epochs_of(run)) > seen)
+
+    assert request_stop(run, "epoch").state == "running"
+    until(lambda: ended(run))
+    summary = summarise(run)
+    assert summary.state == "stopped"
+    assert summary.reason == f"asked to stop; stopped after epoch {summary.epoch}"
+    assert load_checkpoint(run.checkpoint_last).epoch == summary.epoch == last_word(run).epoch
+    assert told(run) == [f"stopped {summary.epoch}"]
+    with pytest.raises(RunConflictError, match="does not run: it is stopped"):
+        request_stop(run, "now")
+
+    start_run(run, resume=True)
+    with pytest.raises(RunConflictError):
+        start_run(run, resume=True)
+    seen = len(epochs_of(run))
+    until(lambda: len(epochs_of(run)) > seen)
+    request_stop(run, "now")
+    until(lambda: ended(run))
+    assert summarise(run).state == "stopped"
+    assert str(summarise(run).reason).startswith("asked to stop")
+    assert load_checkpoint(run.checkpoint_last).epoch == last_word(run).epoch == epochs_of(run)[-1].epoch
+    assert not run.stop_request.exists()
+
+
+def test_changed_data_are_refused_to_whoever_resumes(make: Make, tmp_path: Path, cache: Path):
+    source = next((cache / "universes").iterdir())
+    maps, params = tmp_path / "maps.npy", tmp_path / "params.txt"
+    maps.write_bytes((source / "maps.npy").read_bytes())
+    params.write_bytes((source / "params.txt").read_bytes())
+    data = f"maps_path: {maps}, params_path: {params}, maps_per_simulation: 15, train_split: 0.6"
+    run = make(epochs=1, data=data)
+    run_in_foreground(run, resume=False, device=None, on_event=ignore)
+    checkpoint = run.checkpoint_last.read_bytes()
+    changed = np.load(maps)
+    changed[0] *= 2
+    np.save(maps, changed)
+    write_config(run, epochs=2, data=data)
+    with pytest.raises(InputError, match="the data have changed since the checkpoint was written"):
+        start_run(run, resume=True)
+    assert summarise(run).state == "failed"
+    assert last_word(run).epoch == 1
+    assert run.checkpoint_last.read_bytes() == checkpoint
+    assert told(run) == ["finished 1", "failed 1"]
+
+
+def test_the_time_limit_saves_and_the_run_goes_on(make: Make):
+    run = make(more="max_minutes: 0.00001")
+    assert worker.main([str(run.path)]) == 0
+    word = last_word(run)
+    assert (word.state, word.reason) == ("stopped", "time limit of 1e-05 min; stopped in epoch 1")
+    write_config(run, more="max_minutes: 60")
+    assert worker.main([str(run.path), "--resume"]) == 0
+    assert last_word(run).state == "finished"
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"more": "sead: 1"}, "unknown key"),
+        ({"data": "maps_path: missing.npy, params_path: missing.txt"}, "missing.npy"),
+        ({"data": DATA.replace("map_size: 16", "map_size: 17")}, "stride"),
+    ],
+)
+def test_wrong_input_fails_with_a_reason(make: Make, capfd: pytest.CaptureFixture[str], keys: Any, message: str):
+    run = make(**keys)
+    assert worker.main([str(run.path)]) == 2
+    assert summarise(run).state == "failed"
+    assert message in str(summarise(run).reason)
+    assert "checkpoint" not in str(summarise(run).reason)
+    shown = capfd.readouterr().err
+    assert message in shown
+    assert "Traceback" not in shown
+    assert not run.has_checkpoints()
+
+
+def test_a_worker_without_launcher_obeys_the_same_rules(make: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    assert worker.main([str(tmp_path / "nothing")]) == 2
+    assert not (tmp_path / "nothing").exists()
+    run = make()
+    run.make_folders()
+    run.checkpoint_best.write_bytes(b"precious")
+    assert worker.main([str(run.path)]) == 2
+    assert "has checkpoints" in capfd.readouterr().err
+    assert run.checkpoint_best.read_bytes() == b"precious"
+
+
+def test_a_folder_that_cannot_be_written(make: Make, capfd: pytest.CaptureFixture[str]):
+    run = make()
+    run.logs.write_text("in the way")
+    with pytest.raises(FocusError, match="cannot be written") as refused:
+        start_run(run)
+    assert refused.value.exit_code == 1
+    assert worker.main([str(run.path)]) == 1
+    assert "cannot be written" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("at", "state"), [(DataProgress, "stopped"), (EpochFinished, "stopped")])
+def test_ctrl_c_in_the_foreground(make: Make, at: type[Event], state: str):
+    data = DATA.replace("simulations: 8", "simulations: 9") if at is DataProgress else DATA
+    run = make(epochs=1000, data=data)
+    if at is DataProgress:
+        os.environ["FOCUS_CACHE"] = str(run.path / "cache")  # the universes are not there yet
+    before = signal.getsignal(signal.SIGINT)
+    events: list[Event] = []
+
+    def watch(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, at) and not any(isinstance(one, at) for one in events[:-1]):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    word = run_in_foreground(run, resume=False, device=None, on_event=watch)
+    assert word == last_word(run) == events[-1]
+    assert word.state == state
+    assert word.reason.startswith("interrupted")
+    assert run.has_checkpoints() == (at is EpochFinished)
+    assert any(isinstance(event, RunStarted) for event in events) == (at is EpochFinished)
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_watcher_that_fails_leaves_a_stopped_run(make: Make):
+    run = make(epochs=1000)
+
+    def watch(event: Event) -> None:
+        if isinstance(event, CheckpointSaved):
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        run_in_foreground(run, resume=False, device=None, on_event=watch)
+    assert (summarise(run).state, last_word(run).epoch) == ("stopped", 1)
+    assert "the last good checkpoint is checkpoint_last.pt (epoch 1)" in str(summarise(run).reason)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system that takes one checkpoint and no second."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode != 0:
+        pytest.skip("only root can mount a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_fails_in_words_and_keeps_the_last_checkpoint(
+    make: Make, small_disk: Path, capfd: pytest.CaptureFixture[str]
+):
+    run = make(root=small_disk, epochs=5)
+    assert worker.main([str(run.path)]) == 1
+    word = last_word(run)
+    assert word.state == "failed"
+    assert word.reason.startswith("No space left on device")
+    assert "free some space" in word.reason
+    assert word.reason.endswith("the last good checkpoint is checkpoint_last.pt (epoch 1)")
+    assert load_checkpoint(run.checkpoint_last).epoch == 1
+    assert told(run) == ["failed 1"]
+    assert "Traceback" not in capfd.readouterr().err
