@@ -10,8 +10,8 @@ from pathlib import Path
 
 from focus_engine.events import EpochFinished, Event, parse_event
 
-TAIL_BYTES = 1 << 16
-"""How much of the end of a log is read first; doubled until a summary is found."""
+TAIL_BYTES = 1 << 12
+"""How much of the end of a log is read first; four times as much until a summary is found."""
 
 
 def append_event(path: Path, event: Event) -> None:

@@ -128,8 +128,8 @@ def _busy(values: dict[str, Any]) -> State:
 def _proved(run: RunFolder, identity: ProcessIdentity | None, state: State) -> dict[str, Any]:
     """What the evidence makes of a run whose log ends as if it lived."""
     life = "dead" if identity is None else identity.life()
-    if life == "alive":
-        return {"state": state}
+    if life == "alive":  # the request may stand farther back in the log than its end was read
+        return {"state": "stopping" if state == "running" and run.stop_request.exists() else state}
     if life == "elsewhere" and identity is not None:
         silence = _heartbeat_age(run)
         if silence <= UNREACHABLE_SECONDS:

@@ -252,3 +252,8 @@ def test_the_method_is_read_without_the_schema(run, config, method):
 def test_a_config_that_cannot_be_read_has_no_method(run):
     run.config.write_bytes(b"\xff")
     assert summarise(run).method is None
+
+
+def test_a_stop_request_far_back_in_the_log_still_counts(run, living):
+    run.stop_request.write_text("epoch\n", encoding="ascii")
+    assert write(run, identity(living.pid), STARTED, *[EPOCH] * 40).state == "stopping"
