@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.atomic import write_atomically
@@ -204,8 +205,13 @@ def _beside(axes: Axes, x: float, text: str, colour: str, *, right: bool) -> Non
 def _log_y(axes: Axes) -> None:
     """Make the y axis logarithmic where there is something positive to show."""
     values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
-    if (values > 0).any():
+    positive = values[values > 0]
+    if positive.size:
         axes.set_yscale("log")
+        if positive.max() < 10 * positive.min():  # within a decade, powers of ten say nothing
+            axes.yaxis.set_major_locator(MaxNLocator(5))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="y", which="major", color="#E3E6EA", lw=0.7)
     axes.set_axisbelow(True)
 

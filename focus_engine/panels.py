@@ -165,8 +165,8 @@ def slab_panel(axes: Axes, slab: SlabMeanComparison, units: str) -> None:
     axes.set(xlim=span, ylim=span, aspect="equal", title="slab mean at equal parameters")
     axes.set(xlabel=f"real  [{units}]", ylabel=f"generated  [{units}]")
     text = (
-        f"bias {100 * slab.bias:+.2f} ± {100 * slab.bias_std:.2f} %\n"
-        f"scatter {100 * slab.scatter:.1f} %  (true vs true {100 * slab.true_vs_true_scatter:.1f} %)"
+        f"bias {100 * slab.bias:+.3g} ± {100 * slab.bias_std:.2g} %\n"
+        f"scatter {100 * slab.scatter:.3g} %  (true vs true {100 * slab.true_vs_true_scatter:.3g} %)"
     )
     axes.text(0.03, 0.97, text, transform=axes.transAxes, ha="left", va="top", fontsize=9)
 

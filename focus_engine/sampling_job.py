@@ -202,12 +202,13 @@ def evaluate_run(
     figure.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(report) as temporary:
         temporary.write_text(json.dumps(report_document(evaluation, model, plan), indent=1) + "\n", encoding="utf-8")
+    shown = spread(np.arange(len(ids)), 6)  # of different simulations
     draw_evaluation(
         figure,
         evaluation,
-        real=real,
-        generated=generated,
-        params=params,
+        real=real[shown],
+        generated=generated[shown],
+        params=params[shown],
         param_names=model.scaler.names,
         units=maps.units,
         title=f"{run.name}, {model.source.get('file', '')} (epoch {model.source.get('epoch', '?')})",
