@@ -126,24 +126,33 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
         InputError: not a readable checkpoint, or there is no such device.
     """
     saved = load_checkpoint(path)
-    config = Config.model_validate(saved.config)
+    try:
+        config = Config.model_validate(saved.config)
+        normaliser, scaler = Normaliser.from_dict(saved.normaliser), ParameterScaler.from_dict(saved.scaler)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: what it says of its model cannot be read by this FOCUS: {_brief(error)}") from None
     place = choose_device(device or config.device)
     network = build_network(config.model)
     try:
         network.load_state_dict(saved.state["ema"]["module"])
-    except (RuntimeError, KeyError) as error:
-        raise InputError(f"{path}: the weights do not fit the network that its config names: {error}") from None
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: the weights do not fit the network that its config names: {_brief(error)}") from None
     return TrainedModel(
         network=network.requires_grad_(requires_grad=False).eval().to(place),
         process=build_process(config),
-        normaliser=Normaliser.from_dict(saved.normaliser),
-        scaler=ParameterScaler.from_dict(saved.scaler),
+        normaliser=normaliser,
+        scaler=scaler,
         config=config,
         data=saved.data,
         device=place,
         context=precision_context(choose_precision(config.training.precision, place), place),
         source=_source(path, saved),
     )
+
+
+def _brief(error: Exception) -> str:
+    """One line of what may be many."""
+    return " ".join(str(error).split())[:200]
 
 
 def _source(path: Path, saved: Checkpoint) -> dict[str, Any]:

@@ -337,6 +337,27 @@ def test_a_folder_that_cannot_be_written(make: Make, capfd: pytest.CaptureFixtur
     assert "cannot be written" in capfd.readouterr().err
 
 
+def test_a_signal_before_training_is_obeyed_at_once(make: Make, until: Until):
+    run = make()
+    start_run(run)  # torch is being imported now
+    request_stop(run, "now")
+    until(lambda: ended(run))
+    assert (summarise(run).state, summarise(run).reason) == ("stopped", "asked to stop before training began")
+    assert told(run) == ["stopped 0"]
+    assert "Traceback" not in run.worker_log.read_text()
+
+
+def test_nan_fails_in_words(make: Make):
+    run = make(epochs=4, more="ema_decay: 0.0")
+    run.config.write_text(run.config.read_text().replace("lr: 1e-3", "lr: 1e30"))
+    assert worker.main([str(run.path)]) == 1
+    reason = str(summarise(run).reason)
+    assert summarise(run).state == "failed"
+    assert "became" in reason or "is not a number any more" in reason
+    assert "lower training.lr" in reason
+    assert reason.endswith("; no checkpoint was written yet")
+
+
 @pytest.mark.parametrize(("at", "state"), [(DataProgress, "stopped"), (EpochFinished, "stopped")])
 def test_ctrl_c_in_the_foreground(make: Make, at: type[Event], state: str):
     data = DATA.replace("simulations: 8", "simulations: 9") if at is DataProgress else DATA

@@ -14,9 +14,11 @@ import pytest
 import torch
 
 from focus_engine.config import Config
+from focus_engine.data.normalise import ParameterScaler
 from focus_engine.errors import InputError
 from focus_engine.prepare import restore_state, versions
 from focus_engine.runs.resumable import check_resumable, plain_config
+from focus_engine.trained import open_trained
 from focus_engine.training.checkpoint import Checkpoint, keep_as_best, load_checkpoint, save_checkpoint
 
 
@@ -155,6 +157,26 @@ def test_another_model_is_named(bench: Callable[..., Any], checkpoint: Checkpoin
         restore_state(bench(network=other).state, checkpoint)
     with pytest.raises(InputError, match="another model"):
         restore_state(bench().state, replace(checkpoint, state={"epoch": 1, "network": []}))
+
+
+@pytest.mark.parametrize(
+    ("config", "normaliser", "message"),
+    [
+        ({"model": {"base_channels": 8, "channel_mults": [1], "cond_dim": 2}}, True, "the weights do not fit"),
+        ({"modell": {}}, True, "cannot be read by this FOCUS"),
+        ({}, False, "cannot be read by this FOCUS"),
+    ],
+)
+def test_sampling_from_a_checkpoint_that_contradicts_itself(
+    bench: Callable[..., Any], checkpoint: Checkpoint, saved: Path, config: Any, normaliser: bool, message: str
+):
+    batches = bench().training.batches
+    parts = {"normaliser": batches._normaliser.to_dict()} if normaliser else {}
+    scaler = ParameterScaler(names=("a",), mean=(0.0,), std=(1.0,), low=(0.0,), high=(1.0,)).to_dict()
+    save_checkpoint(saved, replace(checkpoint, config=config, scaler=scaler, **parts))
+    with pytest.raises(InputError, match=message) as refused:
+        open_trained(saved)
+    assert "\n" not in str(refused.value)
 
 
 def test_best_is_what_last_was(checkpoint: Checkpoint, saved: Path):
