@@ -419,3 +419,22 @@ def test_a_full_disk_fails_in_words_and_keeps_the_last_checkpoint(
     assert load_checkpoint(run.checkpoint_last).epoch == 1
     assert told(run) == ["failed 1"]
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_disk_too_full_for_the_last_word_still_ends_the_worker(
+    make: Make, small_disk: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    run = make(root=small_disk, epochs=1000)
+    real = worker.append_event
+
+    def append(path: Path, event: Event) -> None:
+        if isinstance(event, RunEnded):  # a page of tmpfs that is half full would take it
+            raise OSError(28, "No space left on device", str(path))
+        real(path, event)
+
+    monkeypatch.setattr(worker, "append_event", append)
+    assert worker.main([str(run.path)]) == 1
+    shown = capfd.readouterr().err
+    assert "the event log cannot be written: No space left on device" in shown
+    assert "failed: No space left on device" in shown
+    assert "Traceback" not in shown
