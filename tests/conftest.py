@@ -1,9 +1,14 @@
 """What tests of several folders share."""
 
+import os
 import time
 from collections.abc import Callable
 
 import pytest
+
+# Tests run side by side and their arrays are small: threads of each would only wait for those of the others.
+# Set before torch is loaded, and inherited by the workers that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
