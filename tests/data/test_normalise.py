@@ -70,9 +70,17 @@ def test_round_trip_to_float32_rounding_over_the_whole_range(write_set: WriteSet
 
 def test_nothing_is_clipped_beyond_the_trained_range(write_set: WriteSet):
     normaliser = fit_normaliser(opened(write_set()), range(18), "log10")
-    extreme = torch.tensor([1e-3, 1e3, 1e20, 1e30]).reshape(1, 1, 2, 2)
+    extreme = torch.tensor([1.0, 1e3, 1e20, 1e22]).reshape(1, 1, 2, 2)
     again = normaliser.physical(normaliser.normalise(extreme))
     assert torch.allclose(again, extreme, rtol=1e-4, atol=0)
+
+
+def test_what_an_untrained_network_draws_is_finite_and_positive(write_set: WriteSet):
+    normaliser = fit_normaliser(opened(write_set()), range(18), "log10")
+    wild = torch.tensor([-1e4, -300.0, 300.0, 1e4]).reshape(1, 1, 2, 2)
+    maps = normaliser.physical(wild)
+    assert torch.isfinite(maps).all()
+    assert (maps > 0).all()
 
 
 def test_exact_zeros_are_read_as_the_smallest_positive_value_and_counted(write_set: WriteSet, lognormal_maps: MakeMaps):
