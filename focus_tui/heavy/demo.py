@@ -97,8 +97,8 @@ def _say_goodbye(run: RunFolder, summary: RunSummary, judged: Evaluated, seconds
         if path.is_file():
             out(f"  {relative(path)}")
     universes, training, judging = (duration(value) for value in seconds)
-    out(f"time    universes {universes}, training {training} ({summary.epoch} epochs), sampling and judging {judging}")
-    out("next")
+    out(f"\ntime    universes {universes}, training {training} ({summary.epoch} epochs), sampling and judging {judging}")
+    out("\nnext")
     where = "" if run.path.parent == Path.cwd() / "experiments" else f" --root {relative(run.path.parent)}"
     for command, why in (
         (f"focus{where} sample {run.name} --params Omega_m=0.25,sigma_8=0.9", "maps of a universe of your choice"),
@@ -106,4 +106,4 @@ def _say_goodbye(run: RunFolder, summary: RunSummary, judged: Evaluated, seconds
         (f"focus{where} new experiment_diffusion", "the full-size experiment, for a GPU"),
         ("focus data import MAPS PARAMS --name camels", "your own maps"),
     ):
-        out(f"  {command:<72}  # {why}")
+        out(f"  # {why}\n  {command}")
