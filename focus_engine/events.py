@@ -90,7 +90,7 @@ class RunStarted(Event):
         box_size: side of the box [Mpc/h].
         param_names: parameters the network is conditioned on.
         resident: whether the training maps stay on the device.
-        terminal_snr: signal-to-noise ratio of the mean mode at t = T; null where it has no meaning.
+        terminal_snr: signal-to-noise ratio at t = T of the Fourier mode with most power; null where it has no meaning.
         precision: float32 or bf16.
         seed: seed of the run.
         threads: CPU threads of the arithmetic (part of the run: sums depend on it).

@@ -26,7 +26,6 @@ from focus_engine.events import (
     RunStarted,
     Warned,
 )
-from focus_engine.generative.diffusion import Diffusion
 from focus_engine.models.build import count_parameters
 from focus_engine.prepare import (
     PreparedRun,
@@ -34,6 +33,7 @@ from focus_engine.prepare import (
     prepare_data,
     prepare_run,
     provenance,
+    terminal_snr,
 )
 from focus_engine.run_samples import draw_run_samples
 from focus_engine.runs.event_log import read_events
@@ -46,6 +46,8 @@ from focus_engine.training.loop import DivergedError, Outcome, train
 if TYPE_CHECKING:
     from focus_engine.worker import Recorder, StopSwitch
 
+TERMINAL_SNR_ADVICE = 0.05
+"""Signal-to-noise ratio left in one mode at t = T above which advice is given."""
 DATA_WAIT_ADVICE = 0.2
 """Share of an epoch spent waiting for data above which advice is given."""
 
@@ -95,7 +97,14 @@ def train_run(
     session = _Session(run, prepared, recorder, switch, Artist(run))
     closing.callback(session.artist.finish)
     switch.immediate = False
-    yield recorder.record(_started(prepared))
+    snr = terminal_snr(prepared.process, data)
+    yield recorder.record(_started(prepared, snr))
+    if snr is not None and snr > TERMINAL_SNR_ADVICE and saved is None:
+        message = (
+            f"at t = T the largest waves of these maps still stand out of the noise (signal-to-noise {snr:.2f}), so "
+            "samples get them wrong: use diffusion.prediction: v with diffusion.zero_terminal_snr: true"
+        )
+        yield recorder.record(Warned(code="terminal_snr", message=message))
     if saved is not None:
         yield from session.catch_up()
     return (yield from session.train())
@@ -145,9 +154,9 @@ def last_good_checkpoint(run: RunFolder) -> tuple[Checkpoint | None, str | None]
     raise InputError("; ".join(problems))
 
 
-def _started(prepared: PreparedRun) -> RunStarted:
+def _started(prepared: PreparedRun, snr: float | None) -> RunStarted:
     """The run's first event after torch is there: with what, on what, from where."""
-    config, data, process = prepared.config, prepared.data, prepared.process
+    config, data = prepared.config, prepared.data
     made = provenance(config, prepared.device, prepared.precision)
     split = (data.split.train, data.split.validation, data.split.test)
     per_simulation = data.maps.maps_per_simulation
@@ -166,7 +175,7 @@ def _started(prepared: PreparedRun) -> RunStarted:
         box_size=data.maps.box_size,
         param_names=data.maps.param_names,
         resident=prepared.training.batches.resident,
-        terminal_snr=process.schedule.terminal_snr if isinstance(process, Diffusion) else None,
+        terminal_snr=snr,
         precision=prepared.precision,
         seed=config.training.seed,
         threads=made["threads"],

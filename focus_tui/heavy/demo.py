@@ -97,7 +97,8 @@ def _say_goodbye(run: RunFolder, summary: RunSummary, judged: Evaluated, seconds
         if path.is_file():
             out(f"  {relative(path)}")
     universes, training, judging = (duration(value) for value in seconds)
-    out(f"\ntime    universes {universes}, training {training} ({summary.epoch} epochs), sampling and judging {judging}")
+    out("\ntime")
+    out(f"  universes {universes}, training {training} ({summary.epoch} epochs), sampling and judging {judging}")
     out("\nnext")
     where = "" if run.path.parent == Path.cwd() / "experiments" else f" --root {relative(run.path.parent)}"
     for command, why in (
