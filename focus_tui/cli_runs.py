@@ -11,7 +11,7 @@ from focus_engine.errors import FocusError, InputError, RunConflictError
 from focus_engine.runs.folder import RunFolder, find_run
 from focus_engine.runs.launch import run_lock
 from focus_engine.runs.state import LIVE_STATES, summarise
-from focus_tui import present
+from focus_tui import words
 from focus_tui.choose import Exp, Json, chosen_run, root_of
 from focus_tui.terminal import out, say, visible
 
@@ -64,7 +64,7 @@ def status(context: typer.Context, exp: Exp = None, as_json: Json = False) -> No
     if as_json:
         out(json.dumps(summary.to_dict(), ensure_ascii=False, indent=2, allow_nan=False))
         return
-    for line in present.status_lines(summary):
+    for line in words.status_lines(summary):
         out(line)
 
 
@@ -124,7 +124,7 @@ def _ask(runs: list[RunFolder]) -> None:
     for run in runs:
         files = [path for path in run.path.rglob("*") if path.is_file() and not path.is_symlink()]
         checkpoints = sum(path.suffix == ".pt" for path in files)
-        total = present.size(sum(path.stat().st_size for path in files))
+        total = words.size(sum(path.stat().st_size for path in files))
         say(f"{visible(str(run.path))}: {total}, {checkpoints} checkpoints")
     if not sys.stdin.isatty():
         raise InputError("rm deletes for good: say --yes where nobody can be asked")

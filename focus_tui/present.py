@@ -1,187 +1,318 @@
-"""Runs in words: states, durations, losses and the progress line, all pure.
+"""What the dashboard knows of a run: events folded into a frozen view, and the sentences drawn from it.
 
-What a run is doing is decided in `focus_engine.runs.state`; here it is only said. The command line and the
-dashboard use the same words.
+Pure, and the only reader of events on the dashboard's side: a widget is a picture of a `RunView` and nothing else.
+What the worker lost before a resume is superseded here, once, so that no curve shows it.
 """
 
-import time
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
 
 from focus_engine.events import (
     CheckpointSaved,
     DataProgress,
+    EpochFinished,
     Event,
+    PowerSpectrumMeasured,
     RunEnded,
     RunStarted,
+    SamplesDrawn,
     StepProgress,
-    StopRequested,
     Warned,
+    WorkerStarting,
 )
 from focus_engine.runs.state import RunSummary
-from focus_tui.terminal import BLUE, GREEN, GREY, RED, YELLOW, cells, visible
+from focus_tui.words import note, percent, state_words
 
-GLYPHS = {
-    "created": ("○", GREY),
-    "queued": ("◌", BLUE),
-    "starting": ("◐", BLUE),
-    "running": ("●", GREEN),
-    "stopping": ("◑", YELLOW),
-    "stopped": ("■", YELLOW),
-    "finished": ("✓", GREEN),
-    "early_stopped": ("✓", GREEN),
-    "failed": ("✗", RED),
-    "lost": ("†", RED),
-    "unreachable": ("?", RED),
-}
-"""Glyph and colour of each state; the state's word always stands beside them."""
+Array = NDArray[np.float64]
+
+MOST_STEPS = 20_000
+"""Step points kept of a run; above it every second one goes, which no terminal can tell."""
+MOST_LOG = 5_000
+"""Lines of the log kept; `focus logs` has them all."""
+DATA_WAIT = 0.2
+"""Share of the time spent waiting for data from which it is worth a word."""
+POWER_OFF = 0.10
+"""Deviation of P(k) from the real one that is worth a word."""
 
 
-def state_words(summary: RunSummary) -> str:
-    """Return the state as people read it: `running`, `warmup`, `early stopped`."""
-    if summary.state == "running" and summary.phase == "warmup":
-        return "warmup"
-    return summary.state.replace("_", " ")
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """What was said inside epochs, thinned evenly.
+
+    Attributes:
+        epoch: epochs done, with the fraction of the running one (n,).
+        loss: mean training loss of its epoch so far (n,).
+        lr: learning rate (n,).
+        grad_norm: gradient norm before clipping (n,).
+        maps_per_second: training speed (n,).
+    """
+
+    epoch: Array
+    loss: Array
+    lr: Array
+    grad_norm: Array
+    maps_per_second: Array
+
+    @classmethod
+    def of(cls, events: Sequence[StepProgress]) -> "Steps":
+        """Return the points of `events`."""
+        where = [event.epoch - 1 + event.batch / max(1, event.n_batches) for event in events]
+        return cls(
+            np.array(where, dtype=np.float64),
+            _floats([event.train_loss for event in events]),
+            _floats([event.lr for event in events]),
+            _floats([event.grad_norm for event in events]),
+            _floats([event.maps_per_second for event in events]),
+        )
+
+    def then(self, later: "Steps") -> "Steps":
+        """Return these points and the `later` ones, thinned when they are too many."""
+        joined = self._map(lambda name: np.concatenate([getattr(self, name), getattr(later, name)]))
+        while joined.epoch.size > MOST_STEPS:
+            whole = joined
+            joined = whole._map(lambda name, whole=whole: getattr(whole, name)[::2])  # type: ignore[misc]
+        return joined
+
+    def until(self, epoch: float) -> "Steps":
+        """Return the points up to the end of `epoch`."""
+        kept = self.epoch <= epoch
+        return self if kept.all() else self._map(lambda name: getattr(self, name)[kept])
+
+    def _map(self, column: Callable[[str], Array]) -> "Steps":
+        return Steps(*(column(name) for name in Steps.__dataclass_fields__))
 
 
-def duration(seconds: float | None) -> str:
-    """Return a time span in at most two units: `45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
-    if seconds is None:
-        return "-"
-    if seconds < 10:
-        return f"{max(0.0, seconds):.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    hours = round(seconds / 3600)
-    return f"{hours // 24} d {hours % 24} h"
+def _floats(values: Sequence[float | None]) -> Array:
+    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def age(then: float | None, now: float | None = None) -> str:
-    """Return how long ago `then` [Unix seconds] was."""
-    return "-" if then is None else duration(max(0.0, (time.time() if now is None else now) - then))
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RunView:
+    """Everything that a screen shows of one run.
+
+    Attributes:
+        summary: where it stands, proved; the feed puts it in, the fold leaves it alone.
+        worker: the latest worker.
+        started: its first word about the training; holds the whole config.
+        epochs: the epochs that count; those superseded by a resume are gone.
+        seams: epochs after which training was resumed.
+        step: the latest word from inside the running epoch; None between epochs.
+        steps: points inside epochs.
+        data: how far the making of data is, before training starts.
+        spectra: P(k) of samples, by epoch.
+        samples: thumbnails, by epoch.
+        checkpoints: the latest of each kind.
+        warnings: of the latest worker.
+        ended: the last word; None while it may live.
+        log: events that have a line in the log, the latest ones.
+    """
+
+    summary: RunSummary
+    worker: WorkerStarting | None = None
+    started: RunStarted | None = None
+    epochs: tuple[EpochFinished, ...] = ()
+    seams: tuple[int, ...] = ()
+    step: StepProgress | None = None
+    steps: Steps = Steps.of(())
+    data: DataProgress | None = None
+    spectra: tuple[PowerSpectrumMeasured, ...] = ()
+    samples: tuple[SamplesDrawn, ...] = ()
+    checkpoints: tuple[CheckpointSaved, ...] = ()
+    warnings: tuple[Warned, ...] = ()
+    ended: RunEnded | None = None
+    log: tuple[Event, ...] = ()
+
+    def values(self, name: str) -> Array:
+        """Return a numeric field of the epochs as an array (n,), NaN where unknown."""
+        return _floats([getattr(event, name) for event in self.epochs])
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """Epochs after which the plateau rule cut the rate."""
+        return tuple(event.epoch for event in self.epochs if event.lr_cut)
+
+    @property
+    def best_epoch(self) -> int | None:
+        """Epoch of the lowest val loss."""
+        return self.epochs[-1].best_epoch if self.epochs else None
+
+    @property
+    def warmup_epochs(self) -> int:
+        """Epochs of linear warmup; 0 when unknown."""
+        return 0 if self.started is None else self.started.warmup_epochs
+
+    @property
+    def early_stopped(self) -> bool:
+        """Whether early stopping ended it."""
+        return self.summary.state == "early_stopped"
 
 
-def size(n_bytes: float) -> str:
-    """Return a number of bytes as people read it: `2.3 GB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if n_bytes < 1000:
-            return f"{n_bytes:.0f} {unit}" if unit == "B" or n_bytes >= 100 else f"{n_bytes:.1f} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.1f} TB"
+def fold(view: RunView, events: Sequence[Event]) -> RunView:
+    """Return `view` with `events` that came after it."""
+    return reduce(_fold_run, _runs_of_steps(events), view)
 
 
-def loss(value: float | None) -> str:
-    """Return a loss with the digits of the epoch block."""
-    return "-" if value is None else f"{value:.4f}"
+def _runs_of_steps(events: Sequence[Event]) -> list[list[StepProgress] | Event]:
+    """Group consecutive step events, so that their arrays grow once and not point by point."""
+    grouped: list[list[StepProgress] | Event] = []
+    for event in events:
+        if not isinstance(event, StepProgress):
+            grouped.append(event)
+        elif grouped and isinstance(grouped[-1], list):
+            grouped[-1].append(event)
+        else:
+            grouped.append([event])
+    return grouped
 
 
-def rate(value: float | None) -> str:
-    """Return a learning rate."""
-    return "-" if value is None else f"{value:.2e}"
+def _fold_run(view: RunView, entry: list[StepProgress] | Event) -> RunView:
+    if isinstance(entry, list):
+        return replace(view, step=entry[-1], steps=view.steps.then(Steps.of(entry)), data=None)
+    if note(entry) is not None or isinstance(entry, EpochFinished):
+        view = replace(view, log=(*view.log, entry)[-MOST_LOG:])
+    return _fold(view, entry)
 
 
-def percent(value: float | None) -> str:
-    """Return a share as a percentage."""
-    return "-" if value is None else f"{100 * value:.1f} %"
-
-
-def counted(count: int | None, limit: int | None) -> str:
-    """Return `2/10`, or what of it is known."""
-    if count is None:
-        return "-"
-    return str(count) if limit is None else f"{count}/{limit}"
-
-
-def progress_line(event: Event, columns: int = 80) -> str | None:
-    """Return where an epoch or the making of data stands, on one line of at most `columns`; None for other events."""
-    if isinstance(event, StepProgress):
-        done, total = event.batch, event.n_batches
-        words = [
-            f"epoch {event.epoch}",
-            f"loss {loss(event.train_loss)}",
-            f"LR {rate(event.lr)}",
-            "" if event.maps_per_second is None else f"{event.maps_per_second:.0f} maps/s",
-            "" if event.eta_epoch is None else f"{duration(event.eta_epoch)} left",
-        ]
-    elif isinstance(event, DataProgress):
-        done, total = event.done, event.total
-        words = [visible(event.what), f"{done}/{total}"]
-    else:
-        return None
-    return bar_line(done, total, [word for word in words if word], columns)
-
-
-def bar_line(done: int, total: int, words: Sequence[str], columns: int = 80) -> str:
-    """Return a progress bar with `words` behind it; words that do not fit are left out, last ones first."""
-    words = list(words)
-    share = min(1.0, done / total) if total else 0.0
-    while words and cells("  ".join(words)) > columns - 20:
-        words.pop()
-    text = "  ".join([f"{100 * share:3.0f} %", *words])
-    room = min(30, columns - cells(text) - 2)
-    if room < 4:
-        return text[:columns]
-    eighths = round(share * room * 8)
-    bar = "█" * (eighths // 8) + ("▏▎▍▌▋▊▉"[eighths % 8 - 1] if eighths % 8 else "")
-    return f"{bar:<{room}}  {text}"
-
-
-def note(event: Event) -> str | None:
-    """Return an event that deserves a line in the log but is no epoch, in words; None for the others."""
+def _fold(view: RunView, event: Event) -> RunView:
     match event:
-        case RunStarted() if event.epoch:
-            return f"resumed after epoch {event.epoch} on {visible(event.device_name)}"
+        case WorkerStarting():
+            return replace(view, worker=event, ended=None, step=None, warnings=())
         case RunStarted():
-            maps, weights = event.maps[0], event.n_parameters
-            return f"started: {weights:,} weights, {maps:,} training maps, {visible(event.device_name)}"
+            return _restarted(view, event)
+        case DataProgress():
+            return replace(view, data=event)
+        case EpochFinished():
+            kept = tuple(one for one in view.epochs if one.epoch < event.epoch)
+            return replace(view, epochs=(*kept, event), step=None)
+        case PowerSpectrumMeasured():
+            kept_spectra = tuple(one for one in view.spectra if one.epoch < event.epoch)
+            return replace(view, spectra=(*kept_spectra, event))
+        case SamplesDrawn():
+            kept_samples = tuple(one for one in view.samples if one.epoch < event.epoch)
+            return replace(view, samples=(*kept_samples, event))
+        case CheckpointSaved():
+            others = tuple(one for one in view.checkpoints if one.kind != event.kind)
+            return replace(view, checkpoints=(*others, event))
         case Warned():
-            return f"warning: {visible(event.message)}"
-        case StopRequested():
-            return f"asked to stop {'now' if event.when == 'now' else 'after this epoch'}"
+            return replace(view, warnings=(*view.warnings, event)[-50:])
         case RunEnded():
-            return f"{event.state.replace('_', ' ')} after epoch {event.epoch}: {visible(event.reason)}"
-        case CheckpointSaved() | _:
-            return None
+            return replace(view, ended=event, step=None, data=None)
+        case _:
+            return view
 
 
-def status_lines(summary: RunSummary, now: float | None = None) -> list[str]:
-    """Return all that is known of a run, a line a subject; what is not known is left out."""
-    s = summary
-    glyph = GLYPHS[s.state][0]
-    rows: list[tuple[str, str | None]] = [
-        ("state", f"{glyph} {state_words(s)}"),
-        ("reason", None if s.reason is None else visible(s.reason)),
-        ("method", s.method),
-        ("epoch", _epoch_words(s)),
-        ("loss", _loss_words(s)),
-        ("LR", None if s.lr is None else rate(s.lr)),
-        ("plateau", _gauge(s.bad_epochs, s.plateau_patience, "bad epochs")),
-        ("early stop", _gauge(s.early_stop_count, s.early_stop_patience, "patience")),
-        ("P(k) error", None if s.pk_error is None else f"{percent(s.pk_error)} (median, samples during training)"),
-        ("time left", None if s.eta_seconds is None else f"{duration(s.eta_seconds)}, if all epochs run"),
-        ("process", None if s.pid is None else f"{s.pid} on {s.host}, started {age(s.started, now)} ago"),
-        ("last word", None if s.updated is None else f"{age(s.updated, now)} ago"),
-        ("folder", visible(s.path)),
-    ]
-    return [visible(s.name), *(f"  {label:<11} {text}" for label, text in rows if text is not None)]
+def _restarted(view: RunView, event: RunStarted) -> RunView:
+    """Training goes on after `event.epoch`; what stands above it was lost with its worker."""
+    if view.started is None and not event.epoch:
+        return replace(view, started=event, data=None)
+    return replace(
+        view,
+        started=event,
+        data=None,
+        step=None,
+        epochs=tuple(one for one in view.epochs if one.epoch <= event.epoch),
+        seams=(*(seam for seam in view.seams if seam < event.epoch), *([event.epoch] if event.epoch else [])),
+        spectra=tuple(one for one in view.spectra if one.epoch <= event.epoch),
+        samples=tuple(one for one in view.samples if one.epoch <= event.epoch),
+        steps=view.steps.until(event.epoch),
+    )
 
 
-def _epoch_words(s: RunSummary) -> str | None:
-    if s.epoch is None:
-        return None
-    return counted(s.epoch, s.num_epochs) + ("" if s.step is None else f", step {s.step:,}")
+def phase_words(summary: RunSummary, warmup_epochs: int | None = None) -> str:
+    """Return the phase as the table shows it: `WARMUP 3/5`, `TRAINING`, `early stopped @ 112`, `lost`."""
+    if summary.state == "early_stopped":
+        return f"early stopped @ {summary.epoch}"
+    if summary.state not in {"running", "stopping"}:
+        return state_words(summary)
+    if summary.phase == "warmup" and warmup_epochs:
+        running = min((summary.epoch or 0) + 1, warmup_epochs)
+        return f"WARMUP {running}/{warmup_epochs}"
+    return (summary.phase or "training").upper()
 
 
-def _loss_words(s: RunSummary) -> str | None:
-    if s.val_loss is None and s.train_loss is None:
-        return None
-    best = "" if s.best_val_loss is None else f", best {loss(s.best_val_loss)} at epoch {s.best_epoch}"
-    return f"train {loss(s.train_loss)}, val {loss(s.val_loss)}{best}"
+def plateau_words(view: RunView) -> str:
+    """Return what the loss will bring: when the rate drops next, and when training stops."""
+    if not view.epochs:
+        return "no epoch yet"
+    last = view.epochs[-1]
+    if view.summary.state == "early_stopped":
+        return f"stopped early: {last.early_stop_count} epochs without improvement"
+    if last.phase == "warmup" and last.epoch < view.warmup_epochs:
+        return f"warmup: the rate rises until epoch {view.warmup_epochs}; bad epochs count after it"
+    said = [words for words in (_rate_words(view, last), _stop_words(last)) if words]
+    return "; ".join(said) or "constant rate, no early stopping"
 
 
-def _gauge(count: int | None, limit: int | None, unit: str) -> str | None:
-    return None if count is None or limit is None else f"{count}/{limit} {unit}"
+def _rate_words(view: RunView, last: EpochFinished) -> str:
+    if last.scheduler == "plateau" and last.plateau_patience:
+        settings = ((view.started.config.get("training") or {}) if view.started else {}).get("scheduler") or {}
+        low, factor = settings.get("min_lr"), settings.get("factor")
+        if low is not None and last.next_lr <= low * (1 + 1e-9):
+            return f"LR stays at its minimum {last.next_lr:.1e}"
+        rate = "drops" if factor is None else f"drops to {max(low or 0.0, last.next_lr * factor):.1e}"
+        return f"LR {rate} after {_more(last.plateau_patience - last.bad_epochs, 'bad epoch')}"
+    return "" if last.scheduler == "none" else f"LR follows {last.scheduler}: next {last.next_lr:.1e}"
+
+
+def _stop_words(last: EpochFinished) -> str:
+    if not last.early_stop_patience:
+        return ""
+    return f"training stops after {_more(last.early_stop_patience - last.early_stop_count, '')}".rstrip()
+
+
+def _more(count: int, unit: str) -> str:
+    count = max(1, count)
+    return f"{count} more {unit}{'s' if unit and count > 1 else ''}"
+
+
+def advice(view: RunView) -> tuple[str, ...]:
+    """Return what this run's own numbers suggest to do, most urgent first."""
+    return tuple(words for words in (_data_advice(view), _power_advice(view), _overfit_advice(view)) if words)
+
+
+def _data_advice(view: RunView) -> str:
+    source = view.step or (view.epochs[-1] if view.epochs else None)
+    if source is None or source.data_wait is None or source.data_wait < DATA_WAIT:
+        return ""
+    data = (view.started.config.get("data") or {}) if view.started else {}
+    workers = data.get("num_workers")
+    remedy = "raise data.num_workers" if workers is None else f"data.num_workers {workers} -> {max(2, 2 * workers)}"
+    return f"waits {percent(source.data_wait)} of the time for data: {remedy}"
+
+
+def _power_advice(view: RunView) -> str:
+    """Name the range of k where P(k) is farthest off, when it is off by more than the scatter of real maps."""
+    if not view.spectra:
+        return ""
+    last = view.spectra[-1]
+    k, off = np.array(last.k), _floats(last.ratio) - 1
+    known = np.isfinite(off) & (k < 0.8 * last.k_nyquist)
+    allowed = max(POWER_OFF, last.true_vs_true or 0.0)
+    if not known.any() or np.median(np.abs(off[known])) <= allowed:
+        return ""
+    side = 1 if np.median(off[known]) > 0 else -1
+    beyond = known & (side * off > allowed)
+    if not beyond.any():
+        return ""
+    mean = float(np.mean(np.abs(off[beyond])))
+    where = f"k = {k[beyond].min():.2g} to {k[beyond].max():.2g} h/Mpc"
+    return f"P(k) {percent(mean)} {'high' if side > 0 else 'low'} at {where} (epoch {last.epoch})"
+
+
+def _overfit_advice(view: RunView) -> str:
+    """Say it when training loss falls on while validation has risen for a while."""
+    last = view.epochs[-1] if view.epochs else None
+    if last is None or last.best_epoch is None or last.best_val_loss is None or last.val_loss is None:
+        return ""
+    before = next((one for one in view.epochs if one.epoch == last.best_epoch), None)
+    if before is None or before.train_loss is None or last.train_loss is None or last.epoch - before.epoch < 5:
+        return ""
+    if last.val_loss < 1.1 * last.best_val_loss or last.train_loss >= before.train_loss:
+        return ""
+    worse = percent(last.val_loss / last.best_val_loss - 1)
+    return f"overfitting: val loss {worse} above its best at epoch {last.best_epoch} while train loss falls"

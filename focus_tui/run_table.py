@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from focus_engine.runs.state import RunSummary
-from focus_tui.present import GLYPHS, age, counted, duration, loss, percent, rate, state_words
+from focus_tui.words import GLYPHS, age, counted, duration, loss, percent, rate, state_words
 from focus_tui.terminal import GREY, cells, fitted, painted, visible
 
 MIN_NAME = 12

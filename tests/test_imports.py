@@ -29,7 +29,7 @@ def test_the_light_tier_has_no_torch_and_no_numpy():
 def test_runs_are_listed_without_pydantic():
     modules = loaded(
         "import focus_engine.runs.launch, focus_engine.runs.state, focus_engine.runs.epoch_block\n"
-        "import focus_tui.listing, focus_tui.run_table, focus_tui.follow, focus_tui.present"
+        "import focus_tui.listing, focus_tui.run_table, focus_tui.follow, focus_tui.words"
     )
     assert not modules & (HEAVY | {"numpy", "typer", "pydantic", "yaml"})
 

@@ -6,7 +6,7 @@ import pytest
 
 from focus_engine.events import DataProgress, RunEnded, Warned
 from focus_engine.runs.state import RunSummary
-from focus_tui.present import GLYPHS, bar_line, duration, note, progress_line, size, state_words, status_lines
+from focus_tui.words import GLYPHS, bar_line, duration, note, progress_line, size, state_words, status_lines
 from focus_tui.run_table import run_table
 from focus_tui.terminal import cells, fitted, visible
 
