@@ -36,6 +36,11 @@ class RunFolder:
         return self.path / "config.yaml"
 
     @property
+    def labels(self) -> Path:
+        """Tags, note and whether it is archived: what people write on the run."""
+        return self.path / "labels.json"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of the checkpoints and the training history figure."""
         return self.path / "checkpoints"
