@@ -13,8 +13,8 @@ from focus_engine.runs.epoch_block import epoch_block
 from focus_engine.runs.event_log import EventTail
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.state import LIVE_STATES, RunSummary, summarise
-from focus_tui.words import note, progress_line
 from focus_tui.terminal import out, say, visible
+from focus_tui.words import note, progress_line
 
 POLL_SECONDS = 0.2
 PROOF_SECONDS = 2.0

@@ -17,8 +17,8 @@ from focus_engine.runs.folder import RunFolder
 from focus_tui.charts import draw_single_power
 from focus_tui.follow import Printer
 from focus_tui.half_blocks import ColorDepth, draw_map
-from focus_tui.words import bar_line, duration, size
 from focus_tui.terminal import colours, out, say
+from focus_tui.words import bar_line, duration, size
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,8 @@ from focus_tui.follow import Printer, print_log
 from focus_tui.heavy.drawing import opened, relative, shown
 from focus_tui.heavy.evaluating import show_report
 from focus_tui.options import EvaluateOptions
-from focus_tui.words import bar_line, duration
 from focus_tui.terminal import out, say
+from focus_tui.words import bar_line, duration
 
 TEMPLATE = "small"
 

@@ -10,8 +10,8 @@ from focus_engine.runs.folder import RunFolder
 from focus_engine.trained import TrainedModel, find_checkpoint, open_trained
 from focus_tui.follow import Printer
 from focus_tui.options import DrawOptions
-from focus_tui.words import bar_line
 from focus_tui.terminal import say, visible
+from focus_tui.words import bar_line
 
 Result = TypeVar("Result")
 

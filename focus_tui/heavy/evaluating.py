@@ -12,8 +12,8 @@ from focus_engine.statistics.compare import Evaluation
 from focus_tui.charts import draw_maps, draw_pdf, draw_power
 from focus_tui.heavy.drawing import opened, relative, shown
 from focus_tui.options import EvaluateOptions
-from focus_tui.words import percent
 from focus_tui.terminal import color_depth, colours, out
+from focus_tui.words import percent
 
 
 def evaluate(run: RunFolder, options: EvaluateOptions) -> None:
