@@ -4,25 +4,27 @@ import json
 import time
 from pathlib import Path
 
-from focus_engine.runs.folder import list_runs
-from focus_engine.runs.state import LIVE_STATES, RunSummary, summarise
+from focus_engine.runs.folder import RunFolder, list_runs
+from focus_engine.runs.labels import read_labels
+from focus_engine.runs.state import summarise
+from focus_tui.columns import RunRow, in_standing_order
 from focus_tui.terminal import colours, out, say, width
 
 
 def print_runs(root: Path, *, as_json: bool) -> None:
     """Print the experiments under `root`, live ones first, then the most recent."""
-    runs = [summarise(run) for run in list_runs(root)]
+    rows = [read_row(run) for run in list_runs(root)]
     if as_json:
-        out(json.dumps([run.to_dict() for run in runs], ensure_ascii=False, indent=2, allow_nan=False))
-    elif not runs:
+        out(json.dumps([row.summary.to_dict() for row in rows], ensure_ascii=False, indent=2, allow_nan=False))
+    elif not rows:
         say(f"no experiments under {root} yet. Make one:\n  focus new experiment_diffusion")
     else:
         from focus_tui.run_table import run_table
 
-        runs.sort(key=_standing)
-        for line in run_table(runs, now=time.time(), columns=width(), color=colours()):
+        for line in run_table(in_standing_order(rows), now=time.time(), width=width(), color=colours()):
             out(line)
 
 
-def _standing(run: RunSummary) -> tuple[bool, float, str]:
-    return run.state not in LIVE_STATES, -(run.updated or 0.0), run.name
+def read_row(run: RunFolder) -> RunRow:
+    """Return what the list shows of `run`."""
+    return RunRow(summarise(run), read_labels(run))

@@ -1,14 +1,11 @@
-"""Runs in words and the table of `focus ls`: pure functions, fixed widths, wide letters, hostile names."""
-
-import re
+"""Runs in words: pure functions, fixed widths, wide letters, hostile names."""
 
 import pytest
 
 from focus_engine.events import DataProgress, RunEnded, Warned
 from focus_engine.runs.state import RunSummary
-from focus_tui.words import GLYPHS, bar_line, duration, note, progress_line, size, state_words, status_lines
-from focus_tui.run_table import run_table
 from focus_tui.terminal import cells, fitted, visible
+from focus_tui.words import GLYPHS, bar_line, duration, note, progress_line, size, state_words, status_lines
 
 RUNNING = RunSummary(
     name="experiment_diffusion",
@@ -75,31 +72,6 @@ def test_status_says_all_that_is_known_and_nothing_else():
     assert "42 on gpu1, started 61 min ago" in text
     assert "last word   60 s ago" in text
     assert status_lines(LOST)[1:] == ["  state       † lost", "  reason      gone", "  folder      /e/한글 실험"]
-
-
-@pytest.mark.parametrize("columns", [20, 40, 60, 80, 100, 180, None])
-def test_the_table_fits_and_its_columns_stand(columns):
-    runs = [RUNNING, LOST, RunSummary(name="n" * 90, path="x")]
-    lines = run_table(runs, now=4660.0, columns=columns, color=False)
-    assert len(lines) == 4
-    if columns is not None:
-        assert max(map(cells, lines)) <= columns
-    else:
-        assert "n" * 90 in lines[3]
-    assert "NAME" in lines[0]
-    if columns is None or columns >= 40:
-        assert "12/200" in lines[1]
-        ends = [cells(line[: line.index(mark)] + mark) for line, mark in ((lines[0], "EPOCH"), (lines[1], "12/200"))]
-        assert ends[0] == ends[1]
-
-
-def test_colour_changes_nothing_but_colour():
-    plain = run_table([RUNNING, LOST], now=4660.0, columns=100, color=False)
-    painted = run_table([RUNNING, LOST], now=4660.0, columns=100, color=True)
-    assert "\x1b[32m" in painted[1]
-    assert "\x1b[31m" in painted[2]
-    for line, other in zip(plain, painted, strict=True):
-        assert re.sub(r"\x1b\[\d+m", "", other) == line
 
 
 def test_every_state_has_a_glyph():
