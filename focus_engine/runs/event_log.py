@@ -6,12 +6,20 @@ One line is one `write`, so lines of two writers never mix on a local disk. Read
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from focus_engine.events import EpochFinished, Event, parse_event
 
 TAIL_BYTES = 1 << 12
 """How much of the end of a log is read first; four times as much until a summary is found."""
+
+
+CHUNK_BYTES = 1 << 24
+"""How much of a log is read at once, so that a huge one needs little memory."""
+THINNED_BYTES = 1 << 22
+"""A log is thinned so that about this much of its steps is parsed."""
+_STEP = b'{"type":"step_progress"'
 
 
 def append_event(path: Path, event: Event) -> None:
@@ -37,27 +45,95 @@ class EventTail:
     """Follows a log from a byte offset; `poll` returns what came since the last call."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = 0
-        self._file_id: tuple[int, int] | None = None
+        self._reader = LogReader(path, every_step=True)
 
     def poll(self) -> list[Event]:
         """Return the events written since the last poll; starts anew when the file was replaced or cut."""
+        events: list[Event] = []
+        while True:
+            chunk = self._reader.poll()
+            events += chunk.events
+            if not chunk.more:
+                return events
+
+
+@dataclass(frozen=True)
+class LogChunk:
+    """What a poll of a log brought.
+
+    Attributes:
+        events: new events, in order.
+        restarted: the file was replaced or cut: what was read before is void.
+        more: the log holds more than was read at once.
+    """
+
+    events: tuple[Event, ...] = ()
+    restarted: bool = False
+    more: bool = False
+
+
+class LogReader:
+    """Follows a log from a byte offset in chunks of bounded size.
+
+    A log that is long when it is first read is thinned as it is parsed: every line but those of steps, and of
+    these an even share, because a curve of a million points looks the same as one of twenty thousand.
+    """
+
+    def __init__(self, path: Path, *, every_step: bool = False) -> None:
+        self._path = path
+        self._offset = 0
+        self._file_id: tuple[int, int] | None = None
+        self._stride = 1
+        self._every_step = every_step
+
+    def poll(self) -> LogChunk:
+        """Return what was written since the last poll, at most `CHUNK_BYTES` of it."""
+        restarted = False
         try:
             with self._path.open("rb") as log:
                 status = os.fstat(log.fileno())
                 file_id = (status.st_dev, status.st_ino)
                 if file_id != self._file_id or status.st_size < self._offset:
+                    restarted = self._file_id is not None
                     self._file_id, self._offset = file_id, 0
+                    self._stride = 1 if self._every_step else max(1, status.st_size // THINNED_BYTES)
                 if status.st_size == self._offset:
-                    return []
+                    return LogChunk(restarted=restarted)
                 log.seek(self._offset)
-                chunk = log.read()
+                chunk = log.read(CHUNK_BYTES)
+                if b"\n" not in chunk and status.st_size - self._offset > len(chunk):
+                    chunk += log.readline()  # one line longer than a chunk
         except (FileNotFoundError, NotADirectoryError):
-            return []
+            return LogChunk(restarted=self._lost())
         whole = chunk[: chunk.rfind(b"\n") + 1]
         self._offset += len(whole)
-        return list(_parse_lines(whole))
+        more = len(chunk) == CHUNK_BYTES and self._offset < status.st_size and bool(whole)
+        if not more:
+            events = tuple(_parse_lines(whole, self._stride))
+            self._stride = 1  # what comes from now on is read as it comes
+        else:
+            events = tuple(_parse_lines(whole, self._stride))
+        return LogChunk(events, restarted, more)
+
+    def _lost(self) -> bool:
+        """Forget a log that is gone; whether there was one."""
+        was, self._file_id, self._offset = self._file_id is not None, None, 0
+        return was
+
+
+def read_events_between(path: Path, start: int, end: int | None) -> list[Event]:
+    """Return the events whose lines lie wholly between two byte offsets; a negative start counts from the end."""
+    try:
+        with path.open("rb") as log:
+            size = os.fstat(log.fileno()).st_size
+            first = max(0, size + start) if start < 0 else start
+            log.seek(first)
+            chunk = log.read() if end is None else log.read(max(0, end - first))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    if first:
+        chunk = chunk[chunk.find(b"\n") + 1 :]
+    return list(_parse_lines(chunk[: chunk.rfind(b"\n") + 1]))
 
 
 def read_recent_events(path: Path) -> list[Event]:
@@ -80,7 +156,13 @@ def read_recent_events(path: Path) -> list[Event]:
         return []
 
 
-def _parse_lines(chunk: bytes) -> Iterator[Event]:
+def _parse_lines(chunk: bytes, stride: int = 1) -> Iterator[Event]:
+    """Parse lines; with a stride above 1 only every so manieth line of a step."""
+    steps = 0
     for line in chunk.split(b"\n"):
+        if stride > 1 and line.startswith(_STEP):
+            steps += 1
+            if steps % stride:
+                continue
         if line and (event := parse_event(line)) is not None:
             yield event

@@ -1,0 +1,1 @@
+"""Widgets of the dashboard: each draws what it is given, and decides nothing."""
