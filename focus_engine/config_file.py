@@ -1,51 +1,21 @@
-"""config.yaml as text: parsed with line numbers and checked key by key.
+"""config.yaml as text, checked key by key.
 
-Separate from the schema because YAML knows lines and the schema knows meaning. The parser is
-PyYAML's safe one with the number rules of YAML 1.2 (`1e-4` is a float) and without tags, duplicate keys or
-runaway aliases.
+Separate from the schema because YAML (`yaml_text`) knows lines and the schema knows meaning.
 """
 
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from focus_engine.config import Config
 from focus_engine.errors import InputError
-
-MAX_NODES = 20_000
-"""More YAML nodes than any config has; aliases that multiply stop here."""
-
-KeyPath = tuple[str, ...]
-
-
-class ConfigLoader(yaml.SafeLoader):
-    """The safe loader with YAML 1.2 floats and booleans, and with dates left as text."""
-
-
-ConfigLoader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if tag not in {"tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int"}
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-ConfigLoader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9][0-9_]*$"), list("-+0123456789"))
-ConfigLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^(?:[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
-        r"|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
-    ),
-    list("-+0123456789."),
-)
+from focus_engine.yaml_text import KeyPath, ParsedYaml, parse_yaml
 
 
 @dataclass(frozen=True)
@@ -63,14 +33,6 @@ class ConfigFile:
     text: str
     path: Path
     warnings: tuple[str, ...] = ()
-
-
-@dataclass
-class _Parsed:
-    """Plain data with the line (from 1) of every key."""
-
-    data: dict[str, Any]
-    lines: dict[KeyPath, int] = field(default_factory=dict)
 
 
 def load_config(path: Path) -> ConfigFile:
@@ -95,89 +57,12 @@ def load_config(path: Path) -> ConfigFile:
 
 def parse_config(text: str, path: Path) -> ConfigFile:
     """Check the config `text`; `path` is named in errors. Raises InputError as `load_config` does."""
-    parsed = _parse(text, path)
+    parsed = parse_yaml(text, path)
     try:
         config = Config.model_validate(parsed.data)
     except ValidationError as error:
         raise InputError("\n".join(_describe(error, parsed, path))) from None
     return ConfigFile(config=config, text=text, path=path, warnings=tuple(_warnings(config, parsed, path)))
-
-
-def parse_value(text: str) -> object:
-    """Parse the value of `--set key=value` as YAML. Raises InputError when it is not YAML."""
-    try:
-        node = yaml.compose(text, Loader=ConfigLoader)
-    except yaml.YAMLError as error:
-        raise InputError(f"--set: {text!r} is not a YAML value: {_problem(error)}") from None
-    return None if node is None else _Builder(Path("--set")).build(node, ())
-
-
-def _parse(text: str, path: Path) -> _Parsed:
-    try:
-        node = yaml.compose(text, Loader=ConfigLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark is not None else str(path)
-        raise InputError(f"{where}: not valid YAML: {_problem(error)}") from None
-    except RecursionError:
-        raise InputError(f"{path}: nested too deeply for a config") from None
-    if node is None:
-        return _Parsed({})
-    builder = _Builder(path)
-    try:
-        data = builder.build(node, ())
-    except RecursionError:
-        raise InputError(f"{path}: nested too deeply for a config") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{path}:{node.start_mark.line + 1}: a config is a mapping of keys to values")
-    return _Parsed(data, builder.lines)
-
-
-class _Builder:
-    """Turns YAML nodes into plain data, noting the line of each key."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.lines: dict[KeyPath, int] = {}
-        self._nodes = 0
-        self._scalars = ConfigLoader("")
-
-    def build(self, node: yaml.Node, at: KeyPath) -> Any:  # noqa: ANN401  (YAML holds anything)
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
-            raise self._error(node, "more values than a config can hold (aliases that multiply?)")
-        if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.startswith("tag:yaml.org,2002:python"):
-            raise self._error(node, f"the tag {node.tag!r} is not allowed; write a plain value")
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, at)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.build(item, at) for item in node.value]
-        try:
-            return self._scalars.construct_object(node)
-        except (yaml.YAMLError, ValueError):
-            raise self._error(node, f"{node.value!r} cannot be read") from None
-
-    def _mapping(self, node: yaml.MappingNode, at: KeyPath) -> dict[str, Any]:
-        data: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
-            if key is None:
-                raise self._error(key_node, "a key must be a plain word")
-            if (*at, key) in self.lines and key in data:
-                raise self._error(key_node, f"the key {key!r} stands twice (first on line {self.lines[(*at, key)]})")
-            self.lines[(*at, key)] = key_node.start_mark.line + 1
-            value = self.build(value_node, (*at, key))
-            if value is not None:  # a key without a value is a key left out
-                data[key] = value
-        return data
-
-    def _error(self, node: yaml.Node, message: str) -> InputError:
-        return InputError(f"{self.path}:{node.start_mark.line + 1}: {message}")
-
-
-def _problem(error: yaml.YAMLError) -> str:
-    problem = getattr(error, "problem", None)
-    return str(problem) if problem else str(error).splitlines()[0]
 
 
 # ------------------------------------------------------------------ what pydantic says, in words for people
@@ -209,12 +94,12 @@ def _block(at: KeyPath) -> type[BaseModel] | None:
     return model
 
 
-def _describe(error: ValidationError, parsed: _Parsed, path: Path) -> list[str]:
+def _describe(error: ValidationError, parsed: ParsedYaml, path: Path) -> list[str]:
     problems = [_locate(detail, parsed) for detail in error.errors(include_url=False)]
     return [f"{path}:{line}: {message}" if line else f"{path}: {message}" for line, message in sorted(problems)]
 
 
-def _locate(detail: ErrorDetails, parsed: _Parsed) -> tuple[int, str]:
+def _locate(detail: ErrorDetails, parsed: ParsedYaml) -> tuple[int, str]:
     """The line (0 when unknown) and the sentence of one of pydantic's complaints."""
     at = tuple(part for part in detail["loc"] if isinstance(part, str))
     at = tuple(part for part in at if part in {k for keys in parsed.lines for k in keys} or _is_key(part))
@@ -275,14 +160,14 @@ def nearest_key(at: KeyPath) -> str:
     return f"; allowed here: {', '.join(siblings or known_keys(()))}"
 
 
-def _mentioned(message: str, parsed: _Parsed) -> KeyPath:
+def _mentioned(message: str, parsed: ParsedYaml) -> KeyPath:
     for dotted in re.findall(r"[a-z_]+(?:\.[A-Za-z_]+)+|^method\b", message):
         if tuple(dotted.split(".")) in parsed.lines:
             return tuple(dotted.split("."))
     return ()
 
 
-def _warnings(config: Config, parsed: _Parsed, path: Path) -> Iterator[str]:
+def _warnings(config: Config, parsed: ParsedYaml, path: Path) -> Iterator[str]:
     if config.data.source == "simulated" and (config.data.maps_path or config.data.data_dir):
         line = parsed.lines.get(("data", "source"), 1)
         yield f"{path}:{line}: data.source is simulated, so the maps named in this file are not read"

@@ -14,9 +14,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from focus_engine.config import Config
-from focus_engine.config_edit import yaml_value
-from focus_engine.config_file import KeyPath, parse_config
+from focus_engine.config_file import parse_config
 from focus_engine.errors import InputError
+from focus_engine.yaml_edit import yaml_value
+from focus_engine.yaml_text import KeyPath
 
 WIDTH = 110
 """Columns of a generated config; comments are wrapped to them."""

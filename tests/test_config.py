@@ -5,16 +5,18 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from focus_engine.config import Config
-from focus_engine.config_edit import set_keys, yaml_value
-from focus_engine.config_file import all_keys, load_config, parse_config, parse_value
+from focus_engine.config_edit import set_keys
+from focus_engine.config_file import all_keys, load_config, parse_config
 from focus_engine.config_schema import json_schema
 from focus_engine.errors import InputError
 from focus_engine.templates import TEMPLATES, config_text, find_template
+from focus_engine.yaml_edit import yaml_value
+from focus_engine.yaml_text import parse_value
 
 HERE = Path("config.yaml")
 
@@ -324,6 +326,33 @@ def test_set_into_every_shape_of_block(text):
 
 
 @pytest.mark.parametrize(
+    "written",
+    [
+        "\n    - 1  # one\n    - 2",
+        "\n  - 1\n  -  2",
+        "  # why\n    # more\n    - 1\n    - 2",
+        " [\n    1,\n    2]",
+        " [1, 2]",
+    ],
+)
+@pytest.mark.parametrize("behind", ["", "\n", "\n\n  # next\n  time_dim: 64\ndevice: cpu\n", "\ndevice: cpu"])
+def test_a_list_of_many_lines_is_replaced_whole(written, behind):
+    text = f"model:\n  channel_mults:{written}{behind}"
+    edited = set_keys(text, ["model.channel_mults=[1, 2, 4]"], HERE)
+    before, after = parse_config(text, HERE).config, parse_config(edited, HERE).config
+    assert after.model.channel_mults == (1, 2, 4)
+    assert (after.device, after.model.time_dim) == (before.device, before.model.time_dim)
+    assert edited.endswith(behind)
+    assert ("# why" in edited, "# next" in edited) == ("# why" in text, "# next" in text)
+
+
+def test_a_text_of_many_lines_is_replaced_whole():
+    text = "experiment:\n  description: |\n    one\n    two\n  name: a\n"
+    edited = set_keys(text, ["experiment.description=three"], HERE)
+    assert edited == "experiment:\n  description: three\n  name: a\n"
+
+
+@pytest.mark.parametrize(
     ("setting", "words"),
     [
         ("training.lr", "write key=value"),
@@ -368,6 +397,7 @@ def test_what_is_set_is_what_loads(wanted, text):
 
 
 @settings(max_examples=100, deadline=None)
+@example(["\x85", "\u2028", "\n"])
 @given(st.text() | st.floats(allow_nan=False) | st.integers() | st.booleans() | st.lists(st.text(max_size=5)))
 def test_values_survive_the_trip_through_yaml(value):
     assert parse_value(yaml_value(value)) == value

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from focus_engine.atomic import write_atomically
-from focus_engine.config_edit import set_keys, yaml_value
+from focus_engine.config_edit import set_keys
 from focus_engine.config_file import load_config, parse_config
 from focus_engine.config_schema import FILE, FOLDER, write_schema
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder, check_name
 from focus_engine.runs.readme import experiment_file, readme
 from focus_engine.templates import check_method, config_text, find_template, schema_line
+from focus_engine.yaml_edit import yaml_value
 
 
 def create_experiment(

@@ -8,9 +8,9 @@ from importlib import resources
 from string import Template
 
 from focus_engine.config import PARAMETER_NAMES, Config, ModelBlock
-from focus_engine.config_edit import yaml_value
 from focus_engine.events import EpochFinished
 from focus_engine.runs.epoch_block import epoch_block
+from focus_engine.yaml_edit import yaml_value
 
 SEED_MODEL = ModelBlock(base_channels=128, channel_mults=(1, 2, 4, 8), time_dim=256, cond_dim=6)
 """The network whose size is common knowledge: 146 M weights."""
