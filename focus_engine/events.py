@@ -346,6 +346,13 @@ class StopRequested(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StopWithdrawn(Event):
+    """Somebody took the request to stop after the current epoch back, before it was obeyed."""
+
+    type: ClassVar[str] = "stop_withdrawn"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunEnded(Event):
     """The worker's last line.
 
@@ -378,6 +385,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         SamplesDrawn,
         Warned,
         StopRequested,
+        StopWithdrawn,
         RunEnded,
     )
 }

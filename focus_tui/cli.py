@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from focus_tui import cli_config, cli_data, cli_maps, cli_runs, cli_train
+from focus_tui import cli_config, cli_data, cli_maps, cli_runs, cli_train, cli_tui
 from focus_tui.terminal import out
 
 app = typer.Typer(
@@ -54,6 +54,7 @@ def focus(
 
 
 for command in (
+    cli_tui.tui,
     cli_runs.new,
     cli_train.train,
     cli_train.start,

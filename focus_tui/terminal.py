@@ -23,6 +23,11 @@ def say(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
+def is_terminal() -> bool:
+    """Whether somebody sits before stdin and stdout."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
 def colours(stream: TextIO | None = None) -> bool:
     """Whether `stream` (stdout) is a terminal that wants colour."""
     stream = stream or sys.stdout

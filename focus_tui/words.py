@@ -15,6 +15,7 @@ from focus_engine.events import (
     RunStarted,
     StepProgress,
     StopRequested,
+    StopWithdrawn,
     Warned,
 )
 from focus_engine.runs.state import RunSummary
@@ -142,6 +143,8 @@ def note(event: Event) -> str | None:
             return f"warning: {visible(event.message)}"
         case StopRequested():
             return f"asked to stop {'now' if event.when == 'now' else 'after this epoch'}"
+        case StopWithdrawn():
+            return "the stop is withdrawn"
         case RunEnded():
             return f"{event.state.replace('_', ' ')} after epoch {event.epoch}: {visible(event.reason)}"
         case CheckpointSaved() | _:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import IO, Literal
 
 from focus_engine.errors import FocusError, InputError, RunConflictError
-from focus_engine.events import DataProgress, Event, RunEnded, RunStarted, StopRequested, WorkerStarting
+from focus_engine.events import DataProgress, Event, RunEnded, RunStarted, StopRequested, StopWithdrawn, WorkerStarting
 from focus_engine.runs.event_log import EventTail, append_event
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.process import ProcessIdentity
@@ -199,6 +199,21 @@ def request_stop(run: RunFolder, when: Literal["epoch", "now"]) -> RunSummary:
     if when == "now" and identity is not None and identity.life() == "alive":
         os.kill(identity.pid, signal.SIGTERM)  # cuts a long sampling short; the file alone is read between steps
     return summary
+
+
+def withdraw_stop(run: RunFolder) -> None:
+    """Take a request to stop after the current epoch back.
+
+    Raises:
+        RunConflictError: nobody asked for it, it was to stop now, or it has been obeyed.
+    """
+    summary = summarise(run)
+    if summary.state not in LIVE_STATES:
+        raise RunConflictError(f"{run.name} does not run any more: it is {summary.state}; go on with focus resume")
+    if read_stop_request(run) != "epoch":
+        raise RunConflictError(f"{run.name} has no stop after this epoch to withdraw")
+    run.stop_request.unlink(missing_ok=True)
+    append_event(run.events, StopWithdrawn())
 
 
 def read_stop_request(run: RunFolder) -> Literal["epoch", "now"] | None:

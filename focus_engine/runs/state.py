@@ -18,6 +18,7 @@ from focus_engine.events import (
     RunStarted,
     StepProgress,
     StopRequested,
+    StopWithdrawn,
     WorkerStarting,
 )
 from focus_engine.runs.event_log import read_recent_events
@@ -115,6 +116,8 @@ def _fold(values: dict[str, Any], event: Event) -> dict[str, Any]:
             return values | {"pk_error": event.median_abs_error}
         case StopRequested():  # one that came too late changes nothing
             return values | ({"state": "stopping"} if values.get("state") in LIVE_STATES else {})
+        case StopWithdrawn():
+            return values | ({"state": "running"} if values.get("state") == "stopping" else {})
         case RunEnded():
             return values | {"state": event.state, "reason": event.reason, "eta_seconds": None}
         case _:
