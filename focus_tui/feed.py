@@ -190,7 +190,7 @@ class DiskFeed:
             self._forget(run)
             return
         fresh = path not in self._readers
-        reader, view = self._readers.get(path) or (LogReader(run.events), RunView(summary=RunSummary(run.name, path)))
+        reader, view = self._readers.get(path) or (LogReader(run.events), RunView(summary=RunSummary(name=run.name, path=path)))
         chunk = reader.poll()
         if chunk.restarted:
             view = RunView(summary=view.summary)
@@ -203,6 +203,8 @@ class DiskFeed:
             view = replace(fold(view, chunk.events), summary=summary)
             self._post(RunRead(view))
         self._readers[path] = (reader, view)
+        if chunk.more:
+            self._wake.set()
 
     def _forget(self, run: RunFolder) -> None:
         with self._lock:

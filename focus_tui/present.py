@@ -6,8 +6,9 @@ What the worker lost before a resume is superseded here, once, so that no curve 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,13 @@ from focus_engine.runs.state import RunSummary
 from focus_tui.words import note, percent, state_words
 
 Array = NDArray[np.float64]
+ByEpoch = TypeVar("ByEpoch", EpochFinished, PowerSpectrumMeasured, SamplesDrawn)
 
 MOST_STEPS = 20_000
 """Step points kept of a run; above it every second one goes, which no terminal can tell."""
 MOST_LOG = 5_000
 """Lines of the log kept; `focus logs` has them all."""
+MOST_WARNINGS = 50
 DATA_WAIT = 0.2
 """Share of the time spent waiting for data from which it is worth a word."""
 POWER_OFF = 0.10
@@ -72,11 +75,10 @@ class Steps:
 
     def then(self, later: "Steps") -> "Steps":
         """Return these points and the `later` ones, thinned when they are too many."""
-        joined = self._map(lambda name: np.concatenate([getattr(self, name), getattr(later, name)]))
-        while joined.epoch.size > MOST_STEPS:
-            whole = joined
-            joined = whole._map(lambda name, whole=whole: getattr(whole, name)[::2])  # type: ignore[misc]
-        return joined
+        stride = 1
+        while (self.epoch.size + later.epoch.size) // stride > MOST_STEPS:
+            stride *= 2
+        return self._map(lambda name: np.concatenate([getattr(self, name), getattr(later, name)])[::stride])
 
     def until(self, epoch: float) -> "Steps":
         """Return the points up to the end of `epoch`."""
@@ -118,7 +120,7 @@ class RunView:
     epochs: tuple[EpochFinished, ...] = ()
     seams: tuple[int, ...] = ()
     step: StepProgress | None = None
-    steps: Steps = Steps.of(())
+    steps: Steps = field(default_factory=lambda: Steps.of(()))
     data: DataProgress | None = None
     spectra: tuple[PowerSpectrumMeasured, ...] = ()
     samples: tuple[SamplesDrawn, ...] = ()
@@ -181,29 +183,34 @@ def _fold_run(view: RunView, entry: list[StepProgress] | Event) -> RunView:
 def _fold(view: RunView, event: Event) -> RunView:
     match event:
         case WorkerStarting():
-            return replace(view, worker=event, ended=None, step=None, warnings=())
+            changes: dict[str, Any] = {"worker": event, "ended": None, "step": None, "warnings": ()}
         case RunStarted():
             return _restarted(view, event)
         case DataProgress():
-            return replace(view, data=event)
+            changes = {"data": event}
         case EpochFinished():
-            kept = tuple(one for one in view.epochs if one.epoch < event.epoch)
-            return replace(view, epochs=(*kept, event), step=None)
+            changes = {"epochs": _then(view.epochs, event), "step": None}
         case PowerSpectrumMeasured():
-            kept_spectra = tuple(one for one in view.spectra if one.epoch < event.epoch)
-            return replace(view, spectra=(*kept_spectra, event))
+            changes = {"spectra": _then(view.spectra, event)}
         case SamplesDrawn():
-            kept_samples = tuple(one for one in view.samples if one.epoch < event.epoch)
-            return replace(view, samples=(*kept_samples, event))
+            changes = {"samples": _then(view.samples, event)}
         case CheckpointSaved():
             others = tuple(one for one in view.checkpoints if one.kind != event.kind)
-            return replace(view, checkpoints=(*others, event))
+            changes = {"checkpoints": (*others, event)}
         case Warned():
-            return replace(view, warnings=(*view.warnings, event)[-50:])
+            changes = {"warnings": (*view.warnings, event)[-MOST_WARNINGS:]}
         case RunEnded():
-            return replace(view, ended=event, step=None, data=None)
+            changes = {"ended": event, "step": None, "data": None}
         case _:
             return view
+    return replace(view, **changes)
+
+
+def _then(known: tuple[ByEpoch, ...], event: ByEpoch) -> tuple[ByEpoch, ...]:
+    """Return what is known of the epochs before that of `event`, and `event`."""
+    if known and known[-1].epoch >= event.epoch:
+        known = tuple(one for one in known if one.epoch < event.epoch)
+    return (*known, event)
 
 
 def _restarted(view: RunView, event: RunStarted) -> RunView:

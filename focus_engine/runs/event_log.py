@@ -108,11 +108,9 @@ class LogReader:
         whole = chunk[: chunk.rfind(b"\n") + 1]
         self._offset += len(whole)
         more = len(chunk) == CHUNK_BYTES and self._offset < status.st_size and bool(whole)
+        events = tuple(_parse_lines(whole, self._stride))
         if not more:
-            events = tuple(_parse_lines(whole, self._stride))
             self._stride = 1  # what comes from now on is read as it comes
-        else:
-            events = tuple(_parse_lines(whole, self._stride))
         return LogChunk(events, restarted, more)
 
     def _lost(self) -> bool:
@@ -157,7 +155,7 @@ def read_recent_events(path: Path) -> list[Event]:
 
 
 def _parse_lines(chunk: bytes, stride: int = 1) -> Iterator[Event]:
-    """Parse lines; with a stride above 1 only every so manieth line of a step."""
+    """Parse lines; with a stride above 1 only one step line in `stride`."""
     steps = 0
     for line in chunk.split(b"\n"):
         if stride > 1 and line.startswith(_STEP):
