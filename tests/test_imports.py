@@ -34,6 +34,14 @@ def test_runs_are_listed_without_pydantic():
     assert not modules & (HEAVY | {"numpy", "typer", "pydantic", "yaml"})
 
 
+def test_settings_are_read_without_pydantic_and_yaml_only_when_there_are_some(tmp_path):
+    code = "from pathlib import Path; from focus_tui.settings import load_settings; load_settings(Path({!r}))"
+    file = tmp_path / "tui.yaml"
+    assert not loaded(code.format(str(file))) & (HEAVY | {"numpy", "typer", "pydantic", "yaml"})
+    file.write_text("sort: -val\nfilters: {good: pk<5%}\n", encoding="utf-8")
+    assert not loaded(code.format(str(file))) & (HEAVY | {"numpy", "typer", "pydantic"})
+
+
 @pytest.mark.parametrize("arguments", [["ls"], ["ls", "--json"]])
 def test_focus_ls_needs_neither_typer_nor_pydantic(tmp_path, arguments):
     (tmp_path / "a").mkdir()
