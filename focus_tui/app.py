@@ -235,7 +235,8 @@ class FocusApp(App[None]):
     def _was_done(self, done: control.Done) -> None:
         if done.undo is not None:
             self._undo.append((done.words, done.undo))
-        self.say(done.words + ("\nu takes it back" if done.undo is not None and "u withdraws" not in done.words else ""))
+        told = done.undo is None or "u withdraws" in done.words
+        self.say(done.words if told else f"{done.words}\nu takes it back")
         if (screen := self._top()) is not None:
             screen.refresh_hints()
 
@@ -289,7 +290,8 @@ class FocusApp(App[None]):
                 words = f"{run.name}: tags {' '.join(tags) or 'cleared'}"
                 self.in_background(lambda: control.relabel(run, lambda labels: replace(labels, tags=tags), words))
 
-        self.push_screen(Ask(f"Tags of {run.name}", " ".join(read_labels(run).tags), problem, "words, blanks between"), given)
+        tags = " ".join(read_labels(run).tags)
+        self.push_screen(Ask(f"Tags of {run.name}", tags, problem, "words, blanks between"), given)
 
     def edit_note(self, run: RunFolder) -> None:
         """Ask for a run's note."""
@@ -324,7 +326,5 @@ class FocusApp(App[None]):
         words = ""
         if alive:
             named = ", ".join(alive[:5]) + (" …" if len(alive) > 5 else "")
-            words = f"{named}: {'goes' if len(alive) == 1 else 'go'} on in the background; focus ls"
+            words = f"{'goes' if len(alive) == 1 else 'go'} on in the background: {named} (focus ls)"
         self.exit(message=words or None)
-
-

@@ -14,8 +14,8 @@ from typing import Protocol
 
 from textual.message import Message
 
-from focus_engine.events import EpochFinished, Event, RunStarted
-from focus_engine.runs.event_log import LogReader, read_events_between
+from focus_engine.events import EpochFinished, RunStarted
+from focus_engine.runs.event_log import LogReader, read_events_of
 from focus_engine.runs.folder import RunFolder, list_runs
 from focus_engine.runs.labels import read_labels
 from focus_engine.runs.state import LIVE_STATES, RunSummary, summarise
@@ -28,10 +28,9 @@ LIST_SECONDS = 2.0
 PROOF_SECONDS = 1.0
 """How often a live run is asked for its proof of life."""
 LOAD_SECONDS = 2.0
-HEAD_BYTES = 1 << 15
-TAIL_BYTES = 1 << 15
-"""How much of a log's head and tail its row's curve and device are read from."""
-CHUNK_EVENTS = 50
+DETAIL_BYTES = 1 << 23
+"""How much of a log's end its row's curve is read from."""
+CHUNK_ROWS = 50
 """Rows that are read before the list is shown for the first time, and again and again until all are."""
 
 Stamp = tuple[float, ...]
@@ -190,7 +189,8 @@ class DiskFeed:
             self._forget(run)
             return
         fresh = path not in self._readers
-        reader, view = self._readers.get(path) or (LogReader(run.events), RunView(summary=RunSummary(name=run.name, path=path)))
+        new = RunView(summary=RunSummary(name=run.name, path=path))
+        reader, view = self._readers.get(path) or (LogReader(run.events), new)
         chunk = reader.poll()
         if chunk.restarted:
             view = RunView(summary=view.summary)
@@ -233,7 +233,7 @@ class DiskFeed:
             if self._done:
                 return
             self._read_row(run)
-            if first and number % CHUNK_EVENTS == 0 and number < len(runs):
+            if first and number % CHUNK_ROWS == 0 and number < len(runs):
                 self._publish(complete=False)
         self._publish(complete=True)
 
@@ -287,30 +287,22 @@ def _stamp(run: RunFolder) -> Stamp:
 
 
 def _detailed(row: RunRow) -> RunRow:
-    """The row with what its log's head and tail say; the middle of a long log is left unread."""
+    """The row with its curve, speed and device; of a log of many MB only the end is looked at."""
     run = RunFolder(Path(row.summary.path))
     try:
-        head = read_events_between(run.events, 0, HEAD_BYTES)
-        tail = read_events_between(run.events, -TAIL_BYTES, None)
+        events = read_events_of(run.events, (EpochFinished, RunStarted), DETAIL_BYTES)
     except OSError:
         return row
-    epochs: dict[int, EpochFinished] = {}
-    for event in (*head, *tail):
-        if isinstance(event, EpochFinished):
-            epochs[event.epoch] = event
-    started = next((event for event in reversed((*head, *tail)) if isinstance(event, RunStarted)), None)
-    ordered = [epochs[number] for number in sorted(epochs) if number <= (row.summary.epoch or 0)]
+    view = fold(RunView(summary=row.summary), events)
     return replace(
         row,
-        val_losses=tuple(event.val_loss for event in ordered),
-        seconds_per_epoch=ordered[-1].seconds if ordered else None,
-        device=_device(started),
+        val_losses=tuple(event.val_loss for event in view.epochs),
+        seconds_per_epoch=view.epochs[-1].seconds if view.epochs else None,
+        device=_device(view.started),
     )
 
 
-def _device(started: Event | None) -> str | None:
-    if not isinstance(started, RunStarted):
+def _device(started: RunStarted | None) -> str | None:
+    if started is None:
         return None
     return started.device if started.device == "cpu" else f"{started.device} {started.device_name}"
-
-

@@ -30,7 +30,7 @@ from focus_engine.runs.state import RunSummary
 from focus_tui.words import note, percent, state_words
 
 Array = NDArray[np.float64]
-ByEpoch = TypeVar("ByEpoch", EpochFinished, PowerSpectrumMeasured, SamplesDrawn)
+ByEpoch = TypeVar("ByEpoch", bound=EpochFinished | PowerSpectrumMeasured | SamplesDrawn)
 
 MOST_STEPS = 20_000
 """Step points kept of a run; above it every second one goes, which no terminal can tell."""

@@ -114,10 +114,9 @@ def _fold(values: dict[str, Any], event: Event) -> dict[str, Any]:
             return values | {"state": _busy(values)} | {name: getattr(event, name) for name in shared}
         case PowerSpectrumMeasured():
             return values | {"pk_error": event.median_abs_error}
-        case StopRequested():  # one that came too late changes nothing
-            return values | ({"state": "stopping"} if values.get("state") in LIVE_STATES else {})
-        case StopWithdrawn():
-            return values | ({"state": "running"} if values.get("state") == "stopping" else {})
+        case StopRequested() | StopWithdrawn():  # one that came too late changes nothing
+            asked = "stopping" if isinstance(event, StopRequested) else "running"
+            return values | ({"state": asked} if values.get("state") in LIVE_STATES else {})
         case RunEnded():
             return values | {"state": event.state, "reason": event.reason, "eta_seconds": None}
         case _:

@@ -37,8 +37,8 @@ class RunsScreen(BaseScreen):
         "The state is proved from the worker's process, never assumed."
     )
     HINTS = (
-        *("open_run", "start_run", "stop_run", "resume_run", "new_run", "filter", "compare_runs"),
-        *("sample_run", "help", "quit_dashboard"),
+        *("open_run", "start_run", "stop_run", "resume_run", "compare_runs", "filter", "new_run"),
+        *("mark", "sample_run", "help", "quit_dashboard"),
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open_run", "watch"),
@@ -114,7 +114,7 @@ class RunsScreen(BaseScreen):
         self.table.sorted_by = self._sort
         self.table.show(in_standing_order(kept) if self._sort is None else sort_rows(kept, *self._sort))
 
-    def show_load(self, load: MachineLoad) -> None:
+    def show_load(self, load: MachineLoad) -> None:  # noqa: ARG002  (the title takes it from the app)
         """Show what the machine does in the title."""
         self._show_title()
 
@@ -230,7 +230,7 @@ class RunsScreen(BaseScreen):
             f"epoch {counted(s.epoch, s.num_epochs)}   LR {rate(s.lr)}",
             f"val {loss(s.val_loss)}{best}",
             f"P(k) error {error}",
-            plateau_words(view) if view.epochs else "",
+            plateau_words(view) if view.epochs and s.state in LIVE_STATES else "",
             "" if s.eta_seconds is None else f"{duration(s.eta_seconds)} left, if all epochs run",
             visible(s.reason or ""),
             "" if s.updated is None else f"last word {age(s.updated, time.time())} ago",
@@ -240,7 +240,7 @@ class RunsScreen(BaseScreen):
         text.no_wrap = False
         return text
 
-    def run_gone(self, run: RunFolder) -> None:
+    def run_gone(self, run: RunFolder) -> None:  # noqa: ARG002  (the list tells of all)
         """Look at the list again, for a folder vanished."""
         self.focus_app.feed.refresh()
 

@@ -21,7 +21,8 @@ def strips_of(text: str, width: int) -> list[Strip]:
         for span in sorted(rich.spans, key=lambda span: span.start):
             if span.start > at:
                 segments.append(Segment(plain[at : span.start]))
-            segments.append(Segment(plain[span.start : span.end], span.style if not isinstance(span.style, str) else None))
+            style = None if isinstance(span.style, str) else span.style
+            segments.append(Segment(plain[span.start : span.end], style))
             at = span.end
         if at < len(plain):
             segments.append(Segment(plain[at:]))

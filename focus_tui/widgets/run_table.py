@@ -33,8 +33,7 @@ class RunTable(Widget, can_focus=True):
         Binding("pagedown", "page(1)", "page down", show=False),
         Binding("home", "jump(0)", "first", show=False),
         Binding("end,G", "jump(-1)", "last", show=False),
-        Binding("enter", "open", "open"),
-        Binding("space", "mark", "select"),
+        Binding("space", "mark", "select", tooltip="select for comparison"),
     ]
 
     cursor: reactive[int] = reactive(0)
@@ -128,7 +127,8 @@ class RunTable(Widget, can_focus=True):
         """Return the heading or a row."""
         width = self.size.width
         if y == 0:
-            return Strip([Segment(" " * GUTTER), *self._heading()]).adjust_cell_length(width).apply_style(self.rich_style)
+            heading = Strip([Segment(" " * GUTTER), *self._heading()])
+            return heading.adjust_cell_length(width).apply_style(self.rich_style)
         number = self._top + y - 1
         if number >= len(self.rows):
             return Strip.blank(width, self.rich_style)
@@ -140,11 +140,16 @@ class RunTable(Widget, can_focus=True):
     def _heading(self) -> list[Segment]:
         segments = []
         for column, width in self._fitted:
-            arrow = "" if self.sorted_by is None or self.sorted_by[0] != column.key else "▾" if self.sorted_by[1] else "▴"
-            title = arrow + column.title if cells(column.title) < width or not arrow else arrow + column.title[:-1]
+            arrow = self._arrow(column)
+            title = arrow + column.title[: width - len(arrow)]
             text = " " * (width - cells(title)) + title if column.align == "right" else fitted(title, width)
             segments.append(Segment(text + " " * GAP, HEAD))
         return segments
+
+    def _arrow(self, column: Column) -> str:
+        if self.sorted_by is None or self.sorted_by[0] != column.key:
+            return ""
+        return "▾" if self.sorted_by[1] else "▴"
 
     def _row(self, row: RunRow) -> list[Segment]:
         now = time.time()

@@ -1,13 +1,16 @@
 """Runs made of real events, and a feed that posts what a test says: what tests of the dashboard share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from textual.message import Message
+from textual.pilot import Pilot
 
 from focus_engine.events import EpochFinished, Event, PowerSpectrumMeasured, RunStarted, SamplesDrawn, WorkerStarting
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.state import RunSummary
+from focus_tui.app import FocusApp
 from focus_tui.columns import RunRow
 from focus_tui.feed import RunRead, RunsRead
 from focus_tui.present import RunView, fold
@@ -189,3 +192,13 @@ class FakeFeed:
         self.rows = tuple(row_from(view) if row.summary.path == view.summary.path else row for row in self.rows)
         self.post(RunRead(view))
         self.post(RunsRead(self.rows))
+
+
+@asynccontextmanager
+async def on_screen(app: FocusApp, width: int = 120, height: int = 40) -> AsyncIterator[Pilot]:
+    """Run `app` on a screen without a terminal; what its feed posts first is shown when the block begins."""
+    async with app.run_test(size=(width, height)) as pilot:
+        while not app.complete:
+            await pilot.pause()
+        await pilot.pause()
+        yield pilot
