@@ -14,6 +14,7 @@ import json
 import math
 import time
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar, Literal, Self
 
 SCHEMA = 1
@@ -42,7 +43,7 @@ class Event:
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> Self:
         """Build the event from a parsed line; unknown fields are skipped. Raises TypeError when one is missing."""
-        return cls(**{f.name: _tuples(row[f.name]) for f in fields(cls) if f.name in row})
+        return cls(**{name: _tuples(row[name]) for name in _names(cls) if name in row})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -412,4 +413,10 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  (JSON holds anything)
 
 
 def _tuples(value: Any) -> Any:  # noqa: ANN401  (JSON holds anything)
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+    return tuple([_tuples(item) if type(item) is list else item for item in value]) if type(value) is list else value
+
+
+@cache
+def _names(kind: type[Event]) -> tuple[str, ...]:
+    """The fields of a row of the table; asked for every line of every log."""
+    return tuple(one.name for one in fields(kind))

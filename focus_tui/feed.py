@@ -27,6 +27,8 @@ LIST_SECONDS = 2.0
 """How often the folder of experiments is listed."""
 PROOF_SECONDS = 1.0
 """How often a live run is asked for its proof of life."""
+LIST_SHARE = 50
+"""A list that takes long is read again after so many times as long: thousands of runs cost a core 2 %."""
 LOAD_SECONDS = 2.0
 DETAIL_BYTES = 1 << 23
 """How much of a log's end its row's curve is read from."""
@@ -167,7 +169,8 @@ class DiskFeed:
         self._read_followed(now)
         if now >= self._next_list:
             self._read_list()
-            self._next_list = time.monotonic() + LIST_SECONDS
+            took = time.monotonic() - now
+            self._next_list = time.monotonic() + max(LIST_SECONDS, LIST_SHARE * took)
         self._read_details()
         if now >= self._next_load:
             self._post(MachineRead(self._machine.read()))
