@@ -53,12 +53,12 @@ def _dispatch(arguments: list[str]) -> int:
     typer parses arguments with pydantic, which makes 0.1 s of waiting; `ls` has nothing to parse.
     """
     match arguments:
-        case ["ls", *flags] | ["--root", _, "ls", *flags] if flags in ([], ["--json"]):
+        case ["ls", *flags] | ["--root", _, "ls", *flags] if {"--json", "--all"}.issuperset(flags):
             from focus_engine.runs.folder import experiments_root
             from focus_tui.listing import print_runs
 
             root = Path(arguments[1]) if arguments[0] == "--root" else None
-            print_runs(experiments_root(root), as_json=bool(flags))
+            print_runs(experiments_root(root), as_json="--json" in flags, archived="--all" in flags)
             return 0
     from focus_tui.cli import app
 

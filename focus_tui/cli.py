@@ -1,8 +1,8 @@
 """The commands of `focus`, put together.
 
-What a command does stands in a module of its noun (`cli_runs`, `cli_train`, `cli_maps`, `cli_data`,
-`cli_config`). Everything heavy is imported inside function bodies, because `focus ls` must answer at once;
-help is plain, because rich's help costs twice as much as all of typer (measured 2.3 against `import typer` = 1).
+What a command does stands in a module of its noun (`cli_runs`, `cli_train`, `cli_maps`, …). Everything heavy is
+imported inside function bodies, because `focus ls` must answer at once; help is plain, because rich's help costs
+twice as much as all of typer (measured 2.3 against `import typer` = 1).
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from focus_tui import cli_config, cli_data, cli_maps, cli_runs, cli_train, cli_tui
+from focus_tui import cli_config, cli_data, cli_labels, cli_maps, cli_runs, cli_train, cli_tui
 from focus_tui.terminal import out
 
 app = typer.Typer(
@@ -63,12 +63,15 @@ for command in (
     cli_runs.ls,
     cli_runs.status,
     cli_runs.logs,
+    cli_labels.tag,
+    cli_labels.note,
+    cli_labels.archive,
     cli_runs.rm,
     cli_maps.sample,
     cli_maps.evaluate,
     cli_maps.power,
     cli_maps.demo,
 ):
-    app.command()(command)
+    app.command(context_settings=cli_labels.TAG_CONTEXT if command is cli_labels.tag else None)(command)
 app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_config.app, name="config")

@@ -41,16 +41,30 @@ def new(
     say(f"edit   {run.config}\ncheck  focus config check {shown(run)}\nstart  focus start {shown(run)}")
 
 
-def ls(context: typer.Context, as_json: Json = False) -> None:
+def ls(
+    context: typer.Context,
+    wanted: Annotated[
+        str, typer.Option("--filter", metavar="QUERY", help="state:running,lost lr>=1e-4 name~vp tag:x -method:flow …")
+    ] = "",
+    sort: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="best, -epoch (descending), …", show_default=False)
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="state,name,best,time,note, …", show_default=False)
+    ] = None,
+    archived: Annotated[bool, typer.Option("--all", help="Archived ones too.")] = False,
+    as_json: Json = False,
+) -> None:
     """List the experiments.
 
     State, epoch, loss, P(k) error, time left. Live ones first.
 
-    Example: focus ls --json | jq '.[] | select(.state == "lost")'
+    Example: focus ls --filter 'state:lost age<1d' --sort best
     """
     from focus_tui.listing import print_runs
 
-    print_runs(root_of(context), as_json=as_json)
+    root = root_of(context)
+    print_runs(root, as_json=as_json, archived=archived, wanted=wanted, sort=sort, columns=columns)
 
 
 def status(context: typer.Context, exp: Exp = None, as_json: Json = False) -> None:
@@ -60,11 +74,13 @@ def status(context: typer.Context, exp: Exp = None, as_json: Json = False) -> No
 
     Example: focus status experiment_diffusion
     """
-    summary = summarise(chosen_run(context, exp))
+    from focus_tui.listing import label_lines, read_row, row_document
+
+    row = read_row(chosen_run(context, exp))
     if as_json:
-        out(json.dumps(summary.to_dict(), ensure_ascii=False, indent=2, allow_nan=False))
+        out(json.dumps(row_document(row), ensure_ascii=False, indent=2, allow_nan=False))
         return
-    for line in words.status_lines(summary):
+    for line in [*words.status_lines(row.summary), *label_lines(row.labels)]:
         out(line)
 
 

@@ -152,7 +152,7 @@ COLUMNS = (
     Column(
         "tags",
         "TAGS",
-        lambda row, _: " ".join(row.labels.tags),
+        lambda row, _: " ".join([*row.labels.tags, *(["(archived)"] if row.labels.archived else [])]),
         lambda r: " ".join(r.labels.tags) or None,
         5,
         "left",

@@ -42,11 +42,13 @@ class Query:
     Attributes:
         text: as it was written.
         conditions: all must hold.
+        fields: the fields that it asks for.
         archived: whether archived runs may pass; they do when the filter speaks of them.
     """
 
     text: str
     conditions: tuple[Test, ...] = ()
+    fields: frozenset[str] = frozenset()
     archived: bool = False
 
     def matches(self, row: RunRow, now: float | None = None) -> bool:
@@ -74,7 +76,7 @@ def parse_query(text: str) -> Query:
         InputError: names the word, where it stands, and what is allowed there.
     """
     conditions: list[Test] = []
-    archived = False
+    asked: set[str] = set()
     at = 0
     while at < len(text):
         if text[at].isspace():
@@ -82,18 +84,18 @@ def parse_query(text: str) -> Query:
             continue
         condition, field, at = _condition(text, at)
         conditions.append(condition)
-        archived = archived or field == "archived"
-    return Query(text.strip(), tuple(conditions), archived)
+        asked |= {field} - {""}
+    return Query(text.strip(), tuple(conditions), frozenset(asked), "archived" in asked)
 
 
-def _condition(text: str, start: int) -> tuple[Test, str | None, int]:
-    """Read one condition; return it, its field, and where the next one may begin."""
+def _condition(text: str, start: int) -> tuple[Test, str, int]:
+    """Read one condition; return it, its field (none: empty), and where the next one may begin."""
     negated = text[start] == "-"
     at = start + negated
     match = _FIELD.match(text, at)
     if match is None:
         values, end = _values(text, start, at, may_be_regex=False)
-        test, name = _any_word(values), None
+        test, name = _any_word(values), ""
     else:
         name, sign = match["field"], match["compared"] or match["joined"]
         field = FIELDS.get(ALIASES.get(name.lower(), name.lower()))

@@ -21,7 +21,7 @@ def run_table(
 ) -> list[str]:
     """Return the lines of the table, heading first; at most `width` cells wide, or as wide as it needs."""
     if columns is None:
-        tagged = any(row.labels.tags for row in rows)
+        tagged = any(row.labels.tags or row.labels.archived for row in rows)
         columns = columns_of((*LIST_KEYS, "tags") if tagged else LIST_KEYS)
     shown = fit_columns(columns, rows, width, now)
     heading = _joined([_padded(column.title, column, room) for column, room in shown])
