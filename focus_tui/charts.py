@@ -113,39 +113,48 @@ def draw_losses(
     color: bool = True,
     title: str = "",
     log: bool = True,
+    log_x: bool = False,
     warmup_epochs: int = 0,
     cuts: Sequence[float] = (),
     best_epoch: int | None = None,
     resumed_after: Sequence[float] = (),
     early_stopped: bool = False,
+    step_epochs: ArrayLike | None = None,
+    step_loss: ArrayLike | None = None,
 ) -> str:
     """Return train and validation loss against the epoch.
 
     `cuts` and `resumed_after` are the epochs after which the rate was cut or training went on; warmup ends
-    after `warmup_epochs`; with `early_stopped` the last epoch is marked.
+    after `warmup_epochs`; with `early_stopped` the last epoch is marked. `step_loss` at `step_epochs` is the
+    training loss inside epochs, drawn faint.
     """
     epochs, train, val = numbers(epochs), numbers(train), numbers(val)
+    steps_x, steps_y = (
+        numbers([] if step_epochs is None else step_epochs),
+        numbers([] if step_loss is None else step_loss),
+    )
     if words := too_small(width, height, epochs, np.concatenate([train, val])):
         return words
     log = log and bool(np.nanmax(np.concatenate([train, val])) > 0)
-    y_train, y_val = (log10(train), log10(val)) if log else (train, val)
+    y_train, y_val, y_steps = (log10(one) if log else one for one in (train, val, steps_y))
     limits = padded(y_train, y_val, margin=0.05)
-    warmup = [warmup_epochs] if epochs[0] <= warmup_epochs < epochs[-1] else []
-    marks = [
-        (UPRIGHT, "warmup ends", [e + 0.5 for e in warmup], GREEN),
-        ("╎", "rate cut", [e + 0.5 for e in cuts], GREY),
-        ("╏", "resumed", [e + 0.5 for e in resumed_after], BLUE),
-        ("┃", "early stop", [float(epochs[-1])] if early_stopped else [], RED),
+    place = log10 if log_x else np.asarray
+    happened = _happenings(epochs, warmup_epochs, cuts, resumed_after, early_stopped)
+    curves = [
+        upright(float(place(np.array([x]))[0]), limits, sign, number)
+        for sign, _, places, number in happened
+        for x in places
     ]
-    curves = [upright(x, limits, sign, number) for sign, _, places, number in marks for x in places]
-    curves += [Curve(epochs, y_train, BLUE), _generated(epochs, y_val, color)]
+    if steps_x.size:
+        curves.append(Curve(place(steps_x), y_steps.clip(*limits), GREY))
+    curves += [Curve(place(epochs), y_train, BLUE), _generated(place(epochs), y_val, color)]
     entries = [("━", "train", BLUE), ("━" if color else DOT, "validation", ORANGE)]
     if best_epoch is not None and (at := epochs == best_epoch).any():
-        curves.append(Curve(epochs[at], y_val[at], RED, "★", joined=False))
+        curves.append(Curve(place(epochs[at]), y_val[at], RED, "★", joined=False))
         entries.append(("★", f"best @ {best_epoch}", RED))
-    entries += [(sign, words, number) for sign, words, places, number in marks if places]
+    entries += [(sign, words, number) for sign, words, places, number in happened if places]
     head = Legend(title, "loss", entries).lines(width, color, most=1 + (height >= 12))
-    return _over_epochs(head, curves, epochs, limits, width, height, color, log=log)
+    return _over_epochs(head, curves, epochs, limits, width, height, color, log=log, log_x=log_x)
 
 
 def draw_lr(
@@ -157,15 +166,46 @@ def draw_lr(
     color: bool = True,
     title: str = "",
     log: bool = True,
+    log_x: bool = False,
+    warmup_epochs: int = 0,
+    cuts: Sequence[float] = (),
+    resumed_after: Sequence[float] = (),
 ) -> str:
-    """Return the learning rate against the epoch, in steps."""
+    """Return the learning rate against the epoch, in steps, with the end of warmup, cuts and resumes marked."""
     epochs, lr = numbers(epochs), numbers(lr)
     if words := too_small(width, height, epochs, lr):
         return words
     y = log10(lr) if log else lr
-    steps = Curve(np.repeat(epochs, 2) + np.tile([-0.5, 0.5], epochs.size), np.repeat(y, 2), GREEN)
-    head = Legend(title, "learning rate").lines(width, color)
-    return _over_epochs(head, [steps], epochs, padded(y, margin=0.08), width, height, color, log=log)
+    limits = padded(y, margin=0.08)
+    x = np.repeat(epochs, 2) + np.tile([-0.5, 0.5], epochs.size)
+    place = log10 if log_x else np.asarray
+    happened = _happenings(epochs, warmup_epochs, cuts, resumed_after, early_stopped=False)
+    curves = [
+        upright(float(place(np.array([x]))[0]), limits, sign, number)
+        for sign, _, places, number in happened
+        for x in places
+    ]
+    curves.append(Curve(place(x), np.repeat(y, 2), GREEN))
+    entries = [(sign, words, number) for sign, words, places, number in happened if places]
+    head = Legend(title, "learning rate", entries).lines(width, color)
+    return _over_epochs(head, curves, epochs, limits, width, height, color, log=log, log_x=log_x)
+
+
+Happening = tuple[str, str, list[float], int]
+
+
+def _happenings(
+    epochs: Array, warmup_epochs: int, cuts: Sequence[float], resumed_after: Sequence[float], early_stopped: bool
+) -> list[Happening]:
+    """What happened to a run on the axis of epochs: sign, words, places, colour."""
+    warmup = [warmup_epochs] if epochs[0] <= warmup_epochs < epochs[-1] else []
+    last = float(epochs[-1])
+    return [
+        (UPRIGHT, "warmup ends", [e + 0.5 for e in warmup], GREEN),
+        ("╎", "rate cut", [e + 0.5 for e in cuts if e < last], GREY),
+        ("╏", "resumed", [e + 0.5 for e in resumed_after if e < last], BLUE),
+        ("┃", "early stop", [last] if early_stopped else [], RED),
+    ]
 
 
 def draw_pdf(
@@ -255,9 +295,13 @@ def _over_epochs(
     color: bool,
     *,
     log: bool,
+    log_x: bool = False,
 ) -> str:
     rows = height - len(head) - 3
     x_limits = (float(epochs[0]) - 0.5, float(epochs[-1]) + 0.5)
+    x_ticks = integer_ticks(*x_limits, width // 10)
+    if log_x:
+        x_limits = (float(np.log10(max(0.5, x_limits[0]))), float(np.log10(x_limits[1])))
+        x_ticks = log_ticks(*x_limits, width // 10)
     y_ticks = (log_ticks if log else linear_ticks)(*y_limits, max(2, rows // 2))
-    panel = Panel(curves, x_limits, y_limits, integer_ticks(*x_limits, width // 10), y_ticks, rows)
-    return compose(head, [panel], "epoch", width, color)
+    return compose(head, [Panel(curves, x_limits, y_limits, x_ticks, y_ticks, rows)], "epoch", width, color)

@@ -81,7 +81,7 @@ class BaseScreen(Screen[None]):
 
     def refresh_feed(self) -> None:
         """Tell the feed what this screen follows now."""
-        if self.is_current:
+        if self.is_active:
             self.focus_app.feed.follow(self.followed())
 
     def refresh_hints(self) -> None:
@@ -99,8 +99,10 @@ class BaseScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         """Take what came while another screen was on top."""
+        if not self.is_active:  # another screen was put on top at once
+            return
         self.show_rows(self.focus_app.rows)
-        self.focus_app.feed.follow(self.followed())
+        self.refresh_feed()
         for run in self.followed():
             if (view := self.focus_app.view_of(run)) is not None:
                 self.show_view(view)

@@ -1,0 +1,276 @@
+"""One run: loss, learning rate, P(k) and maps, and its log, as they come."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.widgets import Static
+
+from focus_engine.runs.folder import RunFolder
+from focus_tui.columns import RunRow, in_standing_order
+from focus_tui.machine import MachineLoad
+from focus_tui.present import RunView
+from focus_tui.screens.base import BaseScreen
+from focus_tui.screens.dialogs import Ask
+from focus_tui.widgets.chart import Chart
+from focus_tui.widgets.hints import Hints
+from focus_tui.widgets.watch_head import head_lines
+from focus_tui.widgets.watch_log import LogPane
+from focus_tui.widgets.watch_panes import PANES, Look, picture, sampled_epochs
+
+ALL = (*PANES, "log")
+WIDE, HIGH = 110, 34
+"""From this size on the four pictures stand side by side."""
+SMOOTHINGS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
+
+
+class PaneChart(Chart):
+    """One of the four pictures; a click enlarges it."""
+
+    def on_click(self, event: events.Click) -> None:
+        """Enlarge this picture, or show all again."""
+        event.stop()
+        if isinstance(self.screen, WatchScreen) and self.id is not None:
+            self.screen.action_pane(ALL.index(self.id) + 1)
+
+
+class WatchScreen(BaseScreen):
+    """Watches a run."""
+
+    TITLE_WORDS = "Watch"
+    HELP = (
+        "Loss, learning rate, P(k) and maps of one run, and its log.\n"
+        "Val loss is that of the averaged weights; ★ is the best epoch, ┊ the end of warmup, ╎ a rate cut,\n"
+        "╏ a resume, ┃ early stopping. P(k): the grey band is the scatter of real maps.\n"
+        "1 to 5 enlarge a pane; again, or esc, shows all."
+    )
+    HINTS = (
+        *("start_run", "stop_run", "resume_run", "pane(1)", "earlier", "toggle_log_y", "smoother"),
+        *("sample_run", "export", "help", "back"),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("1", "pane(1)", "panes", tooltip="loss alone (again: all)"),
+        Binding("2", "pane(2)", "learning rate", tooltip="learning rate alone"),
+        Binding("3", "pane(3)", "P(k)", tooltip="P(k) alone"),
+        Binding("4", "pane(4)", "maps", tooltip="maps alone"),
+        Binding("5", "pane(5)", "log", tooltip="the log alone"),
+        Binding("left", "earlier", "scrub", tooltip="P(k) and maps of the epoch before"),
+        Binding("right", "later", "later", tooltip="P(k) and maps of the epoch after"),
+        Binding("end", "latest", "latest", tooltip="P(k) and maps of the latest epoch"),
+        Binding("l", "toggle_log_y", "log-y", tooltip="logarithmic loss"),
+        Binding("L", "toggle_log_x", "log-x", tooltip="logarithmic epochs"),
+        Binding("plus,equals_sign", "smoother", "smooth", tooltip="smoother loss"),
+        Binding("minus", "rougher", "rougher", tooltip="less smooth"),
+        Binding("i", "toggle_steps", "steps", tooltip="losses inside epochs"),
+        Binding("f", "follow_log", "follow", tooltip="follow the end of the log"),
+        Binding("slash", "search", "search", tooltip="search the log"),
+        Binding("N", "search_back", "search back", tooltip="the match before"),
+        Binding("ctrl+n", "search_on", "search on", tooltip="the next match"),
+        Binding("left_square_bracket", "other_run(-1)", "run before", tooltip="watch the run before"),
+        Binding("right_square_bracket", "other_run(1)", "run after", tooltip="watch the run after"),
+    ]
+
+    def __init__(self, run: RunFolder) -> None:
+        super().__init__()
+        self._run = run
+        self._view: RunView | None = None
+        self._look = Look()
+        self._zoomed: str | None = None
+        self._sought = ""
+
+    def compose(self) -> ComposeResult:
+        """Lay out head, pictures and log."""
+        yield Static(id="head")
+        with Container(id="panes"):
+            for pane in PANES:
+                yield PaneChart(id=pane, classes="pane")
+        yield LogPane(id="log", classes="pane")
+        yield Hints()
+
+    def on_mount(self) -> None:
+        """Take the settings."""
+        super().on_mount()
+        settings, app = self.focus_app.settings, self.focus_app
+        self._look = Look(
+            log_y=settings.log_y,
+            smoothing=settings.smoothing,
+            color_depth=app.color_depth,
+            colormap=settings.colormap,
+        )
+        self._lay_out()
+        self._draw()
+
+    def on_resize(self) -> None:
+        """Lay the panes out for the new size."""
+        super().on_resize()
+        self._lay_out()
+        self._draw()
+
+    def current_run(self) -> RunFolder | None:
+        """Return the run that is watched."""
+        return self._run
+
+    def show_view(self, view: RunView) -> None:
+        """Draw what changed."""
+        if view.summary.path == str(self._run.path):
+            self._view = view
+            self._draw()
+
+    def show_load(self, load: MachineLoad) -> None:
+        """Show what the machine does."""
+        self._draw_head(load)
+
+    def run_gone(self, run: RunFolder) -> None:
+        """Go back: there is nothing to watch."""
+        if run == self._run:
+            self.focus_app.say(f"{run.name} is no longer there: its folder was removed or renamed", severity="warning")
+            self.action_back()
+
+    def _lay_out(self) -> None:
+        """Show all panes where there is room, else one of them."""
+        roomy = self.size.width >= WIDE and self.size.height >= HIGH
+        alone = self._zoomed or (None if roomy else "loss")
+        for pane in PANES:
+            self.query_one(f"#{pane}").display = alone in {None, pane}
+        self.query_one("#panes").display = alone != "log"
+        self.query_one("#panes").set_class(alone is not None, "alone")
+        log = self.query_one("#log")
+        log.display = alone == "log" or (alone is None)
+        log.set_class(alone is None, "strip")
+
+    def _draw(self) -> None:
+        view = self._view
+        if view is None or not self.is_mounted:
+            return
+        self._draw_head(self.focus_app.load)
+        for number, pane in enumerate(PANES, 1):
+            chart = self.query_one(f"#{pane}", Chart)
+            shown = picture(pane, view, self._look)
+            chart.border_title = Text(f"{number} {shown.title}")  # type: ignore[assignment]
+            chart.show(shown.draw, shown.key)
+        log = self.query_one("#log", LogPane)
+        log.border_title = "5 Log" + ("" if log.follow else "  (f follows)")
+        log.show(view.log)
+
+    def _draw_head(self, load: MachineLoad | None) -> None:
+        if self._view is None:
+            self.query_one("#head", Static).update(Text(f" {self._run.name}: reading …"))
+            return
+        lines = head_lines(self._view, load, self.size.width)
+        self.query_one("#head", Static).update(Text("\n").join(lines))
+
+    def _change(self, **fields: object) -> None:
+        self._look = replace(self._look, **fields)  # type: ignore[arg-type]
+        self._draw()
+
+    def action_pane(self, number: int) -> None:
+        """Enlarge a pane; again shows all."""
+        pane = ALL[number - 1]
+        self._zoomed = None if self._zoomed == pane else pane
+        self._lay_out()
+        if self._zoomed == "log":
+            self.query_one("#log").focus()
+        else:
+            self.set_focus(None)
+        self._draw()
+
+    def action_back(self) -> None:
+        """Show all panes again; then go back to the list."""
+        if self._zoomed is not None:
+            self.action_pane(ALL.index(self._zoomed) + 1)
+            return
+        super().action_back()
+
+    def _scrub(self, by: int) -> None:
+        epochs = sampled_epochs(self._view) if self._view is not None else ()
+        if not epochs:
+            return
+        at = len(epochs) - 1 if self._look.epoch not in epochs else epochs.index(self._look.epoch)
+        at = max(0, min(at + by, len(epochs) - 1))
+        self._change(epoch=None if at == len(epochs) - 1 else epochs[at])
+
+    def action_earlier(self) -> None:
+        """Show P(k) and maps of the epoch before."""
+        self._scrub(-1)
+
+    def action_later(self) -> None:
+        """Show P(k) and maps of the epoch after."""
+        self._scrub(1)
+
+    def action_latest(self) -> None:
+        """Show P(k) and maps of the latest epoch."""
+        self._change(epoch=None)
+
+    def action_toggle_log_y(self) -> None:
+        """Draw the loss on a logarithmic axis, or on a linear one."""
+        self._change(log_y=not self._look.log_y)
+
+    def action_toggle_log_x(self) -> None:
+        """Draw the epochs on a logarithmic axis, or on a linear one."""
+        self._change(log_x=not self._look.log_x)
+
+    def action_smoother(self) -> None:
+        """Smooth the losses more."""
+        later = [value for value in SMOOTHINGS if value > self._look.smoothing + 1e-9]
+        self._change(smoothing=later[0] if later else SMOOTHINGS[-1])
+
+    def action_rougher(self) -> None:
+        """Smooth the losses less."""
+        before = [value for value in SMOOTHINGS if value < self._look.smoothing - 1e-9]
+        self._change(smoothing=before[-1] if before else 0.0)
+
+    def action_toggle_steps(self) -> None:
+        """Draw the losses inside epochs, or leave them out."""
+        self._change(steps=not self._look.steps)
+
+    def action_follow_log(self) -> None:
+        """Follow the end of the log, or stay."""
+        self.query_one(LogPane).toggle_follow()
+        self._draw()
+
+    def action_search(self) -> None:
+        """Ask what to look for in the log."""
+
+        def given(words: str | None) -> None:
+            if words:
+                self._sought = words
+                self.action_search_on()
+
+        self.app.push_screen(Ask("Search the log for", self._sought), given)
+
+    def action_search_on(self) -> None:
+        """Go to the next match."""
+        self._seek(backwards=False)
+
+    def action_search_back(self) -> None:
+        """Go to the match before."""
+        self._seek(backwards=True)
+
+    def _seek(self, *, backwards: bool) -> None:
+        if self._sought and not self.query_one(LogPane).search(self._sought, backwards=backwards):
+            self.focus_app.say(f"{self._sought!r} is not in the log", severity="warning")
+        self._draw()
+
+    def action_other_run(self, by: int) -> None:
+        """Watch the run before or after this one in the list."""
+        rows: list[RunRow] = in_standing_order(row for row in self.focus_app.rows if not row.labels.archived)
+        paths = [row.summary.path for row in rows]
+        if not paths:
+            return
+        at = paths.index(str(self._run.path)) if str(self._run.path) in paths else 0
+        self._run = RunFolder(Path(paths[(at + by) % len(paths)]))
+        self._view, self._look = self.focus_app.view_of(self._run), replace(self._look, epoch=None)
+        self.refresh_feed()
+        self._draw_head(self.focus_app.load)
+        self._draw()
+        self.refresh_hints()
+
+    @on(events.ScreenResume)
+    def taken_up(self) -> None:
+        """Draw what came meanwhile."""
+        self._draw()

@@ -1,0 +1,244 @@
+"""The Watch screen: what stands on it, and every key."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dashboard import FakeFeed, epoch, on_screen, samples, spectrum, started, view_from, worker
+from textual.widgets import Static
+
+from focus_engine.events import DataProgress, RunEnded, Warned
+from focus_engine.runs.folder import RunFolder
+from focus_tui.app import FocusApp
+from focus_tui.feed import RunGone
+from focus_tui.map_pairs import draw_pairs, thumbnails
+from focus_tui.screens.runs import RunsScreen
+from focus_tui.screens.watch import WatchScreen
+from focus_tui.widgets.chart import Chart
+from focus_tui.widgets.watch_head import gauge, head_lines
+from focus_tui.widgets.watch_log import LogPane, log_lines
+from focus_tui.widgets.watch_panes import Look, maps_picture, power_picture, sampled_epochs, smoothed
+
+ALPHA = RunFolder(Path("/x/alpha"))
+
+
+def full_view(**summary):
+    events = [worker(), started(), *(epoch(n, 1 / n, lr=1e-4 / n) for n in range(1, 10))]
+    return view_from([*events, spectrum(3), samples(3), spectrum(6), samples(6)], **summary)
+
+
+@pytest.fixture
+def feed():
+    other = view_from([worker(), started(), epoch(1)], "beta", updated=1.0)
+    return FakeFeed([full_view(), other])
+
+
+@pytest.fixture
+def app(feed):
+    return FocusApp(Path("/x"), feed=feed, first=ALPHA)
+
+
+def shown(app) -> set[str]:
+    return {
+        pane.id for pane in app.screen.query(".pane") if pane.display and all(up.display for up in pane.ancestors[:1])
+    }
+
+
+def words(app, selector: str = "#head") -> str:
+    return str(app.screen.query_one(selector, Static).render())
+
+
+async def test_four_pictures_and_the_log_stand_side_by_side_where_there_is_room(app):
+    async with on_screen(app, 120, 40):
+        assert shown(app) == {"loss", "lr", "power", "maps", "log"}
+        assert "train" in app.screen.query_one("#loss", Chart).text
+        assert "learning rate" in app.screen.query_one("#lr", Chart).text
+        assert "k [h/Mpc]" in app.screen.query_one("#power", Chart).text
+        assert "▀" in app.screen.query_one("#maps", Chart).text
+
+
+async def test_on_a_small_screen_the_loss_stays_and_the_rest_is_in_words(app):
+    async with on_screen(app, 80, 24) as pilot:
+        assert shown(app) == {"loss"}
+        head = words(app)
+        assert "bad epochs" in head
+        assert "patience" in head
+        assert "LR drops to" in head
+        for key, pane in (("2", "lr"), ("3", "power"), ("4", "maps"), ("5", "log")):
+            await pilot.press(key)
+            assert shown(app) == {pane}
+        await pilot.press("5")
+        assert shown(app) == {"loss"}
+
+
+async def test_a_pane_is_enlarged_and_escape_shows_all_again(app):
+    async with on_screen(app, 120, 40) as pilot:
+        await pilot.press("3")
+        assert shown(app) == {"power"}
+        await pilot.press("escape")
+        assert len(shown(app)) == 5
+        await pilot.click("#maps")
+        assert shown(app) == {"maps"}
+        await pilot.press("escape", "escape")
+        assert isinstance(app.screen, RunsScreen)
+
+
+async def test_scrubs_through_the_epochs_that_have_samples(app):
+    async with on_screen(app, 120, 40) as pilot:
+        title = lambda: str(app.screen.query_one("#power").border_title)  # noqa: E731
+        assert "epoch 6 of 3…6" in title()
+        await pilot.press("left")
+        assert "epoch 3" in title()
+        await pilot.press("left")
+        assert "epoch 3" in title()
+        await pilot.press("end")
+        assert "epoch 6" in title()
+
+
+async def test_log_axes_and_smoothing(app):
+    async with on_screen(app, 120, 40) as pilot:
+        plain = app.screen.query_one("#loss", Chart).text
+        await pilot.press("l")
+        logarithmic = app.screen.query_one("#loss", Chart).text
+        assert logarithmic != plain
+        await pilot.press("L")
+        assert app.screen.query_one("#loss", Chart).text not in {plain, logarithmic}
+        await pilot.press("plus")
+        assert "smoothed 0.3" in str(app.screen.query_one("#loss").border_title)
+        await pilot.press("minus")
+        assert "smoothed" not in str(app.screen.query_one("#loss").border_title)
+
+
+async def test_news_is_drawn_and_what_did_not_change_is_not(app, feed):
+    async with on_screen(app, 120, 40) as pilot:
+        maps = app.screen.query_one("#maps", Chart)
+        before = maps._strips
+        view = full_view()
+        feed.news(view_from([worker(), started(), *view.epochs, epoch(10, 0.05), *view.spectra, *view.samples]))
+        await pilot.pause()
+        assert "0.0500" in words(app)
+        assert maps._strips is before
+
+
+async def test_the_log_is_searched_and_followed(app):
+    async with on_screen(app, 120, 40) as pilot:
+        await pilot.press("5", "slash", *"Epoch 2/20", "enter")
+        log = app.screen.query_one(LogPane)
+        assert not log.follow
+        assert log.lines[log._found][0].startswith("Epoch 2/20")
+        await pilot.press("f")
+        assert log.follow
+        await pilot.press("pageup")
+        assert not log.follow
+        await pilot.press(*["pagedown"] * 10)
+        assert log.follow
+
+
+async def test_goes_to_the_next_run_without_leaving(app):
+    async with on_screen(app, 120, 40) as pilot:
+        await pilot.press("right_square_bracket")
+        await pilot.pause()
+        assert "beta" in words(app)
+        await pilot.press("left_square_bracket")
+        await pilot.pause()
+        assert "alpha" in words(app)
+
+
+async def test_a_run_whose_folder_vanished_is_left(app, feed):
+    async with on_screen(app, 120, 40) as pilot:
+        feed.post(RunGone(ALPHA))
+        await pilot.pause()
+        assert isinstance(app.screen, RunsScreen)
+
+
+@pytest.mark.parametrize("size", [(200, 60), (80, 24), (50, 15), (20, 6)])
+async def test_is_laid_out_anew_at_every_size(app, size):
+    async with on_screen(app) as pilot:
+        await pilot.resize_terminal(*size)
+        await pilot.pause()
+        assert isinstance(app.screen, WatchScreen)
+        assert len(shown(app)) == (5 if size[0] > 110 else 1)
+
+
+async def test_a_run_that_has_not_started_says_how(feed):
+    created = view_from([], "alpha", state="created")
+    app = FocusApp(Path("/x"), feed=FakeFeed([created]), first=ALPHA)
+    async with on_screen(app, 120, 40):
+        assert "focus start alpha" in app.screen.query_one("#loss", Chart).text
+        assert "s starts it" in words(app)
+
+
+def head(view, width=120) -> str:
+    return "\n".join(line.plain for line in head_lines(view, None, width))
+
+
+def test_the_head_says_lost_and_what_to_do():
+    said = head(full_view(state="lost", reason="its worker is gone without a last word"))
+    assert "lost" in said
+    assert "gone without a last word" in said
+    assert "r resumes it" in said
+
+
+def test_the_head_shows_the_making_of_data():
+    view = view_from([worker(), DataProgress(what="simulating universes", done=37, total=100)], state="starting")
+    assert "simulating universes  37/100" in head(view)
+
+
+def test_the_head_never_exceeds_its_width():
+    for width in (20, 40, 80, 200):
+        for view in (full_view(), full_view(state="lost", reason="x" * 300), view_from([], state="created")):
+            assert all(line.cell_len <= width or line.overflow == "ellipsis" for line in head_lines(view, None, width))
+
+
+def test_a_gauge_is_full_at_its_limit_and_never_beyond():
+    assert gauge(0, 10) == "□" * 10
+    assert gauge(3, 10) == "■■■" + "□" * 7
+    assert gauge(10, 10) == "■" * 10
+    assert gauge(50, 100) == "■" * 6 + "□" * 6
+
+
+def test_hostile_log_text_is_shown_and_not_obeyed():
+    lines = [line for line, _ in log_lines(Warned(code="x", message="a\x1b[2Jb\r\x07c\n[red]d"))]
+    assert lines == ["-- warning: a\\x1b[2Jb\\r\\x07c", "-- [red]d"]
+
+
+def test_the_end_is_in_the_log():
+    end = RunEnded(state="failed", reason="loss is NaN", epoch=3, seconds=1.0, peak_memory=None)
+    assert [line for line, _ in log_lines(end)] == ["-- failed after epoch 3: loss is NaN"]
+
+
+def test_smoothing_keeps_a_constant_and_passes_over_what_is_unknown():
+    constant = np.full(5, 2.0)
+    np.testing.assert_allclose(smoothed(constant, 0.9), constant)
+    values = np.array([1.0, np.nan, 3.0])
+    smooth = smoothed(values, 0.5)
+    assert np.isnan(smooth[1])
+    assert smooth[2] == pytest.approx((0.5 * 0.5 * 1 + 0.5 * 3) / 0.75)
+    assert smoothed(values, 0.0) is values
+
+
+def test_pictures_of_an_epoch_without_samples_are_those_before_it():
+    view = full_view()
+    assert sampled_epochs(view) == (3, 6)
+    assert "epoch 3" in power_picture(view, Look(epoch=5)).title
+    assert "epoch 6" in maps_picture(view, Look()).title
+
+
+def test_thumbnails_come_back_in_physical_units():
+    real, generated = thumbnails(samples(1))
+    assert real[0].shape == (4, 4)
+    assert real[0].min() == pytest.approx(1e9)
+    assert real[0].max() == pytest.approx(10 ** (9 + 3 * 150 / 255))
+    assert len(generated) == 2
+
+
+@pytest.mark.parametrize("size", [(60, 16), (30, 10), (12, 9), (100, 40), (5, 5)])
+@pytest.mark.parametrize("depth", ["truecolor", "256", None])
+def test_pairs_fit_their_room(size, depth):
+    width, height = size
+    real, generated = thumbnails(samples(1))
+    text = draw_pairs(
+        real, generated, width=width, height=height, vmin=1e9, vmax=1e12, labels=["a", "b"], color_depth=depth
+    )
+    lines = text.split("\n")
+    assert len(lines) <= height
