@@ -14,14 +14,14 @@ from typing import Protocol
 
 from textual.message import Message
 
-from focus_engine.events import EpochFinished, RunStarted
-from focus_engine.runs.event_log import LogReader, read_events_of
+from focus_engine.runs.event_log import LogReader
 from focus_engine.runs.folder import RunFolder, list_runs
 from focus_engine.runs.labels import read_labels
 from focus_engine.runs.state import LIVE_STATES, RunSummary, summarise
 from focus_tui.columns import RunRow
 from focus_tui.machine import MachineLoad, MachineReader
 from focus_tui.present import RunView, fold
+from focus_tui.row_details import detailed
 
 LIST_SECONDS = 2.0
 """How often the folder of experiments is listed."""
@@ -30,8 +30,6 @@ PROOF_SECONDS = 1.0
 LIST_SHARE = 50
 """A list that takes long is read again after so many times as long: thousands of runs cost a core 2 %."""
 LOAD_SECONDS = 2.0
-DETAIL_BYTES = 1 << 23
-"""How much of a log's end its row's curve is read from."""
 CHUNK_ROWS = 50
 """Rows that are read before the list is shown for the first time, and again and again until all are."""
 
@@ -271,7 +269,7 @@ class DiskFeed:
             known = self._known.get(path)
             if known is None or known.detailed == known.stamp:
                 continue
-            known.row, known.detailed = _detailed(known.row), known.stamp
+            known.row, known.detailed = detailed(known.row), known.stamp
             changed = True
         if changed:
             self._publish(complete=True)
@@ -287,25 +285,3 @@ def _stamp(run: RunFolder) -> Stamp:
         except OSError:
             values.append(-1)
     return tuple(values)
-
-
-def _detailed(row: RunRow) -> RunRow:
-    """The row with its curve, speed and device; of a log of many MB only the end is looked at."""
-    run = RunFolder(Path(row.summary.path))
-    try:
-        events = read_events_of(run.events, (EpochFinished, RunStarted), DETAIL_BYTES)
-    except OSError:
-        return row
-    view = fold(RunView(summary=row.summary), events)
-    return replace(
-        row,
-        val_losses=tuple(event.val_loss for event in view.epochs),
-        seconds_per_epoch=view.epochs[-1].seconds if view.epochs else None,
-        device=_device(view.started),
-    )
-
-
-def _device(started: RunStarted | None) -> str | None:
-    if started is None:
-        return None
-    return started.device if started.device == "cpu" else f"{started.device} {started.device_name}"

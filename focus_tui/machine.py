@@ -1,25 +1,53 @@
-"""What this machine is doing: CPU, memory and GPUs, for one line of the dashboard."""
+"""What this machine is doing: CPU, memory and GPUs, for one line of the dashboard.
 
+Read in the feed's thread by psutil and NVML. Whatever cannot be read is missing and never an error: many machines
+have no GPU, and a driver may vanish while we look.
+"""
+
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+from focus_tui.terminal import visible
 
 
 @dataclass(frozen=True)
 class GpuLoad:
-    """One GPU: utilisation 0 to 1, memory [bytes], temperature [°C], power [W]."""
+    """One GPU.
+
+    Attributes:
+        index: its number.
+        name: as its maker calls it.
+        utilisation: share of the time it computed, 0 to 1.
+        memory_used: [bytes].
+        memory_total: [bytes].
+        temperature: [°C].
+        power: [W].
+        users: who has processes on it.
+    """
 
     index: int
     name: str
-    utilisation: float | None
-    memory_used: int | None
-    memory_total: int | None
-    temperature: float | None
-    power: float | None
+    utilisation: float | None = None
+    memory_used: int | None = None
+    memory_total: int | None = None
+    temperature: float | None = None
+    power: float | None = None
     users: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class MachineLoad:
-    """The whole machine: CPU share 0 to 1, memory [bytes]."""
+    """The whole machine.
+
+    Attributes:
+        cpu: share of all cores that computed since the last look, 0 to 1.
+        ram_used: [bytes].
+        ram_total: [bytes].
+        gpus: one after the other.
+        gpu_words: why there are none.
+    """
 
     cpu: float | None
     ram_used: int | None
@@ -29,13 +57,115 @@ class MachineLoad:
 
 
 class MachineReader:
-    """Reads the load; never raises."""
+    """Reads the load again and again; both libraries are loaded at the first look."""
+
+    def __init__(self, nvml: Any = None) -> None:  # noqa: ANN401  (NVML's module, untyped)
+        self._nvml = nvml
+        self._gpu_words: str | None = None
+        self._ready = False
 
     def read(self) -> MachineLoad:
-        """Return the load now."""
-        return MachineLoad(None, None, None)
+        """Return the load now; what cannot be read is None."""
+        if not self._ready:
+            self._ready = True
+            self._find_gpus()
+        import psutil
+
+        cpu, memory = _quiet(psutil.cpu_percent), _quiet(psutil.virtual_memory)
+        return MachineLoad(
+            None if cpu is None else cpu / 100,
+            None if memory is None else memory.total - memory.available,
+            None if memory is None else memory.total,
+            self._gpus(),
+            self._gpu_words,
+        )
+
+    def _find_gpus(self) -> None:
+        """Load NVML, or keep in words why it cannot be."""
+        try:
+            if self._nvml is None:
+                import pynvml
+
+                self._nvml = pynvml
+            self._nvml.nvmlInit()
+        except Exception as error:  # noqa: BLE001  (a driver fails in many ways; a dashboard lives without)
+            self._nvml = None
+            missing = "Not Found" in str(error) or isinstance(error, ImportError)
+            self._gpu_words = "no NVIDIA GPU" if missing else f"no NVIDIA GPU: {visible(str(error))}"
+
+    def _gpus(self) -> tuple[GpuLoad, ...]:
+        if self._nvml is None:
+            return ()
+        count = _quiet(self._nvml.nvmlDeviceGetCount) or 0
+        return tuple(
+            load for index in range(count) if (load := _quiet(lambda index=index: self._gpu(index))) is not None
+        )
+
+    def _gpu(self, index: int) -> GpuLoad:
+        nvml = self._nvml
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        name = nvml.nvmlDeviceGetName(handle)
+        rates = _quiet(lambda: nvml.nvmlDeviceGetUtilizationRates(handle))
+        memory = _quiet(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
+        power = _quiet(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
+        return GpuLoad(
+            index,
+            name.decode() if isinstance(name, bytes) else str(name),
+            None if rates is None else rates.gpu / 100,
+            None if memory is None else int(memory.used),
+            None if memory is None else int(memory.total),
+            _quiet(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+            None if power is None else power / 1000,
+            self._users(handle),
+        )
+
+    def _users(self, handle: object) -> tuple[str, ...]:
+        """Who computes on a GPU, as far as this account may know."""
+        import psutil
+
+        processes = _quiet(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)) or ()
+        names = (_quiet(lambda pid=process.pid: psutil.Process(pid).username()) for process in processes)
+        return tuple(sorted({name for name in names if name is not None}))
+
+
+def _quiet(ask: Callable[[], Any]) -> Any:  # noqa: ANN401  (whatever the library answers)
+    """Return an answer, or None where there is none."""
+    with contextlib.suppress(Exception):
+        return ask()
+    return None
 
 
 def machine_words(load: MachineLoad, device: str | None) -> str:
-    """Return the load in words."""
-    return "" if load.cpu is None else f"CPU {100 * load.cpu:.0f} %"
+    """Return the load in one line: that of the GPU a run trains on, of all GPUs, or of CPU and memory.
+
+    `device` is torch's name of the run's device, such as cuda:1; None means no run in particular.
+    """
+    gpus = load.gpus
+    if device is not None and device.startswith("cuda"):
+        number = int(device.partition(":")[2] or 0) if device.partition(":")[2].isdigit() or ":" not in device else 0
+        gpus = tuple(gpu for gpu in gpus if gpu.index == number)
+    if gpus and device != "cpu":
+        return "   ".join(_gpu_words(gpu) for gpu in gpus[:4]) + ("   …" if len(gpus) > 4 else "")
+    words = [] if load.cpu is None else [f"CPU {100 * load.cpu:.0f} %"]
+    if load.ram_used is not None and load.ram_total is not None:
+        words.append(f"RAM {load.ram_used / 1e9:.1f}/{load.ram_total / 1e9:.0f} GB")
+    if load.gpu_words is not None:
+        words.append(f"({load.gpu_words})")
+    return "  ".join(words)
+
+
+def _gpu_words(gpu: GpuLoad) -> str:
+    words = [f"GPU {gpu.index} {_short(gpu.name)}"]
+    if gpu.utilisation is not None:
+        words.append(f"{100 * gpu.utilisation:.0f} %")
+    if gpu.memory_used is not None and gpu.memory_total is not None:
+        words.append(f"{gpu.memory_used / 1e9:.0f}/{gpu.memory_total / 1e9:.0f} GB")
+    if gpu.temperature is not None:
+        words.append(f"{gpu.temperature:.0f} °C")
+    if gpu.power is not None:
+        words.append(f"{gpu.power:.0f} W")
+    return "  ".join(words)
+
+
+def _short(name: str) -> str:
+    return visible(name.removeprefix("NVIDIA ").removeprefix("GeForce "))
