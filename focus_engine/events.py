@@ -14,7 +14,6 @@ import json
 import math
 import time
 from dataclasses import asdict, dataclass, field, fields
-from functools import cache
 from typing import Any, ClassVar, Literal, Self
 
 SCHEMA = 1
@@ -43,7 +42,7 @@ class Event:
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> Self:
         """Build the event from a parsed line; unknown fields are skipped. Raises TypeError when one is missing."""
-        return cls(**{name: _tuples(row[name]) for name in _names(cls) if name in row})
+        return cls(**{name: _tuples(row[name]) for name in _NAMES[cls.type] if name in row})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -392,6 +391,9 @@ EVENT_TYPES: dict[str, type[Event]] = {
 }
 """Every row of the table by its `type`."""
 
+_NAMES = {kind.type: tuple(one.name for one in fields(kind)) for kind in EVENT_TYPES.values()}
+"""The fields of each row; asked for every line of every log."""
+
 
 def parse_event(line: bytes | str) -> Event | None:
     """Return the event on `line`, or None when the line is torn, foreign or of an unknown type."""
@@ -414,9 +416,3 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  (JSON holds anything)
 
 def _tuples(value: Any) -> Any:  # noqa: ANN401  (JSON holds anything)
     return tuple([_tuples(item) if type(item) is list else item for item in value]) if type(value) is list else value
-
-
-@cache
-def _names(kind: type[Event]) -> tuple[str, ...]:
-    """The fields of a row of the table; asked for every line of every log."""
-    return tuple(one.name for one in fields(kind))

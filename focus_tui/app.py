@@ -58,14 +58,14 @@ FOCUS_LIGHT = Theme(
 )
 
 
-def depth_of_terminal() -> ColorDepth:
-    """Return how many colours the terminal shows; None where NO_COLOR is set."""
+def colours_of_terminal() -> tuple[bool, ColorDepth]:
+    """Return whether charts have colours (not with NO_COLOR), and how many maps have: None means shades of ink."""
     if os.environ.get("NO_COLOR"):
-        return None
+        return False, None
     if os.environ.get("COLORTERM") in {"truecolor", "24bit"} or os.environ.get("TEXTUAL_COLOR_SYSTEM") == "truecolor":
-        return "truecolor"
+        return True, "truecolor"
     term = os.environ.get("TERM", "")
-    return "256" if "256" in term or not term else "16"
+    return True, "256" if "256" in term or not term else None
 
 
 class FocusApp(App[None]):
@@ -93,17 +93,12 @@ class FocusApp(App[None]):
         self.complete = False
         self.problem = ""
         self.load: MachineLoad | None = None
-        self.color_depth: ColorDepth = depth_of_terminal()
+        self.color, self.color_depth = colours_of_terminal()
         self._views: dict[str, RunView] = {}
         self._undo: list[tuple[str, Callable[[], str]]] = []
         self._setting_warnings = loaded.warnings
         self._first = first
         self._alive: frozenset[str] = frozenset()
-
-    @property
-    def color(self) -> bool:
-        """Whether charts have colours."""
-        return self.color_depth is not None
 
     @property
     def can_undo(self) -> bool:

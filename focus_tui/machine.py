@@ -7,6 +7,7 @@ have no GPU, and a driver may vanish while we look.
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from focus_tui.terminal import visible
@@ -97,9 +98,8 @@ class MachineReader:
         if self._nvml is None:
             return ()
         count = _quiet(self._nvml.nvmlDeviceGetCount) or 0
-        return tuple(
-            load for index in range(count) if (load := _quiet(lambda index=index: self._gpu(index))) is not None
-        )
+        loads = [_quiet(partial(self._gpu, index)) for index in range(count)]
+        return tuple(load for load in loads if load is not None)
 
     def _gpu(self, index: int) -> GpuLoad:
         nvml = self._nvml
@@ -121,11 +121,15 @@ class MachineReader:
 
     def _users(self, handle: object) -> tuple[str, ...]:
         """Who computes on a GPU, as far as this account may know."""
-        import psutil
-
         processes = _quiet(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)) or ()
-        names = (_quiet(lambda pid=process.pid: psutil.Process(pid).username()) for process in processes)
+        names = [_quiet(partial(_owner, process.pid)) for process in processes]
         return tuple(sorted({name for name in names if name is not None}))
+
+
+def _owner(pid: int) -> str:
+    import psutil
+
+    return str(psutil.Process(pid).username())
 
 
 def _quiet(ask: Callable[[], Any]) -> Any:  # noqa: ANN401  (whatever the library answers)

@@ -51,24 +51,28 @@ def draw_pairs(
     inner = (height - LABEL_ROWS - 1) // 2  # text rows of one map: a label line above all, the bar below all
     if inner < 3 or width < 12:
         return "too small for maps"
-    stacked = min(2 * inner, rows if 2 * inner >= rows else 2 * inner)
-    across = max(1, round(stacked * side / rows))
-    if across > width or across * 2 + GAP <= width < across * 1:
-        across = width
+    across = min(width, max(1, round(2 * inner * side / rows)))
     fitting = max(1, min(pairs, (width + GAP) // (across + GAP)))
     room = fitting * (across + GAP) - GAP
-    keywords = {"colormap": colormap, "color_depth": color_depth, "vmin": vmin, "vmax": vmax}
-    upper = _picture(real[:fitting], room, inner, **keywords)
-    lower = _picture(generated[:fitting], room, inner, **keywords)
-    bar = draw_maps([real[0]], width=width, height=height, units=SURFACE_DENSITY, **keywords).split("\n")[-1]
+
+    def drawn(maps: Sequence[Array], wide: int, high: int) -> list[str]:
+        text = draw_maps(
+            list(maps),
+            width=wide,
+            height=high,
+            units=SURFACE_DENSITY,
+            colormap=colormap,
+            color_depth=color_depth,
+            vmin=vmin,
+            vmax=vmax,
+        )
+        return text.split("\n")
+
+    *upper, _ = drawn(real[:fitting], room, inner + 1)
+    *lower, _ = drawn(generated[:fitting], room, inner + 1)
+    bar = drawn(real[:1], width, height)[-1]
     head = _labels(labels[:fitting], across, width)
     return "\n".join([head, *upper, *lower, bar])
-
-
-def _picture(maps: Sequence[Array], width: int, rows: int, **keywords: object) -> list[str]:
-    """The lines of maps side by side, without title and colour bar."""
-    drawn = draw_maps(list(maps), width=width, height=rows + 1, **keywords)  # type: ignore[arg-type]
-    return drawn.split("\n")[:-1]
 
 
 def _labels(labels: Sequence[str], across: int, width: int) -> str:

@@ -67,10 +67,10 @@ class Steps:
         where = [event.epoch - 1 + event.batch / max(1, event.n_batches) for event in events]
         return cls(
             np.array(where, dtype=np.float64),
-            _floats([event.train_loss for event in events]),
-            _floats([event.lr for event in events]),
-            _floats([event.grad_norm for event in events]),
-            _floats([event.maps_per_second for event in events]),
+            floats([event.train_loss for event in events]),
+            floats([event.lr for event in events]),
+            floats([event.grad_norm for event in events]),
+            floats([event.maps_per_second for event in events]),
         )
 
     def then(self, later: "Steps") -> "Steps":
@@ -89,7 +89,8 @@ class Steps:
         return Steps(*(column(name) for name in Steps.__dataclass_fields__))
 
 
-def _floats(values: Sequence[float | None]) -> Array:
+def floats(values: Sequence[float | None]) -> Array:
+    """Return numbers as an array (n,), NaN where unknown."""
     return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
 
 
@@ -131,7 +132,7 @@ class RunView:
 
     def values(self, name: str) -> Array:
         """Return a numeric field of the epochs as an array (n,), NaN where unknown."""
-        return _floats([getattr(event, name) for event in self.epochs])
+        return floats([getattr(event, name) for event in self.epochs])
 
     @property
     def cuts(self) -> tuple[int, ...]:
@@ -293,11 +294,11 @@ def _data_advice(view: RunView) -> str:
 
 
 def _power_advice(view: RunView) -> str:
-    """Name the range of k where P(k) is farthest off, when it is off by more than twice what real maps are among themselves."""
+    """Name the range of k where P(k) is off, when it is so by more than twice what real maps are among themselves."""
     if not view.spectra:
         return ""
     last = view.spectra[-1]
-    k, off = np.array(last.k), _floats(last.ratio) - 1
+    k, off = np.array(last.k), floats(last.ratio) - 1
     known = np.isfinite(off) & (k < 0.8 * last.k_nyquist)
     allowed = max(POWER_OFF, 2 * (last.true_vs_true or 0.0))  # few maps scatter much: only what stands out
     if not known.any() or np.median(np.abs(off[known])) <= allowed:

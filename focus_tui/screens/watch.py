@@ -99,6 +99,7 @@ class WatchScreen(BaseScreen):
         self._look = Look(
             log_y=settings.log_y,
             smoothing=settings.smoothing,
+            color=app.color,
             color_depth=app.color_depth,
             colormap=settings.colormap,
         )
@@ -151,7 +152,7 @@ class WatchScreen(BaseScreen):
         for number, pane in enumerate(PANES, 1):
             chart = self.query_one(f"#{pane}", Chart)
             shown = picture(pane, view, self._look)
-            chart.border_title = Text(f"{number} {shown.title}")  # type: ignore[assignment]
+            chart.border_title = Text(f"{number} {shown.title}")
             chart.show(shown.draw, shown.key)
         log = self.query_one("#log", LogPane)
         log.border_title = "5 Log" + ("" if log.follow else "  (f follows)")

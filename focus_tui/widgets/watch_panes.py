@@ -4,15 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from focus_engine.events import PowerSpectrumMeasured, SamplesDrawn
 from focus_tui.half_blocks import ColorDepth
-from focus_tui.present import RunView
+from focus_tui.present import Array, RunView, floats
 from focus_tui.words import loss, percent, rate
 
 Draw = Callable[[int, int], str]
-Array = NDArray[np.float64]
 PANES = ("loss", "lr", "power", "maps")
 TITLES = {"loss": "Loss", "lr": "Learning rate", "power": "Power spectrum", "maps": "Maps"}
 
@@ -27,7 +25,8 @@ class Look:
         smoothing: weight of the past in a running mean of the losses, 0 to 0.99.
         steps: whether losses inside epochs are drawn.
         epoch: epoch whose P(k) and maps are shown; None for the latest.
-        color_depth: of the terminal; None where it has no colours.
+        color: whether charts have colours.
+        color_depth: of the maps; None draws them in shades of ink.
         colormap: of the maps.
     """
 
@@ -36,6 +35,7 @@ class Look:
     smoothing: float = 0.0
     steps: bool = False
     epoch: int | None = None
+    color: bool = True
     color_depth: ColorDepth = "truecolor"
     colormap: str = "magma"
 
@@ -51,7 +51,7 @@ class Picture:
 
 def sampled_epochs(view: RunView) -> tuple[int, ...]:
     """Return the epochs that have a P(k) or maps."""
-    return tuple(sorted({event.epoch for event in (*view.spectra, *view.samples)}))
+    return tuple(sorted({event.epoch for event in view.spectra} | {event.epoch for event in view.samples}))
 
 
 def smoothed(values: Array, weight: float) -> Array:
@@ -89,7 +89,7 @@ def loss_picture(view: RunView, look: Look) -> Picture:
             smoothed(view.values("val_loss"), look.smoothing),
             width=width,
             height=height,
-            color=look.color_depth is not None,
+            color=look.color,
             log=look.log_y,
             log_x=look.log_x,
             warmup_epochs=view.warmup_epochs,
@@ -120,7 +120,7 @@ def lr_picture(view: RunView, look: Look) -> Picture:
             view.values("lr"),
             width=width,
             height=height,
-            color=look.color_depth is not None,
+            color=look.color,
             log_x=look.log_x,
             warmup_epochs=view.warmup_epochs,
             cuts=view.cuts,
@@ -156,12 +156,12 @@ def power_picture(view: RunView, look: Look) -> Picture:
             return _no_samples(view)
         return draw_power(
             event.k,
-            event.real_mean,
-            event.real_std,
-            event.generated_mean,
+            floats(event.real_mean),
+            floats(event.real_std),
+            floats(event.generated_mean),
             width=width,
             height=height,
-            color=look.color_depth is not None,
+            color=look.color,
             k_nyquist=event.k_nyquist,
         )
 

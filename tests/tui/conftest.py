@@ -14,6 +14,8 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep the tests away from the settings of whoever runs them; return the file they use."""
     path = tmp_path / "config" / "tui.yaml"
     monkeypatch.setenv("FOCUS_TUI_CONFIG", str(path))
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     return path
 
 

@@ -160,7 +160,7 @@ async def test_is_laid_out_anew_at_every_size(app, size):
         assert len(shown(app)) == (5 if size[0] > 110 else 1)
 
 
-async def test_a_run_that_has_not_started_says_how(feed):
+async def test_a_run_that_has_not_started_says_how():
     created = view_from([], "alpha", state="created")
     app = FocusApp(Path("/x"), feed=FakeFeed([created]), first=ALPHA)
     async with on_screen(app, 120, 40):
