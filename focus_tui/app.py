@@ -83,6 +83,7 @@ class FocusApp(App[None]):
         feed: Feed | None = None,
         settings: LoadedSettings | None = None,
         first: RunFolder | None = None,
+        recording: bool = False,
     ) -> None:
         super().__init__()
         loaded = load_settings() if settings is None else settings
@@ -98,6 +99,7 @@ class FocusApp(App[None]):
         self._undo: list[tuple[str, Callable[[], str]]] = []
         self._setting_warnings = loaded.warnings
         self._first = first
+        self._recording = recording
         self._alive: frozenset[str] = frozenset()
 
     @property
@@ -197,18 +199,24 @@ class FocusApp(App[None]):
 
     def open_sample(self, run: RunFolder) -> None:
         """Sample from a run."""
+        if self._refuse_recording():
+            return
         from focus_tui.screens.sample import SampleScreen
 
         self.open_screen(SampleScreen(run))
 
     def open_new(self, source: RunFolder | None = None) -> None:
         """Make an experiment."""
+        if self._refuse_recording():
+            return
         from focus_tui.screens.new import NewScreen
 
         self.open_screen(NewScreen(source))
 
     def edit_config(self, run: RunFolder) -> None:
         """Edit a run's config in $EDITOR."""
+        if self._refuse_recording():
+            return
         from focus_tui.screens.new import edit_config
 
         edit_config(self, run)
@@ -235,8 +243,16 @@ class FocusApp(App[None]):
         if (screen := self._top()) is not None:
             screen.refresh_hints()
 
+    def _refuse_recording(self) -> bool:
+        """Say it where a recording is shown that it cannot be trained; whether that was so."""
+        if self._recording:
+            self.say("this is a recording: make a run of your own with  focus new NAME --template small")
+        return self._recording
+
     def start_run(self, run: RunFolder, *, resume: bool = False) -> None:
         """Start or resume a run; the worker's first word takes a few seconds."""
+        if self._refuse_recording():
+            return
         self.say(f"{'resuming' if resume else 'starting'} {run.name} …")
         self.in_background(lambda: control.start(run, resume=resume))
 

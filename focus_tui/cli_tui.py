@@ -34,13 +34,13 @@ def tui(
         from focus_tui.replay import replayed
 
         with replayed(speed=speed) as recorded:
-            _open(recorded, None)
+            _open(recorded, None, recording=True)
         return
     _open(root, exp)
 
 
-def _open(root: Path, exp: str | None) -> None:
+def _open(root: Path, exp: str | None, *, recording: bool = False) -> None:
     first = None if exp is None else find_run(exp, root)
     from focus_tui.app import FocusApp
 
-    FocusApp(root, first=first).run()
+    FocusApp(root, first=first, recording=recording).run()

@@ -195,16 +195,14 @@ class CompareScreen(BaseScreen):
         return view.values("seconds").cumsum() / 3600 if self._time else view.values("epoch")
 
     def _draw_ratios(self) -> None:
-        known = [(place, view) for place, view in self._known() if view.spectra]
-        curves = [
-            NamedCurve(place, floats(view.spectra[-1].k), floats(view.spectra[-1].ratio)) for place, view in known
-        ]
-        nyquists = {view.spectra[-1].k_nyquist for _, view in known}
+        latest = [(place, view.spectra[-1]) for place, view in self._known() if view.spectra]
+        curves = [NamedCurve(place, floats(event.k), floats(event.ratio)) for place, event in latest]
+        nyquists = {event.k_nyquist for _, event in latest}
+        nyquist = nyquists.pop() if len(nyquists) == 1 else None
         chart, color = self.query_one("#ratios", Chart), self.focus_app.color
         chart.border_title = "2 P(k) of samples / real"
 
         def draw(width: int, height: int) -> str:
-            nyquist = nyquists.pop() if len(nyquists) == 1 else None
             return draw_ratios(curves, width=width, height=height, color=color, k_nyquist=nyquist)
 
         chart.show(draw, ("ratios", tuple((place, event.epoch, event.time) for place, event in latest)))
