@@ -8,29 +8,38 @@ from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container
-from textual.widgets import Static
+from textual.containers import Container, Horizontal
 
 from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.state import RunSummary
 from focus_tui.columns import RunRow, in_standing_order
 from focus_tui.machine import MachineLoad
 from focus_tui.present import RunView
 from focus_tui.screens.base import BaseScreen
 from focus_tui.screens.dialogs import Ask
+from focus_tui.terminal import visible
 from focus_tui.widgets.chart import Chart
 from focus_tui.widgets.hints import Hints
-from focus_tui.widgets.watch_head import head_lines
+from focus_tui.widgets.watch_head import Head, head_lines
+from focus_tui.widgets.watch_layout import ALL, head_rows, lay_out
 from focus_tui.widgets.watch_log import LogPane
-from focus_tui.widgets.watch_panes import PANES, Look, picture, sampled_epochs
+from focus_tui.widgets.watch_panes import PANES, SPANS, Look, Picture, picture, sampled_epochs
 
-ALL = (*PANES, "log")
-WIDE, HIGH = 110, 34
-"""From this size on the four pictures stand side by side."""
 SMOOTHINGS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
+
+
+READING = Picture("", lambda *_: "reading …", "reading")
 
 
 class PaneChart(Chart):
     """One of the four pictures; a click enlarges it."""
+
+    _entitled = ""
+
+    def entitle(self, title: str) -> None:
+        """Write a title on the border; the same one again draws nothing."""
+        if title != self._entitled:
+            self._entitled, self.border_title = title, Text(title)
 
     def on_click(self, event: events.Click) -> None:
         """Enlarge this picture, or show all again."""
@@ -47,32 +56,40 @@ class WatchScreen(BaseScreen):
         "Loss, learning rate, P(k) and maps of one run, and its log.\n"
         "Val loss is that of the averaged weights; ★ is the best epoch, ┊ the end of warmup, ╎ a rate cut,\n"
         "╏ a resume, ┃ early stopping. P(k): the grey band is the scatter of real maps.\n"
-        "1 to 5 enlarge a pane; again, or esc, shows all."
+        "1 to 5 enlarge a pane, as a click does; again, or esc, shows all."
     )
     HINTS = (
-        *("start_run", "stop_run", "resume_run", "pane(1)", "earlier", "toggle_log_y", "smoother"),
-        *("sample_run", "export", "help", "back"),
+        *("start_run", "stop_run", "resume_run", "pane(1)", "earlier", "toggle_log_y", "smoother", "zoom_in"),
+        *("sample_run", "help", "back"),
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "pane(1)", "panes", tooltip="loss alone (again: all)"),
-        Binding("2", "pane(2)", "learning rate", tooltip="learning rate alone"),
+        Binding("1", "pane(1)", "to 5 panes", tooltip="the loss alone; again: all panes"),
+        Binding("2", "pane(2)", "learning rate", tooltip="the learning rate alone"),
         Binding("3", "pane(3)", "P(k)", tooltip="P(k) alone"),
         Binding("4", "pane(4)", "maps", tooltip="maps alone"),
         Binding("5", "pane(5)", "log", tooltip="the log alone"),
         Binding("left", "earlier", "scrub", tooltip="P(k) and maps of the epoch before"),
         Binding("right", "later", "later", tooltip="P(k) and maps of the epoch after"),
         Binding("end", "latest", "latest", tooltip="P(k) and maps of the latest epoch"),
-        Binding("l", "toggle_log_y", "log-y", tooltip="logarithmic loss"),
-        Binding("L", "toggle_log_x", "log-x", tooltip="logarithmic epochs"),
-        Binding("plus,equals_sign", "smoother", "smooth", tooltip="smoother loss"),
-        Binding("minus", "rougher", "rougher", tooltip="less smooth"),
-        Binding("i", "toggle_steps", "steps", tooltip="losses inside epochs"),
-        Binding("f", "follow_log", "follow", tooltip="follow the end of the log"),
+        Binding("full_stop", "other_maps(1)", "next maps", tooltip="maps of the next parameters first"),
+        Binding("comma", "other_maps(-1)", "maps before", tooltip="maps of the parameters before first"),
+        Binding("l", "toggle_log_y", "log-y", tooltip="logarithmic or linear loss"),
+        Binding("L", "toggle_log_x", "log-x", tooltip="logarithmic or linear epochs"),
+        Binding("plus,equals_sign", "smoother", "smooth", tooltip="smoother losses"),
+        Binding("minus", "rougher", "rougher", tooltip="less smooth losses"),
+        Binding(
+            "z",
+            "zoom_in",
+            "zoom",
+            tooltip="curves of all epochs, after warmup, of the latest half, quarter",
+        ),
+        Binding("i", "toggle_steps", "steps", tooltip="losses inside epochs, or not"),
+        Binding("f", "follow_log", "follow", tooltip="follow the end of the log, or stay"),
         Binding("slash", "search", "search", tooltip="search the log"),
-        Binding("N", "search_back", "search back", tooltip="the match before"),
-        Binding("ctrl+n", "search_on", "search on", tooltip="the next match"),
+        Binding("enter", "search_on", "next match", tooltip="the next match in the log"),
+        Binding("N", "search_back", "match before", tooltip="the match before in the log"),
         Binding("left_square_bracket", "other_run(-1)", "run before", tooltip="watch the run before"),
-        Binding("right_square_bracket", "other_run(1)", "run after", tooltip="watch the run after"),
+        Binding("right_square_bracket", "other_run(1)", "next run", tooltip="watch the next run"),
     ]
 
     def __init__(self, run: RunFolder) -> None:
@@ -82,14 +99,16 @@ class WatchScreen(BaseScreen):
         self._look = Look()
         self._zoomed: str | None = None
         self._sought = ""
+        self._brief_log = False
 
     def compose(self) -> ComposeResult:
         """Lay out head, pictures and log."""
-        yield Static(id="head")
-        with Container(id="panes"):
-            for pane in PANES:
-                yield PaneChart(id=pane, classes="pane")
-        yield LogPane(id="log", classes="pane")
+        yield Head(id="head")
+        with Horizontal(id="body"):
+            with Container(id="panes"):
+                for pane in PANES:
+                    yield PaneChart(id=pane, classes="pane")
+            yield LogPane(id="log", classes="pane")
         yield Hints()
 
     def on_mount(self) -> None:
@@ -129,41 +148,51 @@ class WatchScreen(BaseScreen):
     def run_gone(self, run: RunFolder) -> None:
         """Go back: there is nothing to watch."""
         if run == self._run:
-            self.focus_app.say(f"{run.name} is no longer there: its folder was removed or renamed", severity="warning")
-            self.action_back()
+            words = f"{visible(run.name)} is no longer there: its folder was removed or renamed"
+            self.focus_app.say(words, severity="warning")
+            super().action_back()
 
     def _lay_out(self) -> None:
-        """Show all panes where there is room, else one of them."""
-        roomy = self.size.width >= WIDE and self.size.height >= HIGH
-        alone = self._zoomed or (None if roomy else "loss")
+        """Show the panes that there is room for."""
+        layout = lay_out(self.size.width, self.size.height, self._zoomed)
         for pane in PANES:
-            self.query_one(f"#{pane}").display = alone in {None, pane}
-        self.query_one("#panes").display = alone != "log"
-        self.query_one("#panes").set_class(alone is not None, "alone")
-        log = self.query_one("#log")
-        log.display = alone == "log" or (alone is None)
-        log.set_class(alone is None, "strip")
+            self.query_one(f"#{pane}").display = pane in layout.pictures
+        panes, log = self.query_one("#panes"), self.query_one("#log")
+        panes.display = bool(layout.pictures)
+        panes.styles.grid_size_columns = layout.columns
+        panes.styles.grid_size_rows = max(1, -(-len(layout.pictures) // layout.columns))
+        self.query_one("#body").styles.layout = "horizontal" if layout.log == "column" else "vertical"
+        log.display = layout.log != "none"
+        log.styles.width = layout.log_size if layout.log == "column" else "1fr"
+        log.styles.height = layout.log_size if layout.log == "strip" else "1fr"
+        self._brief_log = layout.log == "strip"
+        self.set_focus(log if log.display else None)
 
     def _draw(self) -> None:
-        view = self._view
-        if view is None or not self.is_mounted:
+        if not self.is_mounted:
             return
         self._draw_head(self.focus_app.load)
+        view = self._view or RunView(summary=RunSummary(name=self._run.name, path=str(self._run.path)))
         for number, pane in enumerate(PANES, 1):
-            chart = self.query_one(f"#{pane}", Chart)
-            shown = picture(pane, view, self._look)
-            chart.border_title = Text(f"{number} {shown.title}")
-            chart.show(shown.draw, shown.key)
-        log = self.query_one("#log", LogPane)
-        log.border_title = "5 Log" + ("" if log.follow else "  (f follows)")
-        log.show(view.log)
+            chart = self.query_one(f"#{pane}", PaneChart)
+            if chart.display:
+                shown = picture(pane, view, self._look) if self._view else READING
+                chart.entitle(f"{number} {shown.title}")
+                chart.show(shown.draw, shown.key)
+        self._draw_log(view)
+
+    def _draw_log(self, view: RunView) -> None:
+        log = self.query_one(LogPane)
+        found = f"  / {visible(self._sought)}" if self._sought else ""
+        log.entitle(f"5 Log{found}" + ("" if log.follow else "  (f follows)"))
+        log.show(view.log, brief=self._brief_log)
 
     def _draw_head(self, load: MachineLoad | None) -> None:
         if self._view is None:
-            self.query_one("#head", Static).update(Text(f" {self._run.name}: reading …"))
-            return
-        lines = head_lines(self._view, load, self.size.width)
-        self.query_one("#head", Static).update(Text("\n").join(lines))
+            lines = [Text(f" {visible(self._run.name)}: reading …", style="dim")]
+        else:
+            lines = head_lines(self._view, load, self.size.width, head_rows(self.size.height))
+        self.query_one(Head).show(lines)
 
     def _change(self, **fields: object) -> None:
         self._look = replace(self._look, **fields)  # type: ignore[arg-type]
@@ -174,18 +203,31 @@ class WatchScreen(BaseScreen):
         pane = ALL[number - 1]
         self._zoomed = None if self._zoomed == pane else pane
         self._lay_out()
-        if self._zoomed == "log":
-            self.query_one("#log").focus()
-        else:
-            self.set_focus(None)
         self._draw()
 
     def action_back(self) -> None:
-        """Show all panes again; then go back to the list."""
-        if self._zoomed is not None:
+        """Forget what was sought; show all panes again; go back to the list."""
+        if self._sought:
+            self._sought = ""
+            self.query_one(LogPane).forget()
+            self._draw()
+        elif self._zoomed is not None:
             self.action_pane(ALL.index(self._zoomed) + 1)
-            return
-        super().action_back()
+        else:
+            super().action_back()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer what applies."""
+        match action:
+            case "earlier" | "later" | "latest":
+                return self._view is not None and len(sampled_epochs(self._view)) > 1
+            case "search_on" | "search_back":
+                return bool(self._sought)
+            case "zoom_in" | "toggle_log_y" | "toggle_log_x" | "smoother" | "rougher":
+                return self._view is not None and len(self._view.epochs) > 1
+            case "other_maps":
+                return self._view is not None and bool(self._view.samples)
+        return super().check_action(action, parameters)
 
     def _scrub(self, by: int) -> None:
         epochs = sampled_epochs(self._view) if self._view is not None else ()
@@ -206,6 +248,15 @@ class WatchScreen(BaseScreen):
     def action_latest(self) -> None:
         """Show P(k) and maps of the latest epoch."""
         self._change(epoch=None)
+
+    def action_other_maps(self, by: int) -> None:
+        """Show the maps of other parameters first."""
+        pairs = max(1, len(self._view.samples[-1].real)) if self._view and self._view.samples else 1
+        self._change(pair=(self._look.pair + by) % pairs)
+
+    def action_zoom_in(self) -> None:
+        """Show the curves of fewer epochs, and after the fewest those of all."""
+        self._change(span=SPANS[(SPANS.index(self._look.span) + 1) % len(SPANS)])
 
     def action_toggle_log_y(self) -> None:
         """Draw the loss on a logarithmic axis, or on a linear one."""
@@ -254,7 +305,7 @@ class WatchScreen(BaseScreen):
 
     def _seek(self, *, backwards: bool) -> None:
         if self._sought and not self.query_one(LogPane).search(self._sought, backwards=backwards):
-            self.focus_app.say(f"{self._sought!r} is not in the log", severity="warning")
+            self.focus_app.say(f"{visible(self._sought)} is not in the log", severity="warning")
         self._draw()
 
     def action_other_run(self, by: int) -> None:
@@ -267,7 +318,6 @@ class WatchScreen(BaseScreen):
         self._run = RunFolder(Path(paths[(at + by) % len(paths)]))
         self._view, self._look = self.focus_app.view_of(self._run), replace(self._look, epoch=None)
         self.refresh_feed()
-        self._draw_head(self.focus_app.load)
         self._draw()
         self.refresh_hints()
 

@@ -1,9 +1,11 @@
 """The log of a run on the screen: epoch blocks and notes, of which only the visible lines are drawn."""
 
+from bisect import bisect_right
 from typing import Any, ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.strip import Strip
 from textual.widget import Widget
@@ -11,7 +13,7 @@ from textual.widget import Widget
 from focus_engine.events import EpochFinished, Event
 from focus_engine.runs.epoch_block import epoch_block
 from focus_tui.terminal import visible
-from focus_tui.words import note
+from focus_tui.words import counted, duration, loss, note, rate
 
 PLAIN, DIM, GOOD, WARN, BAD, FOUND = (
     Style(),
@@ -23,15 +25,40 @@ PLAIN, DIM, GOOD, WARN, BAD, FOUND = (
 )
 
 
-def log_lines(event: Event) -> list[tuple[str, Style]]:
-    """Return what the log says of an event, line by line; control characters are shown, never obeyed."""
+def log_lines(event: Event, *, brief: bool = False) -> list[tuple[str, Style]]:
+    """Return what the log says of an event, line by line; control characters are shown, never obeyed.
+
+    `brief` puts an epoch on one line instead of its block.
+    """
     if isinstance(event, EpochFinished):
+        if brief:
+            return [(brief_line(event), GOOD if event.is_best else WARN if event.lr_cut else PLAIN)]
         return [(line, _style(line)) for line in epoch_block(event).splitlines()]
     words = note(event)
     if words is None:
         return []
     style = WARN if words.startswith("warning") else BAD if words.startswith("failed") else DIM
     return [(f"-- {line}", style) for line in visible(words).replace("\t", " ").split("\n")]
+
+
+def brief_line(event: EpochFinished) -> str:
+    """Return an epoch on one line, in columns."""
+    wide = len(str(event.num_epochs))
+    words = [
+        f"Epoch {event.epoch:>{wide}}/{event.num_epochs}",
+        f"train {loss(event.train_loss)}",
+        f"val {loss(event.val_loss)}",
+        f"LR {rate(event.lr)}",
+        f"{duration(event.seconds):>7}",
+    ]
+    if event.plateau_patience:
+        words.append(f"bad {counted(event.bad_epochs, event.plateau_patience)}")
+    if event.early_stop_patience:
+        limit = len(str(event.early_stop_patience))
+        words.append(f"patience {event.early_stop_count:>{limit}}/{event.early_stop_patience}")
+    marks = ["warmup" * (event.phase == "warmup"), "✓ best" * event.is_best]
+    marks.append(f"LR cut to {rate(event.next_lr)}" * event.lr_cut)
+    return "  ".join([*words, *(mark for mark in marks if mark)])
 
 
 def _style(line: str) -> Style:
@@ -55,22 +82,40 @@ class LogPane(Widget, can_focus=True):
         super().__init__(**keywords)
         self.follow = True
         self.lines: list[tuple[str, Style]] = []
+        self._starts: list[int] = []
         self._log: tuple[Event, ...] = ()
+        self._brief = False
+        self._entitled = ""
         self._top = 0
         self._found: int | None = None
 
-    def show(self, log: tuple[Event, ...]) -> None:
-        """Show a log; lines that are known already are kept."""
+    def show(self, log: tuple[Event, ...], *, brief: bool = False) -> None:
+        """Show a log, `brief` with an epoch a line; lines that are known already are kept, and so is the place."""
         known = len(self._log)
-        if log is self._log:
+        if log is self._log and brief == self._brief:
             return
-        if known and len(log) >= known and log[0] is self._log[0] and log[known - 1] is self._log[-1]:
+        here = max(0, bisect_right(self._starts, self._top) - 1)
+        kept = brief == self._brief and known and len(log) >= known
+        if kept and log[0] is self._log[0] and log[known - 1] is self._log[-1]:
             fresh = log[known:]
         else:
-            self.lines, fresh = [], log
+            self.lines, self._starts, self._found, fresh = [], [], None, log
         for event in fresh:
-            self.lines += log_lines(event)
-        self._log = log
+            self._starts.append(len(self.lines))
+            self.lines += log_lines(event, brief=brief)
+        if brief != self._brief and here < len(self._starts):
+            self._top = self._starts[here]
+        self._log, self._brief = log, brief
+        self.refresh()
+
+    def entitle(self, title: str) -> None:
+        """Write a title on the border; the same one again draws nothing."""
+        if title != self._entitled:
+            self._entitled, self.border_title = title, Text(title)
+
+    def forget(self) -> None:
+        """Mark no line as found."""
+        self._found = None
         self.refresh()
 
     @property
