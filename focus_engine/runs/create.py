@@ -10,9 +10,11 @@ import os
 import secrets
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from focus_engine.atomic import write_atomically
+from focus_engine.config import Config
 from focus_engine.config_edit import set_keys
 from focus_engine.config_file import load_config, parse_config
 from focus_engine.config_schema import FILE, FOLDER, write_schema
@@ -21,6 +23,46 @@ from focus_engine.runs.folder import RunFolder, check_name
 from focus_engine.runs.readme import experiment_file, readme
 from focus_engine.templates import check_method, config_text, find_template, schema_line
 from focus_engine.yaml_edit import yaml_value
+
+
+@dataclass(frozen=True)
+class PlannedExperiment:
+    """An experiment that could be made: its folder, the text of its config, and the config itself."""
+
+    run: RunFolder
+    text: str
+    config: Config
+
+
+def plan_experiment(
+    root: Path,
+    name: str,
+    *,
+    template: str | None = None,
+    method: str | None = None,
+    source: RunFolder | None = None,
+    settings: Sequence[str] = (),
+    created: str | None = None,
+) -> PlannedExperiment:
+    """Return what `create_experiment` would write for the same arguments, checked in the same way; writes nothing.
+
+    Raises:
+        InputError: a bad name, template, method or setting, or a folder that is there already.
+    """
+    run = RunFolder(root.absolute() / check_name(name))
+    if source is not None and (template is not None or method is not None):
+        raise InputError("--from copies a whole config: leave --template and --method out (change keys with --set)")
+    _refuse_existing(run)
+    created = created or dt.date.today().isoformat()  # noqa: DTZ011  (the user's own day)
+    schema = f"../{FOLDER}/{FILE}"
+    if source is None:
+        text = config_text(find_template(template, method), name=name, created=created, schema=schema)
+    else:
+        text = _copied_text(source, run, name, created, schema)
+    text = set_keys(text, settings, Path("--set"))
+    config = parse_config(text, run.config).config
+    check_method(config.method)
+    return PlannedExperiment(run, text, config)
 
 
 def create_experiment(
@@ -48,19 +90,11 @@ def create_experiment(
         InputError: a bad name, template, method or setting, or a folder that is there already; nothing was written.
         OSError: the disk refuses; nothing is left behind.
     """
-    run = RunFolder(root.absolute() / check_name(name))
-    if source is not None and (template is not None or method is not None):
-        raise InputError("--from copies a whole config: leave --template and --method out (change keys with --set)")
-    _refuse_existing(run)
-    created = created or dt.date.today().isoformat()  # noqa: DTZ011  (the user's own day)
-    schema = f"../{FOLDER}/{FILE}"
-    if source is None:
-        text = config_text(find_template(template, method), name=name, created=created, schema=schema)
-    else:
-        text = _copied_text(source, run, name, created, schema)
-    text = set_keys(text, settings, Path("--set"))
-    config = parse_config(text, run.config).config
-    check_method(config.method)
+    planned = plan_experiment(
+        root, name, template=template, method=method, source=source, settings=settings, created=created
+    )
+    run, text = planned.run, planned.text
+    config = planned.config
     files = {
         run.config.name: text,
         "README.md": readme("README.md", name, config),
