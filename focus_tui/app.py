@@ -23,6 +23,7 @@ from focus_tui.feed import DiskFeed, Feed, MachineRead, RunGone, RunRead, RunsRe
 from focus_tui.half_blocks import ColorDepth
 from focus_tui.machine import MachineLoad
 from focus_tui.present import RunView
+from focus_tui.sampling_process import SamplingJob
 from focus_tui.screens.base import BaseScreen
 from focus_tui.screens.dialogs import Ask, Choose
 from focus_tui.screens.runs import RunsScreen
@@ -95,6 +96,7 @@ class FocusApp(App[None]):
         self.problem = ""
         self.load: MachineLoad | None = None
         self.color, self.color_depth = colours_of_terminal()
+        self.jobs: dict[Path, SamplingJob] = {}
         self._views: dict[str, RunView] = {}
         self._undo: list[tuple[str, Callable[[], str]]] = []
         self._setting_warnings = loaded.warnings

@@ -18,6 +18,14 @@ Seed = Annotated[int, typer.Option("--seed", metavar="K", help="The noise of map
 Checkpoint = Annotated[str, typer.Option("--checkpoint", metavar="best|last|PATH", help="Which weights.")]
 Batch = Annotated[int | None, typer.Option("--batch-size", metavar="N", help="Maps at once.", show_default=False)]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 … as in the config.")]
+Progress = Annotated[
+    str,
+    typer.Option(
+        "--progress",
+        metavar="bar|json",
+        help='json: one object a line on stderr: {"done", "total", "words"}, {"note"} or {"warning"}.',
+    ),
+]
 
 
 def sample(
@@ -38,10 +46,13 @@ def sample(
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE.npz", show_default=False)] = None,
     batch_size: Batch = None,
     device: Device = None,
+    as_json: Json = False,
+    progress: Progress = "bar",
 ) -> None:
     """Draw maps from a trained model.
 
-    In physical units: an .npz, a PNG, and P(k) in the terminal.
+    In physical units: an .npz, a PNG, and P(k) in the terminal. With --json, stdout holds one object: path,
+    figure, n_maps, nfe (network calls a map) and power as of focus power --json.
 
     Example: focus sample --steps 100 --eta 0 -n 16 --params Omega_m=0.3,sigma_8=0.8 -o maps.npz
     """
@@ -60,6 +71,8 @@ def sample(
         params=parse_params(params),
         params_file=params_file,
         output=output,
+        json=as_json,
+        progress=progress,
     )
     run = chosen_run(context, exp)
     from focus_tui.heavy.sampling import sample as sample_run
@@ -80,6 +93,7 @@ def evaluate(
     batch_size: Batch = None,
     device: Device = None,
     as_json: Json = False,
+    progress: Progress = "bar",
 ) -> None:
     """Judge samples against held-out maps.
 
@@ -100,6 +114,7 @@ def evaluate(
         batch_size=batch_size,
         device=device,
         json=as_json,
+        progress=progress,
     )
     run = chosen_run(context, exp)
     from focus_tui.heavy.evaluating import evaluate as evaluate_run

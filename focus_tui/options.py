@@ -14,6 +14,7 @@ ALL_SAMPLERS = tuple(name for names in SAMPLERS.values() for name in names)
 ETAS = {"ddim": (0.0, 1.0), "ddpm": (1.0, 1.0)}
 """Lowest and highest eta of each sampler that has one; the others take 0 alone."""
 MAX_SEED = 2**63 - 1
+PROGRESS = ("bar", "json")
 
 Params = tuple[tuple[str, float], ...]
 
@@ -32,6 +33,7 @@ class DrawOptions:
         n_maps: how many maps.
         batch_size: maps drawn at once.
         device: as in the config.
+        progress: how it is told on stderr: a bar for people, or one JSON object a line.
 
     Raises:
         InputError: naming the option, the value and what is allowed.
@@ -46,8 +48,11 @@ class DrawOptions:
     n_maps: int | None = None
     batch_size: int | None = None
     device: str | None = None
+    progress: str = "bar"
 
     def __post_init__(self) -> None:
+        if self.progress not in PROGRESS:
+            raise InputError(f"--progress {self.progress!r} is unknown; allowed: {', '.join(PROGRESS)}")
         _at_least(self.steps, 1, "--steps")
         _at_least(self.n_maps, 1, "-n")
         _at_least(self.batch_size, 1, "--batch-size")

@@ -17,7 +17,7 @@ from focus_engine.runs.launch import start_run
 from focus_engine.runs.state import RunSummary, summarise
 from focus_engine.sampling_job import Evaluated, evaluate_run
 from focus_tui.follow import Printer, print_log
-from focus_tui.heavy.drawing import opened, relative, shown
+from focus_tui.heavy.drawing import Telling, opened, relative
 from focus_tui.heavy.evaluating import show_report
 from focus_tui.options import EvaluateOptions
 from focus_tui.terminal import out, say
@@ -51,8 +51,9 @@ def demo(root: Path, settings: tuple[str, ...] = ()) -> None:
     trained = time.monotonic()
 
     step(4, "samples against universes it never saw", f"focus evaluate {run.name}")
-    model, plan = opened(run, EvaluateOptions())
-    judged: Evaluated = shown(evaluate_run(run, model, plan, None), plan)
+    telling = Telling()
+    model, plan = opened(run, EvaluateOptions(), telling)
+    judged: Evaluated = telling.shown(evaluate_run(run, model, plan, None), plan)
     show_report(judged)
     _say_goodbye(run, summary, judged, (simulated - began, trained - simulated, time.monotonic() - trained))
 

@@ -1,5 +1,8 @@
 """Drawing maps from a checkpoint: what `focus sample`, `focus evaluate` and `focus demo` share."""
 
+import json
+import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -14,9 +17,62 @@ from focus_tui.terminal import say, visible
 from focus_tui.words import bar_line
 
 Result = TypeVar("Result")
+WORD_SECONDS = 0.1
+"""Least time between two lines of `--progress json`; the end of a batch is always told."""
 
 
-def opened(run: RunFolder, options: DrawOptions) -> tuple[TrainedModel, SamplingPlan]:
+class Telling:
+    """Tells on stderr what happens: with a bar for people, or as one JSON object a line for programs."""
+
+    def __init__(self, how: str = "bar") -> None:
+        self._json = how == "json"
+        self._printer = Printer()
+        self._told = -math.inf
+
+    def note(self, words: str) -> None:
+        """Say a sentence."""
+        say(json.dumps({"note": words}) if self._json else words)
+
+    def warn(self, words: str) -> None:
+        """Say what deserves attention."""
+        say(json.dumps({"warning": words}) if self._json else f"warning: {words}")
+
+    def progress(self, done: int, total: int, words: list[str]) -> None:
+        """Say how far the work is."""
+        if not self._json:
+            self._printer.progress(bar_line(done, total, words))
+            return
+        now = time.monotonic()
+        if now - self._told >= WORD_SECONDS or done == total:
+            self._told = now
+            say(json.dumps({"done": done, "total": total, "words": ", ".join(words)}))
+
+    def shown(self, steps: Iterator[SamplingProgress | DataProgress | Result], plan: SamplingPlan) -> Result:
+        """Pull `steps` to their end and tell how far they are; return the result, which comes last."""
+        result: Result | None = None
+        try:
+            for step in steps:
+                if isinstance(step, SamplingProgress):
+                    self.progress(*_sampled(step, plan))
+                elif isinstance(step, DataProgress):
+                    self.progress(step.done, step.total, [step.what])
+                else:
+                    result = step
+        finally:
+            self._printer.clear()
+        assert result is not None  # noqa: S101  (the engine's generators end with their result)
+        return result
+
+
+def _sampled(step: SamplingProgress, plan: SamplingPlan) -> tuple[int, int, list[str]]:
+    """Steps of single maps: done, of how many, and words."""
+    total = step.maps_total * plan.steps
+    batch = min(plan.batch_size, step.maps_total - step.maps_done) if step.finished is None else 0
+    done = step.maps_done * plan.steps + batch * step.step
+    return done, total, [f"sampling {step.maps_total} maps", f"step {step.step}"]
+
+
+def opened(run: RunFolder, options: DrawOptions, telling: Telling) -> tuple[TrainedModel, SamplingPlan]:
     """Open the checkpoint that was asked for and the plan to draw with.
 
     Raises:
@@ -33,33 +89,12 @@ def opened(run: RunFolder, options: DrawOptions) -> tuple[TrainedModel, Sampling
         batch_size=options.batch_size,
     )
     if plan.guidance != 1.0:
-        say(f"warning: guidance {plan.guidance:g} changes the density that was trained, and so P(k); 1.0 does not")
-    say(
+        telling.warn(f"guidance {plan.guidance:g} changes the density that was trained, and so P(k); 1.0 does not")
+    telling.note(
         f"{visible(run.name)}: {path.name} (epoch {model.source['epoch']}), {plan.sampler}, {plan.steps} steps, "
         f"eta {plan.eta:g}, seed {plan.seed}"
     )
     return model, plan
-
-
-def shown(steps: Iterator[SamplingProgress | DataProgress | Result], plan: SamplingPlan) -> Result:
-    """Pull `steps` to their end with a progress bar on stderr; return the result, which comes last."""
-    printer = Printer()
-    result: Result | None = None
-    try:
-        for step in steps:
-            if isinstance(step, SamplingProgress):
-                total = step.maps_total * plan.steps
-                batch = min(plan.batch_size, step.maps_total - step.maps_done) if step.finished is None else 0
-                done = step.maps_done * plan.steps + batch * step.step
-                printer.progress(bar_line(done, total, [f"sampling {step.maps_total} maps", f"step {step.step}"]))
-            elif isinstance(step, DataProgress):
-                printer.progress(bar_line(step.done, step.total, [step.what]))
-            else:
-                result = step
-    finally:
-        printer.clear()
-    assert result is not None  # noqa: S101  (the engine's generators end with their result)
-    return result
 
 
 def relative(path: Path) -> str:

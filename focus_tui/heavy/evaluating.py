@@ -10,7 +10,7 @@ from focus_engine.runs.folder import RunFolder
 from focus_engine.sampling_job import Evaluated, evaluate_run, report_document
 from focus_engine.statistics.compare import Evaluation
 from focus_tui.charts import draw_maps, draw_pdf, draw_power
-from focus_tui.heavy.drawing import opened, relative, shown
+from focus_tui.heavy.drawing import Telling, opened, relative
 from focus_tui.options import EvaluateOptions
 from focus_tui.terminal import color_depth, colours, out
 from focus_tui.words import percent
@@ -23,8 +23,9 @@ def evaluate(run: RunFolder, options: EvaluateOptions) -> None:
         InputError: no such checkpoint, or the data are gone or have changed.
         FocusError: the generated maps are not physical.
     """
-    model, plan = opened(run, options)
-    judged: Evaluated = shown(evaluate_run(run, model, plan, options.n_maps, options.output), plan)
+    telling = Telling(options.progress)
+    model, plan = opened(run, options, telling)
+    judged: Evaluated = telling.shown(evaluate_run(run, model, plan, options.n_maps, options.output), plan)
     if options.json:
         out(json.dumps(report_document(judged.evaluation, model, plan)))
         return

@@ -6,10 +6,10 @@ import shutil
 from focus_engine.runs.folder import RunFolder
 from focus_engine.sampling_job import Sampled, choose_params, output_path, sample_run
 from focus_tui.charts import draw_maps, draw_single_power
-from focus_tui.heavy.drawing import opened, relative, shown
+from focus_tui.heavy.drawing import Telling, opened, relative
 from focus_tui.heavy.power import power_json
 from focus_tui.options import SampleOptions
-from focus_tui.terminal import color_depth, colours, out, say
+from focus_tui.terminal import color_depth, colours, out
 
 
 def sample(run: RunFolder, options: SampleOptions) -> None:
@@ -19,19 +19,27 @@ def sample(run: RunFolder, options: SampleOptions) -> None:
         InputError: no such checkpoint, or the options do not fit its model.
         FocusError: the maps are not finite.
     """
-    model, plan = opened(run, options)
+    telling = Telling(options.progress)
+    model, plan = opened(run, options, telling)
     given = None if options.params is None else dict(options.params)
     params = choose_params(model, options.n_maps, given, options.params_file)
     output_path(run, plan, options.output)
     for outside in model.scaler.outside(params):
-        say(f"warning: {outside}")
-    drawn: Sampled = shown(sample_run(run, model, params, plan, options.output), plan)
-    say(f"{len(drawn.maps)} maps of {drawn.maps.shape[-2]} x {drawn.maps.shape[-1]}, {drawn.nfe} network calls each")
+        telling.warn(str(outside))
+    drawn: Sampled = telling.shown(sample_run(run, model, params, plan, options.output), plan)
+    telling.note(
+        f"{len(drawn.maps)} maps of {drawn.maps.shape[-2]} x {drawn.maps.shape[-1]}, {drawn.nfe} network calls each"
+    )
     if options.json:
         spectrum = None if drawn.power is None else json.loads(power_json(drawn.power))
         paths = {"path": str(drawn.path), "figure": str(drawn.figure)}
         out(json.dumps({**paths, "n_maps": len(drawn.maps), "nfe": drawn.nfe, "power": spectrum}))
         return
+    show_samples(drawn)
+
+
+def show_samples(drawn: Sampled) -> None:
+    """Draw the first maps and P(k), and print where the files lie."""
     columns, _ = shutil.get_terminal_size((80, 24))
     depth = color_depth()
     out(draw_maps(list(drawn.maps[:3, 0]), width=min(columns, 110), height=20, color_depth=depth))

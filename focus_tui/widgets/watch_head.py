@@ -26,7 +26,7 @@ def head_lines(view: RunView, load: MachineLoad | None, width: int, most: int = 
     """Return the head, lines of at most `width` cells: `most` of them, where the less urgent are left out first."""
     live = view.summary.state in LIVE_STATES
     groups = [
-        _flowed(_facts(view), width),
+        _flowed(_without_orphan(_facts(view), width), width),
         _flowed(_gauges(view) if live else _outcome(view), width),
         [_progress(view, width)] if live else [],
         _flowed([Text(f"! {words}", style="yellow") for words in _advised(view)], width),
@@ -50,6 +50,11 @@ def _flowed(facts: Sequence[Text], width: int) -> list[Text]:
             line.truncate(width, overflow="ellipsis")
             lines.append(line)
     return lines
+
+
+def _without_orphan(facts: list[Text], width: int) -> list[Text]:
+    """Leave the last fact, the least of them, out where it would take a line for itself."""
+    return facts[:-1] if len(_flowed(facts, width)) > len(_flowed(facts[:-1], width)) > 0 else facts
 
 
 def _facts(view: RunView) -> list[Text]:
@@ -114,7 +119,7 @@ def _outcome(view: RunView) -> list[Text]:
         "stopped": f"r resumes it from {where}",
         "lost": f"r resumes it from {where}",
         "failed": f"5 shows the log, r resumes it from {where}",
-        "unreachable": "it is shown as running again when its machine answers; nothing is lost by waiting",
+        "unreachable": "it is shown as running again when its machine answers",
         "finished": "g samples from it",
         "early_stopped": "g samples from it",
     }.get(s.state, "")

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from focus_engine.events import EpochFinished, Event
 from focus_engine.runs.epoch_block import epoch_block
-from focus_tui.terminal import visible
+from focus_tui.terminal import cells, visible
 from focus_tui.words import counted, duration, loss, note, rate
 
 PLAIN, DIM, GOOD, WARN, BAD, FOUND = (
@@ -25,10 +25,10 @@ PLAIN, DIM, GOOD, WARN, BAD, FOUND = (
 )
 
 
-def log_lines(event: Event, *, brief: bool = False) -> list[tuple[str, Style]]:
+def log_lines(event: Event, *, brief: bool = False, width: int = 0) -> list[tuple[str, Style]]:
     """Return what the log says of an event, line by line; control characters are shown, never obeyed.
 
-    `brief` puts an epoch on one line instead of its block.
+    `brief` puts an epoch on one line instead of its block; notes are wrapped to `width`, unless that is 0.
     """
     if isinstance(event, EpochFinished):
         if brief:
@@ -38,7 +38,25 @@ def log_lines(event: Event, *, brief: bool = False) -> list[tuple[str, Style]]:
     if words is None:
         return []
     style = WARN if words.startswith("warning") else BAD if words.startswith("failed") else DIM
-    return [(f"-- {line}", style) for line in visible(words).replace("\t", " ").split("\n")]
+    lines = visible(words).replace("\t", " ").split("\n")
+    return [(part, style) for line in lines for part in _wrapped(f"-- {line}", width)]
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """Break a line at blanks, or anywhere where there is none; Korean letters take two cells."""
+    if not width or cells(line) <= width:
+        return [line]
+    parts = [""]
+    for word in line.split(" "):
+        room = width - cells(parts[-1]) - 1
+        if parts[-1] and cells(word) <= room:
+            parts[-1] += " " + word
+            continue
+        parts += ["   "] if parts[-1] else []
+        for letter in word:
+            parts += ["   "] if cells(parts[-1]) + cells(letter) > width > 8 else []
+            parts[-1] += letter
+    return parts
 
 
 def brief_line(event: EpochFinished) -> str:
@@ -84,7 +102,7 @@ class LogPane(Widget, can_focus=True):
         self.lines: list[tuple[str, Style]] = []
         self._starts: list[int] = []
         self._log: tuple[Event, ...] = ()
-        self._brief = False
+        self._shape = (False, 0)
         self._entitled = ""
         self._top = 0
         self._found: int | None = None
@@ -92,26 +110,31 @@ class LogPane(Widget, can_focus=True):
     def show(self, log: tuple[Event, ...], *, brief: bool = False) -> None:
         """Show a log, `brief` with an epoch a line; lines that are known already are kept, and so is the place."""
         known = len(self._log)
-        if log is self._log and brief == self._brief:
+        shape = (brief, self.size.width)
+        if log is self._log and shape == self._shape:
             return
         here = max(0, bisect_right(self._starts, self._top) - 1)
-        kept = brief == self._brief and known and len(log) >= known
+        kept = shape == self._shape and known and len(log) >= known
         if kept and log[0] is self._log[0] and log[known - 1] is self._log[-1]:
             fresh = log[known:]
         else:
             self.lines, self._starts, self._found, fresh = [], [], None, log
         for event in fresh:
             self._starts.append(len(self.lines))
-            self.lines += log_lines(event, brief=brief)
-        if brief != self._brief and here < len(self._starts):
+            self.lines += log_lines(event, brief=brief, width=self.size.width)
+        if shape != self._shape and here < len(self._starts):
             self._top = self._starts[here]
-        self._log, self._brief = log, brief
+        self._log, self._shape = log, shape
         self.refresh()
 
     def entitle(self, title: str) -> None:
         """Write a title on the border; the same one again draws nothing."""
         if title != self._entitled:
             self._entitled, self.border_title = title, Text(title)
+
+    def on_resize(self) -> None:
+        """Wrap the notes anew."""
+        self.show(self._log, brief=self._shape[0])
 
     def forget(self) -> None:
         """Mark no line as found."""

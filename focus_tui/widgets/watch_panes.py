@@ -155,7 +155,7 @@ def lr_picture(view: RunView, look: Look) -> Picture:
         from focus_tui.charts import draw_lr
 
         if not view.epochs:
-            return waiting(view)
+            return waiting(view).split("\n")[0]
         kept = view.values("epoch") >= start
         return draw_lr(
             view.values("epoch")[kept],

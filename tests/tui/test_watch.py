@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 from dashboard import FakeFeed, epoch, on_screen, samples, spectrum, started, view_from, worker
 
-from focus_engine.events import DataProgress, RunEnded, Warned
+from focus_engine.events import DataProgress, RunEnded, StepProgress, Warned
 from focus_engine.runs.folder import RunFolder
 from focus_tui.app import FocusApp
 from focus_tui.feed import RunGone
 from focus_tui.map_pairs import draw_pairs, thumbnails
 from focus_tui.screens.runs import RunsScreen
 from focus_tui.screens.watch import WatchScreen
+from focus_tui.terminal import cells
 from focus_tui.widgets.chart import Chart
 from focus_tui.widgets.watch_head import Head, gauge, head_lines
+from focus_tui.widgets.watch_layout import ALL, head_rows, lay_out
 from focus_tui.widgets.watch_log import LogPane, log_lines
 from focus_tui.widgets.watch_panes import Look, maps_picture, power_picture, sampled_epochs, smoothed
 
@@ -243,3 +245,163 @@ def test_pairs_fit_their_room(size, depth):
     )
     lines = text.split("\n")
     assert len(lines) <= height
+
+
+def step(batch: int, **fields: object) -> StepProgress:
+    values = {"epoch": 10, "batch": batch, "n_batches": 50, "step": 90 + batch, "train_loss": 0.2, "lr": 1e-4}
+    rest = {"grad_norm": 1.0, "maps_per_second": 80.0, "data_wait": 0.0, "eta_epoch": 3.0, "device_memory": None}
+    return StepProgress(**(values | rest | fields))
+
+
+@pytest.mark.parametrize(
+    ("size", "zoomed", "pictures", "log"),
+    [
+        ((80, 24), None, 1, "none"),
+        ((120, 24), None, 2, "none"),
+        ((90, 50), None, 2, "strip"),
+        ((120, 40), None, 4, "strip"),
+        ((180, 50), None, 4, "column"),
+        ((180, 50), "maps", 1, "none"),
+        ((180, 50), "log", 0, "alone"),
+    ],
+)
+def test_as_many_panes_as_there_is_room_for(size, zoomed, pictures, log):
+    layout = lay_out(*size, zoomed)
+    assert (len(layout.pictures), layout.log) == (pictures, log)
+
+
+@pytest.mark.parametrize("width", range(20, 260, 13))
+@pytest.mark.parametrize("height", range(5, 75, 7))
+def test_every_layout_shows_something_and_leaves_room_for_it(width, height):
+    layout = lay_out(width, height)
+    assert set(layout.pictures) <= set(ALL)
+    assert layout.pictures
+    assert head_rows(height) < height
+    if layout.log == "column":
+        assert width - layout.log_size >= 2 * 60
+
+
+@pytest.mark.parametrize(("width", "height"), [(20, 6), (40, 10), (80, 24), (120, 40), (250, 70)])
+def test_the_head_keeps_to_its_lines_and_says_the_state_first(width, height):
+    views = [full_view(), full_view(state="lost", reason="x" * 300), view_from([], state="created")]
+    views.append(view_from([worker(), started(), *full_view().epochs, step(25)]))
+    for view in views:
+        lines = head_lines(view, None, width, head_rows(height))
+        assert len(lines) >= 1
+        assert all(line.cell_len <= width for line in lines)
+        assert "alpha" in lines[0].plain
+
+
+def test_at_80_columns_the_words_hold_phase_gauges_and_error():
+    said = "\n".join(line.plain for line in head_lines(full_view(), None, 80, head_rows(24)))
+    for word in ("TRAINING", "bad epochs", "patience", "P(k) error 10.0 %", "real maps 8.0 %", "LR drops to"):
+        assert word in said
+
+
+def test_a_step_changes_only_the_line_of_progress():
+    events = [worker(), started(), *full_view().epochs]
+    before, after = (head_lines(view_from([*events, step(n)]), None, 120) for n in (10, 40))
+    differ = [one.plain for one, other in zip(before, after, strict=True) if one.plain != other.plain]
+    assert len(differ) == 1
+    assert "epoch 10" in differ[0]
+    assert " 20 %" in differ[0]
+
+
+async def test_a_step_draws_no_picture_again(app, feed):
+    async with on_screen(app, 120, 40) as pilot:
+        before = {chart.id: chart._strips for chart in app.screen.query(Chart)}
+        events = [worker(), started(), *full_view().epochs, *full_view().spectra, *full_view().samples]
+        feed.news(view_from([*events, step(25)]))
+        await pilot.pause()
+        assert " 50 %" in words(app)
+        assert all(chart._strips is before[chart.id] for chart in app.screen.query(Chart))
+
+
+async def test_the_curves_can_be_of_the_latest_epochs_alone(app):
+    async with on_screen(app, 120, 40) as pilot:
+        titles = []
+        for _ in range(4):
+            titles.append(str(app.screen.query_one("#loss").border_title))
+            await pilot.press("z")
+        assert ["from epoch" in title for title in titles] == [False, True, True, True]
+        assert str(app.screen.query_one("#loss").border_title) == titles[0]
+
+
+async def test_other_maps_come_first(app):
+    async with on_screen(app, 80, 24) as pilot:
+        await pilot.press("4")
+        assert "Ω_m 0.30" in app.screen.query_one("#maps", Chart).text.split("\n")[0]
+        await pilot.press("full_stop")
+        assert app.screen.query_one("#maps", Chart).text.split("\n")[0].startswith("Ω_m 0.20")
+        await pilot.press("comma")
+        assert app.screen.query_one("#maps", Chart).text.split("\n")[0].startswith("Ω_m 0.30")
+
+
+async def test_steps_inside_epochs_are_drawn_when_asked_for():
+    steps = [step(n, epoch=e, train_loss=1 / e) for e in (1, 2, 3) for n in (10, 20, 30, 40)]
+    view = view_from([worker(), started(), *steps, *full_view().epochs])
+    app = FocusApp(Path("/x"), feed=FakeFeed([view]), first=ALPHA)
+    async with on_screen(app, 120, 40) as pilot:
+        chart = app.screen.query_one("#loss", Chart)
+        before = chart.text
+        await pilot.press("i")
+        assert chart.text != before
+        await pilot.press("i")
+        assert chart.text == before
+
+
+async def test_escape_forgets_the_search_before_it_leaves(app):
+    async with on_screen(app, 120, 40) as pilot:
+        await pilot.press("slash", *"Epoch", "enter")
+        log = app.screen.query_one(LogPane)
+        first = log._found
+        await pilot.press("enter")
+        assert log._found == first + 1
+        await pilot.press("N")
+        assert log._found == first
+        await pilot.press("escape")
+        assert log._found is None
+        assert isinstance(app.screen, WatchScreen)
+
+
+def test_a_log_line_an_epoch_where_there_is_little_room():
+    (line, _), *rest = log_lines(epoch(7, 0.25, lr_cut=True, next_lr=3e-5), brief=True)
+    assert not rest
+    assert "Epoch  7/20" in line
+    assert "val 0.2500" in line
+    assert "LR cut to 3.00e-05" in line
+
+
+@pytest.mark.parametrize("width", [10, 30, 80])
+def test_notes_are_wrapped_and_lose_no_letter(width):
+    message = "한국어 words and a verylongwordwithoutanyblankinit " * 3
+    lines = [line for line, _ in log_lines(Warned(code="x", message=message), width=width)]
+    assert all(cells(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join(f"-- warning: {message}".split())
+
+
+async def test_the_log_keeps_its_place_when_the_screen_changes(app):
+    async with on_screen(app, 120, 40) as pilot:
+        await pilot.press("5", "slash", *"Epoch 4/20", "enter")
+        await pilot.press("5")
+        assert not app.screen.query_one(LogPane).follow
+        await pilot.resize_terminal(180, 50)
+        await pilot.pause()
+        assert app.screen.query_one(LogPane).lines[1][0].startswith("Epoch 1/20")
+
+
+async def test_a_folder_that_vanishes_while_a_pane_is_enlarged_is_left_too(app, feed):
+    async with on_screen(app, 120, 40) as pilot:
+        await pilot.press("3")
+        feed.post(RunGone(ALPHA))
+        await pilot.pause()
+        assert isinstance(app.screen, RunsScreen)
+
+
+async def test_a_hostile_name_is_shown_and_not_obeyed():
+    name = "a\x1b[31m[red]b"
+    created = view_from([], name, state="created")
+    app = FocusApp(Path("/x"), feed=FakeFeed([created]), first=RunFolder(Path(f"/x/{name}")))
+    async with on_screen(app, 120, 40):
+        assert "a\\x1b[31m[red]b" in words(app)
+        assert "focus start a\\x1b[31m[red]b" in app.screen.query_one("#loss", Chart).text
