@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 from focus_engine.errors import FocusError
 from focus_engine.runs.folder import RunFolder
@@ -27,7 +27,7 @@ from focus_tui.sampling_process import SamplingJob
 from focus_tui.screens.base import BaseScreen
 from focus_tui.screens.dialogs import Ask, Choose
 from focus_tui.screens.runs import RunsScreen
-from focus_tui.settings import LoadedSettings, Settings, load_settings
+from focus_tui.settings import LoadedSettings, Settings, load_settings, save_setting
 
 FOCUS_DARK = Theme(
     name="focus-dark",
@@ -69,6 +69,18 @@ def colours_of_terminal() -> tuple[bool, ColorDepth]:
     return True, "256" if "256" in term or not term else None
 
 
+def action_names() -> frozenset[str]:
+    """Return the names of all actions, which settings can give other keys."""
+    from focus_tui.screens.compare import CompareScreen
+    from focus_tui.screens.new import NewScreen
+    from focus_tui.screens.sample import SampleScreen
+    from focus_tui.screens.watch import WatchScreen
+
+    screens = (BaseScreen, RunsScreen, WatchScreen, CompareScreen, SampleScreen, NewScreen)
+    bindings = (binding for screen in screens for binding in screen.BINDINGS)
+    return frozenset(binding.id for binding in bindings if isinstance(binding, Binding) and binding.id)
+
+
 class FocusApp(App[None]):
     """`focus tui`."""
 
@@ -87,7 +99,7 @@ class FocusApp(App[None]):
         recording: bool = False,
     ) -> None:
         super().__init__()
-        loaded = load_settings() if settings is None else settings
+        loaded = self._load_settings() if settings is None else settings
         self.root = root
         self.settings: Settings = loaded.settings
         self.feed: Feed = DiskFeed(root, self.settings.refresh) if feed is None else feed
@@ -109,11 +121,28 @@ class FocusApp(App[None]):
         """Whether there is something to take back."""
         return bool(self._undo)
 
+    def _load_settings(self) -> LoadedSettings:
+        """Read the settings; the names of all actions are asked for only where keys are set."""
+        themes = [*BUILTIN_THEMES, FOCUS_DARK.name, FOCUS_LIGHT.name]
+        loaded = load_settings(themes=themes)
+        return load_settings(themes=themes, actions=action_names()) if loaded.settings.keys else loaded
+
+    def _keep_theme(self, theme: Theme) -> None:
+        """Keep a theme that was chosen in the palette for the next time."""
+        if theme.name != self.settings.theme:
+            self.settings = replace(self.settings, theme=theme.name)
+            try:
+                save_setting("theme", theme.name)
+            except (FocusError, OSError) as error:
+                self.say(f"the theme holds for this session only: {error}", severity="warning")
+
     def on_mount(self) -> None:
         """Show the list of runs and start to read."""
         for theme in (FOCUS_DARK, FOCUS_LIGHT):
             self.register_theme(theme)
-        self.theme = self.settings.theme if self.settings.theme in self.available_themes else "focus-dark"
+        self.theme = self.settings.theme
+        self.set_keymap({action: ",".join(keys) for action, keys in self.settings.keys.items()})
+        self.theme_changed_signal.subscribe(self, self._keep_theme)
         self.push_screen(RunsScreen())
         for warning in self._setting_warnings:
             self.say(warning, severity="warning")

@@ -28,7 +28,7 @@ class Settings:
         sort: column that the list is sorted by, `-` in front for descending; `standing` for live ones first.
         filters: saved filters, by name.
         refresh: seconds between two looks at the runs.
-        images: how maps are drawn; auto asks the terminal.
+        images: how maps are drawn; half-blocks work everywhere, and auto means them until a terminal proves more.
         smoothing: weight of the past in the smoothed curves, 0 for none.
         log_y: whether losses start on a log axis.
         keys: keys of an action that replace its own, by the action's name.

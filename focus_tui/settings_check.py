@@ -9,7 +9,7 @@ from focus_engine.errors import InputError
 from focus_tui.columns import columns_of, nearest
 
 COLORMAPS = ("magma", "viridis", "inferno")
-IMAGES = ("auto", "blocks", "kitty", "sixel")
+IMAGES = ("auto", "blocks")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """What all full screens share: the keys that act on a run, the footer, help, and how news reaches them."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -13,6 +14,7 @@ from focus_tui.machine import MachineLoad
 from focus_tui.present import RunView
 from focus_tui.screens.dialogs import Help
 from focus_tui.widgets.hints import Hints
+from focus_tui.widgets.palette import ScreenActions
 
 if TYPE_CHECKING:
     from focus_tui.app import FocusApp
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
 STARTABLE = ("created", "failed", "lost", "stopped")
 RESUMABLE = ("stopped", "failed", "lost", "finished", "early_stopped")
 STOPPABLE = (*LIVE_STATES, "unreachable")
+
+
+def named(binding: BindingType) -> BindingType:
+    """Return a binding that settings can give other keys, by the name of its action: `stop_run`, `pane_1`."""
+    if not isinstance(binding, Binding):
+        return binding
+    return replace(binding, id=binding.action.replace("(", "_").replace(")", ""))
 
 
 class BaseScreen(Screen[None]):
@@ -32,21 +41,27 @@ class BaseScreen(Screen[None]):
     HELP: ClassVar[str] = ""
     HINTS: ClassVar[tuple[str, ...]] = ()
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "back"),
-        Binding("s", "start_run", "start"),
-        Binding("x", "stop_run", "stop"),
-        Binding("r", "resume_run", "resume"),
-        Binding("g", "sample_run", "sample"),
-        Binding("n", "new_run", "new"),
-        Binding("e", "edit_config", "edit"),
-        Binding("t", "edit_tags", "tags"),
-        Binding("T", "edit_note", "note"),
-        Binding("a", "archive_run", "archive"),
-        Binding("u", "undo", "undo"),
-        Binding("w", "export", "export"),
-        Binding("question_mark", "help", "help"),
-        Binding("q", "quit_dashboard", "quit"),
+        named(Binding("escape", "back", "back")),
+        named(Binding("s", "start_run", "start")),
+        named(Binding("x", "stop_run", "stop")),
+        named(Binding("r", "resume_run", "resume")),
+        named(Binding("g", "sample_run", "sample")),
+        named(Binding("n", "new_run", "new")),
+        named(Binding("e", "edit_config", "edit")),
+        named(Binding("t", "edit_tags", "tags")),
+        named(Binding("T", "edit_note", "note")),
+        named(Binding("a", "archive_run", "archive")),
+        named(Binding("u", "undo", "undo")),
+        named(Binding("w", "export", "export")),
+        named(Binding("question_mark", "help", "help")),
+        named(Binding("q", "quit_dashboard", "quit")),
     ]
+
+    COMMANDS = Screen.COMMANDS | {ScreenActions}
+
+    def __init_subclass__(cls, **keywords: Any) -> None:  # noqa: ANN401  (textual's)
+        cls.BINDINGS = [named(binding) for binding in cls.__dict__.get("BINDINGS", [])]
+        super().__init_subclass__(**keywords)
 
     @property
     def focus_app(self) -> "FocusApp":
@@ -116,7 +131,7 @@ class BaseScreen(Screen[None]):
             case "start_run":
                 return state == "created" or (state in STARTABLE and not self._has_checkpoints())
             case "resume_run":
-                return state in RESUMABLE and (state in {"finished", "early_stopped"} or True)
+                return state in RESUMABLE
             case "stop_run":
                 return state in STOPPABLE
             case "sample_run" | "edit_config" | "edit_tags" | "edit_note" | "archive_run" | "export":

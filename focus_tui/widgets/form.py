@@ -1,4 +1,4 @@
-"""A form of labelled lines, checked while it is typed: what is wrong stands below, and nothing is done until it is right."""
+"""A form of labelled lines, checked while it is typed: what is wrong stands below, before anything is done."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

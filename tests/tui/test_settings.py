@@ -90,7 +90,7 @@ def test_every_key_is_read(written):
         ("refresh: 0", "0 is not a number from 0.1 to 10"),
         ("refresh: .nan", "is not a number from 0.1 to 10"),
         ("refresh: true", "true is not a number"),
-        ("images: png", "there are: auto, blocks, kitty, sixel"),
+        ("images: png", "there are: auto, blocks"),
         ("smoothing: 1", "is not a number from 0 to 0.99"),
         ("log_y: 3", "3 is not true or false"),
         ("filters: [a]", "is not a block of names and values"),
