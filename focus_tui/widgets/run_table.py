@@ -19,13 +19,17 @@ from focus_tui.words import GLYPHS
 GUTTER = 2
 """Cells before the first column, for the mark of selected runs."""
 STATE_STYLES = {90: "bright_black", 31: "red", 32: "green", 33: "yellow", 34: "blue"}
-HEAD, HERE, DIM = Style(bold=True), Style(reverse=True), Style(dim=True)
+HEAD, DIM = Style(bold=True), Style(dim=True)
 
 
 class RunTable(Widget, can_focus=True):
     """Rows of runs with a cursor, marks and a heading; it sorts and filters nothing itself."""
 
-    DEFAULT_CSS = "RunTable { height: 1fr; width: 1fr; }"
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"run-table--cursor"}
+    DEFAULT_CSS = """
+    RunTable { height: 1fr; width: 1fr; }
+    RunTable > .run-table--cursor { background: $primary 35%; text-style: bold; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "up", show=False),
         Binding("down,j", "move(1)", "down", show=False),
@@ -134,7 +138,7 @@ class RunTable(Widget, can_focus=True):
             return Strip.blank(width, self.rich_style)
         strip = Strip(self._row(self.rows[number])).adjust_cell_length(width - 1)
         here = number == self.cursor
-        style = self.rich_style + (HERE if here and self.has_focus else Style(bold=True) if here else Style())
+        style = self.rich_style + (self.get_component_rich_style("run-table--cursor") if here else Style())
         return Strip([*strip.apply_style(style), Segment(self._bar(y), self.rich_style)])
 
     def _heading(self) -> list[Segment]:

@@ -85,7 +85,7 @@ def started(after: int = 0, **fields: object) -> RunStarted:
 
 def spectrum(number: int, ratio: Sequence[float] = (1.0, 1.1, 0.9)) -> PowerSpectrumMeasured:
     """Return a P(k) of samples."""
-    k = tuple(0.5 * 2**i for i in range(len(ratio)))
+    k = tuple(0.5 * 8 ** (i / max(1, len(ratio) - 1)) for i in range(len(ratio)))
     real = tuple(100 / value for value in k)
     return PowerSpectrumMeasured(
         time=NOW + number,

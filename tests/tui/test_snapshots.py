@@ -1,0 +1,131 @@
+"""The screens as they look, cell by cell. After a wanted change: pytest tests/tui/test_snapshots.py --snapshot-update.
+
+Drawn anew by every version of Textual a little differently, so they hold for the version that drew them alone.
+"""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dashboard import FakeFeed, epoch, samples, spectrum, started, view_from, worker
+
+from focus_engine.events import Warned
+from focus_engine.runs.folder import RunFolder
+from focus_tui.app import FocusApp
+
+DRAWN_BY = "8.2.8"
+pytestmark = pytest.mark.skipif(version("textual") != DRAWN_BY, reason=f"the snapshots are those of textual {DRAWN_BY}")
+
+
+def losses(n: int, low: float) -> list[float]:
+    return [round(low + 0.6 / (1 + i), 4) for i in range(n)]
+
+
+def trained(name: str, n: int, low: float, **summary: object):
+    """Return a run with warmup, a plateau cut, spectra and maps."""
+    events: list = [worker(), started(num_epochs=40, warmup_epochs=5)]
+    for number, val in enumerate(losses(n, low), 1):
+        lr = 1e-4 * min(1.0, number / 5) * (0.3 if number > 15 else 1.0)
+        more = {
+            "lr": lr,
+            "next_lr": lr,
+            "lr_cut": number == 15,
+            "bad_epochs": 1,
+            "early_stop_count": 3,
+            "num_epochs": 40,
+        }
+        events.append(epoch(number, val, best_val_loss=val, pk_error=0.08, **more))
+        if number % 5 == 0:
+            k = np.geomspace(0.3, 4.0, 24)
+            ratio = 1 + 0.3 / number * np.sin(3 * k)
+            events += [spectrum(number, tuple(ratio)), samples(number)]
+    events.append(Warned(code="data_wait", message="waits for data"))
+    return view_from(events, name, updated=None, **summary)
+
+
+def views():
+    return [
+        trained("diffusion_camels", 22, 0.1),
+        trained("flow_camels", 18, 0.12, state="finished", reason="all epochs are done"),
+        trained("한국어_실험", 9, 0.2, state="lost", reason="its worker is gone without a last word"),
+        view_from([], "not_started", state="created"),
+    ]
+
+
+def app(first: str | None = None) -> FocusApp:
+    run = None if first is None else RunFolder(Path("/x") / first)
+    return FocusApp(Path("/x"), feed=FakeFeed(views()), first=run)
+
+
+async def settled(pilot) -> None:
+    while not pilot.app.complete:
+        await pilot.pause()
+    await pilot.pause()
+
+
+SIZES = [(80, 24), (120, 40)]
+sizes = pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
+
+
+@sizes
+def test_runs(snap_compare, size):
+    assert snap_compare(app(), terminal_size=size, run_before=settled)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (180, 50)], ids=["80x24", "120x40", "180x50"])
+def test_watch(snap_compare, size):
+    assert snap_compare(app("diffusion_camels"), terminal_size=size, run_before=settled)
+
+
+@sizes
+def test_compare(snap_compare, size):
+    async def compare(pilot) -> None:
+        await settled(pilot)
+        await pilot.press("space", "space", "c")
+        await pilot.pause()
+
+    assert snap_compare(app(), terminal_size=size, run_before=compare)
+
+
+@sizes
+def test_sample(snap_compare, size):
+    async def sample(pilot) -> None:
+        await settled(pilot)
+        await pilot.press("g")
+        await pilot.pause()
+
+    assert snap_compare(app(), terminal_size=size, run_before=sample)
+
+
+@sizes
+def test_new(snap_compare, size):
+    async def new(pilot) -> None:
+        await settled(pilot)
+        await pilot.press("n", *"mine")
+        await pilot.pause()
+
+    assert snap_compare(app(), terminal_size=size, run_before=new)
+
+
+@sizes
+def test_help(snap_compare, size):
+    async def ask(pilot) -> None:
+        await settled(pilot)
+        await pilot.press("question_mark")
+        await pilot.pause()
+
+    assert snap_compare(app("diffusion_camels"), terminal_size=size, run_before=ask)
+
+
+def test_light(snap_compare):
+    async def light(pilot) -> None:
+        await settled(pilot)
+        pilot.app.theme = "focus-light"
+        await pilot.pause()
+
+    assert snap_compare(app("diffusion_camels"), terminal_size=(120, 40), run_before=light)
+
+
+def test_empty(snap_compare):
+    assert snap_compare(FocusApp(Path("/x"), feed=FakeFeed()), terminal_size=(80, 24), run_before=settled)
