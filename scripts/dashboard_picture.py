@@ -1,0 +1,82 @@
+"""The README's pictures of the dashboard: the Watch screen as SVG and as a GIF, from the recording of `--demo`.
+
+Run: python scripts/dashboard_picture.py   (the GIF needs rsvg-convert and Pillow; without them only the SVG is made)
+"""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+from focus_engine.events import EpochFinished, StepProgress
+from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.process import ProcessIdentity, boot_id, host_name, process_start
+from focus_tui.app import FocusApp
+from focus_tui.replay import Recorded, lay_out, recordings
+
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+SIZE = (120, 40)
+STILL = 33
+"""Epoch of the still picture."""
+FRAMES = (*range(2, 44, 3), 44)
+WIDTH = 900
+FRAME_MILLISECONDS = 700
+
+
+def main() -> None:
+    """Make the pictures."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    (IMAGES / "watch.svg").write_text(svg_at(STILL), encoding="utf-8")
+    if shutil.which("rsvg-convert") is None:
+        print("no rsvg-convert: the GIF is left as it was")
+        return
+    from PIL import Image
+
+    frames = [Image.open(BytesIO(png_of(svg_at(epoch)))).convert("P", palette=1, colors=64) for epoch in FRAMES]
+    times = [FRAME_MILLISECONDS] * (len(frames) - 1) + [4 * FRAME_MILLISECONDS]
+    frames[0].save(
+        IMAGES / "watch.gif", save_all=True, append_images=frames[1:], duration=times, loop=0, optimize=True
+    )
+
+
+def png_of(svg: str) -> bytes:
+    """Return a picture of `svg`, blanks kept."""
+    kept = svg.replace("<text ", '<text xml:space="preserve" ')
+    command = ["rsvg-convert", "-w", str(WIDTH)]
+    return subprocess.run(command, input=kept.encode(), capture_output=True, check=True).stdout
+
+
+def svg_at(epoch: int) -> str:
+    """Return the Watch screen while the epoch after `epoch` runs; this very process plays the worker."""
+    main = recordings()[-1]
+    last = next(i for i, event in enumerate(main.events) if isinstance(event, EpochFinished) and event.epoch == epoch)
+    until = last + 1
+    while until < len(main.events) and not isinstance(main.events[until], EpochFinished):
+        until += 1  # P(k), maps and some steps of the next epoch belong to the picture
+    steps = [i for i in range(last, until) if isinstance(main.events[i], StepProgress)]
+    events = main.events[: steps[len(steps) // 2] + 1] if steps else main.events[:until]
+    with tempfile.TemporaryDirectory() as folder:
+        run = lay_out(Path(folder), Recorded(main.name, main.config, events), ended=time.time())
+        pid = os.getpid()
+        me = ProcessIdentity(pid, host_name(), boot_id(), process_start(pid), time.time())
+        run.worker.write_text(replace(me).to_json(), encoding="utf-8")
+        return asyncio.run(picture(run, epoch))
+
+
+async def picture(run: RunFolder, epoch: int) -> str:
+    """Return the Watch screen of `run` once its log has been read up to `epoch`."""
+    app = FocusApp(run.path.parent, first=run)
+    async with app.run_test(size=SIZE) as pilot:
+        while (view := app.view_of(run)) is None or not view.epochs or view.epochs[-1].epoch < epoch:
+            await pilot.pause(0.05)
+        await pilot.pause(0.3)
+        return app.export_screenshot(title=f"focus tui {run.name}")
+
+
+if __name__ == "__main__":
+    main()
