@@ -90,11 +90,19 @@ def logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the run ends; Ctrl-C leaves it.")] = False,
     last: Annotated[int | None, typer.Option("-n", "--last", min=0, help="Only the last N epochs.")] = None,
     events: Annotated[bool, typer.Option("--events", help="The events themselves, one JSON object a line.")] = False,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw loss, learning rate and P(k) instead.")] = False,
 ) -> None:
     """Print the epoch blocks of an experiment.
 
     Example: focus logs -f -n 3
     """
+    if plot:
+        if follow or events or last is not None:
+            raise InputError("--plot draws the whole log once: leave --follow, --events and --last out")
+        from focus_tui.log_plot import plot_log  # numpy: 0.1 s
+
+        plot_log(chosen_run(context, exp))
+        return
     from focus_tui.follow import print_log
 
     print_log(chosen_run(context, exp), follow=follow, last=last, raw=events)
