@@ -237,9 +237,9 @@ def phase_words(summary: RunSummary, warmup_epochs: int | None = None) -> str:
         return f"early stopped @ {summary.epoch}"
     if summary.state not in {"running", "stopping"}:
         return state_words(summary)
-    if summary.phase == "warmup" and warmup_epochs:
-        running = min((summary.epoch or 0) + 1, warmup_epochs)
-        return f"WARMUP {running}/{warmup_epochs}"
+    if summary.phase == "warmup" and warmup_epochs:  # the phase is that of the last whole epoch
+        running = (summary.epoch or 0) + 1
+        return f"WARMUP {running}/{warmup_epochs}" if running <= warmup_epochs else "TRAINING"
     return (summary.phase or "training").upper()
 
 

@@ -100,6 +100,7 @@ def test_an_end_stays_until_another_worker_comes():
     [
         ("running", "warmup", 2, "WARMUP 3/5"),
         ("running", "warmup", None, "WARMUP 1/5"),
+        ("running", "warmup", 5, "TRAINING"),
         ("running", "training", 9, "TRAINING"),
         ("early_stopped", "training", 112, "early stopped @ 112"),
         ("lost", "warmup", 1, "lost"),
