@@ -94,11 +94,10 @@ class SamplingJob:
 
     Attributes:
         label: what is sampled, for people: the run's name.
-        words: the command that does the same, as people write it.
+        values: of the form that asked for it, by field, for whoever comes back to it.
     """
 
     label: str
-    words: str
     _process: "subprocess.Popen[bytes]"
     _out: IO[bytes]
     _err: IO[bytes]
@@ -107,9 +106,10 @@ class SamplingJob:
     _torn: bytes = b""
     _last: str = ""
     _cancelled: float | None = None
+    values: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, run: Path, options: Sequence[str], *, label: str = "", words: str = "") -> "SamplingJob":
+    def start(cls, run: Path, options: Sequence[str], *, label: str = "") -> "SamplingJob":
         """Start `focus sample RUN OPTIONS` in the background. Raises OSError when no process can be made."""
         command = [
             sys.executable,
@@ -123,10 +123,10 @@ class SamplingJob:
             "--",
             str(run),
         ]
-        return cls.launch(command, label=label or run.name, words=words)
+        return cls.launch(command, label=label or run.name)
 
     @classmethod
-    def launch(cls, command: Sequence[str], *, label: str = "", words: str = "") -> "SamplingJob":
+    def launch(cls, command: Sequence[str], *, label: str = "") -> "SamplingJob":
         """Start a command that speaks as `focus sample --json --progress json` does. Raises OSError."""
         out, err = (tempfile.TemporaryFile(prefix="focus-sample-") for _ in range(2))  # noqa: SIM115  (the job's)
         process = subprocess.Popen(
@@ -134,7 +134,7 @@ class SamplingJob:
         )
         # Collected when it ends, whether or not somebody still polls.
         threading.Thread(target=process.wait, name=f"focus-collect-{process.pid}", daemon=True).start()
-        return cls(label, words, process, out, err)
+        return cls(label, process, out, err)
 
     @property
     def pid(self) -> int:

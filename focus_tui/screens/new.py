@@ -7,159 +7,275 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on
-from textual.app import ComposeResult
+from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import Binding, BindingType
-from textual.widgets import Static
+from textual.containers import VerticalScroll
+from textual.widgets import Button, Static
 
 from focus_engine.errors import FocusError
-from focus_engine.runs.folder import RunFolder, find_run
-from focus_tui.screens.base import BaseScreen
+from focus_engine.runs.folder import RunFolder, experiments_root, find_run
+from focus_engine.runs.state import LIVE_STATES
+from focus_tui.columns import RunRow
+from focus_tui.new_form import CHOICES, MORE, SECTIONS, Checked, Start, check_form, command_of, settings_of
 from focus_tui.screens.dialogs import Choose
-from focus_tui.widgets.form import Field, Form
-from focus_tui.widgets.hints import Hints
+from focus_tui.terminal import visible
+from focus_tui.widgets.form_fields import ChoiceField, Field, TextField
+from focus_tui.widgets.form_screen import FormScreen
 
 if TYPE_CHECKING:
     from focus_tui.app import FocusApp
 
-KEYS = (
-    ("data.data_dir", "folder of your maps; empty: universes that FOCUS simulates"),
-    ("training.num_epochs", ""),
-    ("training.batch_size", ""),
-    ("training.lr", "such as 3e-4"),
-    ("training.scheduler.name", "plateau, cosine, step or none"),
-    ("training.scheduler.warmup_epochs", ""),
-    ("training.early_stopping.patience", "0 turns it off"),
-    ("training.sample_every", "epochs between samples"),
-    ("model.base_channels", ""),
-    ("model.channel_mults", "such as [1, 2, 4]"),
-    ("diffusion.schedule", "linear, cosine or quadratic"),
-    ("diffusion.prediction", "epsilon or v"),
-    ("device", "auto, cuda, cuda:1, cpu"),
+TEMPLATES = (
+    ("t:diffusion", "template diffusion (GPU)"),
+    ("t:small", "template small (CPU)"),
 )
-"""Keys of the form; empty ones keep what the template says."""
+"""As in `focus_engine.templates`, without its pydantic; a test compares them."""
+MOST_SOURCES = 200
 
 
-class NewScreen(BaseScreen):
+class NewScreen(FormScreen):
     """Makes an experiment."""
 
     TITLE_WORDS = "New"
     HELP = (
-        "Empty fields keep what the template or the copied experiment says. Any other key goes into the last\n"
-        "line as key=value; key=value. Nothing is written until it is right, and nothing is ever overwritten."
+        "Empty fields keep what the template, or the experiment that is copied, says; it stands there in grey.\n"
+        "Any other key goes into the last line: training.seed=1 training.ema_decay=0.99\n"
+        "Everything is checked by the parser of config.yaml while you type; nothing is ever overwritten.\n"
+        "‹ › choose with left and right, or enter for the list."
     )
-    HINTS = ("make", "help", "back")
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "make", "make it", tooltip="make the experiment"),
-        Binding("f1", "help", "help"),
-    ]
+    HINTS = ("make", "other_side", "copy_command", "help", "back")
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+s", "make", "make it", tooltip="make the experiment")]
+    DEFAULT_CSS = """
+    NewScreen #form Button { margin: 1 0 0 15; }
+    NewScreen #general { color: $error; padding-left: 15; height: auto; display: none; }
+    NewScreen #config-file { padding: 0 1; height: 1fr; }
+    NewScreen #config-file Static { width: auto; }
+    """
 
     def __init__(self, source: RunFolder | None = None) -> None:
         super().__init__()
         self._source = source
+        self._asked = 0
+        self._answered = -1
+        self._checked = Checked()
+        self._making = False
 
-    def compose(self) -> ComposeResult:
-        """Lay out the form."""
-        yield Static(Text(" New experiment ", style="bold reverse"), id="head")
-        start = "diffusion" if self._source is None else self._source.name
-        yield Form(
-            [
-                Field("name", "name", "", "letters, digits, _ - and ."),
-                Field("start", "template or copy of", start, "diffusion, small, or an experiment's name"),
-                *(Field(key.replace(".", "__"), key, "", hint) for key, hint in KEYS),
-                Field("more", "other keys", "", "training.seed=1; training.ema_decay=0.99"),
-            ]
-        )
-        yield Static(id="problem")
-        yield Static(id="command")
-        yield Hints()
+    def form(self) -> ComposeResult:
+        """Yield the fields."""
+        chosen = TEMPLATES[0][0] if self._source is None else f"r:{self._source.name}"
+        yield ChoiceField("start", "starts from", self._starts(), chosen)
+        yield TextField("name", "name", placeholder="experiment_diffusion")
+        for heading, rows in SECTIONS:
+            yield Static(Text(heading), classes="section")
+            for key, label, hint in rows:
+                if key in CHOICES:
+                    yield ChoiceField(key, label, [("", "…"), *((word, word) for word in CHOICES[key])], hint=hint)
+                else:
+                    yield TextField(key, label, hint=hint)
+        yield Static(Text("any other key"), classes="section")
+        yield TextField(MORE, "key=value", placeholder="training.seed=1 training.ema_decay=0.99")
+        yield Static(id="general")
+        yield Button("Make it  ctrl+s", id="make", variant="primary", compact=True)
+
+    def side(self) -> ComposeResult:
+        """Yield the config.yaml that would be written."""
+        with VerticalScroll(id="config-file"):
+            yield Static(id="config")
 
     def on_mount(self) -> None:
-        """Start at the name."""
+        """Begin at the name; what a template says is read in a thread (pydantic: 0.1 s)."""
         super().on_mount()
-        self.query_one("#field-name").focus()
+        head = Text(" New experiment ", style="bold reverse").append(
+            f"  under {visible(str(self.focus_app.root))}", style="dim"
+        )
+        self.query_one("#head", Static).update(head)
+        self.query_one("#field-name", TextField).enter()
         self._check()
 
-    def _settings(self) -> list[str]:
-        values = self.query_one(Form).values
-        given = [f"{key}={values[key.replace('.', '__')]}" for key, _ in KEYS if values[key.replace(".", "__")]]
-        return [*given, *(part.strip() for part in values["more"].split(";") if part.strip())]
+    def _starts(self) -> list[tuple[str, str]]:
+        names = [row.summary.name for row in self.focus_app.rows if not row.labels.archived][:MOST_SOURCES]
+        if self._source is not None and self._source.name not in names:
+            names.insert(0, self._source.name)
+        return [*TEMPLATES, *((f"r:{name}", f"copy of {name}") for name in names)]
 
-    def _start(self) -> tuple[str | None, RunFolder | None]:
-        """The template, or the experiment to copy."""
-        from focus_engine.templates import TEMPLATES
+    def show_rows(self, rows: tuple[RunRow, ...]) -> None:  # noqa: ARG002  (the app keeps them)
+        """Offer new runs for a copy."""
+        self.query_one("#field-start", ChoiceField).offer(self._starts())
 
-        start = self.query_one(Form).values["start"]
-        if not start or start in TEMPLATES:
-            return start or None, None
-        return None, find_run(start, self.focus_app.root)
+    def _start(self) -> Start:
+        """The template, or the experiment to copy. Raises FocusError when that is gone."""
+        kind, _, name = self.query_one("#field-start", ChoiceField).value.partition(":")
+        if kind == "t":
+            return Start(template=name)
+        if self._source is not None and self._source.name == name:
+            return Start(source=self._source)
+        return Start(source=find_run(name, self.focus_app.root))
 
-    @on(Form.Changed)
-    def _check(self) -> bool:
-        """Say what is wrong, and the command line that does the same."""
-        from focus_engine.runs.create import plan_experiment  # pydantic: 0.1 s after the first paint
-
-        name, settings = self.query_one(Form).values["name"], self._settings()
-        problem, command = self.query_one("#problem", Static), self.query_one("#command", Static)
+    def command(self) -> str:
+        """Return the command line of the form."""
+        root = () if self.focus_app.root == experiments_root() else ("--root", str(self.focus_app.root))
         try:
-            template, source = self._start()
-            plan_experiment(self.focus_app.root, name, template=template, source=source, settings=settings)
-        except FocusError as error:
-            problem.update(Text(str(error), style="bold red" if name else "dim"))
-            return False
-        origin = ["--from", source.name] if source is not None else ["--template", template] if template else []
-        parts = ["focus", "new", name, *origin, *(part for one in settings for part in ("--set", one))]
-        problem.update(Text("right; ctrl+s makes it", style="green"))
-        command.update(Text(f"$ {shlex.join(parts)}", style="dim"))
-        return True
+            start = self._start()
+        except FocusError:
+            start = Start()
+        values = self.values
+        return command_of(root, values["name"], start, settings_of(values))
 
-    @on(Form.Submitted)
-    def submitted(self) -> None:
-        """Make it."""
-        self.action_make()
+    @on(Field.Changed)
+    def _field_changed(self, event: Field.Changed) -> None:
+        event.stop()
+        self._check()
+
+    def _check(self) -> None:
+        """Ask the parser, in a thread; an answer that came too late is dropped."""
+        self.show_command()
+        self._asked += 1
+        number, values, root = self._asked, self.values, self.focus_app.root
+
+        def check() -> None:
+            try:
+                checked = check_form(root, values["name"], self._start(), values)
+            except FocusError as error:
+                checked = Checked(problems={"start": str(error)})
+            self.app.call_from_thread(self._show_checked, number, checked)
+
+        self.run_worker(check, thread=True, exit_on_error=False, group="check", name="check")
+
+    def _show_checked(self, number: int, checked: Checked) -> None:
+        """Say below each field what is wrong with it, and show the config."""
+        if number != self._asked or not self.is_mounted:
+            return
+        self._answered, self._checked = number, checked
+        for key, field in self.fields.items():
+            wrong = checked.problems.get(key, "")
+            field.complain(wrong or checked.warnings.get(key, ""), mild=not wrong)
+            if isinstance(field, TextField) and key in checked.values:
+                field.placeholder(checked.values[key] or "none")
+            elif isinstance(field, ChoiceField) and key in checked.values:
+                now = checked.values[key]
+                field.offer([("", f"{now}"), *((word, word) for word in CHOICES[key] if word != now)])
+        general = self.query_one("#general", Static)
+        general.update(Text(checked.problems.get("", "")))
+        general.display = "" in checked.problems
+        if checked.text:
+            self.query_one("#config", Static).update(config_text(checked.text, checked.base))
+        if self._making:
+            self._make()
 
     def action_make(self) -> None:
-        """Make the experiment and ask what to do with it."""
+        """Make the experiment, once the parser has answered."""
+        self._making = True
+        if self._answered == self._asked:
+            self._make()
+
+    @on(Button.Pressed, "#make")
+    def pressed(self) -> None:
+        """Make the experiment."""
+        self.action_make()
+
+    def _make(self) -> None:
+        self._making = False
+        problems, values = dict(self._checked.problems), self.values
+        if not values["name"]:
+            problems = {"name": "give it a name: letters, digits, _ - and .", **problems}
+        if problems:
+            self._complain(problems)
+            return
+        start, root = self._start(), self.focus_app.root
+        self.run_worker(lambda: self._create(values, start), thread=True, exit_on_error=False, name="make")
+        self.focus_app.say(f"making {values['name']} under {root} …")
+
+    def _complain(self, problems: dict[str, str]) -> None:
+        """Go to the first field that is wrong."""
+        self.turn_to(side=False)
+        key = next((key for key in self.fields if key in problems), None)
+        if key is None:
+            self.focus_app.say(next(iter(problems.values())), severity="error")
+            return
+        self.fields[key].complain(problems[key])
+        self.fields[key].enter()
+
+    def _create(self, values: dict[str, str], start: Start) -> None:
+        """Write the experiment; runs in a thread."""
         from focus_engine.runs.create import create_experiment
 
-        if not self._check():
-            return
         app = self.focus_app
         try:
-            template, source = self._start()
-            name = self.query_one(Form).values["name"]
-            run = create_experiment(app.root, name, template=template, source=source, settings=self._settings())
+            run = create_experiment(
+                app.root, values["name"], template=start.template, source=start.source, settings=settings_of(values)
+            )
         except (FocusError, OSError) as error:
-            app.say(str(error), severity="error")
+            app.call_from_thread(app.say, str(error), severity="error")
             return
+        app.call_from_thread(self._made, run)
+
+    def _made(self, run: RunFolder) -> None:
+        """Leave, and ask what to do with the experiment."""
+        app = self.focus_app
         app.feed.refresh()
-        self.action_back()
-        choices = [("start", "start training now"), ("edit", "edit its config.yaml first"), ("", "leave it for later")]
+        if self.is_current:
+            app.pop_screen()
+        app.push_screen(Choose(f"{run.name} is made. What now?", NEXT), lambda what: go_on(app, run, what or ""))
 
-        def chosen(what: str | None) -> None:
-            if what == "edit":
-                edit_config(app, run)
-            elif what == "start":
-                app.start_run(run)
-                app.open_run(run)
 
-        app.push_screen(Choose(f"{run.name} is made", choices), chosen)
+NEXT = (
+    ("start", "start training now, and watch it"),
+    ("edit", "edit its config.yaml in your editor"),
+    ("watch", "look at it"),
+    ("", "nothing yet: s starts it from the list"),
+)
+"""What is offered when an experiment has been made."""
+
+
+def go_on(app: "FocusApp", run: RunFolder, what: str) -> None:
+    """Do what was chosen of `NEXT`."""
+    if what == "edit":
+        edit_config(app, run)
+    elif what in {"start", "watch"}:
+        app.open_run(run)
+        if what == "start":
+            app.start_run(run)
+
+
+def config_text(text: str, base: str) -> Text:
+    """Return a config with what differs from `base` standing out, and its comments standing back."""
+    before, shown = set(base.splitlines()), Text(no_wrap=True)
+    for line in text.splitlines():
+        body, sign, comment = line.partition("#")
+        style = "bold reverse" if line not in before else ""
+        shown.append(visible(body), style=style).append(visible(sign + comment), style="dim").append("\n")
+    return shown
 
 
 def edit_config(app: "FocusApp", run: RunFolder) -> None:
     """Open config.yaml of `run` in the user's editor, and check it afterwards."""
-    from focus_engine.config_file import load_config
-
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     try:
         with app.suspend():
             subprocess.run([*shlex.split(editor), str(run.config)], check=False)
-    except (OSError, ValueError) as error:
-        app.say(f"the editor {editor!r} cannot be started: {error}; set EDITOR", severity="error")
+    except SuspendNotSupported:
+        app.say(f"an editor cannot be opened here; edit {run.config} in another terminal", severity="error")
         return
-    app.refresh()
+    except (OSError, ValueError, IndexError) as error:
+        app.say(f"the editor {editor!r} cannot be started: {error}; set VISUAL or EDITOR", severity="error")
+        return
+    app.refresh(layout=True)
+    summary = app.summary_of(run)
+    live = summary is not None and summary.state in LIVE_STATES
+    app.run_worker(lambda: _check_config(app, run, live), thread=True, exit_on_error=False)
+
+
+def _check_config(app: "FocusApp", run: RunFolder, live: bool) -> None:
+    """Say whether the config is right; runs in a thread."""
+    from focus_engine.config_file import load_config
+
     try:
         warnings = load_config(run.config).warnings
     except (FocusError, OSError) as error:
-        app.say(str(error), severity="error")
+        app.call_from_thread(app.say, f"{error}\ne opens it again", severity="error")
         return
-    app.say("\n".join(["config.yaml is right", *warnings]))
+    later = [f"{run.name} is running: what you changed holds from its next start on"] if live else []
+    severity = "warning" if warnings else "information"
+    app.call_from_thread(
+        app.say, "\n".join([f"{run.config.name} of {run.name} is right", *later, *warnings]), severity=severity
+    )

@@ -1,313 +1,386 @@
 """Sampling from a run: a form that is the command line of `focus sample`, its progress, and what was drawn."""
 
-import shlex
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
-from textual.widgets import Static
+from textual.widgets import Button, Static
 
 from focus_engine.errors import FocusError
-from focus_engine.runs.folder import RunFolder
-from focus_tui.options import SampleOptions, parse_params
-from focus_tui.present import RunView, floats
-from focus_tui.sampling_process import JobProgress, SampledPower, SamplingJob
-from focus_tui.screens.base import BaseScreen
-from focus_tui.terminal import visible
-from focus_tui.widgets.chart import Chart
-from focus_tui.widgets.form import Field, Form
-from focus_tui.widgets.hints import Hints
-from focus_tui.words import age, bar_line
-
-FIELDS = (
-    Field("checkpoint", "checkpoint", "best", "best, last or a path"),
-    Field("sampler", "sampler", "", "as in the config; ddim or ddpm"),
-    Field("steps", "steps", "", "as in the config"),
-    Field("eta", "eta", "", "0 is deterministic, 1 is DDPM"),
-    Field("guidance", "guidance", "", "1 samples the trained density"),
-    Field("n", "number of maps", "4"),
-    Field("seed", "seed", "0"),
-    Field("params", "parameters", "", "those of the validation maps; or Omega_m=0.3,sigma_8=0.8"),
+from focus_engine.runs.folder import RunFolder, experiments_root
+from focus_tui.present import RunView
+from focus_tui.sample_form import (
+    GIVEN,
+    Asked,
+    ModelFacts,
+    asked,
+    command_of,
+    facts_of,
+    param_key,
+    range_words,
 )
-FLAGS = {
-    "checkpoint": "--checkpoint",
-    "sampler": "--sampler",
-    "steps": "--steps",
-    "eta": "--eta",
-    "guidance": "--guidance",
-    "n": "-n",
-    "seed": "--seed",
-    "params": "--params",
-}
-DEFAULTS = {"checkpoint": "best", "seed": "0"}
-POLL_SECONDS = 0.25
-WIDE = 110
+from focus_tui.sampling_process import JobProgress, SamplingJob
+from focus_tui.screens.base import STARTABLE
+from focus_tui.terminal import visible
+from focus_tui.widgets.form_fields import ChoiceField, Field, FormPane, TextField
+from focus_tui.widgets.form_result import DrawnMaps, ResultPane, read_maps
+from focus_tui.widgets.form_screen import FormScreen
+from focus_tui.words import age
+
+if TYPE_CHECKING:
+    from focus_tui.app import FocusApp
+
+POLL_SECONDS = 0.2
+DEFAULT_MAPS = 16
+"""How many maps `focus sample` draws unless told."""
 
 
-def arguments_of(values: dict[str, str]) -> list[str]:
-    """Return the arguments of `focus sample` that a form's values stand for."""
-    given = [(key, value) for key, value in values.items() if value and value != DEFAULTS.get(key)]
-    return [part for key, value in given for part in (FLAGS[key], value)]
-
-
-def check_values(values: dict[str, str]) -> SampleOptions:
-    """Return the options that a form's values stand for. Raises InputError as the command line does."""
-    return SampleOptions(
-        steps=_whole(values["steps"], "--steps"),
-        eta=_number(values["eta"], "--eta"),
-        sampler=values["sampler"] or None,
-        guidance=_number(values["guidance"], "--guidance"),
-        seed=_whole(values["seed"], "--seed") or 0,
-        checkpoint=values["checkpoint"] or "best",
-        n_maps=_whole(values["n"], "-n"),
-        params=parse_params(values["params"] or None),
-    )
-
-
-def _whole(text: str, option: str) -> int | None:
-    try:
-        return int(text) if text else None
-    except ValueError:
-        raise FocusError(f"{option} {text!r}: give a whole number") from None
-
-
-def _number(text: str, option: str) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        raise FocusError(f"{option} {text!r}: give a number") from None
-
-
-class SampleScreen(BaseScreen):
+class SampleScreen(FormScreen):
     """Draws maps from a run's checkpoint."""
 
     TITLE_WORDS = "Sample"
     HELP = (
-        "Every field is an option of focus sample; an empty one means what the config says.\n"
-        "The job goes on when you leave, and its maps lie in the run's samples/ folder."
+        "Every field is an option of focus sample, checked by the same law; an empty one means what the config says.\n"
+        "The line below the form does the same in a shell.\n"
+        "The job goes on when you leave, even the dashboard; its maps lie in the run's samples/ folder.\n"
+        "‹ › choose with left and right, or enter for the list."
     )
-    HINTS = ("draw", "cancel_job", "swap", "help", "back")
+    HINTS = ("draw", "cancel_job", "start_run", "other_side", "copy_command", "turn(1)", "help", "back")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "draw", "sample", tooltip="draw the maps"),
-        Binding("ctrl+x", "cancel_job", "cancel", tooltip="end the job"),
-        Binding("ctrl+o", "swap", "form/result", tooltip="show the form, or what was drawn"),
-        Binding("f1", "help", "help"),
+        Binding("ctrl+g", "cancel_job", "cancel", tooltip="cancel the job"),
     ]
+    DEFAULT_CSS = """
+    SampleScreen #form Button { margin: 1 0 0 15; }
+    SampleScreen #empty { padding: 2 3; }
+    """
 
     def __init__(self, run: RunFolder) -> None:
         super().__init__()
         self._run = run
-        self._result = False
+        self._facts = ModelFacts()
+        self._ready = self._empty = False
         self._shown: Path | None = None
+        self._told: JobProgress | None = None
 
-    def compose(self) -> ComposeResult:
-        """Lay out the form and the result."""
-        yield Static(id="head")
-        with Horizontal(id="body"):
-            with Vertical(id="left"):
-                yield Form(FIELDS)
-                yield Static(id="problem")
-                yield Static(id="command")
-            with Vertical(id="right"):
-                yield Chart(id="maps")
-                yield Chart(id="power")
-                yield Static(id="paths")
-        yield Static(id="progress")
-        yield Hints()
+    def form(self) -> ComposeResult:
+        """Yield the fields; those of the parameters come with the model's facts."""
+        yield Static(id="empty")
+        yield ChoiceField("checkpoint", "checkpoint", [("best", "best"), ("last", "last")])
+        yield ChoiceField("sampler", "sampler", [("", "as the config")])
+        yield TextField("steps", "steps")
+        yield TextField("eta", "eta", hint="0: deterministic")
+        yield TextField("guidance", "guidance", hint="1: as trained")
+        yield TextField("maps", "maps", placeholder=str(DEFAULT_MAPS), hint="how many")
+        yield TextField("seed", "seed", placeholder="0", hint="of the noise")
+        yield ChoiceField("params", "parameters", [("", "those of the validation maps"), (GIVEN, "given here")])
+        yield Button("Sample  ctrl+s", id="draw", variant="primary", compact=True)
+
+    def side(self) -> ComposeResult:
+        """Yield the result."""
+        app = self.focus_app
+        yield ResultPane(color=app.color, color_depth=app.color_depth, colormap=app.settings.colormap)
 
     def on_mount(self) -> None:
-        """Start with what the config says."""
+        """Learn what the model is, in a thread: reading a schema takes 0.1 s."""
         super().on_mount()
-        self.query_one("#head", Static).update(self._head())
-        self._check()
-        self._lay_out()
-        self.query_one("#field-steps").focus()
-        self.set_interval(POLL_SECONDS, self._poll)
-        self._poll()
+        self._show_head()
+        self._show_emptiness()
+        self.result.say(Text("What is drawn is shown here: maps, and their P(k).", style="dim"))
+        self.show_command()
+        view = self.focus_app.view_of(self._run)
+        self.run_worker(lambda: self._learn(view), thread=True, exit_on_error=False, name="learn")
+        self.set_interval(POLL_SECONDS, self._look)
 
-    def on_resize(self) -> None:
-        """Lay out anew."""
-        super().on_resize()
-        self._lay_out()
-
-    def current_run(self) -> RunFolder | None:
-        """Return the run that is sampled from."""
-        return self._run
-
-    def show_view(self, view: RunView) -> None:  # noqa: ARG002  (the app keeps it)
-        """Show which checkpoints there are."""
-        self.query_one("#head", Static).update(self._head())
+    @property
+    def result(self) -> ResultPane:
+        """What stands beside the form."""
+        return self.query_one(ResultPane)
 
     @property
     def job(self) -> SamplingJob | None:
         """The run's job, running or ended."""
         return self.focus_app.jobs.get(self._run.path)
 
-    def _head(self) -> Text:
+    @property
+    def busy(self) -> bool:
+        """Whether a job of the run is sampling."""
+        return self.job is not None and not self.job.poll().ended
+
+    def current_run(self) -> RunFolder | None:
+        """Return the run that is sampled from."""
+        return self._run
+
+    def command(self) -> str:
+        """Return the command line of the form."""
+        at_home = self._run.path.parent == experiments_root()
+        arguments = asked(self.values, self._facts).arguments if self._ready else ()
+        return command_of(self._run.name if at_home else str(self._run.path), arguments)
+
+    def show_view(self, view: RunView) -> None:
+        """Show which checkpoints there are; the first one opens the form."""
+        if view.summary.path == str(self._run.path):
+            self._show_head()
+            self._show_checkpoints()
+            self._show_emptiness()
+
+    def _show_head(self) -> None:
         text = Text(no_wrap=True, overflow="ellipsis")
-        text.append(" Sample ", style="bold reverse").append(f"  {visible(self._run.name)}", style="bold")
-        view = self.focus_app.view_of(self._run)
-        best = None if view is None else view.best_epoch
-        for kind, path, epoch in (
-            ("best", self._run.checkpoint_best, best),
-            ("last", self._run.checkpoint_last, None if view is None else view.summary.epoch),
-        ):
+        text.append(" Sample ", style="bold reverse").append(f"  {visible(self._run.name)}  ", style="bold")
+        summary = self.focus_app.summary_of(self._run)
+        if summary is not None:
+            text.append(f"{summary.state.replace('_', ' ')}", style="dim")
+            text.append("" if summary.epoch is None else f", epoch {summary.epoch}", style="dim")
+        self.query_one("#head", Static).update(text)
+
+    def _show_emptiness(self) -> None:
+        """Say what to do where there is no checkpoint, in place of the form."""
+        empty = not self._run.has_checkpoints()
+        form = self.query_one(FormPane)
+        for child in form.children:
+            child.display = empty == (child.id == "empty")
+        if not empty:
+            self._show_params()
+        else:
+            form.query_one("#empty", Static).update(Text(self._empty_words()))
+        if empty != self._empty:
+            self._empty = empty
+            self.refresh_hints()
+            if not empty:
+                self.focus_first()
+
+    def _empty_words(self) -> str:
+        name, summary = visible(self._run.name), self.focus_app.summary_of(self._run)
+        state = "" if summary is None else summary.state
+        first = f"{name} has no checkpoint yet, so there is nothing to sample from.\n\n"
+        if state in STARTABLE:
+            return (
+                f"{first}  s                {'starts' if state == 'created' else 'tries'} it here\n  focus start {name}"
+            )
+        now = f"It is {state}" if state else "It is being read"
+        return f"{first}{now}: the first checkpoint comes with the end of epoch 1, and opens this form."
+
+    def _learn(self, view: RunView | None) -> None:
+        """Read what the model is; runs in a thread."""
+        import focus_tui.options  # noqa: F401  (loaded here, used by the form)
+
+        names: tuple[str, ...]
+        seen: tuple[tuple[float, ...], ...] = ()
+        if view is not None and view.started is not None and view.started.config:
+            config, names = view.started.config, view.started.param_names
+            seen = view.samples[-1].params if view.samples else ()
+        else:
             try:
-                saved = age(path.stat().st_mtime)
+                config, names = _configured(self._run)
+            except (FocusError, OSError) as error:
+                self.app.call_from_thread(self.focus_app.say, str(error), severity="error")
+                return
+        self.app.call_from_thread(self._learned, facts_of(config, names, seen))
+
+    def _learned(self, facts: ModelFacts) -> None:
+        self.run_worker(self._fill_in(facts), name="fill")
+
+    async def _fill_in(self, facts: ModelFacts) -> None:
+        """Fill the form with what the model is."""
+        from focus_engine.config import SAMPLERS
+
+        if not self.is_mounted:
+            return
+        self._facts = facts
+        fitting = SAMPLERS.get(facts.method, ())
+        others = [(name, name) for name in fitting if name != facts.sampler]
+        self._choice("sampler").offer([("", f"{facts.sampler} (as the config)"), *others])
+        first = facts.seen[0] if facts.seen else ()
+        new = [
+            TextField(
+                param_key(name),
+                name,
+                f"{first[place]:.4g}" if place < len(first) else "",
+                hint=range_words(facts, place),
+            )
+            for place, name in enumerate(facts.names)
+        ]
+        await self.query_one(FormPane).mount_all(new, before="#draw")
+        self._ready = True
+        self._show_checkpoints()
+        self._show_emptiness()
+        if self.job is not None:
+            self.fill(self.job.values.items())
+        self._check()
+        if not self._empty:
+            self.focus_first()
+
+    def _choice(self, key: str) -> ChoiceField:
+        return self.query_one(f"#field-{key}", ChoiceField)
+
+    def _text(self, key: str) -> TextField:
+        return self.query_one(f"#field-{key}", TextField)
+
+    def _show_checkpoints(self) -> None:
+        """Say of each checkpoint which epoch it holds and how old it is."""
+        view, choices = self.focus_app.view_of(self._run), []
+        known = {} if view is None else {event.kind: event for event in view.checkpoints}
+        for kind, path in (("best", self._run.checkpoint_best), ("last", self._run.checkpoint_last)):
+            try:
+                saved = path.stat().st_mtime
             except OSError:
                 continue
-            text.append(f"   {kind}: epoch {epoch if epoch is not None else '?'}, {saved} ago", style="dim")
-        if not self._run.has_checkpoints():
-            text.append("   no checkpoint yet: the first comes with the first epoch", style="yellow")
-        return text
+            epoch = f"epoch {known[kind].epoch}, " if kind in known else ""
+            choices.append((kind, f"{kind}: {epoch}{age(saved)} old"))
+        self._choice("checkpoint").offer(choices or [("best", "best"), ("last", "last")])
 
-    def _lay_out(self) -> None:
-        wide = self.size.width >= WIDE
-        self.query_one("#left").display = wide or not self._result
-        self.query_one("#right").display = wide or self._result
+    def _show_params(self) -> None:
+        given = self._choice("params").value == GIVEN
+        for field in self.query(Field):
+            if field.key.startswith("param."):
+                field.display = given
 
-    @on(Form.Changed)
-    def _check(self) -> bool:
-        """Say what is wrong, and the command line that does the same."""
-        values = self.query_one(Form).values
-        problem = ""
-        try:
-            options = check_values(values)
-            if options.guidance not in {None, 1.0}:
-                problem = "guidance other than 1 changes the density that was trained, and so P(k)"
-        except FocusError as error:
-            self.query_one("#problem", Static).update(Text(str(error), style="bold red"))
-            return False
-        self.query_one("#problem", Static).update(Text(problem, style="yellow"))
-        line = shlex.join(["focus", "sample", self._run.name, *arguments_of(values)])
-        self.query_one("#command", Static).update(Text(f"$ {line}", style="dim"))
-        return True
+    @on(Field.Changed)
+    def _field_changed(self, event: Field.Changed) -> None:
+        event.stop()
+        if event.field.key == "params":
+            self._show_params()
+        self._check()
 
-    @on(Form.Submitted)
-    def submitted(self) -> None:
-        """Draw."""
-        self.action_draw()
+    def _check(self) -> Asked | None:
+        """Say below each field what is wrong with it, and the command line that does the same."""
+        if not self._ready:
+            return None
+        values, facts = self.values, self._facts
+        wanted = asked(values, facts)
+        for key, field in self.fields.items():
+            field.complain(wanted.problems.get(key, wanted.warnings.get(key, "")), mild=key not in wanted.problems)
+        sampler = values["sampler"] or facts.sampler
+        self._text("steps").placeholder(str(facts.steps.get(sampler, "")))
+        self._text("eta").placeholder({"ddim": f"{facts.eta:g}", "ddpm": "1"}.get(sampler, "0"))
+        self._text("guidance").placeholder(f"{facts.guidance:g}")
+        self.show_command()
+        return wanted
+
+    @on(Button.Pressed, "#draw")
+    def pressed(self) -> None:
+        """Start, or cancel what runs."""
+        if self.busy:
+            self.action_cancel_job()
+        else:
+            self.action_draw()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer what applies."""
-        busy = self.job is not None and not self.job.poll().ended if self.is_mounted else False
         if action == "cancel_job":
-            return busy
+            return self.is_mounted and self.busy
         if action == "draw":
-            return not busy and self._run.has_checkpoints()
-        if action == "swap":
-            return self.is_mounted and self.size.width < WIDE
+            return self.is_mounted and not self._empty and not self.busy
+        if action == "copy_command":
+            return self.is_mounted and not self._empty
+        if action == "start_run":
+            summary = self.current_summary()
+            return self._empty and summary is not None and summary.state in STARTABLE
         return super().check_action(action, parameters)
 
     def action_draw(self) -> None:
         """Start the job."""
-        if self.job is not None and not self.job.poll().ended:
-            self.focus_app.say("a job of this run is still sampling; ctrl+x ends it")
+        wanted = self._check()
+        if wanted is None or self.busy:
             return
-        if not self._run.has_checkpoints():
-            self.focus_app.say(f"{self._run.name} has no checkpoint yet", severity="error")
-            return
-        if not self._check():
+        if wanted.problems:
+            wrong = next(iter(wanted.problems))
+            self.turn_to(side=False)
+            self.fields[wrong].enter()
             return
         try:
-            job = SamplingJob.start(self._run.path, arguments_of(self.query_one(Form).values))
+            job = SamplingJob.start(self._run.path, wanted.arguments)
         except OSError as error:
             self.focus_app.say(f"sampling cannot be started: {error}", severity="error")
             return
+        job.values = self.values
         self.focus_app.jobs[self._run.path] = job
-        self._poll()
-        self.refresh_hints()
+        tell_when_ended(self.focus_app, self._run, job)
+        self.turn_to(side=True)
+        self._look()
 
     def action_cancel_job(self) -> None:
-        """End the job."""
+        """Cancel the job."""
         if self.job is not None:
             self.job.cancel()
-
-    def action_swap(self) -> None:
-        """Show the form, or what was drawn."""
-        self._result = not self._result
-        self._lay_out()
+            self.result.say(Text("cancelling …", style="yellow"))
 
     def action_back(self) -> None:
         """Leave; a job goes on."""
-        if self.job is not None and not self.job.poll().ended:
-            self.focus_app.say(f"sampling from {self._run.name} goes on; g shows it again")
+        leaving = self.wide or not self._beside
+        if leaving and self.busy:
+            self.focus_app.say(f"sampling {self._run.name} goes on; g on it shows it again")
         super().action_back()
 
-    def _poll(self) -> None:
-        if self.job is None:
+    def _look(self) -> None:
+        """Show how far the job is, when that has changed."""
+        if self.job is None or (progress := self.job.poll()) is self._told:
             return
-        progress = self.job.poll()
-        self.query_one("#progress", Static).update(self._progress_line(progress))
+        ended_before = self._told is None or self._told.ended
+        self._told = progress
+        button = self.query_one("#draw", Button)
+        button.label = "Sample  ctrl+s" if progress.ended else "Cancel  ctrl+g"
+        if progress.ended != ended_before or progress.ended:
+            self.refresh_hints()
+        self.result.tell(progress)
         if progress.finished is not None and progress.finished.path != self._shown:
             self._shown = progress.finished.path
-            self._show(progress)
+            self.run_worker(lambda: self._read(progress), thread=True, exit_on_error=False, name="read")
 
-    def _progress_line(self, progress: JobProgress) -> Text:
-        if progress.failed is not None:
-            return Text(f" ✗ {visible(progress.failed)}", style="bold red")
-        if progress.finished is not None:
-            done = progress.finished
-            warnings = "".join(f"   warning: {visible(words)}" for words in progress.warnings)
-            return Text(f" ✓ {done.n_maps} maps, {done.nfe} network calls each{warnings}", style="green")
-        return Text(f" {bar_line(progress.done, progress.total, [progress.words], self.size.width - 2)}")
-
-    def _show(self, progress: JobProgress) -> None:
-        """Draw the maps and their P(k)."""
+    def _read(self, progress: JobProgress) -> None:
+        """Read the maps that were drawn; runs in a thread."""
         assert progress.finished is not None  # noqa: S101  (asked by the caller)
-        self._result = True
-        self._lay_out()
-        self.refresh_hints()
-        result, app = progress.finished, self.focus_app
         try:
-            with np.load(result.path) as file:
-                maps = np.asarray(file["maps"], dtype=np.float64)
+            drawn = read_maps(progress.finished.path)
         except (OSError, ValueError, KeyError) as error:
-            app.say(f"{result.path} cannot be read: {error}", severity="error")
+            words = f"{progress.finished.path} cannot be read: {error}"
+            self.app.call_from_thread(self.focus_app.say, words, severity="error")
             return
-        maps = maps if maps.ndim == 3 else maps[:, 0]
+        self.app.call_from_thread(self._show, drawn, progress)
 
-        def draw(width: int, height: int) -> str:
-            from focus_tui.charts import draw_maps
-
-            fitting = max(1, min(len(maps), (width + 2) // (2 * max(4, height - 2) + 2)))
-            return draw_maps(list(maps[:fitting]), width=width, height=height, color_depth=app.color_depth)
-
-        self.query_one("#maps", Chart).show(draw, str(result.path))
-        self._show_power(result.power)
-        paths = f"maps    {result.path}\nfigure  {result.figure}"
-        self.query_one("#paths", Static).update(Text(paths))
-
-    def _show_power(self, power: SampledPower | None) -> None:
-        """Draw P(k) of the samples over that of real maps, where the run has measured it."""
+    def _show(self, drawn: DrawnMaps, progress: JobProgress) -> None:
+        if progress.finished is None or not self.is_mounted:
+            return
         view = self.focus_app.view_of(self._run)
-        real = view.spectra[-1] if view is not None and view.spectra else None
-        color = self.focus_app.color
+        comparable = self.job is not None and not self.job.values.get("params")
+        real = view.spectra[-1] if view is not None and view.spectra and comparable else None
+        path, figure = progress.finished.path, progress.finished.figure
+        files = f"{short(path)}\nand, as a figure, {figure.name}"
+        self.result.show(drawn, progress, real, files)
+        self.turn_to(side=True)
 
-        def draw(width: int, height: int) -> str:
-            from focus_tui.charts import draw_power, draw_single_power
 
-            if power is None:
-                return "the maps are not physical: no P(k)"
-            k, mean = floats(power.k), floats(power.mean)
-            if real is not None and len(real.k) <= len(k) and np.allclose(real.k, k[: len(real.k)], rtol=1e-3):
-                return draw_power(
-                    real.k,
-                    floats(real.real_mean),
-                    floats(real.real_std),
-                    mean[: len(real.k)],
-                    width=width,
-                    height=height,
-                    color=color,
-                    k_nyquist=real.k_nyquist,
-                    title="samples over the validation maps of the training",
-                )
-            std = None if power.std is None else floats(power.std)
-            return draw_single_power(k, mean, std, width=width, height=height, color=color, title="P(k) of the samples")
+def _configured(run: RunFolder) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The config of a run that has said nothing yet, and its parameters. Raises FocusError."""
+    from focus_engine.config import PARAMETER_NAMES
+    from focus_engine.config_file import load_config
 
-        self.query_one("#power", Chart).show(draw, str(self._shown))
+    config = load_config(run.config).config
+    names = config.data.params or PARAMETER_NAMES[: config.model.cond_dim]
+    return config.model_dump(by_alias=True), tuple(names)
+
+
+def short(path: Path) -> str:
+    """Return `path` as short as it can be named from here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def tell_when_ended(app: "FocusApp", run: RunFolder, job: SamplingJob) -> None:
+    """Say it when a job has ended that nobody looks at."""
+
+    def look() -> None:
+        end = job.poll()
+        if not end.ended:
+            return
+        timer.stop()
+        if isinstance(app.screen, SampleScreen) and app.screen.current_run() == run:
+            return
+        if end.finished is not None:
+            app.say(f"sampled {run.name}: {end.finished.n_maps} maps; g on it shows them")
+        elif end.failed is not None:
+            app.say(f"sampling {run.name} failed: {end.failed}", severity="error")
+
+    timer = app.set_interval(2 * POLL_SECONDS, look)

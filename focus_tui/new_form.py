@@ -1,0 +1,180 @@
+"""What the New screen's fields ask for: settings, the `focus new` line, and what is wrong, by the real parser. Pure.
+
+Checking costs about 0.1 s (it plans the whole experiment), so the screen does it in a thread.
+"""
+
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from focus_engine.errors import FocusError
+from focus_engine.runs.folder import RunFolder
+
+CHOICES = {
+    "data.source": ("simulated", "files"),
+    "training.scheduler.name": ("plateau", "cosine", "step", "none"),
+    "diffusion.schedule": ("linear", "cosine", "quadratic"),
+    "diffusion.prediction": ("epsilon", "v"),
+}
+"""Keys that take one of a few words."""
+SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
+    (
+        "data",
+        (
+            ("data.source", "source", ""),
+            ("data.data_dir", "data folder", "for source: files"),
+            ("data.maps_path", "maps", ".npy"),
+            ("data.params_path", "parameters", "a table"),
+        ),
+    ),
+    (
+        "training",
+        (
+            ("training.num_epochs", "epochs", "at most"),
+            ("training.batch_size", "batch size", "maps a step"),
+            ("training.lr", "learning rate", "after warmup"),
+            ("training.scheduler.name", "scheduler", ""),
+            ("training.scheduler.warmup_epochs", "warmup", "epochs"),
+            ("training.early_stopping.patience", "early stopping", "bad epochs"),
+            ("training.sample_every", "sample every", "epochs"),
+            ("device", "device", "cpu, cuda:1 …"),
+        ),
+    ),
+    (
+        "network and noise",
+        (
+            ("model.base_channels", "base channels", ""),
+            ("model.channel_mults", "multipliers", "[1, 2, 4]"),
+            ("diffusion.schedule", "noise schedule", ""),
+            ("diffusion.prediction", "predicts", ""),
+        ),
+    ),
+)
+"""Headings, and below each the keys that matter: key, label, hint."""
+KEYS = tuple(key for _, rows in SECTIONS for key, _, _ in rows)
+PATHS = ("data.data_dir", "data.maps_path", "data.params_path")
+MORE = "more"
+"""Field for any other keys, as key=value."""
+NOBODY = "experiment-0"
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where an experiment starts from: a template, or a copy of `source`."""
+
+    template: str | None = None
+    source: RunFolder | None = None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The arguments of `focus new` that say so."""
+        if self.source is not None:
+            return "--from", self.source.name
+        return ("--template", self.template) if self.template is not None else ()
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the parser says to a form.
+
+    Attributes:
+        problems: what is wrong, by field; those that belong to none under "".
+        warnings: what deserves attention, by field.
+        text: the config.yaml that would be written; empty while something is wrong with it.
+        base: the config.yaml without the form's settings.
+        values: what every key of the form is where its field is empty, as it is written in a config.
+    """
+
+    problems: Mapping[str, str] = field(default_factory=dict)
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    text: str = ""
+    base: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+def settings_of(values: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the `key=value` settings of the filled fields, those typed freely last."""
+    given = (f"{key}={values[key]}" for key in KEYS if values.get(key))
+    return (*given, *free_settings(values.get(MORE, "")))
+
+
+def free_settings(text: str) -> tuple[str, ...]:
+    """Return the settings in a line of them: a blank before another `key=` ends one."""
+    return tuple(part.strip(" ;") for part in re.split(r"[\s;]+(?=[A-Za-z_][\w.]*=)", text.strip()) if part.strip(" ;"))
+
+
+def command_of(root: Sequence[str], name: str, start: Start, settings: Sequence[str]) -> str:
+    """Return the command line; `root` are arguments that name the experiments folder, empty where it is the usual."""
+    sets = [part for one in settings for part in ("--set", one)]
+    return shlex.join(["focus", "new", name or "NAME", *root, *start.arguments, *sets])
+
+
+def check_form(root: Path, name: str, start: Start, values: Mapping[str, str]) -> Checked:
+    """Return what the parser says; opens no data and writes nothing."""
+    from focus_engine.runs.create import plan_experiment
+
+    def plan(called: str, settings: Sequence[str] = ()):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        return plan_experiment(root, called, template=start.template, source=start.source, settings=settings)
+
+    problems: dict[str, str] = {}
+    try:
+        base = plan(NOBODY)
+    except (FocusError, OSError) as error:
+        return Checked(problems={"start": str(error)})
+    if name:
+        try:
+            base = plan(name)
+        except (FocusError, OSError) as error:
+            problems["name"] = str(error)
+    text, known = "", _flat(base.config.model_dump(by_alias=True))
+    try:
+        planned = plan(base.run.name, settings_of(values))
+        text, follows = planned.text, _flat(planned.config.model_dump(by_alias=True))
+        known |= {key: value for key, value in follows.items() if not values.get(key)}
+    except (FocusError, OSError) as error:
+        problems |= attributed(str(error), values)
+    return Checked(problems, _missing_files(values, root / (name or NOBODY)), text, base.text, known)
+
+
+def attributed(message: str, values: Mapping[str, str]) -> dict[str, str]:
+    """Return the lines of the parser's message by the field that each is about."""
+    problems: dict[str, str] = {}
+    for line in message.splitlines():
+        words = re.sub(r"^\S*?(?:config\.yaml|--set)(?::\d+)?: ", "", line)
+        named = [key for key in KEYS if re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", words)]
+        filled = [key for key in named if values.get(key)]
+        free = [one for one in free_settings(values.get(MORE, "")) if one.partition("=")[0].strip() in words]
+        valued = [key for key in KEYS if values.get(key) and f"{values[key]!r}" in words]
+        keys = filled or ([MORE] if free else []) or named[:1] or valued or [""]
+        for key in keys:
+            problems.setdefault(key, re.sub(rf"^(?:--set \S.*?: )?{re.escape(key)}: ", "", words) if key else words)
+    return problems
+
+
+def _missing_files(values: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Say of data that are not there where they were looked for: a path is relative to the experiment's folder."""
+    places = [folder]
+    if values.get("data.data_dir"):
+        places.insert(0, folder / Path(values["data.data_dir"]).expanduser())
+    warnings = {}
+    for key in PATHS:
+        given = values.get(key)
+        looked = (
+            [place / Path(given).expanduser() for place in (places if key != PATHS[0] else [folder])] if given else []
+        )
+        if looked and not any(os.path.lexists(os.path.normpath(path)) for path in looked):
+            warnings[key] = f"not there yet: {os.path.normpath(looked[0])}"
+    return warnings
+
+
+def _flat(values: Mapping[str, object], above: str = "") -> dict[str, str]:
+    from focus_engine.yaml_edit import yaml_value
+
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        at = f"{above}{key}"
+        flat |= _flat(value, f"{at}.") if isinstance(value, dict) else {at: yaml_value(value)}
+    return {key: value for key, value in flat.items() if above or key in KEYS}

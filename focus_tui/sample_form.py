@@ -1,0 +1,160 @@
+"""What the Sample screen's fields ask for: options, the arguments of `focus sample`, and what is wrong. Pure.
+
+The checks are those of the command line: each field alone is handed to `SampleOptions`.
+"""
+
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from focus_engine.errors import InputError
+
+FLAGS = {
+    "checkpoint": "--checkpoint",
+    "sampler": "--sampler",
+    "steps": "--steps",
+    "eta": "--eta",
+    "guidance": "--guidance",
+    "maps": "-n",
+    "seed": "--seed",
+}
+"""Field and option of `focus sample`."""
+DEFAULTS = {"checkpoint": "best", "seed": "0"}
+GIVEN = "given"
+"""Value of the field `params` when parameters are typed; empty for those of the validation maps."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the form can know of a model before it is opened.
+
+    Attributes:
+        method: diffusion or flow.
+        sampler: of the config.
+        steps: of the config, by sampler.
+        eta: of the config.
+        guidance: of the config.
+        names: parameters that the network is conditioned on.
+        seen: parameters of validation maps that are known, (n, P).
+    """
+
+    method: str = "diffusion"
+    sampler: str = "ddim"
+    steps: Mapping[str, int] = field(default_factory=dict)
+    eta: float = 0.0
+    guidance: float = 1.0
+    names: tuple[str, ...] = ()
+    seen: tuple[tuple[float, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a form asks for.
+
+    Attributes:
+        arguments: of `focus sample`, without the run.
+        problems: what is wrong, by field.
+        warnings: what deserves attention, by field.
+    """
+
+    arguments: tuple[str, ...]
+    problems: Mapping[str, str]
+    warnings: Mapping[str, str]
+
+
+def facts_of(config: Mapping[str, Any], names: tuple[str, ...], seen: Sequence[Sequence[float]] = ()) -> ModelFacts:
+    """Return the facts of a whole config, its keys spelled as in the file."""
+    sampling, diffusion = config.get("sampling") or {}, config.get("diffusion") or {}
+    known = ModelFacts()
+    own = sampling.get("num_steps", 50)
+    steps = {"ddim": sampling.get("ddim_timesteps", 50), "ddpm": diffusion.get("timesteps", 1000)}
+    return ModelFacts(
+        method=config.get("method", known.method),
+        sampler=sampling.get("method", known.sampler),
+        steps={**steps, "euler": own, "heun": own},
+        eta=sampling.get("eta", known.eta),
+        guidance=sampling.get("cfg_scale", known.guidance),
+        names=names,
+        seen=tuple(tuple(row) for row in seen),
+    )
+
+
+def param_key(name: str) -> str:
+    """Return the key of a parameter's field."""
+    return f"param.{name}"
+
+
+def range_words(facts: ModelFacts, place: int) -> str:
+    """Return the range of a parameter among the validation maps that are known."""
+    values = [row[place] for row in facts.seen if len(row) > place]
+    return f"validation maps: {min(values):.3g} to {max(values):.3g}" if values else ""
+
+
+def asked(values: Mapping[str, str], facts: ModelFacts) -> Asked:
+    """Return what the fields ask for, each checked by the law of the command line."""
+    from focus_tui.options import SampleOptions, parse_params
+
+    problems: dict[str, str] = {}
+    sampler = values.get("sampler") or facts.sampler
+
+    def check(key: str, make: Callable[[], object]) -> None:
+        try:
+            make()
+        except InputError as error:
+            problems[key] = _bare(str(error))
+
+    check("checkpoint", lambda: SampleOptions(checkpoint=values["checkpoint"] or "best"))
+    check("sampler", lambda: SampleOptions(sampler=sampler))
+    check("steps", lambda: SampleOptions(steps=_whole(values["steps"])))
+    check("eta", lambda: SampleOptions(eta=_real(values["eta"]), sampler=sampler))
+    check("guidance", lambda: SampleOptions(guidance=_real(values["guidance"])))
+    check("maps", lambda: SampleOptions(n_maps=_whole(values["maps"])))
+    check("seed", lambda: SampleOptions(seed=_whole(values["seed"]) or 0))
+    typed = [(name, values[param_key(name)]) for name in facts.names] if values.get("params") == GIVEN else []
+    for name, text in typed:
+        check(param_key(name), partial(parse_params, f"{name}={text}"))
+    return Asked(_arguments(values, typed), problems, _warnings(values, facts, problems))
+
+
+def command_of(name: str, arguments: Sequence[str]) -> str:
+    """Return the command line, to be pasted into a shell."""
+    return shlex.join(["focus", "sample", name, *arguments])
+
+
+def _arguments(values: Mapping[str, str], typed: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    given = [(FLAGS[key], values[key]) for key in FLAGS if values[key] and values[key] != DEFAULTS.get(key)]
+    params = [("--params", ",".join(f"{name}={value}" for name, value in typed))] if typed else []
+    return tuple(part for pair in (*given, *params) for part in pair)
+
+
+def _warnings(values: Mapping[str, str], facts: ModelFacts, problems: Mapping[str, str]) -> dict[str, str]:
+    warnings = {}
+    if "guidance" not in problems:
+        guidance = _real(values["guidance"])
+        used = facts.guidance if guidance is None else guidance
+        if used != 1.0:
+            whose = " (the config's)" if guidance is None else ""
+            warnings["guidance"] = f"{used:g}{whose} changes the density that was trained, and so P(k); 1 does not"
+    return warnings
+
+
+def _bare(message: str) -> str:
+    """Return a message of the command line without the option in front, which the field's label says."""
+    return re.sub(r"^--?[\w-]+(?: [^:;]*)?: ", "", message)
+
+
+def _whole(text: str) -> int | None:
+    try:
+        return int(text) if text else None
+    except ValueError:
+        raise InputError(f"{text!r} is not a whole number") from None
+
+
+def _real(text: str) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        raise InputError(f"{text!r} is not a number") from None
