@@ -141,6 +141,9 @@ class FlowMatchingBlock(Block):
 
     sigma_min: NonNegativeFloat = Field(0.0, description="Noise left at t = 1 (data).")
     sigma_max: PositiveFloat = Field(1.0, description="Noise at t = 0.")
+    time_sampling: Literal["uniform", "logit_normal"] = Field(
+        "uniform", description="Times seen in training: uniform, or logit_normal (the middle of the path most)."
+    )
 
 
 class AugmentationBlock(Block):
@@ -326,6 +329,11 @@ def _joint_laws(config: Config) -> list[tuple[bool, str]]:
         (
             not diffusion.zero_terminal_snr or diffusion.prediction == "v",
             "diffusion.zero_terminal_snr needs diffusion.prediction: v (noise alone cannot tell the map at t = T)",
+        ),
+        (
+            config.flow_matching.sigma_min < config.flow_matching.sigma_max,
+            f"flow_matching.sigma_min {config.flow_matching.sigma_min:g} must be below sigma_max "
+            f"{config.flow_matching.sigma_max:g}",
         ),
         (
             config.sampling.method in fitting,

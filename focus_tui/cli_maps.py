@@ -10,7 +10,9 @@ from focus_tui.choose import Exp, Json, chosen_run, root_of
 
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps of the sampler.", show_default=False)]
 Eta = Annotated[float | None, typer.Option("--eta", help="0 is deterministic, 1 is DDPM.", show_default=False)]
-Sampler = Annotated[str | None, typer.Option("--sampler", metavar="S", help="ddim or ddpm.", show_default=False)]
+Sampler = Annotated[
+    str | None, typer.Option("--sampler", metavar="S", help="ddim or ddpm; euler or heun for flow.", show_default=False)
+]
 Guidance = Annotated[
     float | None, typer.Option("--guidance", metavar="W", help="1 samples the trained density.", show_default=False)
 ]

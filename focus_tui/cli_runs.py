@@ -19,8 +19,10 @@ from focus_tui.terminal import out, say, visible
 def new(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the experiment and of its folder.")],
-    template: Annotated[str | None, typer.Option(help="diffusion [default] or small (minutes on a CPU).")] = None,
-    method: Annotated[str | None, typer.Option(help="diffusion.")] = None,
+    template: Annotated[
+        str | None, typer.Option(help="diffusion [default], flow, small or small_flow (minutes on a CPU).")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="diffusion or flow: the first template of that method.")] = None,
     source: Annotated[str | None, typer.Option("--from", metavar="EXP", help="Copy this experiment's config.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key; comments stay. Repeatable.")

@@ -247,13 +247,14 @@ def comments(text):
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_templates_hold_every_key_of_their_method(name):
     template = TEMPLATES[name]
+    other = "diffusion" if template.method == "flow" else "flow_matching"
     text = config_text(template, name="x", created="2026-01-01", schema="../s.json")
     assert text.startswith("# yaml-language-server: $schema=../s.json\n")
     assert max(map(len, text.splitlines())) <= 110
     for at in all_keys():
         present = re.search(rf"^ *(# )?{re.escape(at[-1])}:", text, re.MULTILINE)
-        assert present or at[0] == "flow_matching", at
-    assert "flow_matching" not in text
+        assert present or at[0] == other, at
+    assert f"\n{other}:" not in text
     config = parse_config(text, HERE).config
     for dotted, value in template.settings.items():
         found = config.model_dump(by_alias=True)

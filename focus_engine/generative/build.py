@@ -1,8 +1,8 @@
 """From the config to a generative process: the only place that knows which methods there are."""
 
 from focus_engine.config import Config
-from focus_engine.errors import FocusError
 from focus_engine.generative.diffusion import Diffusion
+from focus_engine.generative.flow import Flow
 from focus_engine.generative.noise import build_schedule
 from focus_engine.generative.process import Process
 
@@ -12,10 +12,10 @@ def build_process(config: Config) -> Process:
 
     Raises:
         InputError: the settings do not fit together.
-        FocusError: the method is not implemented.
     """
-    if config.method != "diffusion":
-        raise FocusError(f"method: {config.method} is not implemented yet; use method: diffusion")
+    if config.method == "flow":
+        path = config.flow_matching
+        return Flow(path.sigma_min, path.sigma_max, path.time_sampling)
     block = config.diffusion
     schedule = build_schedule(
         block.schedule,

@@ -2,8 +2,9 @@ r"""From noise to maps, step by step: each sampler is a generator and knows a pr
 
 DDIM (Song et al., 2010.02502, eq. 12 and 16) steps from t to the next time u of the list,
 x_u = a_u data + √(s_u² - c²) noise + c z, with c = η (s_u/s_t) √(1 - a_t²/a_u²): η = 0 is deterministic and
-first order, η = 1 is ancestral sampling (DDPM, 2006.11239) with the posterior variance. The caller owns
-progress bars, batches and devices.
+first order, η = 1 is ancestral sampling (DDPM, 2006.11239) with the posterior variance. On a straight path the
+same step without noise is Euler's: x_u - x_t = (u - t) velocity. Heun's (second order) averages the velocities at
+both ends. The caller owns progress bars, batches and devices.
 """
 
 import math
@@ -110,11 +111,50 @@ def ddpm(
     return ddim(process, denoise, x, fresh_noise, steps, 1.0)
 
 
+def euler(
+    process: Process,
+    denoise: Denoiser,
+    x: Tensor,
+    fresh_noise: FreshNoise,
+    steps: int,
+    eta: float,  # noqa: ARG001  (every sampler has one signature)
+) -> Iterator[Step]:
+    """Yield Euler's steps along the velocity; on a straight path a step of DDIM without noise is just that.
+
+    Raises:
+        InputError: the process cannot take that many steps.
+    """
+    return ddim(process, denoise, x, fresh_noise, steps, 0.0)
+
+
+def heun(
+    process: Process,
+    denoise: Denoiser,
+    x: Tensor,
+    fresh_noise: FreshNoise,  # noqa: ARG001  (every sampler has one signature)
+    steps: int,
+    eta: float,  # noqa: ARG001  (the same)
+) -> Iterator[Step]:
+    """Yield Heun's steps: Euler's to the next time, then again with the mean of the velocities at both ends.
+
+    Raises:
+        InputError: the process cannot take that many steps.
+    """
+    for index, (t, u) in enumerate(pairwise(process.times(steps))):
+        (a_t, s_t), (a_u, s_u) = process.scales(t), process.scales(u)
+        here = denoise(x, t)
+        there = denoise(a_u * here.data + s_u * here.noise, u)
+        x = x + (a_u - a_t) / 2 * (here.data + there.data) + (s_u - s_t) / 2 * (here.noise + there.noise)
+        yield Step(index, steps, t, x, there.data)
+
+
 SAMPLERS = {
     sampler.name: sampler
     for sampler in (
         Sampler("ddim", ("diffusion",), ddim, takes_eta=True),
         Sampler("ddpm", ("diffusion",), ddpm, default_eta=1.0),
+        Sampler("euler", ("flow",), euler),
+        Sampler("heun", ("flow",), heun, calls_per_step=2),
     )
 }
 

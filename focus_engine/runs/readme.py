@@ -24,14 +24,11 @@ def experiment_file(name: str) -> str:
 def readme(file: str, name: str, config: Config) -> str:
     """Return the README `file` (README.md or README.ko.md) of the experiment `name`."""
     model, training, sampling, diffusion = config.model, config.training, config.sampling, config.diffusion
-    noise = diffusion.prediction == "epsilon"
     return Template(experiment_file(file)).substitute(
         name=name,
         arg=shlex.quote(name),
         description=(config.experiment.description or "An experiment of FOCUS").rstrip(". "),
         method=config.method,
-        target="noise" if noise else "velocity v",
-        target_ko="노이즈 ε을" if noise else "속도 v를",
         network=model.from_,
         base_channels=model.base_channels,
         channel_mults=yaml_value(model.channel_mults),
@@ -39,8 +36,6 @@ def readme(file: str, name: str, config: Config) -> str:
         size=": 146 M weights" if model == SEED_MODEL else "",
         size_ko=": 파라미터 146M" if model == SEED_MODEL else "",
         parameters=", ".join(config.data.params or PARAMETER_NAMES[: model.cond_dim]) or "-",
-        schedule=diffusion.schedule,
-        timesteps=diffusion.timesteps,
         batch_size=training.batch_size,
         num_epochs=training.num_epochs,
         lr=yaml_value(training.lr),
@@ -49,9 +44,41 @@ def readme(file: str, name: str, config: Config) -> str:
         warmup=training.scheduler.warmup_epochs,
         min_delta=yaml_value(training.early_stopping.min_delta),
         block=epoch_block(_example(config)),
+        **_method_words(config),
         **_data_words(config),
         **_schedule_words(config),
     )
+
+
+def _method_words(config: Config) -> dict[str, str]:
+    """What differs between diffusion and flow: path, prediction, a remedy, an example and the papers."""
+    if config.method == "flow":
+        path = config.flow_matching
+        slope = path.sigma_max - path.sigma_min
+        falling = f"{path.sigma_max:g} - {'' if slope == 1 else f'{slope:g} '}t"
+        straight = f"x_t = t x + ({falling}) ε, t = 0 (noise) ... 1 (map)"
+        return {
+            "target": "velocity from noise to map",
+            "target_ko": "노이즈에서 맵으로 가는 속도를",
+            "path": straight,
+            "remedy": "more `sampling.num_steps`, a longer `training.ema_decay`",
+            "remedy_ko": "`sampling.num_steps`를 늘리거나 `training.ema_decay`를 길게",
+            "setting": "flow_matching.time_sampling=logit_normal",
+            "paper": "Flow matching: Lipman et al. 2023, arXiv:2210.02747; Liu, Gong & Liu 2023, arXiv:2209.03003",
+            "paper_ko": "Flow matching: Lipman et al. (2023), arXiv:2210.02747; Liu, Gong & Liu (2023), arXiv:2209.03003",
+        }
+    diffusion = config.diffusion
+    noise = diffusion.prediction == "epsilon"
+    return {
+        "target": "noise" if noise else "velocity v",
+        "target_ko": "노이즈 ε을" if noise else "속도 v를",
+        "path": f"{diffusion.schedule}, T = {diffusion.timesteps}",
+        "remedy": "`diffusion.schedule: cosine`, or `prediction: v` with `zero_terminal_snr: true`",
+        "remedy_ko": "`diffusion.schedule: cosine`, 또는 `prediction: v`와 `zero_terminal_snr: true`",
+        "setting": "diffusion.schedule=cosine",
+        "paper": "DDIM: Song, Meng & Ermon 2021, arXiv:2010.02502",
+        "paper_ko": "DDIM: Song, Meng & Ermon (2021), arXiv:2010.02502",
+    }
 
 
 def _data_words(config: Config) -> dict[str, str]:

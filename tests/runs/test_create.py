@@ -43,10 +43,11 @@ def test_an_experiment_has_all_that_it_needs(tmp_path):
     assert not [name for name in run.path.parent.iterdir() if name.name.startswith(".new")]
 
 
-def test_the_shipped_experiment_is_what_the_template_makes(tmp_path):
-    shipped = RunFolder(REPOSITORY / "experiments" / "experiment_diffusion")
+@pytest.mark.parametrize("method", ["diffusion", "flow"])
+def test_a_shipped_experiment_is_what_the_template_makes(tmp_path, method):
+    shipped = RunFolder(REPOSITORY / "experiments" / f"experiment_{method}")
     created = load_config(shipped.config).config.experiment.created
-    fresh = create_experiment(tmp_path, "experiment_diffusion", created=created)
+    fresh = create_experiment(tmp_path, shipped.name, method=method, created=created)
     for name in ("config.yaml", "README.md", "README.ko.md", "run_model.sh"):
         assert (shipped.path / name).read_text(encoding="utf-8") == (fresh.path / name).read_text(encoding="utf-8")
     assert os.access(shipped.path / "run_model.sh", os.X_OK)
@@ -57,11 +58,11 @@ def test_the_shipped_experiment_is_what_the_template_makes(tmp_path):
     [
         ("../up", {}, "cannot name"),
         ("ok", {"template": "huge"}, "allowed: diffusion, small"),
-        ("ok", {"method": "flow"}, "not in this version yet"),
+        ("ok", {"method": "flows"}, "is unknown"),
         ("ok", {"method": "gan"}, "unknown"),
         ("ok", {"settings": ["training.lr=fast"]}, "must be a number"),
         ("ok", {"settings": ["training.lrr=1"]}, "did you mean"),
-        ("ok", {"settings": ["method=flow", "sampling.method=heun"]}, "not in this version yet"),
+        ("ok", {"settings": ["method=flow", "sampling.method=ddim"]}, "does not fit method: flow"),
     ],
 )
 def test_bad_input_writes_nothing(tmp_path, name, options, words):

@@ -63,7 +63,7 @@ def started(run, pid):
         (["new", ".."], "cannot name"),
         (["new", "--", "-x"], "starts with"),
         (["new", "a\x1b[2J"], "control characters"),
-        (["new", "a", "--method", "flow"], "not in this version yet"),
+        (["new", "a", "--method", "flows"], "is unknown; allowed: diffusion, flow"),
         (["new", "a", "--template", "huge"], "allowed: diffusion, small"),
         (["new", "a", "--from", "none"], "no experiment 'none'"),
         (["new", "a", "--set", "training.lrr=1"], "did you mean 'training.lr'"),
