@@ -332,8 +332,10 @@ def _joint_laws(config: Config) -> list[tuple[bool, str]]:
         ),
         (
             config.flow_matching.sigma_min < config.flow_matching.sigma_max,
-            f"flow_matching.sigma_min {config.flow_matching.sigma_min:g} must be below sigma_max "
-            f"{config.flow_matching.sigma_max:g}",
+            (
+                f"flow_matching.sigma_min {config.flow_matching.sigma_min:g} must be below sigma_max "
+                f"{config.flow_matching.sigma_max:g}"
+            ),
         ),
         (
             config.sampling.method in fitting,

@@ -65,7 +65,7 @@ def _method_words(config: Config) -> dict[str, str]:
             "remedy_ko": "`sampling.num_steps`를 늘리거나 `training.ema_decay`를 길게",
             "setting": "flow_matching.time_sampling=logit_normal",
             "paper": "Flow matching: Lipman et al. 2023, arXiv:2210.02747; Liu, Gong & Liu 2023, arXiv:2209.03003",
-            "paper_ko": "Flow matching: Lipman et al. (2023), arXiv:2210.02747; Liu, Gong & Liu (2023), arXiv:2209.03003",
+            "paper_ko": "Flow matching: Lipman et al. (2023), arXiv:2210.02747; Liu et al. (2023), arXiv:2209.03003",
         }
     diffusion = config.diffusion
     noise = diffusion.prediction == "epsilon"
