@@ -68,13 +68,6 @@ class Start:
     template: str | None = None
     source: RunFolder | None = None
 
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """The arguments of `focus new` that say so."""
-        if self.source is not None:
-            return "--from", self.source.name
-        return ("--template", self.template) if self.template is not None else ()
-
 
 @dataclass(frozen=True)
 class Checked:
@@ -106,10 +99,14 @@ def free_settings(text: str) -> tuple[str, ...]:
     return tuple(part.strip(" ;") for part in re.split(r"[\s;]+(?=[A-Za-z_][\w.]*=)", text.strip()) if part.strip(" ;"))
 
 
-def command_of(root: Sequence[str], name: str, start: Start, settings: Sequence[str]) -> str:
-    """Return the command line; `root` are arguments that name the experiments folder, empty where it is the usual."""
+def command_of(root: Path, name: str, start: Start, settings: Sequence[str], *, usual: bool) -> str:
+    """Return the command line; `usual` when a shell opened here finds the experiments folder `root` by itself."""
+    place = [] if usual else ["--root", str(root)]
+    origin = [] if start.template is None else ["--template", start.template]
+    if start.source is not None:
+        origin = ["--from", start.source.name if start.source.path.parent == root else str(start.source.path)]
     sets = [part for one in settings for part in ("--set", one)]
-    return shlex.join(["focus", "new", name or "NAME", *root, *start.arguments, *sets])
+    return shlex.join(["focus", "new", name or "NAME", *place, *origin, *sets])
 
 
 def check_form(root: Path, name: str, start: Start, values: Mapping[str, str]) -> Checked:

@@ -6,11 +6,13 @@ The checks are those of the command line: each field alone is handed to `SampleO
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from focus_engine.errors import InputError
+from focus_engine.runs.folder import RunFolder
+from focus_tui.present import RunView
 
 FLAGS = {
     "checkpoint": "--checkpoint",
@@ -34,6 +36,7 @@ class ModelFacts:
     Attributes:
         method: diffusion or flow.
         sampler: of the config.
+        fitting: samplers that fit the method.
         steps: of the config, by sampler.
         eta: of the config.
         guidance: of the config.
@@ -43,6 +46,7 @@ class ModelFacts:
 
     method: str = "diffusion"
     sampler: str = "ddim"
+    fitting: tuple[str, ...] = ()
     steps: Mapping[str, int] = field(default_factory=dict)
     eta: float = 0.0
     guidance: float = 1.0
@@ -82,6 +86,24 @@ def facts_of(config: Mapping[str, Any], names: tuple[str, ...], seen: Sequence[S
     )
 
 
+def facts_of_run(run: RunFolder, view: RunView | None) -> ModelFacts:
+    """Return the facts of a run: from what it said when it started, else from its config.yaml.
+
+    Takes 0.1 s the first time, for the schema; the checks of `asked` need it too. Raises FocusError.
+    """
+    from focus_engine.config import PARAMETER_NAMES, SAMPLERS
+    from focus_engine.config_file import load_config
+
+    if view is not None and view.started is not None and view.started.config.get("sampling"):
+        seen = view.samples[-1].params if view.samples else ()
+        facts = facts_of(view.started.config, view.started.param_names, seen)
+    else:
+        config = load_config(run.config).config
+        names = config.data.params or PARAMETER_NAMES[: config.model.cond_dim]
+        facts = facts_of(config.model_dump(by_alias=True), tuple(names))
+    return replace(facts, fitting=SAMPLERS.get(facts.method, (facts.sampler,)))
+
+
 def param_key(name: str) -> str:
     """Return the key of a parameter's field."""
     return f"param.{name}"
@@ -90,7 +112,7 @@ def param_key(name: str) -> str:
 def range_words(facts: ModelFacts, place: int) -> str:
     """Return the range of a parameter among the validation maps that are known."""
     values = [row[place] for row in facts.seen if len(row) > place]
-    return f"validation maps: {min(values):.3g} to {max(values):.3g}" if values else ""
+    return f"val {min(values):.3g} to {max(values):.3g}" if values else ""
 
 
 def asked(values: Mapping[str, str], facts: ModelFacts) -> Asked:

@@ -3,6 +3,8 @@
 import os
 import shlex
 import subprocess
+from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -13,14 +15,14 @@ from textual.containers import VerticalScroll
 from textual.widgets import Button, Static
 
 from focus_engine.errors import FocusError
-from focus_engine.runs.folder import RunFolder, experiments_root, find_run
+from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.state import LIVE_STATES
 from focus_tui.columns import RunRow
 from focus_tui.new_form import CHOICES, MORE, SECTIONS, Checked, Start, check_form, command_of, settings_of
 from focus_tui.screens.dialogs import Choose
 from focus_tui.terminal import visible
 from focus_tui.widgets.form_fields import ChoiceField, Field, TextField
-from focus_tui.widgets.form_screen import FormScreen
+from focus_tui.widgets.form_screen import TO_FORM, FormScreen
 
 if TYPE_CHECKING:
     from focus_tui.app import FocusApp
@@ -43,8 +45,14 @@ class NewScreen(FormScreen):
         "Everything is checked by the parser of config.yaml while you type; nothing is ever overwritten.\n"
         "‹ › choose with left and right, or enter for the list."
     )
-    HINTS = ("make", "other_side", "copy_command", "help", "back")
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+s", "make", "make it", tooltip="make the experiment")]
+    HINTS = ("make", "show_side", "show_form", "copy_command", "help", "back")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "make", "make it", tooltip="make the experiment"),
+        Binding("pagedown", "page(1)", "down", tooltip="further down in config.yaml"),
+        Binding("pageup", "page(-1)", "up", tooltip="further up in config.yaml"),
+        Binding("f2", "show_side", "config.yaml", tooltip="the config.yaml that would be written"),
+        TO_FORM,
+    ]
     DEFAULT_CSS = """
     NewScreen #form Button { margin: 1 0 0 15; }
     NewScreen #general { color: $error; padding-left: 15; height: auto; display: none; }
@@ -59,10 +67,11 @@ class NewScreen(FormScreen):
         self._answered = -1
         self._checked = Checked()
         self._making = False
+        self._text = ""
 
     def form(self) -> ComposeResult:
         """Yield the fields."""
-        chosen = TEMPLATES[0][0] if self._source is None else f"r:{self._source.name}"
+        chosen = TEMPLATES[0][0] if self._source is None else f"r:{self._source.path}"
         yield ChoiceField("start", "starts from", self._starts(), chosen)
         yield TextField("name", "name", placeholder="experiment_diffusion")
         for heading, rows in SECTIONS:
@@ -93,33 +102,25 @@ class NewScreen(FormScreen):
         self._check()
 
     def _starts(self) -> list[tuple[str, str]]:
-        names = [row.summary.name for row in self.focus_app.rows if not row.labels.archived][:MOST_SOURCES]
-        if self._source is not None and self._source.name not in names:
-            names.insert(0, self._source.name)
-        return [*TEMPLATES, *((f"r:{name}", f"copy of {name}") for name in names)]
+        paths = [row.summary.path for row in self.focus_app.rows if not row.labels.archived][:MOST_SOURCES]
+        if self._source is not None and str(self._source.path) not in paths:
+            paths.insert(0, str(self._source.path))
+        return [*TEMPLATES, *((f"r:{path}", f"copy of {Path(path).name}") for path in paths)]
 
     def show_rows(self, rows: tuple[RunRow, ...]) -> None:  # noqa: ARG002  (the app keeps them)
         """Offer new runs for a copy."""
         self.query_one("#field-start", ChoiceField).offer(self._starts())
 
     def _start(self) -> Start:
-        """The template, or the experiment to copy. Raises FocusError when that is gone."""
-        kind, _, name = self.query_one("#field-start", ChoiceField).value.partition(":")
-        if kind == "t":
-            return Start(template=name)
-        if self._source is not None and self._source.name == name:
-            return Start(source=self._source)
-        return Start(source=find_run(name, self.focus_app.root))
+        """The template, or the experiment to copy."""
+        kind, _, place = self.query_one("#field-start", ChoiceField).value.partition(":")
+        return Start(template=place) if kind == "t" else Start(source=RunFolder(Path(place)))
 
     def command(self) -> str:
         """Return the command line of the form."""
-        root = () if self.focus_app.root == experiments_root() else ("--root", str(self.focus_app.root))
-        try:
-            start = self._start()
-        except FocusError:
-            start = Start()
-        values = self.values
-        return command_of(root, values["name"], start, settings_of(values))
+        root, values = self.focus_app.root, self.values
+        usual = root == self.usual_root
+        return command_of(root, values["name"], self._start(), settings_of(values), usual=usual)
 
     @on(Field.Changed)
     def _field_changed(self, event: Field.Changed) -> None:
@@ -130,13 +131,10 @@ class NewScreen(FormScreen):
         """Ask the parser, in a thread; an answer that came too late is dropped."""
         self.show_command()
         self._asked += 1
-        number, values, root = self._asked, self.values, self.focus_app.root
+        number, values, root, start = self._asked, self.values, self.focus_app.root, self._start()
 
         def check() -> None:
-            try:
-                checked = check_form(root, values["name"], self._start(), values)
-            except FocusError as error:
-                checked = Checked(problems={"start": str(error)})
+            checked = check_form(root, values["name"], start, values)
             self.app.call_from_thread(self._show_checked, number, checked)
 
         self.run_worker(check, thread=True, exit_on_error=False, group="check", name="check")
@@ -157,8 +155,13 @@ class NewScreen(FormScreen):
         general = self.query_one("#general", Static)
         general.update(Text(checked.problems.get("", "")))
         general.display = "" in checked.problems
-        if checked.text:
+        if checked.text and checked.text != self._text:
             self.query_one("#config", Static).update(config_text(checked.text, checked.base))
+            if self._text:
+                self.query_one("#config-file").scroll_to(
+                    y=max(0, first_change(self._text, checked.text) - 4), animate=False
+                )
+            self._text = checked.text
         if self._making:
             self._make()
 
@@ -167,6 +170,11 @@ class NewScreen(FormScreen):
         self._making = True
         if self._answered == self._asked:
             self._make()
+
+    def action_page(self, by: int) -> None:
+        """Go through the config."""
+        pane = self.query_one("#config-file", VerticalScroll)
+        pane.scroll_relative(y=by * max(1, pane.size.height - 2), animate=False)
 
     @on(Button.Pressed, "#make")
     def pressed(self) -> None:
@@ -187,13 +195,12 @@ class NewScreen(FormScreen):
 
     def _complain(self, problems: dict[str, str]) -> None:
         """Go to the first field that is wrong."""
-        self.turn_to(side=False)
-        key = next((key for key in self.fields if key in problems), None)
-        if key is None:
+        key = next((key for key in self.fields if key in problems), "")
+        self.turn_to(side=False, field=key)
+        if not key:
             self.focus_app.say(next(iter(problems.values())), severity="error")
             return
         self.fields[key].complain(problems[key])
-        self.fields[key].enter()
 
     def _create(self, values: dict[str, str], start: Start) -> None:
         """Write the experiment; runs in a thread."""
@@ -235,6 +242,12 @@ def go_on(app: "FocusApp", run: RunFolder, what: str) -> None:
         app.open_run(run)
         if what == "start":
             app.start_run(run)
+
+
+def first_change(before: str, after: str) -> int:
+    """Return the number of the first line, from 0, that differs."""
+    pairs = zip_longest(before.splitlines(), after.splitlines())
+    return next((number for number, (old, new) in enumerate(pairs) if old != new), 0)
 
 
 def config_text(text: str, base: str) -> Text:

@@ -1,7 +1,8 @@
 """Sampling from a run: a form that is the command line of `focus sample`, its progress, and what was drawn."""
 
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on
@@ -10,7 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Button, Static
 
 from focus_engine.errors import FocusError
-from focus_engine.runs.folder import RunFolder, experiments_root
+from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.state import RunSummary
 from focus_tui.present import RunView
 from focus_tui.sample_form import (
     GIVEN,
@@ -18,7 +20,7 @@ from focus_tui.sample_form import (
     ModelFacts,
     asked,
     command_of,
-    facts_of,
+    facts_of_run,
     param_key,
     range_words,
 )
@@ -27,7 +29,7 @@ from focus_tui.screens.base import STARTABLE
 from focus_tui.terminal import visible
 from focus_tui.widgets.form_fields import ChoiceField, Field, FormPane, TextField
 from focus_tui.widgets.form_result import DrawnMaps, ResultPane, read_maps
-from focus_tui.widgets.form_screen import FormScreen
+from focus_tui.widgets.form_screen import TO_FORM, FormScreen
 from focus_tui.words import age
 
 if TYPE_CHECKING:
@@ -48,10 +50,14 @@ class SampleScreen(FormScreen):
         "The job goes on when you leave, even the dashboard; its maps lie in the run's samples/ folder.\n"
         "‹ › choose with left and right, or enter for the list."
     )
-    HINTS = ("draw", "cancel_job", "start_run", "other_side", "copy_command", "turn(1)", "help", "back")
+    HINTS = ("draw", "cancel_job", "start_run", "show_side", "show_form", "copy_command", "turn(1)", "help", "back")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "draw", "sample", tooltip="draw the maps"),
         Binding("ctrl+g", "cancel_job", "cancel", tooltip="cancel the job"),
+        Binding("f2", "show_side", "result", tooltip="what was drawn"),
+        TO_FORM,
+        Binding("pagedown", "turn(1)", "more maps", tooltip="more maps"),
+        Binding("pageup", "turn(-1)", "maps before", tooltip="the maps before"),
     ]
     DEFAULT_CSS = """
     SampleScreen #form Button { margin: 1 0 0 15; }
@@ -116,7 +122,7 @@ class SampleScreen(FormScreen):
 
     def command(self) -> str:
         """Return the command line of the form."""
-        at_home = self._run.path.parent == experiments_root()
+        at_home = self._run.path.parent == self.usual_root
         arguments = asked(self.values, self._facts).arguments if self._ready else ()
         return command_of(self._run.name if at_home else str(self._run.path), arguments)
 
@@ -145,53 +151,31 @@ class SampleScreen(FormScreen):
         if not empty:
             self._show_params()
         else:
-            form.query_one("#empty", Static).update(Text(self._empty_words()))
+            form.query_one("#empty", Static).update(Text(no_checkpoint_words(self._run, self.current_summary())))
         if empty != self._empty:
             self._empty = empty
             self.refresh_hints()
             if not empty:
                 self.focus_first()
 
-    def _empty_words(self) -> str:
-        name, summary = visible(self._run.name), self.focus_app.summary_of(self._run)
-        state = "" if summary is None else summary.state
-        first = f"{name} has no checkpoint yet, so there is nothing to sample from.\n\n"
-        if state in STARTABLE:
-            return (
-                f"{first}  s                {'starts' if state == 'created' else 'tries'} it here\n  focus start {name}"
-            )
-        now = f"It is {state}" if state else "It is being read"
-        return f"{first}{now}: the first checkpoint comes with the end of epoch 1, and opens this form."
-
     def _learn(self, view: RunView | None) -> None:
         """Read what the model is; runs in a thread."""
-        import focus_tui.options  # noqa: F401  (loaded here, used by the form)
-
-        names: tuple[str, ...]
-        seen: tuple[tuple[float, ...], ...] = ()
-        if view is not None and view.started is not None and view.started.config:
-            config, names = view.started.config, view.started.param_names
-            seen = view.samples[-1].params if view.samples else ()
-        else:
-            try:
-                config, names = _configured(self._run)
-            except (FocusError, OSError) as error:
-                self.app.call_from_thread(self.focus_app.say, str(error), severity="error")
-                return
-        self.app.call_from_thread(self._learned, facts_of(config, names, seen))
+        try:
+            facts = facts_of_run(self._run, view)
+        except (FocusError, OSError) as error:
+            self.app.call_from_thread(self.focus_app.say, str(error), severity="error")
+            return
+        self.app.call_from_thread(self._learned, facts)
 
     def _learned(self, facts: ModelFacts) -> None:
         self.run_worker(self._fill_in(facts), name="fill")
 
     async def _fill_in(self, facts: ModelFacts) -> None:
         """Fill the form with what the model is."""
-        from focus_engine.config import SAMPLERS
-
         if not self.is_mounted:
             return
         self._facts = facts
-        fitting = SAMPLERS.get(facts.method, ())
-        others = [(name, name) for name in fitting if name != facts.sampler]
+        others = [(name, name) for name in facts.fitting if name != facts.sampler]
         self._choice("sampler").offer([("", f"{facts.sampler} (as the config)"), *others])
         first = facts.seen[0] if facts.seen else ()
         new = [
@@ -210,7 +194,7 @@ class SampleScreen(FormScreen):
         if self.job is not None:
             self.fill(self.job.values.items())
         self._check()
-        if not self._empty:
+        if not self._empty and (self.focused is None or not self.focused.display):
             self.focus_first()
 
     def _choice(self, key: str) -> ChoiceField:
@@ -276,6 +260,8 @@ class SampleScreen(FormScreen):
             return self.is_mounted and not self._empty and not self.busy
         if action == "copy_command":
             return self.is_mounted and not self._empty
+        if action == "turn":
+            return self.is_mounted and self.result.has_more
         if action == "start_run":
             summary = self.current_summary()
             return self._empty and summary is not None and summary.state in STARTABLE
@@ -288,8 +274,7 @@ class SampleScreen(FormScreen):
             return
         if wanted.problems:
             wrong = next(iter(wanted.problems))
-            self.turn_to(side=False)
-            self.fields[wrong].enter()
+            self.turn_to(side=False, field=wrong)
             return
         try:
             job = SamplingJob.start(self._run.path, wanted.arguments)
@@ -307,6 +292,10 @@ class SampleScreen(FormScreen):
         if self.job is not None:
             self.job.cancel()
             self.result.say(Text("cancelling …", style="yellow"))
+
+    def action_turn(self, by: int) -> None:
+        """Show other maps."""
+        self.result.turn(by)
 
     def action_back(self) -> None:
         """Leave; a job goes on."""
@@ -353,14 +342,15 @@ class SampleScreen(FormScreen):
         self.turn_to(side=True)
 
 
-def _configured(run: RunFolder) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The config of a run that has said nothing yet, and its parameters. Raises FocusError."""
-    from focus_engine.config import PARAMETER_NAMES
-    from focus_engine.config_file import load_config
-
-    config = load_config(run.config).config
-    names = config.data.params or PARAMETER_NAMES[: config.model.cond_dim]
-    return config.model_dump(by_alias=True), tuple(names)
+def no_checkpoint_words(run: RunFolder, summary: RunSummary | None) -> str:
+    """Say that there is nothing to sample from yet, and what to do."""
+    state = None if summary is None else summary.state
+    first = f"{visible(run.name)} has no checkpoint yet, so there is nothing to sample from.\n\n"
+    if state in STARTABLE:
+        starts = "starts" if state == "created" else "tries"
+        return f"{first}  s            {starts} it here\n  focus start {shlex.quote(visible(run.name))}"
+    now = "It is being read" if state is None else f"It is {state.replace('_', ' ')}"
+    return f"{first}{now}: the first checkpoint comes with the end of epoch 1, and opens this form."
 
 
 def short(path: Path) -> str:

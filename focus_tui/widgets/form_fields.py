@@ -174,6 +174,8 @@ class Picker(Widget, can_focus=True):
 
     def offer(self, choices: Choices) -> None:
         """Offer others; the value stays where it is still one of them."""
+        if self.choices == tuple(choices):
+            return
         value = self.value
         self.choices = tuple(choices)
         keys = [key for key, _ in self.choices]
@@ -260,8 +262,8 @@ class ChoiceField(Field):
         self.post_message(self.Changed(self))
 
 
-class FormPane(VerticalScroll, can_focus=False):
-    """Fields below each other; the arrows and enter go through them."""
+class FormPane(VerticalScroll, can_focus=False, inherit_bindings=False):
+    """Fields below each other; the arrows and enter go through them, pages are those of what stands beside them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "next_field", "next field", tooltip="the field below (tab, enter)"),

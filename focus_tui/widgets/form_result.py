@@ -87,8 +87,8 @@ class ResultPane(Vertical, can_focus=True):
     ResultPane:focus #told { background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "turn(-1)", "maps before", tooltip="the maps before"),
-        Binding("right", "turn(1)", "more maps", tooltip="more maps"),
+        Binding("left", "screen.turn(-1)", "maps before", tooltip="the maps before"),
+        Binding("right", "screen.turn(1)", "more maps", tooltip="more maps"),
     ]
 
     def __init__(self, *, color: bool, color_depth: ColorDepth, colormap: str) -> None:
@@ -97,6 +97,7 @@ class ResultPane(Vertical, can_focus=True):
         self._drawn: DrawnMaps | None = None
         self._first = self._across = 0
         self._words = Text()
+        self._progress: JobProgress | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out progress, pictures and file names."""
@@ -113,6 +114,8 @@ class ResultPane(Vertical, can_focus=True):
     def on_resize(self) -> None:
         """Put the pictures side by side where there is no height."""
         self.set_class(self.size.height >= HIGH, "high")
+        if self._progress is not None:
+            self.tell(self._progress)
 
     def say(self, words: Text) -> None:
         """Show words where the progress stands."""
@@ -120,7 +123,7 @@ class ResultPane(Vertical, can_focus=True):
 
     def tell(self, progress: JobProgress) -> None:
         """Show how far a job is."""
-        text = Text()
+        self._progress, text = progress, Text()
         if progress.failed is not None:
             text.append(f"✗ {visible(progress.failed)}", style="bold red")
         elif progress.finished is not None:
@@ -141,9 +144,9 @@ class ResultPane(Vertical, can_focus=True):
     def _say_which(self) -> None:
         """Say which of the maps are on the screen, where not all of them fit."""
         drawn, text = self._drawn, self._words.copy()
-        if drawn is not None and 0 < self._across < len(drawn.maps) and self._words.plain.startswith("✓"):
+        if drawn is not None and self.has_more and self._words.plain.startswith("✓"):
             last = min(self._first + self._across, len(drawn.maps))
-            text.append(f"   here {self._first + 1}–{last}, ← → turns", style="dim")
+            text.append(f"   here {self._first + 1}–{last}, pgdn pgup turn", style="dim")
         self.say(text)
 
     def show(self, drawn: DrawnMaps, progress: JobProgress, real: PowerSpectrumMeasured | None, files: str) -> None:
@@ -180,13 +183,12 @@ class ResultPane(Vertical, can_focus=True):
 
         self.query_one("#maps", Chart).show(draw, (id(drawn), first))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer to turn the page where there are more maps than fit."""
-        if action == "turn":
-            return self._drawn is not None and self._across < len(self._drawn.maps)
-        return super().check_action(action, parameters)
+    @property
+    def has_more(self) -> bool:
+        """Whether there are more maps than fit."""
+        return self._drawn is not None and 0 < self._across < len(self._drawn.maps)
 
-    def action_turn(self, by: int) -> None:
+    def turn(self, by: int) -> None:
         """Show other maps."""
         if self._drawn is not None and self._across:
             last = (len(self._drawn.maps) - 1) // self._across * self._across

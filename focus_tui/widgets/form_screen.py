@@ -1,6 +1,7 @@
 """A screen with a form and something beside it: side by side where there is room, else one at a time."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
@@ -9,12 +10,15 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
+from focus_engine.runs.folder import experiments_root
 from focus_tui.screens.base import BaseScreen
 from focus_tui.terminal import visible
 from focus_tui.widgets.form_fields import ChoiceField, Field, FormPane, TextField
 from focus_tui.widgets.hints import Hints
 
 WIDE = 110
+TO_FORM = Binding("f2", "show_form", "form", tooltip="back to the form")
+"""Stands beside the binding of f2 to `show_side` in each screen: textual keeps one class's bindings of a key."""
 RUN_ACTIONS = frozenset(
     {"start_run", "stop_run", "resume_run", "sample_run", "new_run", "edit_config"}
     | {"edit_tags", "edit_note", "archive_run", "undo", "export"}
@@ -25,9 +29,7 @@ RUN_ACTIONS = frozenset(
 class FormScreen(BaseScreen):
     """A form, and beside it what comes of it; below both the command line that does the same."""
 
-    SIDE: ClassVar[str] = "result"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f2", "other_side", "other side", tooltip="the form, or what stands beside it"),
         Binding("ctrl+y", "copy_command", "copy command", tooltip="copy the command line"),
         Binding("f1", "help", "help"),
     ]
@@ -45,6 +47,7 @@ class FormScreen(BaseScreen):
     def __init__(self) -> None:
         super().__init__()
         self._beside = False
+        self._usual_root: Path | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out head, form, what stands beside it, and the command line."""
@@ -91,6 +94,13 @@ class FormScreen(BaseScreen):
         """Whether both stand side by side."""
         return self.size.width >= WIDE
 
+    @property
+    def usual_root(self) -> Path:
+        """The experiments folder that a shell opened here would find."""
+        if self._usual_root is None:
+            self._usual_root = experiments_root()
+        return self._usual_root
+
     def on_mount(self) -> None:
         """Begin in the first field."""
         super().on_mount()
@@ -101,15 +111,14 @@ class FormScreen(BaseScreen):
         super().on_resize()
         self._lay_out()
 
-    def turn_to(self, *, side: bool) -> None:
-        """Show the form, or what stands beside it; the cursor goes along where only one fits."""
+    def turn_to(self, *, side: bool, field: str = "") -> None:
+        """Show the form, its cursor in `field`, or what stands beside it; the cursor goes along where only one fits."""
         self._beside = side
         self._lay_out()
-        if not self.wide:
-            if side:
-                self.set_focus(None)
-            else:
-                self.call_after_refresh(self.focus_first)
+        if not side and (field or not self.wide):
+            self.call_after_refresh(self.fields[field].enter if field else self.focus_first)
+        elif side and not self.wide:
+            self.set_focus(None)
         self.refresh_hints()
 
     def focus_first(self) -> None:
@@ -133,13 +142,17 @@ class FormScreen(BaseScreen):
         """Offer what applies."""
         if action in RUN_ACTIONS:
             return False
-        if action == "other_side":
-            return self.is_mounted and not self.wide
+        if action in {"show_form", "show_side"}:
+            return self.is_mounted and not self.wide and self._beside == (action == "show_form")
         return super().check_action(action, parameters)
 
-    def action_other_side(self) -> None:
-        """Show the form, or what stands beside it."""
-        self.turn_to(side=not self._beside)
+    def action_show_form(self) -> None:
+        """Show the form, where one fits only."""
+        self.turn_to(side=False)
+
+    def action_show_side(self) -> None:
+        """Show what stands beside the form, where one fits only."""
+        self.turn_to(side=True)
 
     def action_copy_command(self) -> None:
         """Copy the command line."""
