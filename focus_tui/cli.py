@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from focus_tui import cli_config, cli_data, cli_labels, cli_maps, cli_runs, cli_train, cli_tui
+from focus_tui import cli_config, cli_data, cli_export, cli_labels, cli_maps, cli_runs, cli_train, cli_tui
 from focus_tui.terminal import out
 
 app = typer.Typer(
@@ -66,6 +66,7 @@ for command in (
     cli_labels.tag,
     cli_labels.note,
     cli_labels.archive,
+    cli_export.export,
     cli_runs.rm,
     cli_maps.sample,
     cli_maps.evaluate,
