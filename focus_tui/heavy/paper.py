@@ -18,6 +18,7 @@ from focus_tui.present import RunView
 
 COLUMN = 3.4
 """Width of a column of most journals [inches]."""
+MAP_COLUMNS = 3
 PAPER: dict[Any, Any] = STYLE | {
     "font.size": 8,
     "axes.labelsize": 8,
@@ -54,6 +55,8 @@ def _loss(view: RunView) -> Figure:
         axes.plot(epochs[at], val[at], "*", color=RED, markersize=6, label=f"best, epoch {view.best_epoch}")
     _marks(axes, view)
     axes.set(xlabel="epoch", ylabel="loss", yscale="log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.legend()
     return figure
 
@@ -85,8 +88,8 @@ def _power(view: RunView) -> Figure:
 
 def _maps(view: RunView) -> Figure:
     drawn = view.samples[-1]
-    real, generated = (np.stack(maps) for maps in thumbnails(drawn))
-    figure = Figure(figsize=(2 * COLUMN, 3.6), layout="constrained")
+    real, generated = (np.stack(maps)[:MAP_COLUMNS] for maps in thumbnails(drawn))
+    figure = Figure(figsize=(2 * COLUMN, 4.1), layout="constrained")
     started = view.started
     names = () if started is None else started.param_names
     box = 0.0 if started is None else started.box_size
