@@ -78,6 +78,8 @@ class Checked:
         warnings: what deserves attention, by field.
         text: the config.yaml that would be written; empty while something is wrong with it.
         base: the config.yaml without the form's settings.
+        templates: names of those that there are.
+        method: diffusion or flow.
         values: what every key of the form is where its field is empty, as it is written in a config.
     """
 
@@ -85,6 +87,8 @@ class Checked:
     warnings: Mapping[str, str] = field(default_factory=dict)
     text: str = ""
     base: str = ""
+    templates: tuple[str, ...] = ()
+    method: str = "diffusion"
     values: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -112,6 +116,9 @@ def command_of(root: Path, name: str, start: Start, settings: Sequence[str], *, 
 def check_form(root: Path, name: str, start: Start, values: Mapping[str, str]) -> Checked:
     """Return what the parser says; opens no data and writes nothing."""
     from focus_engine.runs.create import plan_experiment
+    from focus_engine.templates import TEMPLATES
+
+    templates = tuple(TEMPLATES)
 
     def plan(called: str, settings: Sequence[str] = ()):  # type: ignore[no-untyped-def]  # noqa: ANN202
         return plan_experiment(root, called, template=start.template, source=start.source, settings=settings)
@@ -120,7 +127,7 @@ def check_form(root: Path, name: str, start: Start, values: Mapping[str, str]) -
     try:
         base = plan(NOBODY)
     except (FocusError, OSError) as error:
-        return Checked(problems={"start": str(error)})
+        return Checked(problems={"start": str(error)}, templates=templates)
     if name:
         try:
             base = plan(name)
@@ -133,7 +140,8 @@ def check_form(root: Path, name: str, start: Start, values: Mapping[str, str]) -
         known |= {key: value for key, value in follows.items() if not values.get(key)}
     except (FocusError, OSError) as error:
         problems |= attributed(str(error), values)
-    return Checked(problems, _missing_files(values, root / (name or NOBODY)), text, base.text, known)
+    warnings = _missing_files(values, root / (name or NOBODY))
+    return Checked(problems, warnings, text, base.text, templates, base.config.method, known)
 
 
 def attributed(message: str, values: Mapping[str, str]) -> dict[str, str]:

@@ -15,6 +15,8 @@ from focus_engine.runs.event_log import read_events
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.process import ProcessIdentity
 from focus_tui.__main__ import run as focus
+from focus_tui.sampling_process import SamplingJob
+from focus_tui.widgets.form_result import read_maps
 
 pytestmark = pytest.mark.process
 
@@ -99,6 +101,21 @@ def test_maps_are_finite_and_positive_after_three_epochs(trained, tmp_path, caps
     assert told(capsys, "sample", "mine", "--root", root, "--steps", "10", "--eta", "0", *given)[0] == 0
     with np.load(other, allow_pickle=False) as drawn:  # map i depends on (seed, i) alone, but for rounding
         np.testing.assert_allclose(np.log10(drawn["maps"][0]), np.log10(first), atol=1e-3)
+
+
+def test_the_dashboard_samples_in_a_process_of_its_own(trained):
+    job = SamplingJob.start(trained.path, ["-n", "2", "--steps", "3", "--seed", "11", "--guidance", "2"])
+    end = job.wait(120)
+    assert end.failed is None
+    assert (end.done, end.total) == (6, 6)
+    assert "guidance 2 changes" in end.warnings[0]
+    assert end.finished.path == trained.samples / "samples_ddim3_seed11.npz"
+    assert (end.finished.n_maps, end.finished.nfe) == (2, 6)
+    assert len(end.finished.power.k) == len(end.finished.power.std)
+    maps = read_maps(end.finished.path)
+    assert maps.maps.shape == (2, 32, 32)
+    refused = SamplingJob.start(trained.path, ["--steps", "5000"]).wait(120)
+    assert "1000 timesteps" in refused.failed
 
 
 def test_what_was_written_is_never_overwritten(trained, tmp_path, capsys):

@@ -27,11 +27,8 @@ from focus_tui.widgets.form_screen import TO_FORM, FormScreen
 if TYPE_CHECKING:
     from focus_tui.app import FocusApp
 
-TEMPLATES = (
-    ("t:diffusion", "template diffusion (GPU)"),
-    ("t:small", "template small (CPU)"),
-)
-"""As in `focus_engine.templates`, without its pydantic; a test compares them."""
+FIRST_TEMPLATE = "diffusion"
+"""Offered before the parser has said which there are (pydantic: 0.1 s)."""
 MOST_SOURCES = 200
 
 
@@ -71,7 +68,7 @@ class NewScreen(FormScreen):
 
     def form(self) -> ComposeResult:
         """Yield the fields."""
-        chosen = TEMPLATES[0][0] if self._source is None else f"r:{self._source.path}"
+        chosen = f"t:{FIRST_TEMPLATE}" if self._source is None else f"r:{self._source.path}"
         yield ChoiceField("start", "starts from", self._starts(), chosen)
         yield TextField("name", "name", placeholder="experiment_diffusion")
         for heading, rows in SECTIONS:
@@ -105,7 +102,11 @@ class NewScreen(FormScreen):
         paths = [row.summary.path for row in self.focus_app.rows if not row.labels.archived][:MOST_SOURCES]
         if self._source is not None and str(self._source.path) not in paths:
             paths.insert(0, str(self._source.path))
-        return [*TEMPLATES, *((f"r:{path}", f"copy of {Path(path).name}") for path in paths)]
+        templates = self._checked.templates or (FIRST_TEMPLATE,)
+        return [
+            *((f"t:{name}", f"template {name}") for name in templates),
+            *((f"r:{path}", f"copy of {Path(path).name}") for path in paths),
+        ]
 
     def show_rows(self, rows: tuple[RunRow, ...]) -> None:  # noqa: ARG002  (the app keeps them)
         """Offer new runs for a copy."""
@@ -152,6 +153,9 @@ class NewScreen(FormScreen):
             elif isinstance(field, ChoiceField) and key in checked.values:
                 now = checked.values[key]
                 field.offer([("", f"{now}"), *((word, word) for word in CHOICES[key] if word != now)])
+            if key.startswith("diffusion."):
+                field.display = checked.method == "diffusion"
+        self.query_one("#field-start", ChoiceField).offer(self._starts())
         general = self.query_one("#general", Static)
         general.update(Text(checked.problems.get("", "")))
         general.display = "" in checked.problems

@@ -210,7 +210,7 @@ def stand_in(monkeypatch, tmp_path):
         job.wait()
 
 
-async def settle(pilot, condition, seconds=30.0):
+async def settle(pilot, condition, seconds=20.0):
     """Let the screen work until something is so."""
     deadline = time.monotonic() + seconds
     while not condition():
