@@ -48,9 +48,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    """Hand the arguments to typer; `focus ls`, which people type all day, goes past it.
+    """Hand the arguments to typer; `focus ls` and `focus tui`, which people type all day, go past it.
 
-    typer parses arguments with pydantic, which makes 0.1 s of waiting; `ls` has nothing to parse.
+    typer makes 0.1 s of waiting; these have nothing to parse.
     """
     match arguments:
         case ["ls", *flags] | ["--root", _, "ls", *flags] if {"--json", "--all"}.issuperset(flags):

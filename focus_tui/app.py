@@ -148,7 +148,7 @@ class FocusApp(App[None]):
             self.say(warning, severity="warning")
         if self._first is not None:
             self.open_run(self._first)
-        self.call_after_refresh(self.feed.start, self.post_message)
+        self.feed.start(self.post_message)
 
     def on_unmount(self) -> None:
         """Read no more."""

@@ -30,8 +30,8 @@ PROOF_SECONDS = 1.0
 LIST_SHARE = 50
 """A list that takes long is read again after so many times as long: thousands of runs cost a core 2 %."""
 LOAD_SECONDS = 2.0
-CHUNK_ROWS = 50
-"""Rows that are read before the list is shown for the first time, and again and again until all are."""
+FIRST_ROWS = 60
+"""Rows that are read before the list is shown for the first time; then once more, when all are."""
 
 Stamp = tuple[float, ...]
 
@@ -195,6 +195,11 @@ class DiskFeed:
         chunk = reader.poll()
         if chunk.restarted:
             view = RunView(summary=view.summary)
+        if fresh and chunk.more:
+            self._post(RunRead(replace(fold(view, chunk.events), summary=self._summary(run))))
+        while chunk.more and not self._done:  # a long log is shown again when it is whole
+            view = fold(view, chunk.events)
+            chunk = reader.poll()
         known = self._known.get(path)
         due = known is None or now - known.proved >= PROOF_SECONDS
         if not (fresh or chunk.events or due):
@@ -204,8 +209,6 @@ class DiskFeed:
             view = replace(fold(view, chunk.events), summary=summary)
             self._post(RunRead(view))
         self._readers[path] = (reader, view)
-        if chunk.more:
-            self._wake.set()
 
     def _forget(self, run: RunFolder) -> None:
         with self._lock:
@@ -234,7 +237,7 @@ class DiskFeed:
             if self._done:
                 return
             self._read_row(run)
-            if first and number % CHUNK_ROWS == 0 and number < len(runs):
+            if first and number == FIRST_ROWS and number < len(runs):
                 self._publish(complete=False)
         self._publish(complete=True)
 

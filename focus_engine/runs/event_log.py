@@ -154,12 +154,10 @@ def read_recent_events(path: Path) -> list[Event]:
 
 
 def _parse_lines(chunk: bytes, stride: int = 1) -> Iterator[Event]:
-    """Parse lines; with a stride above 1 only one step line in `stride`."""
-    steps = 0
-    for line in chunk.split(b"\n"):
-        if stride > 1 and line.startswith(_STEP):
-            steps += 1
-            if steps % stride:
-                continue
+    """Parse lines; with a stride above 1, of those of steps only one in `stride` or so."""
+    lines = chunk.split(b"\n")
+    if stride > 1:
+        lines = [line for place, line in enumerate(lines) if not place % stride or not line.startswith(_STEP)]
+    for line in lines:
         if line and (event := parse_event(line)) is not None:
             yield event
