@@ -22,6 +22,7 @@ from focus_tui.columns import RunRow
 from focus_tui.machine import MachineLoad, MachineReader
 from focus_tui.present import RunView, fold
 from focus_tui.row_details import detailed
+from focus_tui.thin import thinned_lines
 
 LIST_SECONDS = 2.0
 """How often the folder of experiments is listed."""
@@ -191,7 +192,7 @@ class DiskFeed:
             return
         fresh = path not in self._readers
         new = RunView(summary=RunSummary(name=run.name, path=path))
-        reader, view = self._readers.get(path) or (LogReader(run.events), new)
+        reader, view = self._readers.get(path) or (LogReader(run.events, thin=thinned_lines), new)
         chunk = reader.poll()
         if chunk.restarted:
             view = RunView(summary=view.summary)

@@ -7,6 +7,7 @@ from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.state import summarise
 from focus_tui.present import RunView, fold, phase_words, plateau_words
 from focus_tui.terminal import color_depth, colours, out, say, visible
+from focus_tui.thin import thinned_lines
 from focus_tui.widgets.watch_panes import Look, picture
 
 WIDTH, HEIGHT = 110, 16
@@ -15,7 +16,7 @@ WIDTH, HEIGHT = 110, 16
 
 def read_view(run: RunFolder) -> RunView:
     """Return all that the log of `run` tells; of a log of many MB an even share of its steps."""
-    view, reader = RunView(summary=summarise(run)), LogReader(run.events)
+    view, reader = RunView(summary=summarise(run)), LogReader(run.events, thin=thinned_lines)
     more = True
     while more:
         chunk = reader.poll()

@@ -5,7 +5,7 @@ One line is one `write`, so lines of two writers never mix on a local disk. Read
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ TAIL_BYTES = 1 << 12
 """How much of the end of a log is read first; four times as much until a summary is found."""
 
 
+Thin = Callable[[bytes, int, int], list[bytes]]
 CHUNK_BYTES = 1 << 24
 """How much of a log is read at once, so that a huge one needs little memory."""
 THINNED_BYTES = 1 << 22
@@ -79,8 +80,10 @@ class LogReader:
     these an even share, because a curve of a million points looks the same as one of twenty thousand.
     """
 
-    def __init__(self, path: Path, *, every_step: bool = False) -> None:
+    def __init__(self, path: Path, *, every_step: bool = False, thin: Thin | None = None) -> None:
+        """Follow the log at `path`; `thin` chooses the lines of a long log, `thinned_lines` unless it is given."""
         self._path = path
+        self._thin = thin or thinned_lines
         self._offset = 0
         self._file_id: tuple[int, int] | None = None
         self._stride = 1
@@ -105,10 +108,11 @@ class LogReader:
                     chunk += log.readline()  # one line longer than a chunk
         except (FileNotFoundError, NotADirectoryError):
             return LogChunk(restarted=self._lost())
-        whole = chunk[: chunk.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        more = len(chunk) == CHUNK_BYTES and self._offset < status.st_size and bool(whole)
-        events = tuple(_parse_lines(whole, self._stride))
+        end = chunk.rfind(b"\n") + 1
+        self._offset += end
+        more = len(chunk) == CHUNK_BYTES and self._offset < status.st_size and end > 0
+        lines = chunk[:end].split(b"\n") if self._stride == 1 else self._thin(chunk, end, self._stride)
+        events = tuple(_parse(lines))
         if not more:
             self._stride = 1  # what comes from now on is read as it comes
         return LogChunk(events, restarted, more)
@@ -145,7 +149,7 @@ def read_recent_events(path: Path) -> list[Event]:
                 chunk = log.read(size - start)
                 if start:
                     chunk = chunk[chunk.find(b"\n") + 1 :]
-                events = list(_parse_lines(chunk))
+                events = list(_parse(chunk.split(b"\n")))
                 if start == 0 or any(isinstance(event, EpochFinished) for event in events):
                     return events
                 length *= 4
@@ -153,11 +157,13 @@ def read_recent_events(path: Path) -> list[Event]:
         return []
 
 
-def _parse_lines(chunk: bytes, stride: int = 1) -> Iterator[Event]:
-    """Parse lines; with a stride above 1, of those of steps only one in `stride` or so."""
-    lines = chunk.split(b"\n")
-    if stride > 1:
-        lines = [line for place, line in enumerate(lines) if not place % stride or not line.startswith(_STEP)]
+def thinned_lines(chunk: bytes, end: int, stride: int) -> list[bytes]:
+    """Return the lines of `chunk[:end]`, but of those of steps only one in `stride` or so."""
+    lines = chunk[:end].split(b"\n")
+    return [line for place, line in enumerate(lines) if not place % stride or not line.startswith(_STEP)]
+
+
+def _parse(lines: Iterable[bytes]) -> Iterator[Event]:
     for line in lines:
         if line and (event := parse_event(line)) is not None:
             yield event
