@@ -44,9 +44,6 @@ class Field(Vertical):
             super().__init__()
             self.field = field
 
-    class Left(Message):
-        """Enter was pressed: on to the next field."""
-
     def __init__(self, key: str, label: str, hint: str = "") -> None:
         super().__init__(id=field_id(key))
         self.key, self._label, self._hint = key, label, hint
@@ -96,6 +93,9 @@ class Field(Vertical):
 class TextField(Field):
     """A line to type in."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "next_field", "next field", tooltip="the field below", priority=True, show=False)
+    ]
     DEFAULT_CSS = """
     TextField .editor { width: 1fr; min-width: 14; max-width: 40; background: $surface; }
     TextField .editor:focus { background: $panel-lighten-1; }
@@ -133,11 +133,9 @@ class TextField(Field):
         event.stop()
         self.post_message(self.Changed(self))
 
-    @on(Input.Submitted)
-    def submitted(self, event: Input.Submitted) -> None:
+    def action_next_field(self) -> None:
         """Go on."""
-        event.stop()
-        self.post_message(self.Left())
+        self.screen.focus_next()
 
 
 class Picker(Widget, can_focus=True):
@@ -266,9 +264,10 @@ class FormPane(VerticalScroll, can_focus=False, inherit_bindings=False):
     """Fields below each other; the arrows and enter go through them, pages are those of what stands beside them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down", "next_field", "next field", tooltip="the field below (tab, enter)"),
-        Binding("up", "field_before", "field above", tooltip="the field above (shift+tab)"),
+        Binding("down,tab", "next_field", "next field", tooltip="the field below", priority=True),
+        Binding("up,shift+tab", "field_before", "field above", tooltip="the field above", priority=True),
     ]
+    # With priority, because else a key that comes with the next letter in one piece (a slow line) is overtaken by it.
 
     def action_next_field(self) -> None:
         """Go to the field below."""
@@ -277,12 +276,6 @@ class FormPane(VerticalScroll, can_focus=False, inherit_bindings=False):
     def action_field_before(self) -> None:
         """Go to the field above."""
         self.screen.focus_previous()
-
-    @on(Field.Left)
-    def left(self, event: Field.Left) -> None:
-        """Go on after enter."""
-        event.stop()
-        self.action_next_field()
 
 
 def field_id(key: str) -> str:

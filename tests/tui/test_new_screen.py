@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from dashboard import FakeFeed, on_screen, view_from
+from textual import events
 from textual.widgets import Static
 
 from focus_engine.config_file import load_config
@@ -352,6 +353,17 @@ async def test_letters_stay_in_the_form(app):
         assert screen.values["name"] == "qxsrn?"
         for action in ("start_run", "stop_run", "archive_run", "edit_config"):
             assert not screen.check_action(action, ())
+
+
+async def test_keys_that_come_all_at_once_are_taken_in_their_order(app):
+    async with on_screen(app, 80, 24) as pilot:
+        screen = await opened(pilot)
+        for key in ["b", "down", "f", "tab", "x", "enter", "y", "up", "z"]:
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await settle(pilot, lambda: screen.values["data.data_dir"] == "xz")
+        assert screen.values["name"] == "b"
+        assert screen.values["data.source"] == "files"
+        assert screen.values["data.maps_path"] == "y"
 
 
 # the editor
