@@ -8,30 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.atomic import write_atomically
+from focus_engine.history_panels import Epoch, loss_panel, rate_panel
 from focus_engine.panels import (
-    BAND,
-    BLUE,
-    FAINT,
-    GENERATED,
-    GREEN,
     MAX_COLUMNS,
-    RED,
     STYLE,
     SURFACE_DENSITY,
     PowerCurves,
     map_rows,
-    numbers,
     pdf_panel,
     power_panels,
     slab_panel,
@@ -39,25 +30,6 @@ from focus_engine.panels import (
 from focus_engine.statistics.compare import Evaluation
 
 Array = NDArray[np.float64]
-
-
-class Epoch(Protocol):
-    """What the history needs of an `EpochFinished` event."""
-
-    @property
-    def epoch(self) -> int: ...  # noqa: D102
-    @property
-    def phase(self) -> str: ...  # noqa: D102
-    @property
-    def train_loss(self) -> float | None: ...  # noqa: D102
-    @property
-    def val_loss(self) -> float | None: ...  # noqa: D102
-    @property
-    def lr(self) -> float: ...  # noqa: D102
-    @property
-    def lr_cut(self) -> bool: ...  # noqa: D102
-    @property
-    def is_best(self) -> bool: ...  # noqa: D102
 
 
 def draw_training_history(
@@ -76,24 +48,13 @@ def draw_training_history(
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 5.6), layout="constrained")
         losses, rates = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 1))
-        epochs = np.array([one.epoch for one in history], dtype=float)
-        marker = "o" if len(epochs) < 30 else ""
-        for name, colour, label in (("train_loss", BLUE, "train"), ("val_loss", GENERATED, "validation (EMA)")):
-            values = numbers([getattr(one, name) for one in history])
-            losses.plot(epochs, values, color=colour, lw=1.6, marker=marker, ms=3, label=label)
-        rates.plot(epochs, [one.lr for one in history], color=GREEN, lw=1.6, marker=marker, ms=3, drawstyle="steps-mid")
-        for axes in (losses, rates):
-            _log_y(axes)
-            _mark_epochs(axes, history, resumed_after)
-        _mark_best(losses, history)
-        if early_stopped and history:
-            losses.axvline(epochs[-1], color=RED, lw=1.2)
-            _beside(losses, epochs[-1], "early stop", RED, right=False)
-        losses.set(ylabel="loss", title=title)
-        rates.set(ylabel="learning rate", xlabel="epoch")
+        loss_panel(losses, history, early_stopped=early_stopped, resumed_after=resumed_after)
+        rate_panel(rates, history, resumed_after=resumed_after)
+        losses.set(title=title)
+        rates.set(xlabel="epoch")
         rates.xaxis.get_major_locator().set_params(integer=True)
         losses.legend(loc="best", ncols=2, frameon=True, framealpha=0.9, edgecolor="none")
-        _save(figure, path)
+        save(figure, path)
 
 
 def draw_samples(
@@ -122,7 +83,7 @@ def draw_samples(
         figure = Figure(figsize=size, layout="constrained")
         figure.suptitle(title, fontsize=11)
         map_rows(figure, rows, np.asarray(params), param_names, box_size, units)
-        _save(figure, path)
+        save(figure, path)
 
 
 def draw_power_spectrum(path: str | Path, curves: PowerCurves, *, title: str = "") -> None:
@@ -133,7 +94,7 @@ def draw_power_spectrum(path: str | Path, curves: PowerCurves, *, title: str = "
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 5.8), layout="constrained")
         power_panels(figure, curves, title)
-        _save(figure, path)
+        save(figure, path)
 
 
 def draw_evaluation(
@@ -165,55 +126,7 @@ def draw_evaluation(
             box_size = evaluation.box_size
             pairs = [("real", _maps(real)), ("generated", _maps(generated))]
             map_rows(rows[1, 0], pairs, values, param_names, box_size, units)
-        _save(figure, path)
-
-
-def _mark_epochs(axes: Axes, history: Sequence[Epoch], resumed_after: Sequence[int]) -> None:
-    """Shade the warmup and mark plateau cuts and resume seams."""
-    warmup = [one.epoch for one in history if one.phase == "warmup"]
-    if warmup:
-        axes.axvspan(warmup[0] - 0.5, warmup[-1] + 0.5, color=BAND, alpha=0.35, lw=0, label="warmup")
-    for index, epoch in enumerate(one.epoch for one in history if one.lr_cut):
-        axes.axvline(epoch + 0.5, color=FAINT, lw=1, ls="--", label="" if index else "learning rate cut")
-    for index, epoch in enumerate(resumed_after):
-        axes.axvline(epoch + 0.5, color=BLUE, lw=1, ls=":", label="" if index else "resumed")
-
-
-def _mark_best(axes: Axes, history: Sequence[Epoch]) -> None:
-    best = [(one.epoch, one.val_loss) for one in history if one.is_best and one.val_loss is not None]
-    if best:
-        epoch, loss = best[-1]
-        label = f"best: {loss:.4g} at epoch {epoch}"
-        axes.plot([epoch], [loss], "*", ms=14, color=RED, mec="white", mew=0.8, zorder=5, label=label)
-
-
-def _beside(axes: Axes, x: float, text: str, colour: str, *, right: bool) -> None:
-    axes.annotate(
-        text,
-        (x, 0.97),
-        (4 if right else -4, 0),
-        ("data", "axes fraction"),
-        textcoords="offset points",
-        ha="left" if right else "right",
-        va="top",
-        color=colour,
-        fontsize=9,
-        rotation=90,
-    )
-
-
-def _log_y(axes: Axes) -> None:
-    """Make the y axis logarithmic where there is something positive to show."""
-    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
-    positive = values[values > 0]
-    if positive.size:
-        axes.set_yscale("log")
-        if positive.max() < 10 * positive.min():  # within a decade, powers of ten say nothing
-            axes.yaxis.set_major_locator(MaxNLocator(5))
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
-            axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.grid(axis="y", which="major", color="#E3E6EA", lw=0.7)
-    axes.set_axisbelow(True)
+        save(figure, path)
 
 
 def _maps(maps: ArrayLike) -> Array:
@@ -222,7 +135,9 @@ def _maps(maps: ArrayLike) -> Array:
     return array[:, 0] if array.ndim == 4 else array
 
 
-def _save(figure: Figure, path: str | Path) -> None:
+def save(figure: Figure, path: str | Path, suffix: str = "png") -> None:
+    """Write a figure, whole or not at all, as `suffix` (png, pdf or svg). Raises OSError when the disk refuses."""
     FigureCanvasAgg(figure)
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}  # the same numbers make the same file
     with write_atomically(path) as temporary:
-        figure.savefig(temporary, format="png")
+        figure.savefig(temporary, format=suffix, metadata=undated.get(suffix))

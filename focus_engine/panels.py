@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
@@ -34,9 +35,12 @@ REAL, GENERATED, BLUE, GREEN, RED = "#000000", "#E69F00", "#0072B2", "#009E73", 
 BAND = "#B8BEC6"
 FAINT = "#8A9099"
 
+BODY = 10.0
+"""Size of the text [pt] of a figure for the screen; sizes of letters and lines are written for it."""
+
 STYLE: dict[Any, Any] = {
     "figure.dpi": 150,
-    "font.size": 10,
+    "font.size": BODY,
     "axes.titlesize": 10.5,
     "axes.labelsize": 10.5,
     "axes.linewidth": 0.8,
@@ -75,14 +79,19 @@ class PowerCurves(Protocol):
     def median_abs_error(self) -> float | None: ...  # noqa: D102
 
 
+def points(size: float) -> float:
+    """Return `size` [pt] in proportion to the figure's text, so that a panel looks the same in any size."""
+    return float(size * mpl.rcParams["font.size"] / BODY)
+
+
 def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) -> None:
     """Draw P(k) of generated maps over the real mean and its scatter, and their ratio below."""
     spectrum, ratio_axes = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
     k, real, generated = numbers(curves.k), numbers(curves.real_mean), numbers(curves.generated_mean)
     low, high = _band(real, numbers(curves.real_std))
     spectrum.fill_between(k, low, high, color=BAND, alpha=0.6, lw=0, label="real ±1σ (cosmic variance)")
-    spectrum.plot(k, real, color=REAL, lw=1.8, label="real mean")
-    spectrum.plot(k, generated, color=GENERATED, lw=1.8, ls=(0, (4, 1.2)), label="generated mean")
+    spectrum.plot(k, real, color=REAL, lw=points(1.8), label="real mean")
+    spectrum.plot(k, generated, color=GENERATED, lw=points(1.8), ls=(0, (4, 1.2)), label="generated mean")
     spectrum.set(xscale="log", ylabel=r"$P(k)$  [$(\mathrm{Mpc}/h)^2$]", title=title)
     spectrum.set_yscale("log")
     shown = np.concatenate([real, generated])
@@ -92,25 +101,25 @@ def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) ->
     spread = numbers(getattr(curves, "ratio_std", np.full(k.shape, np.nan)))
     ratio_axes.axhspan(0.9, 1.1, color=BAND, alpha=0.35, lw=0)
     ratio_axes.axhspan(0.95, 1.05, color=BAND, alpha=0.6, lw=0)
-    ratio_axes.axhline(1, color=REAL, lw=1)
+    ratio_axes.axhline(1, color=REAL, lw=points(1))
     if np.isfinite(spread).any():
         ratio_axes.fill_between(k, ratio - spread, ratio + spread, color=GENERATED, alpha=0.25, lw=0)
-    ratio_axes.plot(k, ratio, color=GENERATED, lw=1.6)
+    ratio_axes.plot(k, ratio, color=GENERATED, lw=points(1.6))
     reach = float(np.clip(np.nanmax(np.abs(ratio - 1)) * 1.15, 0.15, 1.0))
     ratio_axes.set(ylim=(1 - reach, 1 + reach), xlabel=r"$k$  [$h/\mathrm{Mpc}$]", ylabel="generated / real")
-    ratio_axes.text(0.01, 0.03, "bands: ±5 %, ±10 %", transform=ratio_axes.transAxes, fontsize=8, color=FAINT)
+    ratio_axes.text(0.01, 0.03, "bands: ±5 %, ±10 %", transform=ratio_axes.transAxes, fontsize=points(8), color=FAINT)
     for axes in (spectrum, ratio_axes):
-        axes.axvline(curves.k_nyquist, color=FAINT, lw=1, ls=":")
+        axes.axvline(curves.k_nyquist, color=FAINT, lw=points(1), ls=":")
         axes.set_xlim(k[0] / 1.08, curves.k_nyquist * 1.25)
     spectrum.annotate(
         r"$k_{\rm Nyquist}$",
         (curves.k_nyquist, 0.97),
-        (3, 0),
+        (points(3), 0),
         ("data", "axes fraction"),
         textcoords="offset points",
         va="top",
         color=FAINT,
-        fontsize=9,
+        fontsize=points(9),
         rotation=90,
     )
     _plain_log_ticks(ratio_axes)
@@ -130,12 +139,12 @@ def _score(axes: Axes, curves: PowerCurves) -> None:
     axes.annotate(
         text,
         (curves.k_nyquist, 0.97),
-        (-8, 0),
+        (-points(8), 0),
         ("data", "axes fraction"),
         textcoords="offset points",
         ha="right",
         va="top",
-        fontsize=9,
+        fontsize=points(9),
     )
 
 
@@ -144,15 +153,15 @@ def pdf_panel(axes: Axes, pdf: PdfComparison, units: str) -> None:
     x = pdf.log10_value
     low, high = _band(pdf.real_pdf, pdf.real_std)
     axes.fill_between(x, low, high, color=BAND, alpha=0.6, lw=0, label="±1σ between simulations")
-    axes.plot(x, pdf.real_pdf, color=REAL, lw=1.8, label="real")
-    axes.plot(x, pdf.generated_pdf, color=GENERATED, lw=1.8, ls=(0, (4, 1.2)), label="generated")
+    axes.plot(x, pdf.real_pdf, color=REAL, lw=points(1.8), label="real")
+    axes.plot(x, pdf.generated_pdf, color=GENERATED, lw=points(1.8), ls=(0, (4, 1.2)), label="generated")
     positive = np.concatenate([pdf.real_pdf, pdf.generated_pdf])
     axes.set_yscale("log")
     axes.set_ylim(np.min(positive[positive > 0], initial=1.0) / 2, positive.max() * 6)
     axes.set(xlabel=rf"$\log_{{10}}$ of the map [{units}]", ylabel="PDF per dex", title="one-point distribution")
-    axes.legend(loc="lower center", fontsize=8.5)
+    axes.legend(loc="lower center", fontsize=points(8.5))
     text = f"$W_1$ = {pdf.w1:.3f} σ\ntrue vs true {pdf.true_vs_true_w1:.3f} σ"
-    axes.text(0.97, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=9)
+    axes.text(0.97, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=points(9))
 
 
 def slab_panel(axes: Axes, slab: SlabMeanComparison, units: str) -> None:
@@ -160,7 +169,7 @@ def slab_panel(axes: Axes, slab: SlabMeanComparison, units: str) -> None:
     both = np.concatenate([slab.real, slab.generated])
     margin = 0.06 * (both.max() - both.min()) or 0.05 * both.max()
     span = (both.min() - margin, both.max() + margin)
-    axes.plot(span, span, color=REAL, lw=1)
+    axes.plot(span, span, color=REAL, lw=points(1))
     axes.scatter(slab.real, slab.generated, s=16, color=GENERATED, alpha=0.75, lw=0)
     axes.set(xlim=span, ylim=span, aspect="equal", title="slab mean at equal parameters")
     axes.set(xlabel=f"real  [{units}]", ylabel=f"generated  [{units}]")
@@ -168,7 +177,7 @@ def slab_panel(axes: Axes, slab: SlabMeanComparison, units: str) -> None:
         f"bias {100 * slab.bias:+.3g} ± {100 * slab.bias_std:.2g} %\n"
         f"scatter {100 * slab.scatter:.3g} %  (true vs true {100 * slab.true_vs_true_scatter:.3g} %)"
     )
-    axes.text(0.03, 0.97, text, transform=axes.transAxes, ha="left", va="top", fontsize=9)
+    axes.text(0.03, 0.97, text, transform=axes.transAxes, ha="left", va="top", fontsize=points(9))
 
 
 def map_rows(
@@ -203,12 +212,12 @@ def map_rows(
                 interpolation="nearest",
             )
             axes.spines[["top", "right"]].set_visible(True)
-            axes.tick_params(labelsize=8, length=3)
+            axes.tick_params(labelsize=points(8), length=points(3))
             if row == 0 and column < len(params):
-                axes.set_title(_parameters(params[column], names), fontsize=8.5)
-        grid[row, 0].set_ylabel(f"{label}\n$y$  [Mpc$/h$]", fontsize=9.5)
+                axes.set_title(_parameters(params[column], names), fontsize=points(8.5))
+        grid[row, 0].set_ylabel(f"{label}\n$y$  [Mpc$/h$]", fontsize=points(9.5))
     for axes in grid[-1]:
-        axes.set_xlabel("$x$  [Mpc$/h$]", fontsize=9)
+        axes.set_xlabel("$x$  [Mpc$/h$]", fontsize=points(9))
     if picture is not None:
         figure.colorbar(picture, ax=grid, label=units, shrink=0.9, aspect=28, pad=0.015, extend="both")
 
