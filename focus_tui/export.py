@@ -1,32 +1,56 @@
-"""Taking a run's curves to other tools: tables as CSV, scalars and pictures as a TensorBoard event file.
+"""What a run measured, for other programs: tables as CSV, curves and maps as a TensorBoard event file.
 
-What is written is what the dashboard shows: epochs that a resume superseded are gone, numbers are those of the log.
+Everything comes from a `RunView`, so epochs that a resume superseded are in no file. Units are those of the event
+table (focus_engine/events.py): k in h/Mpc, P(k) in (Mpc/h)², times in Unix seconds.
 """
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from focus_engine.atomic import write_atomically
 from focus_engine.errors import InputError
-from focus_engine.events import EpochFinished
-from focus_tui.present import RunView
+from focus_engine.events import EpochFinished, SamplesDrawn
+from focus_engine.runs.event_log import read_events
+from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.state import summarise
+from focus_tui.map_pairs import thumbnails
+from focus_tui.present import RunView, fold
 
-Cell = float | int | str | bool | None
+Cell = float | str | None
+
+EPOCH_FIELDS = ("epoch", *(one.name for one in fields(EpochFinished) if one.name != "epoch"))
+"""Columns of the epochs' table: all that an epoch says; yes is 1 and no 0."""
+POWER_FIELDS = ("epoch", "k", "real_mean", "real_std", "generated_mean", "ratio")
+STEP_FIELDS = ("epoch", "train_loss", "lr", "grad_norm", "maps_per_second")
+SCALARS = (
+    ("loss/train", "train_loss"),
+    ("loss/val", "val_loss"),
+    ("lr", "lr"),
+    ("grad_norm", "grad_norm"),
+    ("speed", "maps_per_second"),
+    ("early_stop_count", "early_stop_count"),
+    ("bad_epochs", "bad_epochs"),
+)
+"""TensorBoard's tags and the fields of an epoch that they show."""
+MOST_PAIRS = 8
+"""Pairs of maps in a TensorBoard picture."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table to write.
+    """Rows under a header.
 
     Attributes:
-        name: of its file, after the run's.
-        header: names of the columns, as in the event table.
-        rows: a value a column; None for what is not known.
+        name: what it is a table of: epochs, power or steps.
+        header: names of the columns.
+        rows: a value a column, each; None is a number that is not known.
     """
 
     name: str
@@ -34,109 +58,131 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
 
 
-def tables(view: RunView) -> list[Table]:
-    """Return epochs, P(k) in long form, and steps of a run; those without rows are left out."""
-    return [table for table in (epoch_table(view), power_table(view), step_table(view)) if table.rows]
+def read_whole_view(run: RunFolder) -> RunView:
+    """Return all that the log of `run` tells, read line by line."""
+    return fold(RunView(summary=summarise(run)), read_events(run.events))
 
 
-def epoch_table(view: RunView) -> Table:
-    """Return every number of every epoch that counts."""
-    names = tuple(one.name for one in fields(EpochFinished))
-    return Table("epochs", names, tuple(tuple(getattr(event, name) for name in names) for event in view.epochs))
-
-
-def power_table(view: RunView) -> Table:
-    """Return P(k) of the samples: a row a bin of k [h/Mpc]; powers in (Mpc/h)^2."""
-    header = ("epoch", "k", "real_mean", "real_std", "generated_mean", "ratio")
-    rows = tuple(
-        (event.epoch, *values)
-        for event in view.spectra
-        for values in zip(event.k, event.real_mean, event.real_std, event.generated_mean, event.ratio, strict=True)
+def tables(view: RunView) -> tuple[Table, Table, Table]:
+    """Return the epochs, P(k) by epoch and wavenumber, and the points inside epochs (at most `MOST_STEPS`)."""
+    epochs = tuple(tuple(getattr(one, name) for name in EPOCH_FIELDS) for one in view.epochs)
+    power = tuple(
+        (one.epoch, *row)
+        for one in view.spectra
+        for row in zip(*(getattr(one, name) for name in POWER_FIELDS[1:]), strict=True)
     )
-    return Table("power", header, rows)
-
-
-def step_table(view: RunView) -> Table:
-    """Return what was said inside epochs, as far as it is kept (see `present.MOST_STEPS`)."""
-    steps = view.steps
-    header = ("epoch", "train_loss", "lr", "grad_norm", "maps_per_second")
-    columns = (steps.epoch, steps.loss, steps.lr, steps.grad_norm, steps.maps_per_second)
-    rows = tuple(
-        tuple(None if math.isnan(v) else v for v in row) for row in zip(*(c.tolist() for c in columns), strict=True)
+    columns = (view.steps.epoch, view.steps.loss, view.steps.lr, view.steps.grad_norm, view.steps.maps_per_second)
+    steps = zip(*(column.tolist() for column in columns), strict=True)
+    return (
+        Table("epochs", EPOCH_FIELDS, epochs),
+        Table("power", POWER_FIELDS, power),
+        Table("steps", STEP_FIELDS, tuple(steps)),
     )
-    return Table("steps", header, rows)
 
 
-def check_free(paths: Sequence[Path], *, force: bool) -> None:
-    """Raise InputError when one of `paths` is there already and must not be replaced, or has no folder."""
-    for path in paths:
-        if not path.parent.is_dir():
-            raise InputError(f"{path.parent}: no such folder")
-        if path.exists() and not force:
-            raise InputError(f"{path} exists already: give another folder, or --force to replace it")
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    """Write a table whole or not at all; unknown values are empty. Raises OSError when the disk refuses."""
-    with write_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(["" if value is None else value for value in row] for row in rows)
-
-
-SCALARS = {
-    "loss/train": "train_loss",
-    "loss/val": "val_loss",
-    "loss/val_raw": "val_loss_raw",
-    "training/lr": "lr",
-    "training/grad_norm": "grad_norm",
-    "training/maps_per_second": "maps_per_second",
-    "training/data_wait": "data_wait",
-    "training/bad_epochs": "bad_epochs",
-    "training/early_stop_count": "early_stop_count",
-}
-"""Tag in TensorBoard and field of the epoch event."""
-
-
-def write_tensorboard(view: RunView, folder: Path) -> Path:
-    """Write an event file of the run into `folder`, made if need be; steps are optimiser steps, times those of the log.
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]], *, force: bool = False) -> None:
+    """Write a table; a number is written so that it reads back as the same one, one not known as nothing.
 
     Raises:
-        InputError: the folder holds an event file already.
-        OSError: the disk refuses.
+        InputError: `path` exists already, without `force`.
     """
-    if any(folder.glob("events.out.tfevents.*")):
-        raise InputError(f"{folder} holds a TensorBoard event file already: give another folder")
-    from tensorboardX import SummaryWriter  # protobuf: 0.1 s
-
-    folder.mkdir(parents=True, exist_ok=True)
-    step_of = {event.epoch: event.step for event in view.epochs}
-    with SummaryWriter(str(folder), write_to_disk=True) as writer:
-        for event in view.epochs:
-            for tag, field in SCALARS.items():
-                if (value := getattr(event, field)) is not None:
-                    writer.add_scalar(tag, value, event.step, walltime=event.time)
-        for spectrum in view.spectra:
-            if spectrum.median_abs_error is not None:
-                step = step_of.get(spectrum.epoch, spectrum.epoch)
-                writer.add_scalar("power_spectrum/error", spectrum.median_abs_error, step, walltime=spectrum.time)
-        for drawn in view.samples:
-            picture = _pairs(drawn.real, drawn.generated, drawn.height, drawn.width)
-            if picture is not None:
-                step = step_of.get(drawn.epoch, drawn.epoch)
-                writer.add_image("maps/real_over_generated", picture, step, walltime=drawn.time, dataformats="HW")
-    return folder
+    check_absent(path, force=force)
+    with write_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows([_written(cell) for cell in row] for row in rows)
 
 
-def _pairs(real: Sequence[str], generated: Sequence[str], height: int, width: int) -> "np.ndarray | None":
-    """Real thumbnails above generated ones, uint8 (2 H, n W); None when their bytes are not those of maps."""
-    import base64
+def _written(cell: Cell) -> str:
+    if isinstance(cell, str):
+        return cell
+    if cell is None or not math.isfinite(cell):
+        return ""
+    return str(int(cell)) if isinstance(cell, bool | int) else repr(cell)
 
-    try:
-        rows = [
-            np.hstack([np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width) for text in maps])
-            for maps in (real, generated)
-        ]
-        return np.vstack(rows)
-    except ValueError:
-        return None
+
+def check_absent(path: Path, *, force: bool) -> None:
+    """Raise InputError when writing `path` would destroy something that nobody gave up."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: remove it, or name another folder to write into")
+    if path.exists() and not force:
+        raise InputError(f"{path} exists already: --force overwrites it, or name another folder")
+
+
+def tensorboard_file(view: RunView, folder: Path) -> Path:
+    """Return where `write_tensorboard` puts the events of a run; the same run has the same name."""
+    first = int(view.epochs[0].time) if view.epochs else 0
+    return folder / f"events.out.tfevents.{first:010d}.focus"
+
+
+def check_tensorboard(view: RunView, folder: Path, *, force: bool) -> None:
+    """Raise InputError when `folder` holds other TensorBoard events, which would mix with those of this run."""
+    path = tensorboard_file(view, folder)
+    check_absent(path, force=force)
+    if others := sorted(other.name for other in folder.glob("*tfevents*") if other != path):
+        raise InputError(f"{folder} holds other events ({others[0]}) that would mix with these: name another folder")
+
+
+def write_tensorboard(view: RunView, folder: Path, *, force: bool = False) -> Path:
+    """Write scalars and thumbnails for TensorBoard into `folder`; return the file.
+
+    Steps are optimiser steps, times those of the events.
+
+    Raises:
+        InputError: `folder` holds TensorBoard events already, without `force` or of another run.
+    """
+    from tensorboardX import RecordWriter  # 1.1 s, for it loads torch
+    from tensorboardX.proto.event_pb2 import Event as Record
+
+    check_tensorboard(view, folder, force=force)
+    path = tensorboard_file(view, folder)
+    records = sorted(_records(view), key=lambda record: record.step)
+    first = records[0].wall_time if records else 0.0
+    with write_atomically(path) as temporary:
+        writer = RecordWriter(str(temporary))
+        for record in (Record(wall_time=first, file_version="brain.Event:2"), *records):
+            writer.write(record.SerializeToString())
+        writer.close()
+    return path
+
+
+def _records(view: RunView) -> list[Any]:
+    """Return TensorBoard's events (protobuf, untyped) of a run."""
+    from tensorboardX import summary
+    from tensorboardX.proto.event_pb2 import Event as Record
+
+    step = _steps_of(view)
+    scalars = [
+        *((tag, getattr(one, name), one.step, one.time) for one in view.epochs for tag, name in SCALARS),
+        *(("pk_error", one.median_abs_error, step(one.epoch), one.time) for one in view.spectra),
+    ]
+    records = [
+        Record(wall_time=time, step=at, summary=summary.scalar(tag, value))
+        for tag, value, at, time in scalars
+        if value is not None and math.isfinite(value)
+    ]
+    for one in view.samples:
+        picture = summary.image("real_above_generated", pair_picture(one), dataformats="HW")
+        records.append(Record(wall_time=one.time, step=step(one.epoch), summary=picture))
+    return records
+
+
+def _steps_of(view: RunView) -> Callable[[int], int]:
+    """Return the law epoch ▶ optimiser steps done at its end."""
+    known = {one.epoch: one.step for one in view.epochs}
+    each = view.started.steps_per_epoch if view.started else 1
+    return lambda epoch: known.get(epoch, epoch * each)
+
+
+def pair_picture(event: SamplesDrawn) -> NDArray[np.uint8]:
+    """Return thumbnails as one grey picture (2 H + 1, N W + N - 1): real maps above the generated ones.
+
+    Grey is log10 of the map, from `event.low` (black) to `event.high` (white), for all of them.
+    """
+    real, generated = (np.log10(np.stack(maps[:MOST_PAIRS])) for maps in thumbnails(event))
+    columns = min(len(real), len(generated))
+    shades = (np.concatenate([real[:columns], generated[:columns]]) - event.low) / ((event.high - event.low) or 1.0)
+    padded = np.pad(np.clip(shades, 0, 1), ((0, 0), (0, 1), (0, 1)), constant_values=1)  # white lines between maps
+    rows = padded.reshape(2, columns, event.height + 1, event.width + 1).transpose(0, 2, 1, 3)
+    picture = rows.reshape(2 * (event.height + 1), columns * (event.width + 1))[:-1, :-1]
+    return np.asarray(np.rint(255 * picture), dtype=np.uint8)

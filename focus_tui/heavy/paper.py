@@ -1,8 +1,9 @@
-"""Figures of a run in the style of a paper: one column wide, 8 pt, no titles, fonts embedded.
+"""Figures of a run as papers want them: one column wide, 8 pt, no titles, fonts that printers take.
 
-The panels are those of the figures that training draws (focus_engine.panels); only size and style differ.
+The panels are those of the figures drawn beside training; here is their size.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,88 +12,111 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from focus_engine.atomic import write_atomically
-from focus_engine.panels import BLUE, FAINT, GENERATED, GREEN, RED, STYLE, SURFACE_DENSITY, map_rows, power_panels
+from focus_engine.errors import InputError
+from focus_engine.figures import save
+from focus_engine.history_panels import loss_panel, rate_panel
+from focus_engine.panels import STYLE, SURFACE_DENSITY, map_rows, power_panels
+from focus_engine.runs.folder import RunFolder
 from focus_tui.map_pairs import thumbnails
 from focus_tui.present import RunView
 
 COLUMN = 3.4
-"""Width of a column of most journals [inches]."""
+"""Width of a column of a journal [inches]."""
 MAP_COLUMNS = 3
+"""Pairs of maps that fit across it."""
+
 PAPER: dict[Any, Any] = STYLE | {
     "font.size": 8,
     "axes.labelsize": 8,
     "axes.titlesize": 8,
+    "axes.linewidth": 0.6,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
-    "legend.fontsize": 7,
-    "lines.linewidth": 1.0,
-    "savefig.dpi": 300,
-    "pdf.fonttype": 42,
-    "svg.fonttype": "none",
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "legend.fontsize": 6.5,
+    "savefig.dpi": 600,
+    "pdf.fonttype": 42,  # journals refuse type 3
+    "svg.hashsalt": "focus",
 }
 
 
-def draw_figure(path: Path, what: str, view: RunView) -> None:
-    """Write one figure (loss, lr, power or maps) of a run, whole or not at all; the suffix of `path` is its format.
+def draw_paper_figure(path: Path, kind: str, view: RunView, run: RunFolder) -> None:
+    """Draw loss, lr, power or maps (the latest ones) of a run; the suffix of `path` is the format.
 
-    Raises OSError when the disk refuses.
+    Raises:
+        InputError: the maps of the run can't be read.
+        OSError: the disk refuses.
     """
-    drawn = {"loss": _loss, "lr": _lr, "power": _power, "maps": _maps}[what]
     with mpl.rc_context(PAPER):
-        figure = drawn(view)
-        with write_atomically(path) as temporary:
-            figure.savefig(temporary, format=path.suffix.removeprefix("."), bbox_inches="tight")
+        figure = _FIGURES[kind](view, run)
+        save(figure, path, path.suffix.removeprefix("."))
 
 
-def _loss(view: RunView) -> Figure:
-    figure = Figure(figsize=(COLUMN, 2.4), layout="constrained")
+def _loss(view: RunView, _: RunFolder) -> Figure:
+    figure = Figure(figsize=(COLUMN, 2.5), layout="constrained")
     axes = figure.subplots()
-    epochs, val = view.values("epoch"), view.values("val_loss")
-    axes.plot(epochs, view.values("train_loss"), color=BLUE, label="training")
-    axes.plot(epochs, val, color=GENERATED, label="validation (EMA)")
-    if view.best_epoch is not None and (at := epochs == view.best_epoch).any():
-        axes.plot(epochs[at], val[at], "*", color=RED, markersize=6, label=f"best, epoch {view.best_epoch}")
-    _marks(axes, view)
-    axes.set(xlabel="epoch", ylabel="loss", yscale="log")
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
-    axes.legend()
-    return figure
-
-
-def _lr(view: RunView) -> Figure:
-    figure = Figure(figsize=(COLUMN, 1.9), layout="constrained")
-    axes = figure.subplots()
-    axes.step(view.values("epoch"), view.values("lr"), where="mid", color=GREEN)
-    _marks(axes, view)
-    axes.set(xlabel="epoch", ylabel="learning rate", yscale="log")
-    return figure
-
-
-def _marks(axes: Any, view: RunView) -> None:  # noqa: ANN401  (matplotlib's)
-    """Shade warmup, and draw a line at each cut of the rate."""
-    if view.warmup_epochs:
-        axes.axvspan(0.5, min(view.warmup_epochs, len(view.epochs)) + 0.5, color=FAINT, alpha=0.15, lw=0)
-    for cut in view.cuts:
-        axes.axvline(cut + 0.5, color=FAINT, lw=0.6, ls=":")
+    loss_panel(axes, view.epochs, early_stopped=view.early_stopped, resumed_after=view.seams)
+    axes.set(xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.margins(x=0.02)
+    axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none")
+    return figure
 
 
-def _power(view: RunView) -> Figure:
+def _rate(view: RunView, _: RunFolder) -> Figure:
+    figure = Figure(figsize=(COLUMN, 2.0), layout="constrained")
+    axes = figure.subplots()
+    rate_panel(axes, view.epochs, resumed_after=view.seams)
+    axes.set(xlabel="epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none")
+    return figure
+
+
+def _power(view: RunView, _: RunFolder) -> Figure:
     figure = Figure(figsize=(COLUMN, 3.6), layout="constrained")
     power_panels(figure, view.spectra[-1], "")
     return figure
 
 
-def _maps(view: RunView) -> Figure:
-    drawn = view.samples[-1]
-    real, generated = (np.stack(maps)[:MAP_COLUMNS] for maps in thumbnails(drawn))
-    figure = Figure(figsize=(2 * COLUMN, 4.1), layout="constrained")
-    started = view.started
-    names = () if started is None else started.param_names
-    box = 0.0 if started is None else started.box_size
-    params = np.array(drawn.params, dtype=np.float64)
-    map_rows(figure, [("real", real), ("generated", generated)], params, names, box, SURFACE_DENSITY)
+def _maps(view: RunView, run: RunFolder) -> Figure:
+    real, generated, box_size = _pairs(view, run)
+    depth = real.shape[1] / real.shape[2]
+    figure = Figure(figsize=(COLUMN, 0.45 + 1.55 * depth), layout="constrained")
+    rows = [("real", real), ("generated", generated)]
+    map_rows(figure, rows, np.empty((len(real), 0)), (), box_size, SURFACE_DENSITY)
     return figure
+
+
+def _pairs(view: RunView, run: RunFolder) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], float]:
+    """Return real and generated maps (N, H, W) and the side of the box [Mpc/h].
+
+    The maps themselves where the run still has them, else the thumbnails of its log.
+    """
+    drawn = view.samples[-1]
+    box_size = view.started.box_size if view.started else 1.0
+    try:
+        with np.load(run.path / drawn.path, allow_pickle=False) as kept:
+            real, generated, box_size = kept["real"], kept["maps"], float(kept["box_size"])
+    except (OSError, ValueError, KeyError):
+        try:
+            real, generated = (np.stack(maps) for maps in thumbnails(drawn))
+        except ValueError as error:
+            raise InputError(f"{run.events}: the maps of epoch {drawn.epoch} can't be read: {error}") from error
+    count = min(MAP_COLUMNS, len(real), len(generated))
+    return real[:count], generated[:count], box_size
+
+
+_FIGURES: dict[str, Callable[[RunView, RunFolder], Figure]] = {
+    "loss": _loss,
+    "lr": _rate,
+    "power": _power,
+    "maps": _maps,
+}
