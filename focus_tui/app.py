@@ -66,7 +66,7 @@ def colours_of_terminal() -> tuple[bool, ColorDepth]:
     if os.environ.get("COLORTERM") in {"truecolor", "24bit"} or os.environ.get("TEXTUAL_COLOR_SYSTEM") == "truecolor":
         return True, "truecolor"
     term = os.environ.get("TERM", "")
-    return True, "256" if "256" in term or not term else None
+    return True, "256" if "256" in term or not term else "16"
 
 
 def action_names() -> frozenset[str]:

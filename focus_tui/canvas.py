@@ -1,16 +1,17 @@
 """Panels of curves as text: axes, ticks, legends and the one place that talks to plotext.
 
-plotext 6 keeps one figure for the whole process, so it is locked, cleared and drawn on panel by panel; ticks,
-logarithms, legends and the size are ours. It is imported when the first panel is drawn: it costs 0.19 s. Long
-series are reduced to their minimum and maximum per half column first, for plotext takes 10 to 20 µs a point.
+plotext 6 keeps one figure for the whole process, so it is locked, cleared and drawn on layer by layer (2 ms each);
+stacking them, colours, shades, ticks, logarithms, legends and the size are ours. It is imported when the first
+panel is drawn: it costs 0.19 s. Long series are reduced to their minimum and maximum per half column first, for
+plotext takes 10 to 20 µs a point.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from threading import Lock
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,10 +20,11 @@ from focus_tui.half_blocks import cell_width, fit
 from focus_tui.ticks import Ticks
 
 Array = NDArray[np.float64]
+Limits = tuple[float, float]
 
 # xterm-256 numbers near Okabe & Ito (2008); None is the text colour of the terminal, dark or light.
 TEXT, ORANGE, BLUE, GREEN, RED, GREY = None, 208, 32, 36, 202, 244
-LINE, DOT, BAND, UPRIGHT = "braille", "•", "░", "┊"
+LINE, DOT, BAND, SHADE, UPRIGHT = "braille", "•", "░", "⠂", "┊"  # BAND and SHADE: dense and sparse dots
 SMALLEST = (28, 6)  # columns and rows below which a chart says only that it is too small
 
 _plotext_lock = Lock()  # plotext 6 has one global figure
@@ -77,6 +79,8 @@ class Legend:
 
 def numbers(values: ArrayLike) -> Array:
     """Return float64 with NaN for None."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+        return values.astype(np.float64, copy=False)
     return np.asarray(values, dtype=object).astype(np.float64)
 
 
@@ -114,6 +118,22 @@ def upright(x: float, limits: tuple[float, float], sign: str = UPRIGHT, color: i
     return Curve(np.array([x, x]), np.array(limits), color, sign)
 
 
+def stretch(x: Limits, limits: Limits) -> Curve:
+    """Return a shaded stretch of the horizontal axis."""
+    return Curve(np.array(x), np.full(2, limits[1]), GREY, SHADE, down_to=np.full(2, limits[0]))
+
+
+def smoothed(values: Array, weight: float) -> Array:
+    """Return the running mean with exponential weights, corrected for its start; unknown values are passed over."""
+    if weight <= 0:
+        return values
+    out, mean, mass = values.copy(), 0.0, 0.0
+    for place in np.flatnonzero(np.isfinite(values)).tolist():
+        mean, mass = weight * mean + (1 - weight) * float(values[place]), weight * mass + (1 - weight)
+        out[place] = mean / mass
+    return out
+
+
 def level(y: float, limits: tuple[float, float], sign: str, color: int | None = GREY) -> Curve:
     """Return a horizontal line across a panel."""
     return Curve(np.array(limits), np.array([y, y]), color, sign)
@@ -129,8 +149,9 @@ def reduced(x: Array, y: Array, limits: tuple[float, float], columns: int) -> tu
     if x.size <= 4 * columns:
         return x, y
     bins = ((x - limits[0]) / (limits[1] - limits[0]) * 2 * columns).astype(np.intp)
-    order = np.argsort(bins, kind="stable")
-    x, y, bins = x[order], y[order], bins[order]
+    if (np.diff(bins) < 0).any():
+        order = np.argsort(bins, kind="stable")
+        x, y, bins = x[order], y[order], bins[order]
     starts = np.flatnonzero(np.diff(bins, prepend=bins[0] - 1))
     low, high = np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)
     return np.repeat(x[starts], 2), np.stack([low, high], axis=1).ravel()
@@ -161,47 +182,85 @@ def paint(text: str, color: int | None, on: bool) -> str:
 
 
 def _draw(panel: Panel, margin: int, width: int, color: bool) -> list[str]:
+    """Return a panel's lines; where curves cross, a cell shows the later one alone and so stays sharp."""
+    rows = panel.height + 1 + panel.x_labels
+    columns = width - margin - 1
+    with _plotext_lock:
+        cells = _cells(_built(panel, [], margin, width), rows, width)
+        inks = np.full(cells.shape, -1)
+        for (ink, _), group in groupby(panel.curves, key=lambda curve: (curve.color, curve.marker)):
+            for layer in _layers(panel, list(group), margin, width):
+                inked = layer != " "
+                cells[: panel.height, margin + 1 :][inked] = layer[inked]
+                inks[: panel.height, margin + 1 :][inked] = -1 if ink is None else ink
+    if columns < 1 or not color:
+        return ["".join(row).rstrip() for row in cells]
+    return [_painted(row, ink) for row, ink in zip(cells, inks, strict=True)]
+
+
+def _layers(panel: Panel, curves: list[Curve], margin: int, width: int) -> Iterator[NDArray[np.str_]]:
+    """Yield the characters (height, columns) of a panel's canvas with some of its curves alone."""
+    columns = width - margin - 1
+    lines = [curve for curve in curves if curve.down_to is None]
+    yield from (_shade(curve, panel, columns) for curve in curves if curve.down_to is not None)
+    if lines:
+        yield _cells(_built(panel, lines, margin, width), panel.height, width)[:, margin + 1 :]
+
+
+def _built(panel: Panel, curves: list[Curve], margin: int, width: int) -> str:
+    """Return a panel with some curves as plotext draws it, without colours."""
     import plotext  # 0.19 s
 
-    with _plotext_lock:
-        plotext.terminal.limit(False, False)
-        figure = plotext.figure
-        figure.clear()
-        figure.theme("colorless")
-        figure.canvas("default")
-        figure.plot_size(width, panel.height + 1 + panel.x_labels)
-        figure.axes(False, axis="x", side="upper")
-        figure.axes(False, axis="y", side="right")
-        columns = width - margin - 1
-        for curve in panel.curves:
-            _add(plotext, figure, curve, panel, columns)
-        figure.ruler("x").lim(*panel.x_limits)
-        figure.ruler("y").lim(*panel.y_limits)
-        if panel.x_labels:
-            figure.ruler("x").ticks(*panel.x_ticks)
-        else:
-            figure.ruler("x").frequency(0)
-        positions, words = panel.y_ticks
-        figure.ruler("y").ticks(positions, [" " * (margin - cell_width(word)) + word for word in words])
-        text = figure.build().string(colorless=not color)
-    return [line.removeprefix("\x1b[0m") for line in text.rstrip("\n").split("\n")]
-
-
-def _add(plotext: Any, figure: Any, curve: Curve, panel: Panel, columns: int) -> None:  # noqa: ANN401 - untyped
-    marker = plotext.marker(curve.marker, pixel=plotext.pixel(curve.color))
-    if curve.down_to is not None:
-        at = np.linspace(max(curve.x.min(), panel.x_limits[0]), min(curve.x.max(), panel.x_limits[1]), columns)
-        upper, lower = (_clipped(np.interp(at, curve.x, edge), panel) for edge in (curve.y, curve.down_to))
-        signal = figure.signal(at.tolist(), upper, marker=marker)
-        signal.fill(figure.signal(at.tolist(), lower, marker=marker))
+    plotext.terminal.limit(False, False)
+    figure = plotext.figure
+    figure.clear()
+    figure.theme("colorless")
+    figure.canvas("default")
+    figure.plot_size(width, panel.height + 1 + panel.x_labels)
+    figure.axes(False, axis="x", side="upper")
+    figure.axes(False, axis="y", side="right")
+    for curve in curves:
+        x, y = reduced(curve.x, curve.y, panel.x_limits, width - margin - 1)
+        if x.size:
+            kept = y.clip(*panel.y_limits)  # what leaves a panel stays at its edge, where it can still be seen
+            signal = figure.signal(x.tolist(), kept.tolist(), marker=plotext.marker(curve.marker))
+            figure.draw(signal.lines(curve.joined))
+    figure.ruler("x").lim(*panel.x_limits)
+    figure.ruler("y").lim(*panel.y_limits)
+    if panel.x_labels:
+        figure.ruler("x").ticks(*panel.x_ticks)
     else:
-        x, y = reduced(curve.x, curve.y, panel.x_limits, columns)
-        if not x.size:
-            return
-        signal = figure.signal(x.tolist(), _clipped(y, panel), marker=marker).lines(curve.joined)
-    figure.draw(signal)
+        figure.ruler("x").frequency(0)
+    positions, words = panel.y_ticks
+    figure.ruler("y").ticks(positions, [" " * (margin - cell_width(word)) + word for word in words])
+    return str(figure.build().string(colorless=True))
 
 
-def _clipped(y: Array, panel: Panel) -> list[float]:
-    """Keep what leaves a panel at its edge, where it can still be seen."""
-    return [float(value) for value in y.clip(*panel.y_limits)]
+def _cells(text: str, rows: int, columns: int) -> NDArray[np.str_]:
+    """Return text as characters (rows, columns); blank braille is a blank."""
+    lines = text.replace("\u2800", " ").rstrip("\n").split("\n")
+    lines = [*lines, *[""] * rows][:rows]
+    return np.array([list(line.ljust(columns)[:columns]) for line in lines], dtype="<U1")
+
+
+def _shade(curve: Curve, panel: Panel, columns: int) -> NDArray[np.str_]:
+    """Return the characters (height, columns) of an area in sparse dots, which curves stand out of."""
+    high, wide = 4 * panel.height, 2 * columns
+    x, y = np.linspace(*panel.x_limits, wide), np.linspace(*panel.y_limits[::-1], high)[:, None]
+    edges = [edge for edge in (curve.y, curve.down_to) if edge is not None]
+    upper, lower = (np.interp(x, curve.x, edge, left=np.nan, right=np.nan) for edge in edges)
+    row, column = np.indices((high, wide))
+    grid = (row + column) % 2 == 0 if curve.marker == BAND else (row % 4 == 1) & ((column + row // 2) % 4 == 0)
+    dots = grid & (y <= upper) & (y >= lower)
+    bits = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # of a braille character
+    codes = np.einsum("rack,ak->rc", dots.reshape(panel.height, 4, columns, 2).astype(int), bits)
+    return np.array([[chr(0x2800 + code) if code else " " for code in line] for line in codes.tolist()], dtype="<U1")
+
+
+def _painted(cells: NDArray[np.str_], inks: NDArray[np.intp]) -> str:
+    """Return a line in its colours, -1 being that of the text."""
+    end = len("".join(cells).rstrip())
+    runs = groupby(range(end), key=lambda place: int(inks[place]))
+    return "".join(
+        paint("".join(cells[place] for place in places), ink if ink >= 0 else None, on=True) for ink, places in runs
+    )

@@ -25,6 +25,7 @@ from focus_tui.canvas import (
     UPRIGHT,
     Curve,
     Legend,
+    Limits,
     Panel,
     compose,
     level,
@@ -32,16 +33,17 @@ from focus_tui.canvas import (
     numbers,
     padded,
     scatter_band,
+    smoothed,
     too_small,
     upright,
 )
+from focus_tui.epoch_marks import EpochAxis, entries_of, epoch_axis, marks_of
 from focus_tui.half_blocks import draw_map, draw_maps
 from focus_tui.ticks import integer_ticks, linear_ticks, log_ticks
 
 __all__ = ["draw_losses", "draw_lr", "draw_map", "draw_maps", "draw_pdf", "draw_power", "draw_single_power"]
 
 Array = NDArray[np.float64]
-Limits = tuple[float, float]
 
 
 def draw_power(
@@ -55,6 +57,7 @@ def draw_power(
     color: bool = True,
     title: str = "",
     k_nyquist: float | None = None,
+    generated_label: str = "generated",
 ) -> str:
     """Return P(k) [(Mpc/h)²] of generated maps over the real mean and its ±1σ, above their ratio.
 
@@ -66,7 +69,7 @@ def draw_power(
         return words
     x, band = log10(k), scatter_band(log10(k), real, std)
     curves = [*band, Curve(x, log10(real)), _generated(x, log10(generated), color)]
-    entries = [("━", "real", TEXT), (BAND, "±1σ", GREY), _generated_entry(color)]
+    entries = [("━", "real", TEXT), (BAND, "±1σ", GREY), _generated_entry(color, generated_label)]
     head = Legend(title, "P(k) [(Mpc/h)²]", entries + _nyquist_entry(k_nyquist)).lines(width, color)
     rows = height - len(head) - 4  # two axis rows, the tick labels and the label of the axis
     below = max(3, rows * 3 // 10)
@@ -74,7 +77,7 @@ def draw_power(
     upper = _log_log(curves, x_limits, max(1, rows - below), width, k_nyquist, x_labels=False)
     with np.errstate(divide="ignore", invalid="ignore"):
         lower = _ratio(x, generated / real, x_limits, below, width, color, k_nyquist)
-    return compose(head, [upper, lower] if rows >= 8 else [_tall(upper, rows + 1)], "k [h/Mpc]", width, color)
+    return compose(head, [upper, lower] if rows >= 7 else [_tall(upper, rows + 1)], "k [h/Mpc]", width, color)
 
 
 def draw_single_power(
@@ -114,6 +117,8 @@ def draw_losses(
     title: str = "",
     log: bool = True,
     log_x: bool = False,
+    smoothing: float = 0.0,
+    first_epoch: float = 0,
     warmup_epochs: int = 0,
     cuts: Sequence[float] = (),
     best_epoch: int | None = None,
@@ -124,37 +129,37 @@ def draw_losses(
 ) -> str:
     """Return train and validation loss against the epoch.
 
-    `cuts` and `resumed_after` are the epochs after which the rate was cut or training went on; warmup ends
-    after `warmup_epochs`; with `early_stopped` the last epoch is marked. `step_loss` at `step_epochs` is the
-    training loss inside epochs, drawn faint.
+    `cuts` and `resumed_after` are the epochs after which the rate was cut or training went on; the epochs of
+    warmup are shaded; with `early_stopped` the end is marked. `smoothing` is the weight of the past in a running
+    mean; the losses themselves then stay as faint curves behind. `step_loss` at `step_epochs` is the training
+    loss inside epochs, drawn faint. Only epochs from `first_epoch` on are shown.
     """
     epochs, train, val = numbers(epochs), numbers(train), numbers(val)
-    steps_x, steps_y = (
-        numbers([] if step_epochs is None else step_epochs),
-        numbers([] if step_loss is None else step_loss),
-    )
-    if words := too_small(width, height, epochs, np.concatenate([train, val])):
+    shown = epochs >= first_epoch
+    smooth_train, smooth_val = smoothed(train, smoothing)[shown], smoothed(val, smoothing)[shown]
+    epochs, train, val = epochs[shown], train[shown], val[shown]
+    steps = [numbers([] if one is None else one) for one in (step_epochs, step_loss)]
+    known = np.concatenate([train, val])
+    if words := too_small(width, height, epochs, known):
         return words
-    log = log and bool(np.nanmax(np.concatenate([train, val])) > 0)
-    y_train, y_val, y_steps = (log10(one) if log else one for one in (train, val, steps_y))
-    limits = padded(y_train, y_val, margin=0.05)
-    place = log10 if log_x else np.asarray
-    happened = _happenings(epochs, warmup_epochs, cuts, resumed_after, early_stopped)
-    curves = [
-        upright(float(place(np.array([x]))[0]), limits, sign, number)
-        for sign, _, places, number in happened
-        for x in places
+    log = log and bool(np.nanmax(known) > 0)
+    scale = log10 if log else np.asarray
+    axis = epoch_axis(epochs, width, log_x=log_x, room=early_stopped)
+    limits = padded(scale(known), scale(smooth_train), scale(smooth_val), margin=0.05)
+    marks = marks_of(axis, limits, epochs, warmup_epochs, cuts, resumed_after, early_stopped)
+    best = epochs == (np.nan if best_epoch is None else best_epoch)
+    faint = [(steps[0], steps[1]), *([(epochs, train), (epochs, val)] if smoothing > 0 else [])]
+    curves = [mark for happening in marks for mark in happening.curves]
+    curves += [_faint(axis.place(x), scale(y).clip(*limits), color) for x, y in faint if x.size]
+    curves += [
+        Curve(axis.place(epochs), scale(smooth_train), BLUE),
+        _generated(axis.place(epochs), scale(smooth_val), color),
+        Curve(axis.place(epochs[best]), scale(smooth_val[best]), RED, "★", joined=False),
     ]
-    if steps_x.size:
-        curves.append(Curve(place(steps_x), y_steps.clip(*limits), GREY))
-    curves += [Curve(place(epochs), y_train, BLUE), _generated(place(epochs), y_val, color)]
     entries = [("━", "train", BLUE), ("━" if color else DOT, "validation", ORANGE)]
-    if best_epoch is not None and (at := epochs == best_epoch).any():
-        curves.append(Curve(place(epochs[at]), y_val[at], RED, "★", joined=False))
-        entries.append(("★", f"best @ {best_epoch}", RED))
-    entries += [(sign, words, number) for sign, words, places, number in happened if places]
-    head = Legend(title, "loss", entries).lines(width, color, most=1 + (height >= 12))
-    return _over_epochs(head, curves, epochs, limits, width, height, color, log=log, log_x=log_x)
+    entries += [("★", f"best @ {best_epoch}", RED)] if best.any() else []
+    head = Legend(title, "loss", entries + entries_of(marks)).lines(width, color, most=1 + (height >= 12))
+    return _over_epochs(head, curves, axis, limits, width, height, color, log=log)
 
 
 def draw_lr(
@@ -171,41 +176,22 @@ def draw_lr(
     cuts: Sequence[float] = (),
     resumed_after: Sequence[float] = (),
 ) -> str:
-    """Return the learning rate against the epoch, in steps, with the end of warmup, cuts and resumes marked."""
+    """Return the learning rate against the epoch, in steps, with warmup shaded and cuts and resumes marked."""
     epochs, lr = numbers(epochs), numbers(lr)
     if words := too_small(width, height, epochs, lr):
         return words
+    log = log and bool(np.nanmax(lr) > 0)
     y = log10(lr) if log else lr
     limits = padded(y, margin=0.08)
-    x = np.repeat(epochs, 2) + np.tile([-0.5, 0.5], epochs.size)
-    place = log10 if log_x else np.asarray
-    happened = _happenings(epochs, warmup_epochs, cuts, resumed_after, early_stopped=False)
-    curves = [
-        upright(float(place(np.array([x]))[0]), limits, sign, number)
-        for sign, _, places, number in happened
-        for x in places
-    ]
-    curves.append(Curve(place(x), np.repeat(y, 2), GREEN))
-    entries = [(sign, words, number) for sign, words, places, number in happened if places]
-    head = Legend(title, "learning rate", entries).lines(width, color)
-    return _over_epochs(head, curves, epochs, limits, width, height, color, log=log, log_x=log_x)
-
-
-Happening = tuple[str, str, list[float], int]
-
-
-def _happenings(
-    epochs: Array, warmup_epochs: int, cuts: Sequence[float], resumed_after: Sequence[float], early_stopped: bool
-) -> list[Happening]:
-    """What happened to a run on the axis of epochs: sign, words, places, colour."""
-    warmup = [warmup_epochs] if epochs[0] <= warmup_epochs < epochs[-1] else []
-    last = float(epochs[-1])
-    return [
-        (UPRIGHT, "warmup ends", [e + 0.5 for e in warmup], GREEN),
-        ("╎", "rate cut", [e + 0.5 for e in cuts if e < last], GREY),
-        ("╏", "resumed", [e + 0.5 for e in resumed_after if e < last], BLUE),
-        ("┃", "early stop", [last] if early_stopped else [], RED),
-    ]
+    axis = epoch_axis(epochs, width, log_x=log_x)
+    marks = marks_of(axis, limits, epochs, warmup_epochs, cuts, resumed_after)
+    turns = np.flatnonzero(np.diff(y, prepend=np.nan, append=np.nan) != 0)  # of the epochs at one rate, first and last
+    ends = np.unique(np.concatenate([turns.clip(max=y.size - 1), (turns - 1).clip(min=0)]))
+    x = np.repeat(epochs[ends], 2) + np.tile([-0.5, 0.5], ends.size)
+    curves = [mark for happening in marks for mark in happening.curves]
+    curves.append(Curve(axis.place(x), np.repeat(y[ends], 2), GREEN))
+    head = Legend(title, "learning rate", entries_of(marks)).lines(width, color)
+    return _over_epochs(head, curves, axis, limits, width, height, color, log=log)
 
 
 def draw_pdf(
@@ -234,12 +220,16 @@ def draw_pdf(
     return compose(head, [panel], x_label, width, color)
 
 
+def _faint(x: Array, y: Array, color: bool) -> Curve:
+    return Curve(x, y, GREY, LINE if color else "·", joined=color)
+
+
 def _generated(x: Array, y: Array, color: bool) -> Curve:
     return Curve(x, y, ORANGE, LINE if color else DOT, joined=color)
 
 
-def _generated_entry(color: bool) -> tuple[str, str, int | None]:
-    return ("━" if color else DOT, "generated", ORANGE)
+def _generated_entry(color: bool, words: str = "generated") -> tuple[str, str, int | None]:
+    return ("━" if color else DOT, words, ORANGE)
 
 
 def _nyquist(k_nyquist: float | None) -> Array:
@@ -288,20 +278,15 @@ def _tall(panel: Panel, rows: int) -> Panel:
 def _over_epochs(
     head: list[str],
     curves: list[Curve],
-    epochs: Array,
+    axis: EpochAxis,
     y_limits: Limits,
     width: int,
     height: int,
     color: bool,
     *,
     log: bool,
-    log_x: bool = False,
 ) -> str:
     rows = height - len(head) - 3
-    x_limits = (float(epochs[0]) - 0.5, float(epochs[-1]) + 0.5)
-    x_ticks = integer_ticks(*x_limits, width // 10)
-    if log_x:
-        x_limits = (float(np.log10(max(0.5, x_limits[0]))), float(np.log10(x_limits[1])))
-        x_ticks = log_ticks(*x_limits, width // 10)
+    x_ticks = (log_ticks if axis.log else integer_ticks)(*axis.limits, width // 10)
     y_ticks = (log_ticks if log else linear_ticks)(*y_limits, max(2, rows // 2))
-    return compose(head, [Panel(curves, x_limits, y_limits, x_ticks, y_ticks, rows)], "epoch", width, color)
+    return compose(head, [Panel(curves, axis.limits, y_limits, x_ticks, y_ticks, rows)], "epoch", width, color)

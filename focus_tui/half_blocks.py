@@ -1,7 +1,8 @@
 """Maps as text: two pixels a character, the upper half block ▀ with its own colours above and below.
 
 This works in every terminal with colours, over SSH and inside tmux. Maps drawn together share one logarithmic
-colour scale, whose bar states physical units. Without colours, density becomes shades of ink.
+colour scale, whose bar states physical units. With 16 colours the scale has six steps; without any, density
+becomes shades of ink.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from focus_tui.ticks import number
 
 Array = NDArray[np.float64]
-ColorDepth = Literal["truecolor", "256"] | None
+ColorDepth = Literal["truecolor", "256", "16"] | None
 
 SURFACE_DENSITY = "(M☉/h)/(Mpc/h)²"
 
@@ -31,6 +32,8 @@ _STOPS = {
     "inferno": "000004 0b0724 210c4a 3d0965 57106e 71196e 8a226a a32c61 bc3754 "
     "d24644 e45a31 f1731d f98e09 fcac11 f9cb35 f2ea69 fcffa4",
 }
+# The ANSI colours, dark to bright, that stand for them where there are only 16: their tones are the theme's.
+_STEPS = {"magma": (0, 4, 5, 13, 11, 15), "viridis": (5, 4, 6, 2, 10, 11), "inferno": (0, 5, 1, 9, 11, 15)}
 
 
 def draw_map(
@@ -155,14 +158,24 @@ def _coloured(upper: Sequence[str], lower: Sequence[str]) -> str:
     """Write half blocks, repeating a colour only where it changes."""
     parts, before = [], ("", "")
     for above, below in zip(upper, lower, strict=True):
-        change = [f"38;{above}"] * (above != before[0]) + [f"48;{below}"] * (below != before[1])
+        change = [_ground(above, 30)] * (above != before[0]) + [_ground(below, 40)] * (below != before[1])
         parts.append((f"\x1b[{';'.join(change)}m" if change else "") + "▀")
         before = (above, below)
     return "".join(parts) + "\x1b[0m"
 
 
+def _ground(code: str, base: int) -> str:
+    """Return the SGR parameters of a colour, `base` 30 for the foreground and 40 for the background."""
+    if not code.isdigit():
+        return f"{base + 8};{code}"
+    return str(base + int(code) if int(code) < 8 else base + 52 + int(code))
+
+
 def _codes(share: Array, colormap: str, depth: ColorDepth) -> list[list[str]]:
-    """Return the colour part of an SGR sequence for each value of a (rows, columns) array."""
+    """Return the colour part of an SGR sequence, or the number of an ANSI colour, for each value (rows, columns)."""
+    if depth == "16":
+        steps = np.array(_STEPS[colormap])
+        return [[str(step) for step in row] for row in steps[(share * (len(steps) - 1) + 0.5).astype(int)].tolist()]
     stops = np.array([[int(stop[i : i + 2], 16) for i in (0, 2, 4)] for stop in _STOPS[colormap].split()])
     at = np.linspace(0, 1, len(stops))
     rgb = np.stack([np.interp(share, at, stops[:, i]) for i in range(3)], axis=-1).round().astype(int)

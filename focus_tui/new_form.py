@@ -47,7 +47,7 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "network and noise",
         (
             ("model.base_channels", "base channels", ""),
-            ("model.channel_mults", "multipliers", "[1, 2, 4]"),
+            ("model.channel_mults", "multipliers", "of each level"),
             ("diffusion.schedule", "noise schedule", ""),
             ("diffusion.prediction", "predicts", ""),
         ),

@@ -86,7 +86,7 @@ def draw_overlay(
     y_limits = padded(*(y for _, _, y in scaled), margin=0.05)
     head = Legend("", y_label).lines(width, color) if y_label else []
     rows = height - len(head) - 3
-    lines = [Curve(x, y, curve.color, curve.marker(color), joined=color) for curve, x, y in scaled]
+    lines = _lines(scaled, color)
     x_ticks = (log_ticks if log_x else linear_ticks)(*x_limits, width // 10)
     y_ticks = (log_ticks if log else linear_ticks)(*y_limits, max(2, rows // 2))
     return compose(head, [Panel(lines, x_limits, y_limits, x_ticks, y_ticks, rows)], x_label, width, color)
@@ -113,6 +113,12 @@ def draw_ratios(
     lines.append(level(1.0, x_limits, "─"))
     if k_nyquist:
         lines.append(upright(float(edge[0]), limits))
-    lines += [Curve(x, y, curve.color, curve.marker(color), joined=color) for curve, x, y in known]
+    lines += _lines(known, color)
     x_ticks, y_ticks = log_ticks(*x_limits, width // 10), linear_ticks(*limits, max(2, rows // 2))
     return compose(head, [Panel(lines, x_limits, limits, x_ticks, y_ticks, rows)], "k [h/Mpc]", width, color)
+
+
+def _lines(curves: Sequence[tuple[NamedCurve, Array, Array]], color: bool) -> list[Curve]:
+    """Return the curves, those that look alike one after the other: they are drawn at once."""
+    lines = [Curve(x, y, curve.color, curve.marker(color), joined=color) for curve, x, y in curves]
+    return sorted(lines, key=lambda line: (line.marker, line.color if color else 0))

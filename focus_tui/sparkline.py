@@ -1,17 +1,28 @@
-"""Curves and counts in one line of text."""
+"""Curves in one line of text."""
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 BARS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: Sequence[float | None], width: int) -> str:
-    """Return the last `width` values as bars on a log scale."""
-    shown = list(values)[-width:]
-    logs = [math.log(v) if v is not None and v > 0 and math.isfinite(v) else None for v in shown]
-    known = [v for v in logs if v is not None]
+    """Return the whole series as at most `width` bars on a log scale, each the mean of an equal share.
+
+    A blank stands where nothing (positive) is known.
+    """
+    logs = [math.log(v) if v is not None and v > 0 and math.isfinite(v) else None for v in values]
+    n = min(width, len(logs))
+    edges = [len(logs) * i // n for i in range(n + 1)] if n > 0 else []
+    bars = [_mean(logs[start:end]) for start, end in pairwise(edges)]
+    known = [bar for bar in bars if bar is not None]
     if not known:
         return ""
     low, span = min(known), (max(known) - min(known)) or 1.0
-    return "".join(" " if v is None else BARS[int((v - low) / span * 7.999)] for v in logs)
+    return "".join(" " if bar is None else BARS[int((bar - low) / span * 7.999)] for bar in bars)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

@@ -76,8 +76,15 @@ def fitted(text: str, columns: int) -> str:
     return text + " " * (columns - cells(text))
 
 
-def color_depth() -> Literal["truecolor", "256"] | None:
+def color_depth() -> Literal["truecolor", "256", "16"] | None:
     """Return how many colours stdout shows; None where it is no terminal or wants none."""
-    if not colours():
-        return None
-    return "truecolor" if os.environ.get("COLORTERM") in {"truecolor", "24bit"} else "256"
+    return terminal_depth() if colours() else None
+
+
+def terminal_depth() -> Literal["truecolor", "256", "16"]:
+    """Return how many colours the terminal itself has, as its environment says."""
+    if os.environ.get("COLORTERM") in {"truecolor", "24bit"} or os.environ.get("TEXTUAL_COLOR_SYSTEM") == "truecolor":
+        return "truecolor"
+    term = os.environ.get("TERM", "")
+    few = "16color" in term or term.split("-")[0] in {"linux", "ansi", "cons25", "vt100", "vt220"}
+    return "16" if few and "256" not in term else "256"

@@ -12,6 +12,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Static
 
 from focus_engine.runs.folder import RunFolder
+from focus_tui.canvas import smoothed
 from focus_tui.columns import RunRow
 from focus_tui.compare import METRICS, config_differences, config_of, data_warning, metric_row
 from focus_tui.overlay import NamedCurve, color_of, draw_overlay, draw_ratios
@@ -20,7 +21,6 @@ from focus_tui.screens.base import BaseScreen
 from focus_tui.terminal import cells, fitted, visible
 from focus_tui.widgets.chart import Chart
 from focus_tui.widgets.hints import Hints
-from focus_tui.widgets.watch_panes import smoothed
 
 PANES = ("curves", "ratios", "differences")
 CURVES = (

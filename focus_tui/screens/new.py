@@ -91,9 +91,8 @@ class NewScreen(FormScreen):
     def on_mount(self) -> None:
         """Begin at the name; what a template says is read in a thread (pydantic: 0.1 s)."""
         super().on_mount()
-        head = Text(" New experiment ", style="bold reverse").append(
-            f"  under {visible(str(self.focus_app.root))}", style="dim"
-        )
+        head = Text(no_wrap=True, overflow="ellipsis").append(" New experiment ", style="bold reverse")
+        head.append(f"  under {visible(str(self.focus_app.root))}", style="dim")
         self.query_one("#head", Static).update(head)
         self.query_one("#field-name", TextField).enter()
         self._check()

@@ -54,7 +54,7 @@ class WatchScreen(BaseScreen):
     TITLE_WORDS = "Watch"
     HELP = (
         "Loss, learning rate, P(k) and maps of one run, and its log.\n"
-        "Val loss is that of the averaged weights; ★ is the best epoch, ┊ the end of warmup, ╎ a rate cut,\n"
+        "Val loss is that of the averaged weights; ★ is the best epoch, ░ warmup, ╎ a rate cut,\n"
         "╏ a resume, ┃ early stopping. P(k): the grey band is the scatter of real maps.\n"
         "1 to 5 enlarge a pane, as a click does; again, or esc, shows all."
     )

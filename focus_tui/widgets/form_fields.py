@@ -31,7 +31,7 @@ class Field(Vertical):
     Field { height: auto; }
     Field .line { height: 1; }
     Field .label { width: 15; color: $text-muted; }
-    Field:focus-within .label { color: $primary; text-style: bold; }
+    Field.here .label { color: $primary; text-style: bold; }
     Field .hint { width: 18;  color: $text-muted; padding-left: 1; text-wrap: nowrap; }
     Field .problem { height: auto; padding-left: 15; display: none; color: $error; }
     Field .problem.mild { color: $warning; }
@@ -84,6 +84,14 @@ class Field(Vertical):
         if words != self._hint:
             self._hint = words
             self.query_one(".hint", Static).update(Text(words))
+
+    def on_descendant_focus(self) -> None:
+        """Light the label up."""
+        self.add_class("here")
+
+    def on_descendant_blur(self) -> None:
+        """Let the label be."""
+        self.remove_class("here")
 
     def enter(self) -> None:
         """Put the cursor into it."""

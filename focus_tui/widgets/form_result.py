@@ -96,7 +96,7 @@ class ResultPane(Vertical, can_focus=True):
         self._color, self._depth, self._colormap = color, color_depth, colormap
         self._drawn: DrawnMaps | None = None
         self._first = self._across = 0
-        self._words = Text()
+        self._words = Text(), Text()
         self._progress: JobProgress | None = None
 
     def compose(self) -> ComposeResult:
@@ -123,7 +123,7 @@ class ResultPane(Vertical, can_focus=True):
 
     def tell(self, progress: JobProgress) -> None:
         """Show how far a job is."""
-        self._progress, text = progress, Text()
+        self._progress, text, more = progress, Text(), Text()
         if progress.failed is not None:
             text.append(f"✗ {visible(progress.failed)}", style="bold red")
         elif progress.finished is not None:
@@ -135,19 +135,21 @@ class ResultPane(Vertical, can_focus=True):
                 bar_line(progress.done, progress.total, [visible(progress.words)], max(20, self.size.width - 2))
             )
         if progress.note and not progress.ended:
-            text.append(f"\n{visible(progress.note)}", style="dim")
+            more.append(f"\n{visible(progress.note)}", style="dim")
         for warning in progress.warnings:
-            text.append(f"\nwarning: {visible(warning)}", style="yellow")
-        self._words = text
+            more.append(f"\nwarning: {visible(warning)}", style="yellow")
+        self._words = text, more
         self._say_which()
 
     def _say_which(self) -> None:
         """Say which of the maps are on the screen, where not all of them fit."""
-        drawn, text = self._drawn, self._words.copy()
-        if drawn is not None and self.has_more and self._words.plain.startswith("✓"):
+        (first, more), drawn = self._words, self._drawn
+        text = first.copy()
+        if drawn is not None and self.has_more and self._progress is not None and self._progress.finished is not None:
             last = min(self._first + self._across, len(drawn.maps))
-            text.append(f"   here {self._first + 1}–{last}, pgdn pgup turn", style="dim")
-        self.say(text)
+            here = f"{self._first + 1}" if self._across == 1 else f"{self._first + 1}–{last}"
+            text.append(f"   here {here}, pgdn pgup turn", style="dim")
+        self.say(text + more)
 
     def show(self, drawn: DrawnMaps, progress: JobProgress, real: PowerSpectrumMeasured | None, files: str) -> None:
         """Show maps, P(k) and where the files lie."""

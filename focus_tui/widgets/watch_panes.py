@@ -5,12 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypedDict
 
-import numpy as np
-
 from focus_engine.events import PowerSpectrumMeasured, SamplesDrawn
 from focus_engine.runs.state import LIVE_STATES
 from focus_tui.half_blocks import ColorDepth
-from focus_tui.present import Array, RunView, floats
+from focus_tui.present import RunView, floats
 from focus_tui.terminal import visible
 from focus_tui.words import loss, percent, rate
 
@@ -64,18 +62,6 @@ def sampled_epochs(view: RunView) -> tuple[int, ...]:
     return tuple(sorted({event.epoch for event in view.spectra} | {event.epoch for event in view.samples}))
 
 
-def smoothed(values: Array, weight: float) -> Array:
-    """Return the running mean with exponential weights, corrected for its start; unknown values are passed over."""
-    if weight <= 0:
-        return values
-    out, mean, mass = values.copy(), 0.0, 0.0
-    for place, value in enumerate(values):
-        if np.isfinite(value):
-            mean, mass = weight * mean + (1 - weight) * value, weight * mass + (1 - weight)
-            out[place] = mean / mass
-    return out
-
-
 def picture(pane: str, view: RunView, look: Look) -> Picture:
     """Return one of the `PANES`."""
     return {"loss": loss_picture, "lr": lr_picture, "power": power_picture, "maps": maps_picture}[pane](view, look)
@@ -102,17 +88,18 @@ def loss_picture(view: RunView, look: Look) -> Picture:
 
         if last is None:
             return waiting(view)
-        kept = view.values("epoch") >= start
         inside = None if steps is None else steps.epoch >= start - 1
         return draw_losses(
-            view.values("epoch")[kept],
-            smoothed(view.values("train_loss"), look.smoothing)[kept],
-            smoothed(view.values("val_loss"), look.smoothing)[kept],
+            view.values("epoch"),
+            view.values("train_loss"),
+            view.values("val_loss"),
             width=width,
             height=height,
             color=look.color,
             log=look.log_y,
             log_x=look.log_x,
+            smoothing=look.smoothing,
+            first_epoch=start,
             early_stopped=view.early_stopped,
             best_epoch=view.best_epoch,
             step_epochs=None if steps is None else steps.epoch[inside],

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from focus_tui.canvas import reduced
+from focus_tui.canvas import reduced, smoothed
 from focus_tui.charts import draw_losses, draw_lr, draw_pdf, draw_power, draw_single_power
 from focus_tui.half_blocks import cell_width
 
@@ -82,15 +82,84 @@ def test_what_happened_is_marked():
     text = plain(charts(120, 40, color=True)["losses"])
     for sign, words in (
         ("★", "best @ 55"),
-        ("┊", "warmup ends"),
+        ("░", "warmup"),
         ("╎", "rate cut"),
         ("╏", "resumed"),
         ("┃", "early stop"),
     ):
         assert f"{sign} {words}" in text
-        assert text.count(sign) > 1
+        assert text.count(sign) > 1 or sign == "░"
     quiet = plain(draw_losses(EPOCHS, TRAIN, TRAIN, width=80, height=24))
     assert not set("★┊╎╏┃") & set(quiet)
+
+
+def test_warmup_is_shaded_to_its_end_and_all_over_while_it_lasts():
+    size = {"width": 80, "height": 24, "color": False}
+    for draw in (
+        lambda n: draw_losses(EPOCHS[:n], TRAIN[:n], TRAIN[:n], warmup_epochs=30, **size),
+        lambda n: draw_lr(EPOCHS[:n], TRAIN[:n], warmup_epochs=30, **size),
+    ):
+        after, during = draw(60), draw(8)
+        assert "░ warmup" in after
+        assert "┊" in after
+        assert "░ warmup" in during
+        assert "┊" not in during
+        assert dotted(after.split("\n")[-4]) < 40
+        assert dotted(during.split("\n")[-4]) > 60
+
+
+def dotted(line):
+    """Return the last column of the canvas with dots of braille, 0 without any."""
+    return max((i for i, c in enumerate(re.split("[│┤]", line, maxsplit=1)[-1]) if c >= "\u2800"), default=0)
+
+
+def test_early_stopping_stands_right_of_the_curves():
+    text = plain(draw_losses(EPOCHS, TRAIN, TRAIN, width=80, height=24, early_stopped=True))
+    rows = [line for line in text.split("\n")[1:-3] if "┃" in line]
+    assert len(rows) > 15
+    assert all(line.rstrip().endswith("┃") for line in rows)
+
+
+def test_where_curves_cross_the_later_one_stays_whole():
+    """The validation loss looks the same whatever training loss crosses it."""
+    wave = 2 + np.sin(EPOCHS / 3)
+    one = draw_losses(EPOCHS, 4 - wave, wave, width=80, height=24, log=False)
+    other = draw_losses(EPOCHS, (4 - wave)[::-1], wave, width=80, height=24, log=False)
+    assert inked(one, 208) == inked(other, 208)
+    assert inked(one, 32) != inked(other, 32)
+
+
+def inked(text, color):
+    """Return the cells of a colour: row, column, character."""
+    cells = set()
+    for row, line in enumerate(text.split("\n")[1:]):
+        column = 0
+        for code, words in re.findall(r"(?:\x1b\[(?:38;5;)?(\d+)m)?([^\x1b]*)", line):
+            cells |= {(row, column + i, c) for i, c in enumerate(words) if code == str(color) and c != " "}
+            column += len(words)
+    return cells
+
+
+def test_smoothing_keeps_the_losses_behind():
+    rough = TRAIN * (1 + 0.5 * (-1.0) ** EPOCHS)
+    size = {"width": 80, "height": 24}
+    smooth = draw_losses(EPOCHS, rough, rough, smoothing=0.9, **size)
+    assert not inked(draw_losses(EPOCHS, rough, rough, **size), 244)
+    assert len(inked(smooth, 244)) > len(inked(smooth, 208))
+
+
+def test_a_part_of_the_epochs_is_smoothed_as_in_the_whole():
+    """What is before the first epoch shown still counts."""
+    falling = np.where(EPOCHS < 30, 100.0, 1.0)
+    size = {"width": 80, "height": 24, "color": True, "log": False}
+    text = draw_losses(EPOCHS, falling, falling, smoothing=0.9, first_epoch=31, **size)
+    assert len({row for row, _, _ in inked(text, 208)}) > 3
+
+
+def test_the_generated_curve_has_the_name_given():
+    text = draw_power(K, REAL, REAL, REAL, width=80, height=24, color=False, generated_label="epoch 20")
+    assert "• epoch 20" in text
+    assert "generated" not in text
 
 
 def test_curves_stand_where_their_values_are():
@@ -146,6 +215,16 @@ def test_a_million_points_keep_their_extremes():
     assert (short_y.max(), short_y.min()) == (9.0, -9.0)
     assert np.all(np.diff(short_x) >= 0)
     assert "┤" in draw_losses(np.arange(1, n + 1), y + 10, y + 10, width=80, height=24)
+
+
+def test_smoothing_keeps_a_constant_and_passes_over_what_is_unknown():
+    constant = np.full(5, 2.0)
+    np.testing.assert_allclose(smoothed(constant, 0.9), constant)
+    values = np.array([1.0, np.nan, 3.0])
+    smooth = smoothed(values, 0.5)
+    assert np.isnan(smooth[1])
+    assert smooth[2] == pytest.approx((0.5 * 0.5 * 1 + 0.5 * 3) / 0.75)
+    assert smoothed(values, 0.0) is values
 
 
 def test_importing_charts_is_light():

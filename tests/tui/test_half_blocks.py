@@ -12,7 +12,7 @@ def plain(text):
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
-@pytest.mark.parametrize("depth", ["truecolor", "256", None])
+@pytest.mark.parametrize("depth", ["truecolor", "256", "16", None])
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (20, 6), (33, 50)])
 def test_fits_and_states_its_units(width, height, depth):
     for text in (
@@ -48,6 +48,15 @@ def test_the_first_row_is_at_the_bottom_and_scales_are_shared():
     left, right = both.split("\n")[0].split("  ")
     assert dark in left
     assert bright in right
+
+
+@pytest.mark.parametrize("colormap", ["magma", "viridis", "inferno"])
+def test_sixteen_colours_are_those_of_every_terminal(colormap):
+    ramp = np.geomspace(1, 100, 12)[:, None] * np.ones((1, 4))
+    text = draw_map(ramp, width=12, height=13, vmin=1, vmax=100, color_depth="16", colormap=colormap)
+    codes = {int(code) for codes in re.findall(r"\x1b\[([0-9;]+)m", text) for code in codes.split(";")} - {0}
+    assert all(30 <= code <= 47 or 90 <= code <= 107 for code in codes)
+    assert len({code % 10 + 10 * (code >= 90) for code in codes}) == 6
 
 
 def test_averages_keep_the_mean_and_odd_sizes_work():

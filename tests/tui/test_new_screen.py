@@ -29,7 +29,7 @@ from focus_tui.screens.dialogs import Choose
 from focus_tui.screens.new import FIRST_TEMPLATE, NewScreen, config_text, edit_config, first_change
 from focus_tui.screens.runs import RunsScreen
 from focus_tui.screens.watch import WatchScreen
-from focus_tui.widgets.form_fields import Picker
+from focus_tui.widgets.form_fields import Field, Picker
 
 SMALL = Start(template="small")
 
@@ -343,6 +343,15 @@ async def test_the_config_stands_beside_the_form_or_a_key_away(app):
         assert screen.query_one("#form").display
         await pilot.press("escape")
         assert isinstance(app.screen, RunsScreen)
+
+
+async def test_the_field_with_the_cursor_is_lit_up(app):
+    async with on_screen(app, 80, 24) as pilot:
+        screen = await opened(pilot)
+        lit = lambda: [field.key for field in screen.query(Field) if field.has_class("here")]  # noqa: E731
+        assert lit() == ["name"]
+        await pilot.press("down")
+        assert lit() == ["data.source"]
 
 
 async def test_letters_stay_in_the_form(app):

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 from dashboard import FakeFeed, epoch, on_screen, samples, spectrum, started, view_from, worker
 
@@ -19,7 +18,7 @@ from focus_tui.widgets.chart import Chart
 from focus_tui.widgets.watch_head import Head, gauge, head_lines
 from focus_tui.widgets.watch_layout import ALL, head_rows, lay_out
 from focus_tui.widgets.watch_log import LogPane, log_lines
-from focus_tui.widgets.watch_panes import Look, maps_picture, power_picture, sampled_epochs, smoothed
+from focus_tui.widgets.watch_panes import Look, maps_picture, power_picture, sampled_epochs
 
 ALPHA = RunFolder(Path("/x/alpha"))
 
@@ -208,16 +207,6 @@ def test_hostile_log_text_is_shown_and_not_obeyed():
 def test_the_end_is_in_the_log():
     end = RunEnded(state="failed", reason="loss is NaN", epoch=3, seconds=1.0, peak_memory=None)
     assert [line for line, _ in log_lines(end)] == ["-- failed after epoch 3: loss is NaN"]
-
-
-def test_smoothing_keeps_a_constant_and_passes_over_what_is_unknown():
-    constant = np.full(5, 2.0)
-    np.testing.assert_allclose(smoothed(constant, 0.9), constant)
-    values = np.array([1.0, np.nan, 3.0])
-    smooth = smoothed(values, 0.5)
-    assert np.isnan(smooth[1])
-    assert smooth[2] == pytest.approx((0.5 * 0.5 * 1 + 0.5 * 3) / 0.75)
-    assert smoothed(values, 0.0) is values
 
 
 def test_pictures_of_an_epoch_without_samples_are_those_before_it():
