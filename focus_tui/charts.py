@@ -266,7 +266,7 @@ def _ratio(
     if k_nyquist:
         curves.append(upright(float(_nyquist(k_nyquist)[0]), limits))
     curves.append(_generated(x, ratio, color))
-    ticks = ([0.9, 1.0, 1.1], ["0.9", "1", "1.1"]) if row < 0.1 else linear_ticks(*limits, max(2, rows // 2))
+    ticks = ([0.9, 1.0, 1.1], ["0.9", "1", "1.1"]) if row < 0.1 else linear_ticks(*limits, max(3, rows // 2))
     return Panel(curves, x_limits, limits, log_ticks(*x_limits, width // 10), ticks, rows)
 
 

@@ -39,9 +39,7 @@ def main() -> None:
 
     frames = [Image.open(BytesIO(png_of(svg_at(epoch)))).convert("P", palette=1, colors=64) for epoch in FRAMES]
     times = [FRAME_MILLISECONDS] * (len(frames) - 1) + [4 * FRAME_MILLISECONDS]
-    frames[0].save(
-        IMAGES / "watch.gif", save_all=True, append_images=frames[1:], duration=times, loop=0, optimize=True
-    )
+    frames[0].save(IMAGES / "watch.gif", save_all=True, append_images=frames[1:], duration=times, loop=0, optimize=True)
 
 
 def png_of(svg: str) -> bytes:
