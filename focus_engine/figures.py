@@ -53,7 +53,7 @@ def draw_training_history(
         losses.set(title=title)
         rates.set(xlabel="epoch")
         rates.xaxis.get_major_locator().set_params(integer=True)
-        losses.legend(loc="best", ncols=2, frameon=True, framealpha=0.9, edgecolor="none")
+        losses.legend(loc="upper center", ncols=2, frameon=True, framealpha=0.9, edgecolor="none")
         save(figure, path)
 
 

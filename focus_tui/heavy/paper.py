@@ -65,7 +65,7 @@ def _loss(view: RunView, _: RunFolder) -> Figure:
     loss_panel(axes, view.epochs, early_stopped=view.early_stopped, resumed_after=view.seams)
     axes.set(xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none")
+    axes.legend(loc="upper center", frameon=True, framealpha=0.9, edgecolor="none")
     return figure
 
 
