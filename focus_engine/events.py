@@ -402,7 +402,7 @@ def _kinds(annotation: object) -> tuple[type, ...]:
     parts = getattr(annotation, "__args__", ()) if isinstance(annotation, UnionType) else (annotation,)
     kinds: list[type] = []
     for part in parts:
-        outer = get_origin(part) or part
+        outer: Any = get_origin(part) or part
         kinds += [str] if outer is Literal else _NUMBERS if outer is float else [outer]
     return tuple(kinds)
 
