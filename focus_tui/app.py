@@ -365,8 +365,9 @@ class FocusApp(App[None]):
     def leave(self) -> None:
         """Leave the dashboard and say which runs go on."""
         alive = [row.summary.name for row in self.rows if row.summary.state in LIVE_STATES]
-        words = ""
+        said = []
         if alive:
             named = ", ".join(alive[:5]) + (" …" if len(alive) > 5 else "")
-            words = f"{'goes' if len(alive) == 1 else 'go'} on in the background: {named} (focus ls)"
-        self.exit(message=words or None)
+            said.append(f"{'goes' if len(alive) == 1 else 'go'} on in the background: {named} (focus ls)")
+        said += [f"sampling goes on: {job.label}" for job in self.jobs.values() if not job.poll().ended]
+        self.exit(message="\n".join(said) or None)

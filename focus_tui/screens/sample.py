@@ -68,7 +68,8 @@ class SampleScreen(FormScreen):
         super().__init__()
         self._run = run
         self._facts = ModelFacts()
-        self._ready = self._empty = False
+        self._ready = False
+        self._empty: bool | None = None
         self._shown: Path | None = None
         self._told: JobProgress | None = None
 
@@ -152,10 +153,13 @@ class SampleScreen(FormScreen):
             self._show_params()
         else:
             form.query_one("#empty", Static).update(Text(no_checkpoint_words(self._run, self.current_summary())))
+        self.query_one("#command").display = not empty
         if empty != self._empty:
             self._empty = empty
             self.refresh_hints()
-            if not empty:
+            if empty:
+                self.set_focus(None)
+            else:
                 self.focus_first()
 
     def _learn(self, view: RunView | None) -> None:
@@ -260,11 +264,13 @@ class SampleScreen(FormScreen):
             return self.is_mounted and not self._empty and not self.busy
         if action == "copy_command":
             return self.is_mounted and not self._empty
+        if action == "show_side" and self._empty and self.job is None:
+            return False
         if action == "turn":
             return self.is_mounted and self.result.has_more
         if action == "start_run":
             summary = self.current_summary()
-            return self._empty and summary is not None and summary.state in STARTABLE
+            return bool(self._empty) and summary is not None and summary.state in STARTABLE
         return super().check_action(action, parameters)
 
     def action_draw(self) -> None:

@@ -29,6 +29,7 @@ RUN_ACTIONS = frozenset(
 class FormScreen(BaseScreen):
     """A form, and beside it what comes of it; below both the command line that does the same."""
 
+    AUTO_FOCUS = ""  # the screens know whether there is a field, and which comes first
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+y", "copy_command", "copy command", tooltip="copy the command line"),
         Binding("f1", "help", "help"),

@@ -227,6 +227,15 @@ def test_smoothing_keeps_a_constant_and_passes_over_what_is_unknown():
     assert smoothed(values, 0.0) is values
 
 
+def test_points_in_any_order_are_reduced_alike():
+    x = np.linspace(0, 1, 5000)
+    y = np.sin(40 * x)
+    mixed = np.random.default_rng(0).permutation(x.size)
+    (one_x, one_y), (other_x, other_y) = (reduced(x[at], y[at], (0.0, 1.0), 80) for at in (slice(None), mixed))
+    np.testing.assert_array_equal(one_y, other_y)
+    np.testing.assert_allclose(one_x, other_x, atol=1 / 160)
+
+
 def test_importing_charts_is_light():
     code = (
         "import sys, focus_tui.charts; sys.exit(bool({'plotext', 'torch', 'matplotlib', 'textual'} & set(sys.modules)))"

@@ -199,7 +199,7 @@ def stand_in(monkeypatch, tmp_path):
 
     def start(run, options, *, label=""):
         play.started.append((run, tuple(options)))
-        jobs.append(SamplingJob.launch([sys.executable, "-c", STAND_IN + play.script], label=label))
+        jobs.append(SamplingJob.launch([sys.executable, "-c", STAND_IN + play.script], label=label or run.name))
         return jobs[-1]
 
     monkeypatch.setattr(SamplingJob, "start", start)
@@ -382,6 +382,18 @@ async def test_the_end_of_a_job_that_nobody_looks_at_is_told(app, stand_in, tmp_
         await settle(pilot, lambda: any("sampled alpha: 40 maps" in note.message for note in app._notifications))
 
 
+async def test_who_leaves_the_dashboard_is_told_that_sampling_goes_on(app, stand_in, monkeypatch):
+    stand_in.script = "time.sleep(600)"
+    said = []
+    monkeypatch.setattr(app, "exit", lambda message=None: said.append(message))
+    async with on_screen(app, 120, 40) as pilot:
+        await opened(pilot)
+        await pilot.press("ctrl+s", "ctrl+c")
+        await settle(pilot, lambda: said)
+        assert said == ["sampling goes on: alpha"]
+        assert all(job.running for job in app.jobs.values())
+
+
 async def test_a_failure_is_shown_where_the_maps_would_be(app, stand_in):
     stand_in.script = "sys.exit('focus: no space left on device')"
     async with on_screen(app, 120, 40) as pilot:
@@ -416,6 +428,22 @@ async def test_a_run_without_checkpoint_opens_its_form_with_the_first(alpha):
         feed.news(view(alpha))
         await settle(pilot, lambda: screen.fields["steps"].display)
         assert screen.check_action("draw", ())
+
+
+async def test_a_run_that_never_started_is_started_by_s(alpha, monkeypatch):
+    for path in (alpha.checkpoint_best, alpha.checkpoint_last):
+        path.unlink()
+    create = view_from([], "alpha", str(alpha.path.parent), state="created")
+    app = FocusApp(alpha.path.parent, feed=FakeFeed([create]))
+    monkeypatch.setattr("focus_tui.screens.sample.facts_of_run", lambda *_: FACTS)
+    done = []
+    monkeypatch.setattr(app, "start_run", done.append)
+    async with on_screen(app, 80, 24) as pilot:
+        await pilot.press("g")
+        await pilot.pause()
+        assert not app.screen.query_one("#command").display
+        await pilot.press("s")
+        assert done == [alpha]
 
 
 async def test_the_result_and_the_form_take_turns_where_one_fits(app):
