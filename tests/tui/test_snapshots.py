@@ -99,16 +99,6 @@ def test_sample(snap_compare, size):
 
 
 @sizes
-def test_new(snap_compare, size):
-    async def new(pilot) -> None:
-        await settled(pilot)
-        await pilot.press("n", *"mine")
-        await pilot.pause()
-
-    assert snap_compare(app(), terminal_size=size, run_before=new)
-
-
-@sizes
 def test_help(snap_compare, size):
     async def ask(pilot) -> None:
         await settled(pilot)
