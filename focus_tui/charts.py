@@ -185,9 +185,9 @@ def draw_lr(
     limits = padded(y, margin=0.08)
     axis = epoch_axis(epochs, width, log_x=log_x)
     marks = marks_of(axis, limits, epochs, warmup_epochs, cuts, resumed_after)
-    turns = np.flatnonzero(np.diff(y, prepend=np.nan, append=np.nan) != 0)  # of the epochs at one rate, first and last
-    ends = np.unique(np.concatenate([turns.clip(max=y.size - 1), (turns - 1).clip(min=0)]))
-    x = np.repeat(epochs[ends], 2) + np.tile([-0.5, 0.5], ends.size)
+    turns = np.diff(y, prepend=np.nan, append=np.nan) != 0  # between the epochs
+    ends = turns[:-1] | turns[1:]  # the first and the last epoch at each rate
+    x = np.repeat(epochs[ends], 2) + np.tile([-0.5, 0.5], int(ends.sum()))
     curves = [mark for happening in marks for mark in happening.curves]
     curves.append(Curve(axis.place(x), np.repeat(y[ends], 2), GREEN))
     head = Legend(title, "learning rate", entries_of(marks)).lines(width, color)
