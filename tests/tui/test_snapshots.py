@@ -99,6 +99,21 @@ def test_sample(snap_compare, size):
 
 
 @sizes
+def test_new(snap_compare, size):
+    async def new(pilot) -> None:
+        await settled(pilot)
+        await pilot.press("n")
+        for keys in ([], [*"mine"]):  # the parser answers from a thread, at the start and after each word
+            await pilot.press(*keys)
+            for _ in range(3):
+                await pilot.pause()
+                await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
+
+    assert snap_compare(app(), terminal_size=size, run_before=new)
+
+
+@sizes
 def test_help(snap_compare, size):
     async def ask(pilot) -> None:
         await settled(pilot)
