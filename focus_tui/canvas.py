@@ -224,7 +224,8 @@ def _built(panel: Panel, curves: list[Curve], margin: int, width: int) -> str:
         x, y = reduced(curve.x, curve.y, panel.x_limits, width - margin - 1)
         if x.size:
             kept = y.clip(*panel.y_limits)  # what leaves a panel stays at its edge, where it can still be seen
-            signal = figure.signal(x.tolist(), kept.tolist(), marker=plotext.marker(curve.marker))
+            sign = DOT if x.size == 1 and curve.marker == LINE else curve.marker  # a dot of braille is easily missed
+            signal = figure.signal(x.tolist(), kept.tolist(), marker=plotext.marker(sign))
             figure.draw(signal.lines(curve.joined))
     figure.ruler("x").lim(*panel.x_limits)
     figure.ruler("y").lim(*panel.y_limits)

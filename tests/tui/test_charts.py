@@ -227,6 +227,10 @@ def test_smoothing_keeps_a_constant_and_passes_over_what_is_unknown():
     assert smoothed(values, 0.0) is values
 
 
+def test_a_lone_epoch_is_easily_seen():
+    assert plain(draw_losses([1], [0.5], [0.4], width=80, height=24)).count("•") == 2
+
+
 def test_points_in_any_order_are_reduced_alike():
     x = np.linspace(0, 1, 5000)
     y = np.sin(40 * x)
