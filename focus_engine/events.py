@@ -14,8 +14,7 @@ import json
 import math
 import time
 from dataclasses import asdict, dataclass, field, fields
-from types import UnionType
-from typing import Any, ClassVar, Literal, Self, get_origin
+from typing import Any, ClassVar, Literal, Self
 
 SCHEMA = 1
 """Version of this table; raised when a field changes its meaning, not when one is added."""
@@ -287,6 +286,10 @@ class PowerSpectrumMeasured(Event):
     true_vs_true: Number
     n_maps: int
 
+    def __post_init__(self) -> None:
+        if len({len(curve) for curve in (self.k, self.real_mean, self.real_std, self.generated_mean, self.ratio)}) > 1:
+            raise ValueError("the curves of a power spectrum have one value for each k")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplesDrawn(Event):
@@ -392,37 +395,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
 }
 """Every row of the table by its `type`."""
 
-_NUMBERS: tuple[type, ...] = (int, float)
-
-
-def _kinds(annotation: object) -> tuple[type, ...]:
-    """The types that a field's values may have; those of tuples and dicts are told by their outside alone."""
-    if annotation == Number:
-        return (*_NUMBERS, type(None))
-    parts = getattr(annotation, "__args__", ()) if isinstance(annotation, UnionType) else (annotation,)
-    kinds: list[type] = []
-    for part in parts:
-        outer: Any = get_origin(part) or part
-        kinds += [str] if outer is Literal else _NUMBERS if outer is float else [outer]
-    return tuple(kinds)
-
-
-_KINDS = {kind.type: tuple((one.name, _kinds(one.type)) for one in fields(kind)) for kind in EVENT_TYPES.values()}
-"""What the fields of each row may be: a line in which one is something else is no event."""
-
 _NAMES = {kind.type: tuple(one.name for one in fields(kind)) for kind in EVENT_TYPES.values()}
 """The fields of each row; asked for every line of every log."""
-
-
-def parse_event(line: bytes | str) -> Event | None:
-    """Return the event on `line`, or None when the line is torn, foreign or of an unknown type."""
-    try:
-        row = json.loads(line)
-        kind = EVENT_TYPES[row["type"]]
-        event = kind.from_dict(row)
-        return event if all(type(getattr(event, name)) in kinds for name, kinds in _KINDS[kind.type]) else None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401  (JSON holds anything)

@@ -17,7 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from focus_engine.events import Event, RunEnded, WorkerStarting, parse_event
+from focus_engine.event_line import parse_event
+from focus_engine.events import Event, RunEnded, WorkerStarting
 from focus_engine.runs.event_log import append_event
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.process import ProcessIdentity, boot_id, host_name, process_start

@@ -5,6 +5,12 @@ import time
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
+
+# The same examples on every machine and day; HYPOTHESIS_PROFILE=search looks for new ones, and for more of them.
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("search", max_examples=2000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 # Tests run side by side and their arrays are small: threads of each would only wait for those of the others.
 # Set before torch is loaded, and inherited by the workers that tests start.

@@ -9,7 +9,8 @@ from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
-from focus_engine.events import EVENT_TYPES, EpochFinished, StepProgress, Warned, parse_event
+from focus_engine.event_line import parse_event
+from focus_engine.events import EVENT_TYPES, EpochFinished, StepProgress, Warned
 from focus_engine.runs.event_log import EventTail, append_event, read_events, read_recent_events
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from focus_engine.events import EpochFinished, Event, parse_event
+from focus_engine.event_line import parse_event
+from focus_engine.events import EpochFinished, Event
 
 TAIL_BYTES = 1 << 12
 """How much of the end of a log is read first; four times as much until a summary is found."""

@@ -7,7 +7,8 @@ from dashboard import FakeFeed, epoch, on_screen, samples, spectrum, started, vi
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from focus_engine.events import Event, parse_event
+from focus_engine.event_line import parse_event
+from focus_engine.events import Event
 from focus_engine.runs.folder import RunFolder
 from focus_tui.app import FocusApp
 from focus_tui.export import tables
@@ -47,7 +48,6 @@ def read(lines: list[str]) -> list[Event]:
 
 
 @given(bent_lines())
-@settings(max_examples=80, deadline=None)
 def test_bent_events_are_folded_and_drawn(lines):
     view = view_from(read(lines))
     for pane in PANES:

@@ -4,8 +4,9 @@ import json
 from dataclasses import fields, replace
 
 import pytest
+from dashboard import started
 
-from focus_engine.events import RunEnded, RunStarted
+from focus_engine.events import RunEnded
 from focus_engine.runs.event_log import append_event
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.labels import Labels, write_labels
@@ -82,9 +83,7 @@ def test_device_and_curve_come_from_the_epochs_that_count(runs, epoch):
     run = runs["new"]
     for number in (1, 2, 3):
         append_event(run.events, replace(epoch, epoch=number, val_loss=float(number), seconds=10.0))
-    known = {field.name: None for field in fields(RunStarted) if field.name not in {"type", "time"}}
-    known |= {"epoch": 1, "warmup_epochs": 0, "device": "cuda:1", "device_name": "A100", "method": "flow", "config": {}}
-    append_event(run.events, RunStarted(**known))
+    append_event(run.events, started(1, warmup_epochs=0, device="cuda:1", device_name="A100", method="flow"))
     append_event(run.events, replace(epoch, epoch=2, val_loss=7.0, seconds=20.0))
     row = detailed(read_row(run))
     assert row.val_losses == (1.0, 7.0)
