@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.atomic import write_atomically
+from focus_engine.comparison_panels import Cost, cost_panel, pdfs_panel, ratios_panel
 from focus_engine.history_panels import Epoch, loss_panel, rate_panel
 from focus_engine.panels import (
     MAX_COLUMNS,
@@ -126,6 +127,26 @@ def draw_evaluation(
             box_size = evaluation.box_size
             pairs = [("real", _maps(real)), ("generated", _maps(generated))]
             map_rows(rows[1, 0], pairs, values, param_names, box_size, units)
+        save(figure, path)
+
+
+def draw_comparison(
+    path: str | Path, standings: Sequence[tuple[str, Evaluation, Sequence[Cost]]], *, title: str = ""
+) -> None:
+    """Draw named evaluations of the same test maps: P(k) ratio, PDF, and P(k) error against steps and against time.
+
+    Raises OSError when the file can't be written.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(11.5, 8.2), layout="constrained")
+        figure.suptitle(title, fontsize=11)
+        (ratios, pdfs), (steps, seconds) = figure.subplots(2, 2)
+        evaluations = [(name, evaluation) for name, evaluation, _ in standings]
+        ratios_panel(ratios, [(name, one.power_spectrum) for name, one in evaluations])
+        pdfs_panel(pdfs, [(name, one.pdf) for name, one in evaluations])
+        costs = [(name, one.power_spectrum, rungs) for name, one, rungs in standings]
+        cost_panel(steps, costs, "nfe", "network evaluations per map")
+        cost_panel(seconds, costs, "seconds_per_map", "seconds per map")
         save(figure, path)
 
 

@@ -122,7 +122,7 @@ def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) ->
         fontsize=points(9),
         rotation=90,
     )
-    _plain_log_ticks(ratio_axes)
+    plain_log_ticks(ratio_axes)
     _score(spectrum, curves)
 
 
@@ -238,11 +238,12 @@ def _band(mean: Array, std: Array) -> tuple[Array, Array]:
         return np.nan_to_num(mean**2 / high), high
 
 
-def _plain_log_ticks(axes: Axes) -> None:
-    """Label a wavenumber axis 0.3, 1, 3, 10 rather than 10⁰."""
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+def plain_log_ticks(axes: Axes, which: str = "x") -> None:
+    """Label a logarithmic axis 0.3, 1, 3, 10 rather than 10⁰; `which` is `x` or `y`."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1, 3)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def numbers(values: ArrayLike | Sequence[float | None]) -> Array:

@@ -157,7 +157,19 @@ def output_path(run: RunFolder, plan: SamplingPlan, output: Path | None) -> Path
 def _draw(
     model: TrainedModel, params: NDArray[np.float32], plan: SamplingPlan
 ) -> Generator[SamplingProgress, None, tuple[NDArray[np.float32], int]]:
-    """Yield the sampler's progress; return the maps (N, C, H, W) in physical units and the evaluations per map."""
+    maps, nfe = yield from draw_physical(model, params, plan)
+    if not np.isfinite(maps).all():
+        raise FocusError("the network gave maps that are not finite: it was not trained far enough, or diverged")
+    return maps, nfe
+
+
+def draw_physical(
+    model: TrainedModel, params: NDArray[np.float32], plan: SamplingPlan
+) -> Generator[SamplingProgress, None, tuple[NDArray[np.float32], int]]:
+    """Yield the sampler's progress; return the maps (N, C, H, W) in physical units and the evaluations per map.
+
+    The maps of a network that was hardly trained may be infinite.
+    """
     batches: list[torch.Tensor] = []
     nfe = 0
     for progress in model.draw(params, plan):
@@ -165,10 +177,7 @@ def _draw(
         if progress.finished is not None:
             batches.append(progress.finished)
         yield progress
-    maps = model.physical(torch.cat(batches))
-    if not np.isfinite(maps).all():
-        raise FocusError("the network gave maps that are not finite: it was not trained far enough, or diverged")
-    return maps, nfe
+    return model.physical(torch.cat(batches)), nfe
 
 
 def evaluate_run(

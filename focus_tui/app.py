@@ -23,7 +23,7 @@ from focus_tui.feed import DiskFeed, Feed, MachineRead, RunGone, RunRead, RunsRe
 from focus_tui.half_blocks import ColorDepth
 from focus_tui.machine import MachineLoad
 from focus_tui.present import RunView
-from focus_tui.sampling_process import SamplingJob
+from focus_tui.sampling_process import ComparisonJob, SamplingJob
 from focus_tui.screens.base import BaseScreen
 from focus_tui.screens.dialogs import Ask, Choose
 from focus_tui.screens.runs import RunsScreen
@@ -109,6 +109,7 @@ class FocusApp(App[None]):
         self.load: MachineLoad | None = None
         self.color, self.color_depth = colours_of_terminal()
         self.jobs: dict[Path, SamplingJob] = {}
+        self.comparisons: dict[frozenset[Path], ComparisonJob] = {}
         self._views: dict[str, RunView] = {}
         self._undo: list[tuple[str, Callable[[], str]]] = []
         self._setting_warnings = loaded.warnings
@@ -369,5 +370,6 @@ class FocusApp(App[None]):
         if alive:
             named = ", ".join(alive[:5]) + (" …" if len(alive) > 5 else "")
             said.append(f"{'goes' if len(alive) == 1 else 'go'} on in the background: {named} (focus ls)")
-        said += [f"sampling goes on: {job.label}" for job in self.jobs.values() if not job.poll().ended]
+        jobs: list[SamplingJob | ComparisonJob] = [*self.jobs.values(), *self.comparisons.values()]
+        said += [f"sampling goes on: {job.label}" for job in jobs if not job.poll().ended]
         self.exit(message="\n".join(said) or None)

@@ -70,6 +70,7 @@ for command in (
     cli_runs.rm,
     cli_maps.sample,
     cli_maps.evaluate,
+    cli_maps.compare,
     cli_maps.power,
     cli_maps.demo,
 ):

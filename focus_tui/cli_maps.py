@@ -1,4 +1,7 @@
-"""Commands that compute on maps: sample, evaluate, power, demo. Arguments are checked before anything is opened."""
+"""Commands that compute on maps: sample, evaluate, compare, power, demo.
+
+Arguments are checked before anything is opened.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +9,7 @@ from typing import Annotated
 import typer
 
 from focus_engine.errors import InputError
+from focus_engine.runs.folder import find_run
 from focus_tui.choose import Exp, Json, chosen_run, root_of
 
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps of the sampler.", show_default=False)]
@@ -122,6 +126,56 @@ def evaluate(
     from focus_tui.heavy.evaluating import evaluate as evaluate_run
 
     evaluate_run(run, options)
+
+
+def compare(
+    context: typer.Context,
+    exps: Annotated[list[str], typer.Argument(metavar="A B...", help="Names or paths of experiments.")],
+    steps: Annotated[
+        str | None,
+        typer.Option("--steps", metavar="5,10,…", help="Numbers of steps to measure [5,10,25,50].", show_default=False),
+    ] = None,
+    n_maps: Annotated[
+        int | None, typer.Option("-n", metavar="N", help="Test maps to use [96].", show_default=False)
+    ] = None,
+    curves: Annotated[bool, typer.Option("--curves", help="Only losses and configs: draw no samples.")] = False,
+    seed: Seed = 0,
+    checkpoint: Annotated[str, typer.Option("--checkpoint", metavar="best|last", help="Which weights.")] = "best",
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE.json", show_default=False)] = None,
+    batch_size: Batch = None,
+    device: Device = None,
+    as_json: Json = False,
+    progress: Progress = "bar",
+) -> None:
+    """Compare experiments.
+
+    Loss curves, configs, and samples at the parameters of the same unseen maps: P(k), PDF and slab mean beside
+    true against true; error against number of steps and seconds per map. Experiments of other data, box or
+    resolution are compared by their curves alone.
+
+    Example: focus compare experiment_diffusion experiment_flow
+    """
+    from focus_tui.options import CompareOptions, parse_ladder
+
+    options = CompareOptions(
+        ladder=parse_ladder(steps),
+        curves=curves,
+        seed=seed,
+        checkpoint=checkpoint,
+        n_maps=n_maps,
+        output=output,
+        batch_size=batch_size,
+        device=device,
+        json=as_json,
+        progress=progress,
+    )
+    root = root_of(context)
+    runs = list(dict.fromkeys(find_run(name, root) for name in exps))
+    if len(runs) < 2:
+        raise InputError("compare needs at least two different experiments: focus compare A B")
+    from focus_tui.heavy.comparing import compare as compare_runs
+
+    compare_runs(runs, options)
 
 
 def power(

@@ -23,12 +23,15 @@ LABEL_ROWS = 2
 def thumbnails(event: SamplesDrawn) -> tuple[list[Array], list[Array]]:
     """Return the real and the generated maps (H, W) of an event, in physical units.
 
-    Raises ValueError when the bytes are not those of maps.
+    Raises ValueError when the bytes are not those of maps, or their range is not one.
     """
+    if not -300 < event.low <= event.high < 300:
+        raise ValueError(f"a range of 10^{event.low} to 10^{event.high} is none of maps")
+    low, high = float(event.low), float(event.high)
 
     def decode(text: str) -> Array:
         levels = np.frombuffer(base64.b64decode(text), dtype=np.uint8).reshape(event.height, event.width)
-        return np.asarray(10 ** (event.low + (event.high - event.low) * levels / 255), dtype=np.float64)
+        return np.asarray(10 ** (low + (high - low) * levels / 255), dtype=np.float64)
 
     return [decode(text) for text in event.real], [decode(text) for text in event.generated]
 

@@ -112,6 +112,42 @@ class EvaluateOptions(DrawOptions):
             raise InputError(f"-o {self.output}: is not a folder")
 
 
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(DrawOptions):
+    """What `focus compare` was asked for.
+
+    Attributes:
+        ladder: numbers of steps at which error and cost are measured; None for the usual ones.
+        curves: compare what was logged alone, and draw no samples.
+        output: the report (.json); None for one under the first experiment's figs/.
+        json: print the document instead of drawing it.
+    """
+
+    ladder: tuple[int, ...] | None = None
+    curves: bool = False
+    output: Path | None = None
+    json: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.checkpoint not in {"best", "last"}:
+            raise InputError(f"--checkpoint {self.checkpoint!r}: compare takes best or last, of every experiment")
+        for steps in self.ladder or ():
+            _at_least(steps, 1, "--steps")
+        if self.output is not None:
+            check_output(self.output, ".json")
+
+
+def parse_ladder(text: str | None) -> tuple[int, ...] | None:
+    """Parse `5,10,50`. Raises InputError for what is no list of whole numbers."""
+    if text is None:
+        return None
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        raise InputError(f"--steps {text!r}: give whole numbers with commas between them, such as 5,10,50") from None
+
+
 def parse_params(text: str | None) -> Params | None:
     """Parse `Omega_m=0.3,sigma_8=0.8`. Raises InputError for unknown names, doubles and what is no number."""
     if text is None:

@@ -20,6 +20,7 @@ from focus_tui.canvas import (
     level,
     log10,
     padded,
+    paint,
     too_small,
     upright,
 )
@@ -60,6 +61,15 @@ class NamedCurve:
 def color_of(place: int) -> int:
     """Return the colour of the run at a place of the selection."""
     return PALETTE[place % len(PALETTE)]
+
+
+def named_legend(names: Sequence[str], *, color: bool) -> str:
+    """Return which curve is whose, on a line."""
+    signs = [NamedCurve(place, np.empty(0), np.empty(0)).marker(color) for place in range(len(names))]
+    return "   ".join(
+        f"{paint('━━' if sign == LINE else sign, color_of(place), color)} {name}"
+        for place, (sign, name) in enumerate(zip(signs, names, strict=True))
+    )
 
 
 def draw_overlay(

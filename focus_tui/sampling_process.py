@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Generic, Self, TypeVar
 
 PATIENCE = 5.0
 """Seconds until a process that was asked to stop, and has not, is ended."""
@@ -60,8 +60,11 @@ class SampleResult:
     power: SampledPower | None
 
 
+Result = TypeVar("Result")
+
+
 @dataclass(frozen=True)
-class JobProgress:
+class JobProgress(Generic[Result]):
     """How far a job is.
 
     Attributes:
@@ -79,7 +82,7 @@ class JobProgress:
     words: str = "starting: the network is being loaded"
     warnings: tuple[str, ...] = ()
     note: str = ""
-    finished: SampleResult | None = None
+    finished: Result | None = None
     failed: str | None = None
 
     @property
@@ -89,8 +92,8 @@ class JobProgress:
 
 
 @dataclass
-class SamplingJob:
-    """A running `focus sample`.
+class Job(Generic[Result]):
+    """A running `focus` that draws maps, and speaks with --json --progress json.
 
     Attributes:
         label: what is sampled, for people: the run's name.
@@ -101,7 +104,7 @@ class SamplingJob:
     _process: "subprocess.Popen[bytes]"
     _out: IO[bytes]
     _err: IO[bytes]
-    _progress: JobProgress = field(default_factory=JobProgress)
+    _progress: JobProgress[Result] = field(default_factory=JobProgress)
     _read: int = 0
     _torn: bytes = b""
     _last: str = ""
@@ -109,24 +112,7 @@ class SamplingJob:
     values: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, run: Path, options: Sequence[str], *, label: str = "") -> "SamplingJob":
-        """Start `focus sample RUN OPTIONS` in the background. Raises OSError when no process can be made."""
-        command = [
-            sys.executable,
-            "-m",
-            "focus_tui",
-            "sample",
-            *options,
-            "--json",
-            "--progress",
-            "json",
-            "--",
-            str(run),
-        ]
-        return cls.launch(command, label=label or run.name)
-
-    @classmethod
-    def launch(cls, command: Sequence[str], *, label: str = "") -> "SamplingJob":
+    def launch(cls, command: Sequence[str], *, label: str = "") -> Self:
         """Start a command that speaks as `focus sample --json --progress json` does. Raises OSError."""
         out, err = (tempfile.TemporaryFile(prefix="focus-sample-") for _ in range(2))  # noqa: SIM115  (the job's)
         process = subprocess.Popen(
@@ -135,6 +121,16 @@ class SamplingJob:
         # Collected when it ends, whether or not somebody still polls.
         threading.Thread(target=process.wait, name=f"focus-collect-{process.pid}", daemon=True).start()
         return cls(label, process, out, err)
+
+    @classmethod
+    def _focus(cls, command: str, options: Sequence[str], runs: Sequence[Path], label: str) -> Self:
+        """Start `focus COMMAND OPTIONS RUNS` in the background. Raises OSError when no process can be made."""
+        speaking = [*options, "--json", "--progress", "json", "--", *map(str, runs)]
+        return cls.launch([sys.executable, "-m", "focus_tui", command, *speaking], label=label)
+
+    def _understood(self, said: dict[str, Any]) -> Result | None:
+        """The result as the process printed it; None when that is no result."""
+        raise NotImplementedError
 
     @property
     def pid(self) -> int:
@@ -146,7 +142,7 @@ class SamplingJob:
         """Whether the process lives."""
         return self._process.poll() is None
 
-    def poll(self) -> JobProgress:
+    def poll(self) -> JobProgress[Result]:
         """Return how far the job is; costs a few system calls."""
         if self._progress.ended:
             return self._progress
@@ -164,7 +160,7 @@ class SamplingJob:
             self._signal(signal.SIGINT if self._cancelled is None else signal.SIGTERM)
             self._cancelled = self._cancelled or time.monotonic()
 
-    def wait(self, timeout: float | None = None) -> JobProgress:
+    def wait(self, timeout: float | None = None) -> JobProgress[Result]:
         """Return the last word. Raises subprocess.TimeoutExpired."""
         self._process.wait(timeout)
         return self.poll()
@@ -173,7 +169,7 @@ class SamplingJob:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 
-    def _heard(self, progress: JobProgress) -> JobProgress:
+    def _heard(self, progress: JobProgress[Result]) -> JobProgress[Result]:
         """Read on where the last poll stopped, without moving the place where the process writes."""
         while chunk := os.pread(self._err.fileno(), 1 << 16, self._read):
             self._read += len(chunk)
@@ -182,7 +178,7 @@ class SamplingJob:
                 progress = self._take(progress, line.decode("utf-8", "replace"))
         return progress
 
-    def _take(self, progress: JobProgress, line: str) -> JobProgress:
+    def _take(self, progress: JobProgress[Result], line: str) -> JobProgress[Result]:
         match _object(line):
             case {"done": int(done), "total": int(total), "words": str(words)}:
                 return replace(progress, done=done, total=total, words=words)
@@ -193,26 +189,58 @@ class SamplingJob:
         self._last = line.strip() or self._last
         return progress
 
-    def _ended(self, progress: JobProgress) -> JobProgress:
+    def _ended(self, progress: JobProgress[Result]) -> JobProgress[Result]:
         if self._torn:
             progress = self._take(progress, self._torn.decode("utf-8", "replace"))
         said = os.pread(self._out.fileno(), os.fstat(self._out.fileno()).st_size, 0)
         self._out.close()
         self._err.close()
-        result = _result(_object(said.decode("utf-8", "replace")))
+        result = self._understood(_object(said.decode("utf-8", "replace")))
         if result is not None:
             return replace(progress, finished=result)
         return replace(progress, failed=self._why())
 
     def _why(self) -> str:
         if self._cancelled is not None:
-            return "cancelled: no maps were written"
+            return "cancelled: nothing was written"
         code = self._process.returncode
         if code is not None and code < 0:
             how = "out of memory?" if -code == signal.SIGKILL else signal.strsignal(-code) or ""
-            return f"the process was killed by signal {-code} ({how}); no maps were written"
+            return f"the process was killed by signal {-code} ({how}); nothing was written"
         said = self._last.removeprefix("focus: ")
         return said or f"the process ended with code {code} and said nothing"
+
+
+@dataclass
+class SamplingJob(Job[SampleResult]):
+    """A running `focus sample`."""
+
+    @classmethod
+    def start(cls, run: Path, options: Sequence[str], *, label: str = "") -> Self:
+        """Start `focus sample RUN OPTIONS` in the background. Raises OSError when no process can be made."""
+        return cls._focus("sample", options, [run], label or run.name)
+
+    def _understood(self, said: dict[str, Any]) -> SampleResult | None:
+        try:
+            power = said["power"]
+            spectrum = None if power is None else _spectrum(power)
+            files = Path(said["path"]), Path(said["figure"])
+            return SampleResult(*files, int(said["n_maps"]), int(said["nfe"]), spectrum)
+        except (KeyError, TypeError, ValueError):
+            return None
+
+
+@dataclass
+class ComparisonJob(Job[dict[str, Any]]):
+    """A running `focus compare`; its result is the document that it prints."""
+
+    @classmethod
+    def start(cls, runs: Sequence[Path]) -> Self:
+        """Start `focus compare RUNS` in the background. Raises OSError when no process can be made."""
+        return cls._focus("compare", [], runs, " ".join(run.name for run in runs))
+
+    def _understood(self, said: dict[str, Any]) -> dict[str, Any] | None:
+        return said if "samples" in said else None
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -221,16 +249,6 @@ def _object(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _result(said: dict[str, Any]) -> SampleResult | None:
-    """The result as the process printed it; None when that is no result."""
-    try:
-        power = said["power"]
-        spectrum = None if power is None else _spectrum(power)
-        return SampleResult(Path(said["path"]), Path(said["figure"]), int(said["n_maps"]), int(said["nfe"]), spectrum)
-    except (KeyError, TypeError, ValueError):
-        return None
 
 
 def _spectrum(said: dict[str, Any]) -> SampledPower:

@@ -17,12 +17,14 @@ from focus_tui.columns import RunRow
 from focus_tui.compare import METRICS, config_differences, config_of, data_warning, metric_row
 from focus_tui.overlay import NamedCurve, color_of, draw_overlay, draw_ratios
 from focus_tui.present import Array, RunView, floats
+from focus_tui.sampling_process import ComparisonJob
 from focus_tui.screens.base import BaseScreen
 from focus_tui.terminal import cells, fitted, visible
 from focus_tui.widgets.chart import Chart
 from focus_tui.widgets.hints import Hints
+from focus_tui.widgets.judged import Judged
 
-PANES = ("curves", "ratios", "differences")
+PANES = ("curves", "ratios", "differences", "judged")
 CURVES = (
     ("val_loss", "val loss"),
     ("train_loss", "train loss"),
@@ -45,7 +47,7 @@ class CompareScreen(BaseScreen):
         "method, prediction and data; P(k) ratios are each against the run's own validation maps."
     )
     HINTS = (
-        *("choose_curve", "pane(1)", "hide_run", "make_reference", "toggle_log_y", "smoother"),
+        *("choose_curve", "pane(1)", "judge_samples", "hide_run", "make_reference", "toggle_log_y", "smoother"),
         *("open_run", "help", "back"),
     )
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -58,6 +60,8 @@ class CompareScreen(BaseScreen):
         Binding("1", "pane(1)", "panes", tooltip="curves alone (again: all)"),
         Binding("2", "pane(2)", "ratios", tooltip="P(k) ratios alone"),
         Binding("3", "pane(3)", "config", tooltip="differences of the configs alone"),
+        Binding("4", "pane(4)", "samples", tooltip="what the samples are worth, alone"),
+        Binding("c", "judge_samples", "samples", tooltip="draw samples of all and judge them; again: cancel"),
         Binding("l", "toggle_log_y", "log-y", tooltip="logarithmic values"),
         Binding("L", "toggle_log_x", "log-x", tooltip="logarithmic epochs"),
         Binding("o", "toggle_time", "time", tooltip="against hours of training, or epochs"),
@@ -81,15 +85,22 @@ class CompareScreen(BaseScreen):
         with Horizontal(id="charts"):
             yield Chart(id="curves", classes="pane")
             yield Chart(id="ratios", classes="pane")
-        with VerticalScroll(id="differences", classes="pane"):
-            yield Static(id="table")
+        with Horizontal(id="tables"):
+            with VerticalScroll(id="differences", classes="pane"):
+                yield Static(id="table")
+            yield Judged(self._runs, id="judged", classes="pane")
         yield Hints()
 
     def on_mount(self) -> None:
         """Draw what is known."""
         super().on_mount()
+        self.query_one(Judged).follow(self.focus_app.comparisons.get(self._key))
         self._lay_out()
         self._draw()
+
+    @property
+    def _key(self) -> frozenset[Path]:
+        return frozenset(run.path for run in self._runs)
 
     def on_resize(self, event: events.Resize | None = None) -> None:  # noqa: ARG002  (textual's)
         """Lay out anew."""
@@ -134,7 +145,8 @@ class CompareScreen(BaseScreen):
         alone = self._alone or (None if roomy else "curves")
         for pane in PANES:
             self.query_one(f"#{pane}").display = alone in {None, pane}
-        self.query_one("#charts").display = alone != "differences"
+        self.query_one("#charts").display = alone not in {"differences", "judged"}
+        self.query_one("#tables").display = alone not in {"curves", "ratios"}
 
     def _draw(self) -> None:
         if not self.is_mounted:
@@ -239,6 +251,22 @@ class CompareScreen(BaseScreen):
         """Hide the run, or show it again."""
         self._hidden ^= {self._at}
         self._draw()
+
+    def action_judge_samples(self) -> None:
+        """Draw samples of all runs and judge them, in the background; while that runs, cancel it."""
+        job = self.focus_app.comparisons.get(self._key)
+        if job is not None and not job.poll().ended:
+            job.cancel()
+            return
+        try:
+            job = ComparisonJob.start([run.path for run in self._runs])
+        except OSError as error:
+            self.focus_app.say(f"no process could be started: {error}", severity="error")
+            return
+        self.focus_app.comparisons[self._key] = job
+        self.query_one(Judged).follow(job)
+        if not self.query_one("#judged").display:
+            self.action_pane(PANES.index("judged") + 1)
 
     def action_make_reference(self) -> None:
         """Compare the others with this run."""

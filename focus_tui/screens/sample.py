@@ -24,7 +24,7 @@ from focus_tui.sample_form import (
     param_key,
     range_words,
 )
-from focus_tui.sampling_process import JobProgress, SamplingJob
+from focus_tui.sampling_process import JobProgress, SampleResult, SamplingJob
 from focus_tui.screens.base import STARTABLE
 from focus_tui.terminal import visible
 from focus_tui.widgets.form_fields import ChoiceField, Field, FormPane, TextField
@@ -71,7 +71,7 @@ class SampleScreen(FormScreen):
         self._ready = False
         self._empty: bool | None = None
         self._shown: Path | None = None
-        self._told: JobProgress | None = None
+        self._told: JobProgress[SampleResult] | None = None
 
     def form(self) -> ComposeResult:
         """Yield the fields; those of the parameters come with the model's facts."""
@@ -325,7 +325,7 @@ class SampleScreen(FormScreen):
             self._shown = progress.finished.path
             self.run_worker(lambda: self._read(progress), thread=True, exit_on_error=False, name="read")
 
-    def _read(self, progress: JobProgress) -> None:
+    def _read(self, progress: JobProgress[SampleResult]) -> None:
         """Read the maps that were drawn; runs in a thread."""
         assert progress.finished is not None  # noqa: S101  (asked by the caller)
         try:
@@ -336,7 +336,7 @@ class SampleScreen(FormScreen):
             return
         self.app.call_from_thread(self._show, drawn, progress)
 
-    def _show(self, drawn: DrawnMaps, progress: JobProgress) -> None:
+    def _show(self, drawn: DrawnMaps, progress: JobProgress[SampleResult]) -> None:
         if progress.finished is None or not self.is_mounted:
             return
         view = self.focus_app.view_of(self._run)

@@ -15,7 +15,7 @@ from textual.widgets import Static
 from focus_engine.events import PowerSpectrumMeasured
 from focus_tui.half_blocks import ColorDepth, draw_maps
 from focus_tui.present import floats
-from focus_tui.sampling_process import JobProgress, SampledPower
+from focus_tui.sampling_process import JobProgress, SampledPower, SampleResult
 from focus_tui.terminal import visible
 from focus_tui.widgets.chart import Chart
 from focus_tui.widgets.watch_panes import SYMBOLS
@@ -97,7 +97,7 @@ class ResultPane(Vertical, can_focus=True):
         self._drawn: DrawnMaps | None = None
         self._first = self._across = 0
         self._words = Text(), Text()
-        self._progress: JobProgress | None = None
+        self._progress: JobProgress[SampleResult] | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out progress, pictures and file names."""
@@ -121,7 +121,7 @@ class ResultPane(Vertical, can_focus=True):
         """Show words where the progress stands."""
         self.query_one("#told", Static).update(words)
 
-    def tell(self, progress: JobProgress) -> None:
+    def tell(self, progress: JobProgress[SampleResult]) -> None:
         """Show how far a job is."""
         self._progress, text, more = progress, Text(), Text()
         if progress.failed is not None:
@@ -151,7 +151,9 @@ class ResultPane(Vertical, can_focus=True):
             text.append(f"   here {here}, pgdn pgup turn", style="dim")
         self.say(text + more)
 
-    def show(self, drawn: DrawnMaps, progress: JobProgress, real: PowerSpectrumMeasured | None, files: str) -> None:
+    def show(
+        self, drawn: DrawnMaps, progress: JobProgress[SampleResult], real: PowerSpectrumMeasured | None, files: str
+    ) -> None:
         """Show maps, P(k) and where the files lie."""
         self.tell(progress)
         self._drawn, self._first = drawn, 0

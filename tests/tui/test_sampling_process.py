@@ -93,7 +93,7 @@ def test_cancelling_interrupts_the_whole_group(launch, until):
     until(lambda: job.poll().note)
     child = Path("/proc") / job.poll().note
     job.cancel()
-    assert job.wait(30).failed == "cancelled: no maps were written"
+    assert job.wait(30).failed == "cancelled: nothing was written"
     if Path("/proc/self").exists():
         until(lambda: not child.exists() or "Z" in (child / "stat").read_text().rpartition(")")[2][:3])
 
@@ -105,7 +105,7 @@ def test_who_does_not_listen_is_ended(launch, until):
     with pytest.raises(subprocess.TimeoutExpired):
         job.wait(0.05)
     job.cancel()
-    assert job.wait(30).failed == "cancelled: no maps were written"
+    assert job.wait(30).failed == "cancelled: nothing was written"
 
 
 def test_a_job_has_a_session_of_its_own_and_outlives_its_starter(tmp_path):
