@@ -1,0 +1,311 @@
+"""FOCUS as a library: `from focus_engine import Experiment`.
+
+    from focus_engine import Experiment
+
+    experiment = Experiment.create("quick", template="small", settings={"training.num_epochs": 2})
+    experiment.start()
+    for event in experiment.events(follow=True):
+        if event.type == "epoch_finished":
+            print(event.epoch, event.val_loss)
+    maps = experiment.sample(8, params={"Omega_m": 0.3, "sigma_8": 0.8}).maps
+    print(experiment.evaluate().power_spectrum.median_abs_error)
+
+What happens here is what the command line does: the same folders, the same worker in a process of its own, the
+same events. torch is imported by `sample`, `evaluate`, `check` and `compare` alone.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from focus_engine.config import Config
+from focus_engine.config_file import load_config
+from focus_engine.errors import InputError
+from focus_engine.events import EpochFinished, Event, RunEnded
+from focus_engine.runs.create import create_experiment
+from focus_engine.runs.event_log import EventTail, read_events
+from focus_engine.runs.folder import RunFolder, default_run, experiments_root, find_run, list_runs
+from focus_engine.runs.launch import request_stop, start_run
+from focus_engine.runs.process import ProcessIdentity
+from focus_engine.runs.state import LIVE_STATES, RunSummary, summarise
+
+if TYPE_CHECKING:
+    from focus_engine.comparison import Comparison
+    from focus_engine.rehearsal import Rehearsal
+    from focus_engine.sampling_job import Sampled
+    from focus_engine.statistics.compare import Evaluation
+
+Result = TypeVar("Result")
+
+POLL_SECONDS = 0.2
+"""How often a log that is followed is looked at."""
+PROOF_SECONDS = 2.0
+"""How often a worker that says nothing is asked whether it lives."""
+
+
+class Experiment:
+    """An experiment: its folder, its config, its worker, its events and its maps.
+
+    Attributes:
+        run: where everything lies.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+
+    def __repr__(self) -> str:
+        return f"<Experiment {self.name}: {self.status().state}>"
+
+    @classmethod
+    def open(cls, name: str | Path | None = None, *, root: Path | str | None = None) -> "Experiment":
+        """Open an experiment by name or path; left out: the one you stand in, else the most recently active one.
+
+        `root` is the experiments folder; left out it is found as the command line finds it.
+
+        Raises:
+            InputError: there is no such experiment.
+        """
+        folder = _root(root)
+        return cls(default_run(folder) if name is None else find_run(str(name), folder))
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        *,
+        root: Path | str | None = None,
+        template: str | None = None,
+        method: Literal["diffusion", "flow"] | None = None,
+        source: "Experiment | None" = None,
+        settings: Mapping[str, object] | None = None,
+    ) -> "Experiment":
+        """Make an experiment, as `focus new` does; nothing is overwritten.
+
+        Args:
+            name: of the experiment and its folder.
+            root: the experiments folder; left out it is found as the command line finds it.
+            template: diffusion [default], flow, small or small_flow.
+            method: the first template of that method.
+            source: copy this experiment's config.
+            settings: config keys and values, such as `{"training.lr": 1e-4, "model.channel_mults": [1, 2]}`.
+
+        Raises:
+            InputError: a bad name, template or setting, or a folder that is there already.
+        """
+        changes = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
+        copied = None if source is None else source.run
+        run = create_experiment(_root(root), name, template=template, method=method, source=copied, settings=changes)
+        return cls(run)
+
+    @classmethod
+    def all(cls, *, root: Path | str | None = None) -> "list[Experiment]":
+        """Return every experiment, by name."""
+        return [cls(run) for run in list_runs(_root(root))]
+
+    @property
+    def name(self) -> str:
+        """The experiment's name, which is its folder's."""
+        return self.run.name
+
+    @property
+    def path(self) -> Path:
+        """The experiment's folder, absolute."""
+        return self.run.path
+
+    @property
+    def config(self) -> Config:
+        """The checked config as it stands in config.yaml now. Raises InputError."""
+        return load_config(self.run.config).config
+
+    def status(self) -> RunSummary:
+        """Return where the experiment stands, proved from its log and its process."""
+        return summarise(self.run)
+
+    def start(self, *, resume: bool = False, device: str | None = None) -> None:
+        """Train in the background; the worker outlives this process.
+
+        Args:
+            resume: go on from the last checkpoint (from epoch 1 when there is none yet).
+            device: overrides the config's, such as "cuda:1".
+
+        Raises:
+            RunConflictError: it runs already, or has checkpoints and `resume` is not set, or is done.
+            InputError: config, data or checkpoint are wrong.
+            FocusError: the worker died at once.
+        """
+        load_config(self.run.config)
+        start_run(self.run, resume=resume, device=device)
+
+    def resume(self, *, device: str | None = None) -> None:
+        """Go on from the last checkpoint in the background (see `start`)."""
+        self.start(resume=True, device=device)
+
+    def stop(self, when: Literal["epoch", "now"] = "epoch") -> None:
+        """Ask the worker to stop after the current epoch, or now. Raises RunConflictError when it does not run."""
+        request_stop(self.run, when)
+
+    def wait(self, timeout: float | None = None) -> RunSummary:
+        """Return where the experiment stands once its worker is gone, its last figure drawn.
+
+        Raises:
+            TimeoutError: it still trains after `timeout` seconds.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (summary := self.status()).state in LIVE_STATES or self._lingers():
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"{self.name} is still {summary.state} after {timeout:g} s")
+            time.sleep(POLL_SECONDS)
+        return summary
+
+    def _lingers(self) -> bool:
+        """Whether the worker has said its last word and still draws or tells the user."""
+        identity = ProcessIdentity.read(self.run.worker)
+        return identity is not None and identity.pid != os.getpid() and identity.life() == "alive"
+
+    def events(self, *, follow: bool = False) -> Iterator[Event]:
+        """Yield the events of the log, oldest first; with `follow`, go on until the run ends or is found lost."""
+        if not follow:
+            yield from read_events(self.run.events)
+            return
+        tail, asked = EventTail(self.run.events), 0.0
+        while True:
+            gone = False
+            if time.monotonic() - asked >= PROOF_SECONDS:
+                gone, asked = self.status().state not in LIVE_STATES, time.monotonic()
+            events = tail.poll()  # after the proof, so that the last words of a dying worker are read
+            yield from events
+            if gone or (events and isinstance(events[-1], RunEnded)):
+                return
+            time.sleep(POLL_SECONDS)
+
+    def history(self) -> list[EpochFinished]:
+        """Return the epochs that count: those that a resumed run did again stand once, as done last."""
+        epochs: dict[int, EpochFinished] = {}
+        for event in read_events(self.run.events):
+            if isinstance(event, EpochFinished):
+                epochs = {number: one for number, one in epochs.items() if number < event.epoch}
+                epochs[event.epoch] = event
+        return [epochs[number] for number in sorted(epochs)]
+
+    def check(self, *, device: str | None = None) -> "Rehearsal":
+        """Rehearse a training: one step or a few, memory, time per epoch and disk; starts nothing.
+
+        Raises:
+            InputError: config or data are wrong.
+            FocusError: it would fail, such as for want of memory.
+        """
+        from focus_engine.rehearsal import Rehearsal, rehearse  # noqa: PLC0415  (torch: 2 s)
+
+        return _last(rehearse(self.run, device=device), Rehearsal)
+
+    def sample(
+        self,
+        count: int | None = None,
+        *,
+        params: Mapping[str, float] | None = None,
+        params_file: Path | None = None,
+        checkpoint: str = "best",
+        device: str | None = None,
+        output: Path | None = None,
+        **plan: Any,  # noqa: ANN401  (the fields of SamplingPlan)
+    ) -> "Sampled":
+        """Draw maps from the trained model and write them to the samples folder.
+
+        Args:
+            count: how many [16, or a map for each row of `params_file`].
+            params: parameters by name, the same for every map; left out: those of the validation maps in order.
+            params_file: a table with a row a map.
+            checkpoint: best, last, or a path.
+            device: overrides the config's.
+            output: the .npz; left out: a free name under samples/.
+            plan: sampler, steps, eta, guidance, seed, batch_size; left out: as the config says.
+
+        Returns:
+            maps (N, C, H, W) in physical units, params (N, P), power, path, figure, nfe.
+
+        Raises:
+            InputError: there is no such checkpoint, or something does not fit it.
+            FocusError: the maps are not finite.
+        """
+        from focus_engine.sampling_job import Sampled, choose_params, sample_run  # noqa: PLC0415  (torch: 2 s)
+        from focus_engine.trained import find_checkpoint, open_trained  # noqa: PLC0415
+
+        model = open_trained(find_checkpoint(self.run, checkpoint), device=device)
+        chosen = model.plan(**plan)
+        rows = choose_params(model, count, params, params_file)
+        return _last(sample_run(self.run, model, rows, chosen, output), Sampled)
+
+    def evaluate(
+        self,
+        count: int | None = None,
+        *,
+        checkpoint: str = "best",
+        device: str | None = None,
+        **plan: Any,  # noqa: ANN401  (the fields of SamplingPlan)
+    ) -> "Evaluation":
+        """Judge samples against held-out maps: P(k), PDF and slab mean, each beside true against true.
+
+        Args:
+            count: test maps to use [300].
+            checkpoint: best, last, or a path.
+            device: overrides the config's.
+            plan: sampler, steps, eta, guidance, seed, batch_size; left out: as the config says.
+
+        Raises:
+            InputError: there is no such checkpoint, or the data are gone or have changed.
+            FocusError: the generated maps are not physical.
+        """
+        from focus_engine.sampling_job import Evaluated, evaluate_run  # noqa: PLC0415  (torch: 2 s)
+        from focus_engine.trained import find_checkpoint, open_trained  # noqa: PLC0415
+
+        model = open_trained(find_checkpoint(self.run, checkpoint), device=device)
+        return _last(evaluate_run(self.run, model, model.plan(**plan), count), Evaluated).evaluation
+
+    def compare(
+        self,
+        *others: "Experiment",
+        count: int | None = None,
+        steps: tuple[int, ...] | None = None,
+        seed: int = 0,
+        device: str | None = None,
+    ) -> "Comparison":
+        """Compare the samples of this experiment with those of others on the same unseen maps.
+
+        Args:
+            others: at least one.
+            count: test maps to use [96].
+            steps: numbers of steps at which error and cost are measured [5, 10, 25, 50].
+            seed: of the noise.
+            device: overrides the configs'.
+
+        Raises:
+            InputError: they were trained on other data, or one has no checkpoint.
+        """
+        from focus_engine.comparison import (  # noqa: PLC0415  (torch: 2 s)
+            LADDER,
+            Comparison,
+            Contender,
+            compare_models,
+            comparison_path,
+        )
+        from focus_engine.trained import find_checkpoint, open_trained  # noqa: PLC0415
+
+        if not others:
+            raise InputError("compare needs at least one other experiment")
+        runs = [self.run, *(other.run for other in others)]
+        models = [open_trained(find_checkpoint(run, "best"), device=device) for run in runs]
+        contenders = [Contender(run, model, model.plan(seed=seed)) for run, model in zip(runs, models, strict=True)]
+        return _last(compare_models(contenders, count, steps or LADDER, comparison_path(runs)), Comparison)
+
+
+def _root(root: Path | str | None) -> Path:
+    return experiments_root(None if root is None else Path(root))
+
+
+def _last(steps: Iterator[object], kind: type[Result]) -> Result:
+    """Pull `steps` to their end and return their result, which comes last."""
+    results = [step for step in steps if isinstance(step, kind)]
+    return results[-1]
