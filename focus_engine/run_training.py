@@ -42,6 +42,7 @@ from focus_engine.runs.resumable import check_resumable, plain_config
 from focus_engine.trained import model_in_training
 from focus_engine.training.checkpoint import Checkpoint, keep_as_best, load_checkpoint, save_checkpoint
 from focus_engine.training.loop import DivergedError, Outcome, train
+from focus_engine.training.memory import is_out_of_memory, memory_advice
 
 if TYPE_CHECKING:
     from focus_engine.worker import Recorder, StopSwitch
@@ -226,6 +227,10 @@ class _Session:
                 yield from self._save(is_best=False)
         except DivergedError as error:
             raise FocusError(f"{error}: lower training.lr, or use precision: float32") from error
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise FocusError(memory_advice(self.prepared.config.training)) from error
+            raise
         finally:
             loop.close()
         if outcome.state == "stopped" and self.switch.interrupted:

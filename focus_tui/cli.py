@@ -17,7 +17,6 @@ app = typer.Typer(
     name="focus",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
@@ -56,6 +55,7 @@ def focus(
 for command in (
     cli_tui.tui,
     cli_runs.new,
+    cli_train.check,
     cli_train.train,
     cli_train.start,
     cli_train.stop,

@@ -1,4 +1,4 @@
-"""Commands that train: train, start, resume, stop."""
+"""Commands that train: check, train, start, resume, stop."""
 
 import time
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder, find_run
 from focus_engine.runs.state import LIVE_STATES, summarise
-from focus_tui.choose import Exp, NamedExp, chosen_run, root_of
+from focus_tui.choose import Exp, Json, NamedExp, chosen_run, root_of
 from focus_tui.cli_runs import shown
 from focus_tui.terminal import out, say, visible
 
@@ -57,6 +57,25 @@ def resume(context: typer.Context, exp: Exp = None, gpu: Gpu = None) -> None:
     Example: focus resume experiment_diffusion
     """
     _launch(chosen_run(context, exp), resume=True, gpu=gpu)
+
+
+def check(
+    context: typer.Context,
+    exp: Exp = None,
+    gpu: Gpu = None,
+    as_json: Json = False,
+) -> None:
+    """Rehearse a training.
+
+    Config, data, a few steps on the device: time per epoch, peak memory, disk for checkpoints. Starts nothing.
+
+    Example: focus check experiment_diffusion
+    """
+    run = chosen_run(context, exp)
+    check_config(run)
+    from focus_tui.heavy.checking import check as rehearse
+
+    rehearse(run, device=_device(gpu), as_json=as_json)
 
 
 def stop(

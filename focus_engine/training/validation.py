@@ -30,6 +30,11 @@ class Validation:
         order = torch.randperm(total, generator=keyed_generator("strata", seed))
         self._u = (order.double() + 0.5) / total
 
+    @property
+    def n_batches(self) -> int:
+        """How many batches a validation has."""
+        return self._repeats * len(self._batches)
+
     def losses(self, *networks: Network, cut_short: Callable[[], bool] = lambda: False) -> tuple[float, ...] | None:
         """Return the mean loss of each network, all on the same triples; None when `cut_short` says so on the way.
 
