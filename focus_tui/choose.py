@@ -5,8 +5,16 @@ from typing import Annotated
 
 import typer
 
-from focus_engine.runs.folder import RunFolder, default_run, experiments_root, find_run
+from focus_engine.runs.folder import RunFolder, default_run, experiments_root, find_run, list_runs
 from focus_tui.terminal import say, visible
+
+
+def complete_names(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of experiments that begin with what was typed, for the shell."""
+    given = context.find_root().params.get("root")
+    root = experiments_root(Path(given) if given else None)
+    return [run.name for run in list_runs(root) if run.name.startswith(incomplete)]
+
 
 Exp = Annotated[
     str | None,
@@ -14,9 +22,12 @@ Exp = Annotated[
         metavar="EXP",
         help="Name or path of the experiment; left out: the one you stand in, else the latest.",
         show_default=False,
+        autocompletion=complete_names,
     ),
 ]
-NamedExp = Annotated[str, typer.Argument(metavar="EXP", help="Name or path of the experiment.")]
+NamedExp = Annotated[
+    str, typer.Argument(metavar="EXP", help="Name or path of the experiment.", autocompletion=complete_names)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 

@@ -9,7 +9,7 @@ from focus_engine.errors import InputError, RunConflictError
 from focus_engine.runs.folder import find_run
 from focus_engine.runs.labels import check_tag, read_labels, write_labels
 from focus_engine.runs.state import LIVE_STATES, summarise
-from focus_tui.choose import NamedExp, root_of
+from focus_tui.choose import NamedExp, complete_names, root_of
 from focus_tui.cli_runs import shown
 from focus_tui.terminal import out, say, visible
 
@@ -68,7 +68,10 @@ def note(
 
 def archive(
     context: typer.Context,
-    exps: Annotated[list[str], typer.Argument(metavar="EXP...", help="Names or paths of experiments.")],
+    exps: Annotated[
+        list[str],
+        typer.Argument(metavar="EXP...", help="Names or paths of experiments.", autocompletion=complete_names),
+    ],
     undo: Annotated[bool, typer.Option("--undo", help="Bring them back into the list.")] = False,
 ) -> None:
     """Hide experiments from the list.

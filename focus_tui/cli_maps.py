@@ -10,7 +10,7 @@ import typer
 
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import find_run
-from focus_tui.choose import Exp, Json, chosen_run, root_of
+from focus_tui.choose import Exp, Json, chosen_run, complete_names, root_of
 
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps of the sampler.", show_default=False)]
 Eta = Annotated[float | None, typer.Option("--eta", help="0 is deterministic, 1 is DDPM.", show_default=False)]
@@ -130,7 +130,10 @@ def evaluate(
 
 def compare(
     context: typer.Context,
-    exps: Annotated[list[str], typer.Argument(metavar="A B...", help="Names or paths of experiments.")],
+    exps: Annotated[
+        list[str],
+        typer.Argument(metavar="A B...", help="Names or paths of experiments.", autocompletion=complete_names),
+    ],
     steps: Annotated[
         str | None,
         typer.Option("--steps", metavar="5,10,…", help="Numbers of steps to measure [5,10,25,50].", show_default=False),

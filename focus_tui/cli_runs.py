@@ -12,7 +12,7 @@ from focus_engine.runs.folder import RunFolder, find_run
 from focus_engine.runs.launch import run_lock
 from focus_engine.runs.state import LIVE_STATES, summarise
 from focus_tui import words
-from focus_tui.choose import Exp, Json, chosen_run, root_of
+from focus_tui.choose import Exp, Json, chosen_run, complete_names, root_of
 from focus_tui.terminal import out, say, visible
 
 
@@ -23,7 +23,10 @@ def new(
         str | None, typer.Option(help="diffusion [default], flow, small or small_flow (minutes on a CPU).")
     ] = None,
     method: Annotated[str | None, typer.Option(help="diffusion or flow: the first template of that method.")] = None,
-    source: Annotated[str | None, typer.Option("--from", metavar="EXP", help="Copy this experiment's config.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="EXP", help="Copy this experiment's config.", autocompletion=complete_names),
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key; comments stay. Repeatable.")
     ] = None,
@@ -112,7 +115,10 @@ def logs(
 
 def rm(
     context: typer.Context,
-    exps: Annotated[list[str], typer.Argument(metavar="EXP...", help="Names or paths of experiments.")],
+    exps: Annotated[
+        list[str],
+        typer.Argument(metavar="EXP...", help="Names or paths of experiments.", autocompletion=complete_names),
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete experiments.

@@ -5,13 +5,16 @@ from typing import Annotated
 import typer
 
 from focus_engine.errors import InputError
-from focus_tui.choose import root_of
+from focus_tui.choose import complete_names, root_of
 
 
 def tui(
     context: typer.Context,
     exp: Annotated[
-        str | None, typer.Argument(metavar="EXP", help="Watch this experiment at once.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="EXP", help="Watch this experiment at once.", show_default=False, autocompletion=complete_names
+        ),
     ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Replay a recorded training at speed.")] = False,
     speed: Annotated[float, typer.Option("--speed", min=0.1, max=1000, help="Of the replay, with --demo.")] = 1.0,
