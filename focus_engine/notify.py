@@ -5,6 +5,7 @@ Light, so that whoever notices the end can tell of it: the worker, or somebody w
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 
@@ -26,15 +27,29 @@ def notify(run: RunFolder, *, state: str, reason: str, epoch: int) -> None:
     told = {"FOCUS_NAME": run.name, "FOCUS_PATH": str(run.path), "FOCUS_STATE": state}
     told |= {"FOCUS_REASON": reason, "FOCUS_EPOCH": str(epoch)}
     try:
-        subprocess.run(  # noqa: S602  (the user's own shell command, from their own config)
+        process = subprocess.Popen(  # noqa: S602  (the user's own shell command, from their own config)
             command,
             shell=True,
             env={**os.environ, **told},
-            timeout=NOTIFY_SECONDS,
-            check=False,
             stdin=subprocess.DEVNULL,
             stdout=2,  # stdout is data
+            start_new_session=True,
         )
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        with contextlib.suppress(OSError):
-            sys.stderr.write(f"notify.command: {error}\n")
+    except (OSError, ValueError) as error:
+        _complain(str(error))
+        return
+    try:
+        code = process.wait(NOTIFY_SECONDS)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # with all that it started
+        process.wait()
+        _complain(f"still not done after {NOTIFY_SECONDS:g} s: ended")
+        return
+    if code:
+        _complain(f"ended with code {code}")
+
+
+def _complain(sentence: str) -> None:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"notify.command: {sentence}\n")
