@@ -4,6 +4,7 @@ Every model draws maps with the same seed, at the parameters of the same test ma
 trained or validated on. Models of other data, boxes or resolutions have no maps in common and are refused.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -46,6 +47,21 @@ class Contender:
     run: RunFolder
     model: TrainedModel
     plan: SamplingPlan
+
+
+@dataclass(frozen=True)
+class ComparisonProgress:
+    """How far a comparison is.
+
+    Attributes:
+        done: steps of single maps that are done, over all models and numbers of steps.
+        total: of how many.
+        words: which model is sampled, with how many steps.
+    """
+
+    done: int
+    total: int
+    words: str
 
 
 @dataclass(frozen=True)
@@ -127,6 +143,14 @@ class Comparison:
         }
 
 
+def comparison_path(runs: Sequence[RunFolder]) -> Path:
+    """Return where the report of these runs goes: among the figures of the first."""
+    name = "_".join(run.path.name for run in runs)
+    if len(name.encode()) > 120:
+        name = f"{len(runs)}_runs_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return runs[0].figs / f"comparison_{name}.json"
+
+
 def why_not_comparable(models: Sequence[tuple[str, TrainedModel]]) -> str | None:
     """Return why the samples of these named models can't be judged together, or None when they can."""
     (first, reference), *others = models
@@ -151,7 +175,7 @@ def _unseen(models: Sequence[tuple[str, TrainedModel]]) -> list[int]:
 
 def compare_models(
     contenders: Sequence[Contender], count: int | None, ladder: Sequence[int], output: Path
-) -> Iterator[DataProgress | SamplingProgress | Comparison]:
+) -> Iterator[DataProgress | ComparisonProgress | Comparison]:
     """Draw the maps of each contender at each number of steps; yield progress and at last the comparison.
 
     The report goes to `output` (.json), the figure beside it (.png); a newer one replaces an older one.
@@ -167,9 +191,13 @@ def compare_models(
     maps = yield from _open(contenders[0])
     ids = spread(maps.maps_of(_unseen(named)), count or COMPARED_MAPS)
     standings: list[Standing] = []
-    for contender in contenders:
-        standing = yield from _judge(contender, maps, ids, ladder)
+    work = [_plans(contender, ladder) for contender in contenders]
+    total = sum(plan.steps for plans in work for plan in plans) * len(ids)
+    done = 0
+    for contender, plans in zip(contenders, work, strict=True):
+        standing = yield from _judge(contender, maps, ids, plans, _Count(contender.run.name, done, total))
         standings.append(standing)
+        done += sum(plan.steps for plan in plans) * len(ids)
     comparison = Comparison(
         standings=tuple(standings),
         n_maps=len(ids),
@@ -201,24 +229,41 @@ def _open(contender: Contender) -> Generator[DataProgress, None, MapSet]:
     return maps
 
 
+@dataclass(frozen=True)
+class _Count:
+    """Turns a sampler's progress into that of the whole comparison: `done` of `total` steps of maps stand before it."""
+
+    name: str
+    done: int
+    total: int
+
+    def after(self, steps: int) -> "_Count":
+        return _Count(self.name, self.done + steps, self.total)
+
+    def at(self, step: SamplingProgress, batch_size: int) -> ComparisonProgress:
+        running = 0 if step.finished is not None else min(batch_size, step.maps_total - step.maps_done) * step.step
+        done = self.done + step.maps_done * step.steps + running
+        return ComparisonProgress(done, self.total, f"{self.name}, {step.steps} steps")
+
+
 def _judge(
-    contender: Contender, maps: MapSet, ids: NDArray[np.int64], ladder: Sequence[int]
-) -> Generator[SamplingProgress, None, Standing]:
-    """Sample at the model's own number of steps, which must succeed, and at those of the ladder."""
+    contender: Contender, maps: MapSet, ids: NDArray[np.int64], plans: Sequence[SamplingPlan], count: _Count
+) -> Generator[ComparisonProgress, None, Standing]:
+    """Sample by each of the plans; the model's own must succeed."""
     params, real = maps.params_of(ids), maps.read(ids)
     simulations = maps.simulation_of(ids)
 
     def evaluation(generated: NDArray[np.float32]) -> Evaluation:
         return evaluate_maps(real[:, 0], generated[:, 0], real_simulation_ids=simulations, box_size=maps.box_size)
 
-    plans = _plans(contender, ladder)
     for _ in contender.model.draw(params[: plans[0].batch_size], plans[0]):
         pass  # the first calls of a network on a GPU cost more than all that follow: not timed
     own: Evaluation | None = None
     rungs = []
     for plan in plans:
         began = time.perf_counter()
-        generated, nfe = yield from draw_physical(contender.model, params, plan)
+        generated, nfe = yield from _drawn(contender.model, params, plan, count)
+        count = count.after(plan.steps * len(ids))
         seconds = (time.perf_counter() - began) / len(ids)
         judged: Evaluation | None = None
         if plan == contender.plan:
@@ -228,6 +273,19 @@ def _judge(
         rungs.append(_rung(plan, nfe, seconds, judged))
     assert own is not None  # noqa: S101  (the own plan is one of the plans)
     return Standing(contender, own, tuple(rungs))
+
+
+def _drawn(
+    model: TrainedModel, params: NDArray[np.float32], plan: SamplingPlan, count: _Count
+) -> Generator[ComparisonProgress, None, tuple[NDArray[np.float32], int]]:
+    drawing = draw_physical(model, params, plan)
+    while True:
+        try:
+            step = next(drawing)
+        except StopIteration as end:
+            drawn: tuple[NDArray[np.float32], int] = end.value
+            return drawn
+        yield count.at(step, plan.batch_size)
 
 
 def _rung(plan: SamplingPlan, nfe: int, seconds: float, judged: Evaluation | None) -> Rung:

@@ -1,15 +1,13 @@
 """`focus compare`: what was logged of several experiments, and what their samples are worth."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from focus_engine.comparison import LADDER, Comparison, Contender, compare_models, why_not_comparable
+from focus_engine.comparison import LADDER, Comparison, Contender, compare_models, comparison_path, why_not_comparable
 from focus_engine.runs.folder import RunFolder
 from focus_tui.compare import METRICS, Difference, config_differences, config_of, data_warning, metric_row
 from focus_tui.comparison_report import cost_curves, cost_rows, read_comparison, score_rows
@@ -72,14 +70,6 @@ def _judged(contenders: Sequence[Contender], options: CompareOptions, telling: T
     output = options.output or comparison_path([one.run for one in contenders])
     steps = compare_models(contenders, options.n_maps, options.ladder or LADDER, output)
     return telling.shown(steps, contenders[0].plan)
-
-
-def comparison_path(runs: Sequence[RunFolder]) -> Path:
-    """Return where the report of these runs goes: among the figures of the first."""
-    name = "_".join(run.path.name for run in runs)
-    if len(name.encode()) > 120:
-        name = f"{len(runs)}_runs_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return runs[0].figs / f"comparison_{name}.json"
 
 
 def _document(

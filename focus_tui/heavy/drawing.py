@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from focus_engine.comparison import ComparisonProgress
 from focus_engine.events import DataProgress
 from focus_engine.generative.sampling import SamplingPlan, SamplingProgress
 from focus_engine.runs.folder import RunFolder
@@ -47,13 +48,17 @@ class Telling:
             self._told = now
             say(json.dumps({"done": done, "total": total, "words": ", ".join(words)}))
 
-    def shown(self, steps: Iterator[SamplingProgress | DataProgress | Result], plan: SamplingPlan) -> Result:
+    def shown(
+        self, steps: Iterator[SamplingProgress | DataProgress | ComparisonProgress | Result], plan: SamplingPlan
+    ) -> Result:
         """Pull `steps` to their end and tell how far they are; return the result, which comes last."""
         result: Result | None = None
         try:
             for step in steps:
                 if isinstance(step, SamplingProgress):
                     self.progress(*_sampled(step, plan))
+                elif isinstance(step, ComparisonProgress):
+                    self.progress(step.done, step.total, [visible(step.words)])
                 elif isinstance(step, DataProgress):
                     self.progress(step.done, step.total, [step.what])
                 else:

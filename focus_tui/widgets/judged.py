@@ -56,8 +56,8 @@ class Judged(VerticalScroll):
         """Show the job's progress, its failure, or the newest report."""
         progress = None if self._job is None else self._job.poll()
         if progress is not None and not progress.ended:
-            share = f"{100 * progress.done // progress.total} % of one model, " if progress.total else ""
-            self._say(f"{share}{progress.words}\n{progress.note}\n\nc: cancel")
+            share = f"{100 * progress.done // progress.total} %  " if progress.total else ""
+            self._say(f"{share}{progress.words}\n\nc: cancel")
             return
         if progress is not None and progress.failed is not None:
             self._say(f"{progress.failed}\n\nc: try again")

@@ -1,5 +1,8 @@
 """Comparing runs: the tables, the charts, and every key of the screen."""
 
+import asyncio
+import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +13,14 @@ from textual.widgets import Static
 from focus_engine.runs.folder import RunFolder
 from focus_tui.app import FocusApp
 from focus_tui.compare import config_differences, data_warning, metric_row
+from focus_tui.comparison_report import cost_curves, cost_rows, read_comparison, score_rows
 from focus_tui.feed import RunGone
 from focus_tui.overlay import PALETTE, NamedCurve, color_of, draw_overlay, draw_ratios
 from focus_tui.screens.compare import CompareScreen
 from focus_tui.screens.runs import RunsScreen
 from focus_tui.screens.watch import WatchScreen
 from focus_tui.widgets.chart import Chart
+from focus_tui.widgets.judged import Judged
 
 
 def view(name: str, best: float, lr: float = 1e-4, **fields: object):
@@ -163,3 +168,82 @@ def test_curves_without_values_say_so():
     empty = NamedCurve(0, np.array([1.0]), np.array([np.nan]))
     assert draw_overlay([empty], width=80, height=20) == "nothing to draw yet"
     assert draw_ratios([], width=80, height=20) == "no P(k) yet"
+
+
+def judged(names, **changes):
+    """A document of `focus compare` about samples."""
+
+    def run(name, error):
+        return {
+            "name": name,
+            "sampling": {"sampler": "ddim", "steps": 50},
+            "power_spectrum": {
+                "k": [0.5, 1.0],
+                "ratio": [1.0, 1 + error],
+                "k_nyquist": 4.0,
+                "median_abs_error": error,
+                "true_vs_true_median_abs_error": 0.2,
+                "true_vs_true_same_simulation": 0.1,
+            },
+            "pdf": {"w1": 0.05, "true_vs_true_w1": 0.2, "true_vs_true_same_simulation": 0.04},
+            "slab_mean": {"bias": 0.01, "scatter": 0.3, "true_vs_true_bias": 0.02, "true_vs_true_scatter": 0.4},
+            "steps": [
+                {"steps": 5, "nfe": 5, "seconds_per_map": 0.02, "power_error": None},
+                {"steps": 50, "nfe": 50, "seconds_per_map": 0.2, "power_error": error},
+            ],
+        }
+
+    runs = [run(name, 0.07 + 0.1 * place) for place, name in enumerate(names)]
+    return {"n_maps": 96, "n_simulations": 10, "device": "CPU", "runs": runs, **changes}
+
+
+def test_scores_stand_beside_what_real_maps_score():
+    report = read_comparison(judged(("alpha", "beta")))
+    rows = score_rows(report)
+    assert rows[1] == ("alpha", "ddim 50", "50", "0.2", "7.0 %", "0.050", "1.0 %", "30.0 %")
+    assert rows[3] == ("true vs true", "", "", "", "20.0 %", "0.200", "-", "-")
+    assert rows[4] == ("  same simulations", "", "", "", "10.0 %", "0.040", "2.0 %", "40.0 %")
+    assert cost_rows(report)[1] == ("5", "5", "0.02", "-", "5", "0.02", "-")
+    assert [curve.y.tolist() for curve in cost_curves(report, "nfe")] == [[7.000000000000001], [17.0]]
+
+
+@pytest.fixture
+def on_disk(tmp_path):
+    """Folders of three runs; a comparison of two of them, an older one, and files that are none."""
+    runs = {name: RunFolder(tmp_path / name) for name in ("alpha", "beta", "gamma")}
+    for run in runs.values():
+        run.make_folders()
+    old, new = runs["alpha"].figs / "comparison_old.json", runs["beta"].figs / "comparison_alpha_beta.json"
+    old.write_text(json.dumps(judged(("alpha", "beta"), n_maps=11)), encoding="utf-8")
+    new.write_text(json.dumps(judged(("beta", "alpha"), n_maps=22)), encoding="utf-8")
+    os.utime(old, (1, 1))
+    (runs["alpha"].figs / "comparison_broken.json").write_text("{", encoding="utf-8")
+    (runs["alpha"].figs / "comparison_list.json").write_text("[]", encoding="utf-8")
+    return runs
+
+
+async def test_the_newest_comparison_of_these_runs_is_shown(on_disk):
+    app = FocusApp(Path("/x"), feed=FakeFeed([]))
+    async with on_screen(app) as pilot:
+        app.open_compare((on_disk["alpha"], on_disk["beta"]))
+        await pilot.pause()
+        text = words(pilot, "#judged-text")
+        assert "22 maps of 10 unseen simulations" in text
+        assert "true vs true" in text
+        app.open_compare((on_disk["alpha"], on_disk["gamma"]))
+        await pilot.pause()
+        assert "c draws samples" in words(pilot, "#judged-text")
+
+
+async def test_samples_are_judged_in_the_background_and_a_failure_is_told(on_disk):
+    app = FocusApp(Path("/x"), feed=FakeFeed([]))
+    async with on_screen(app) as pilot:
+        app.open_compare((on_disk["alpha"], on_disk["gamma"]))  # without configs: no experiments
+        await pilot.pause()
+        await pilot.press("c")
+        job = next(iter(app.comparisons.values()))
+        await asyncio.to_thread(job.wait, 60)
+        app.screen.query_one(Judged).look()
+        await pilot.pause()
+        assert "alpha" in words(pilot, "#judged-text")
+        assert "try again" in words(pilot, "#judged-text")
