@@ -6,6 +6,7 @@ have random names: one that a killed process left behind never blocks the next s
 """
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,14 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     with suppress(OSError):  # some file systems can't sync a folder; the file itself is safe by then
         _sync(path.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporaries that killed processes left in `folder`; nobody else may be writing there now."""
+    for path in folder.glob(".*.tmp"):
+        if re.fullmatch(r"\..+\.\d+\.[0-9a-f]{8}\.tmp", path.name):
+            with suppress(OSError):
+                path.unlink()
 
 
 def _sync(path: Path) -> None:

@@ -208,6 +208,13 @@ class TrainingBlock(Block):
         None, examples=[690], description="Stop cleanly, with a checkpoint, after this many minutes."
     )
     accumulate: PositiveInt = Field(1, description="Batches per optimiser step.")
+    checkpoint_minutes: PositiveFloat = Field(
+        10.0, description="Minutes between checkpoints within an epoch: at most these are lost when a worker is killed."
+    )
+    on_oom: Literal["fail", "halve"] = Field(
+        "fail",
+        description="When memory runs out: fail and say what would fit, or halve batch_size, double accumulate, go on.",
+    )
     augmentation: AugmentationBlock = AugmentationBlock()
     scheduler: SchedulerBlock = SchedulerBlock()
     early_stopping: EarlyStoppingBlock = EarlyStoppingBlock()

@@ -198,6 +198,9 @@ def prepare_run(
         augmentation=symmetries if settings.use_augmentation else None,
         **common,  # type: ignore[arg-type]
     )
+    if saved is not None and saved.config["training"]["batch_size"] != settings.batch_size:
+        maps_done = state.running.maps  # batches of another size count otherwise
+        state.running.batch = len(batches) if maps_done == batches.n_maps else maps_done // settings.batch_size
     held_out = Batches(
         data.maps,
         data.maps.maps_of(data.split.validation),

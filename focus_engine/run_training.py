@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from focus_engine.artist import Artist
+from focus_engine.atomic import write_atomically
 from focus_engine.config import Config
+from focus_engine.config_edit import set_keys
 from focus_engine.config_file import load_config
 from focus_engine.data.maps import MapSet
 from focus_engine.devices import choose_device, device_name
@@ -28,6 +30,7 @@ from focus_engine.events import (
 )
 from focus_engine.models.build import count_parameters
 from focus_engine.prepare import (
+    PreparedData,
     PreparedRun,
     open_maps,
     prepare_data,
@@ -42,7 +45,13 @@ from focus_engine.runs.resumable import check_resumable, plain_config
 from focus_engine.trained import model_in_training
 from focus_engine.training.checkpoint import Checkpoint, keep_as_best, load_checkpoint, save_checkpoint
 from focus_engine.training.loop import DivergedError, Outcome, train
-from focus_engine.training.memory import is_out_of_memory, memory_advice
+from focus_engine.training.memory import (
+    WantOfMemoryError,
+    is_out_of_memory,
+    memory_advice,
+    release_memory,
+    smaller_batches,
+)
 
 if TYPE_CHECKING:
     from focus_engine.worker import Recorder, StopSwitch
@@ -53,7 +62,7 @@ DATA_WAIT_ADVICE = 0.2
 """Share of an epoch spent waiting for data above which advice is given."""
 
 
-def train_run(
+def train_run(  # noqa: C901  (the run as a whole, from the top down)
     run: RunFolder,
     recorder: "Recorder",
     switch: "StopSwitch",
@@ -89,14 +98,10 @@ def train_run(
     if maps is None:
         return Outcome("stopped", "asked to stop before training began")
     data = prepare_data(config, maps, saved)
-    if data.normaliser.n_floored and saved is None:
-        share = data.normaliser.n_floored / data.normaliser.n_values
-        floor = ", ".join(f"{value:g}" for value in data.normaliser.floor)
-        message = f"{share:.2%} of the training pixels are exactly 0; log10 reads them as {floor} {maps.units}"
-        yield recorder.record(Warned(code="zeros", message=message))
+    yield from _zeros(data, recorder, saved)
     prepared = prepare_run(config, data, place, saved=saved, began=began)
-    session = _Session(run, prepared, recorder, switch, Artist(run))
-    closing.callback(session.artist.finish)
+    artist = Artist(run)
+    closing.callback(artist.finish)
     switch.immediate = False
     snr = terminal_snr(prepared.process, data)
     yield recorder.record(_started(prepared, snr))
@@ -106,9 +111,45 @@ def train_run(
             "samples get them wrong: use diffusion.prediction: v with diffusion.zero_terminal_snr: true"
         )
         yield recorder.record(Warned(code="terminal_snr", message=message))
+    session = _Session(run, prepared, recorder, switch, artist)
     if saved is not None:
         yield from session.catch_up()
-    return (yield from session.train())
+    while True:
+        try:
+            return (yield from session.train())
+        except WantOfMemoryError as error:
+            if (smaller := _with_smaller_batches(run, config)) is None:
+                raise
+            config, words = smaller, str(error)
+        del prepared, session  # out here the error and what its frames held are gone too
+        release_memory()
+        saved = load_checkpoint(run.checkpoint_last) if run.checkpoint_last.is_file() else None
+        message = f"{words}: done (training.on_oom: halve); going on after epoch {0 if saved is None else saved.epoch}"
+        yield recorder.record(Warned(code="out_of_memory", message=message))
+        prepared = prepare_run(config, data, place, saved=saved, began=began)
+        yield recorder.record(_started(prepared, snr))
+        session = _Session(run, prepared, recorder, switch, artist)
+
+
+def _zeros(data: PreparedData, recorder: "Recorder", saved: Checkpoint | None) -> Iterator[Event]:
+    """Warn of pixels that have no logarithm, once."""
+    if data.normaliser.n_floored and saved is None:
+        share = data.normaliser.n_floored / data.normaliser.n_values
+        floor = ", ".join(f"{value:g}" for value in data.normaliser.floor)
+        message = f"{share:.2%} of the training pixels are exactly 0; log10 reads them as {floor} {data.maps.units}"
+        yield recorder.record(Warned(code="zeros", message=message))
+
+
+def _with_smaller_batches(run: RunFolder, config: Config) -> Config | None:
+    """Halve the batches in config.yaml if the run wants that and they can be halved; return the new config."""
+    smaller = smaller_batches(config.training)
+    if config.training.on_oom != "halve" or smaller is None:
+        return None
+    changes = [f"training.batch_size={smaller[0]}", f"training.accumulate={smaller[1]}"]
+    text = set_keys(run.config.read_text(encoding="utf-8"), changes, run.config)
+    with write_atomically(run.config) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return load_config(run.config).config
 
 
 def _take_thread_count(saved: Checkpoint, place: torch.device) -> None:
@@ -200,6 +241,7 @@ class _Session:
     switch: "StopSwitch"
     artist: Artist
     advised: bool = field(default=False, init=False)
+    saved: float = field(default_factory=time.monotonic, init=False)
 
     def catch_up(self) -> Iterator[Event]:
         """Bring back what the last checkpoint was written too early to know: the samples of its epoch."""
@@ -223,13 +265,15 @@ class _Session:
                 yield self.recorder.record(event)
                 if isinstance(event, EpochFinished):
                     yield from self._after_epoch(event)
+                elif time.monotonic() - self.saved >= 60 * self.prepared.config.training.checkpoint_minutes:
+                    yield from self._save(is_best=False)
             if outcome.save:
                 yield from self._save(is_best=False)
         except DivergedError as error:
             raise FocusError(f"{error}: lower training.lr, or use precision: float32") from error
         except Exception as error:
             if is_out_of_memory(error):
-                raise FocusError(memory_advice(self.prepared.config.training)) from error
+                raise WantOfMemoryError(memory_advice(self.prepared.config.training)) from error
             raise
         finally:
             loop.close()
@@ -265,7 +309,8 @@ class _Session:
         self.recorder.epoch, self.recorder.checkpoint = self.prepared.state.epoch, self.run.checkpoint_last
         if is_best:
             keep_as_best(self.run.checkpoint_last, self.run.checkpoint_best)
-        seconds = time.monotonic() - began
+        self.saved = time.monotonic()
+        seconds = self.saved - began
         for kind, path in (("last", self.run.checkpoint_last), ("best", self.run.checkpoint_best)):
             if kind == "last" or is_best:
                 yield self.recorder.record(

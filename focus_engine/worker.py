@@ -22,6 +22,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from focus_engine import __version__
+from focus_engine.atomic import remove_leftovers
 from focus_engine.errors import FocusError, InputError
 from focus_engine.events import EndState, EpochFinished, Event, RunEnded, RunStarted, WorkerStarting
 from focus_engine.notify import notify
@@ -142,6 +143,8 @@ def work(
         closing.callback(heartbeat.stop)
         closing.enter_context(switch.listening(foreground=foreground))
         try:
+            for folder in (run.checkpoints, run.samples, run.figs):
+                remove_leftovers(folder)  # of a worker that was killed while it wrote; the lock is ours
             identity = heartbeat.start()
             yield recorder.record(
                 WorkerStarting(

@@ -81,7 +81,7 @@ def check(
 def stop(
     context: typer.Context,
     exp: NamedExp,
-    now: Annotated[bool, typer.Option("--now", help="Within a step, at the last checkpoint.")] = False,
+    now: Annotated[bool, typer.Option("--now", help="Within a step, with a checkpoint.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Return when it has stopped.")] = False,
 ) -> None:
     """Stop training after the current epoch. `focus resume` goes on from there.
@@ -92,7 +92,7 @@ def stop(
 
     run = find_run(exp, root_of(context))
     summary = request_stop(run, "now" if now else "epoch")
-    when = "now, at its last checkpoint" if now else f"after epoch {(summary.epoch or 0) + 1}"
+    when = "now, with a checkpoint" if now else f"after epoch {(summary.epoch or 0) + 1}"
     say(f"{visible(run.name)} stops {when}; go on later: focus resume {shown(run)}")
     if summary.state == "unreachable":
         say(f"but {summary.reason}: it obeys when it comes back")

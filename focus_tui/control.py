@@ -43,7 +43,7 @@ def stop(run: RunFolder, when: Literal["epoch", "now"]) -> Done:
 
     request_stop(run, when)
     if when == "now":
-        return Done(f"{run.name} stops now, at its last checkpoint; r resumes it")
+        return Done(f"{run.name} stops now, with a checkpoint; r resumes it")
 
     def undo() -> str:
         withdraw_stop(run)

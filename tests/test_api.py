@@ -263,3 +263,37 @@ def test_want_of_memory_is_told_with_the_numbers_of_the_run(hungry):
     assert "training.batch_size 30 -> 15, training.accumulate 1 -> 2" in ended.reason
     with pytest.raises(FocusError, match=r"training\.batch_size 30 -> 15"):
         experiment.check()
+
+
+def test_batches_are_halved_where_the_run_wants_that(hungry):
+    experiment = hungry(**{"training.on_oom": "halve", "training.num_epochs": 2})
+    told = []
+    ended = run_in_foreground(experiment.run, resume=False, device=None, on_event=told.append)
+    assert ended.state == "finished"
+    settings = experiment.config.training
+    assert (settings.batch_size, settings.accumulate) == (15, 2)
+    warning = next(event for event in told if event.type == "warning" and event.code == "out_of_memory")
+    assert "30 -> 15" in warning.message
+    begun = [(event.batch_size, event.accumulate, event.epoch) for event in told if isinstance(event, RunStarted)]
+    assert begun == [(30, 1, 0), (15, 2, 0)]
+    assert [epoch.epoch for epoch in experiment.history()] == [1, 2]
+
+
+def test_a_run_goes_on_with_other_batches_of_the_same_step(hungry):
+    experiment = hungry(**{"training.batch_size": 14, "training.accumulate": 2, "training.num_epochs": 1})
+    run_in_foreground(experiment.run, resume=False, device=None, on_event=lambda _: None)
+    text = experiment.run.config.read_text()
+    for old, new in (
+        ("batch_size: 14", "batch_size: 7"),
+        ("accumulate: 2", "accumulate: 4"),
+        ("num_epochs: 1", "num_epochs: 2"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    experiment.run.config.write_text(text)
+    assert run_in_foreground(experiment.run, resume=True, device=None, on_event=lambda _: None).epoch == 2
+    experiment.run.config.write_text(
+        text.replace("batch_size: 7", "batch_size: 8").replace("num_epochs: 2", "num_epochs: 3")
+    )
+    with pytest.raises(InputError, match=r"training.batch_size: 7 -> 8"):
+        experiment.resume()

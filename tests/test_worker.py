@@ -19,12 +19,21 @@ from focus_engine import worker
 from focus_engine.config import Config
 from focus_engine.data.universe_cache import cached_universes
 from focus_engine.errors import FocusError, InputError, RunConflictError
-from focus_engine.events import CheckpointSaved, DataProgress, EpochFinished, Event, RunEnded, RunStarted
+from focus_engine.events import (
+    CheckpointSaved,
+    DataProgress,
+    EpochFinished,
+    Event,
+    RunEnded,
+    RunStarted,
+    StepProgress,
+)
 from focus_engine.runs.event_log import read_events
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.launch import request_stop, start_run
 from focus_engine.runs.process import process_start
 from focus_engine.runs.state import summarise
+from focus_engine.training import loop
 from focus_engine.training.checkpoint import load_checkpoint
 from focus_engine.worker import run_in_foreground
 
@@ -294,6 +303,43 @@ def test_the_time_limit_saves_and_the_run_goes_on(make: Make):
     write_config(run, more="max_minutes: 60")
     assert worker.main([str(run.path), "--resume"]) == 0
     assert last_word(run).state == "finished"
+
+
+class PowerCut(BaseException):
+    """Ends a worker in this process where no handler of its own catches it."""
+
+
+def test_checkpoints_within_an_epoch_lose_nothing(make: Make, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loop, "PROGRESS_SECONDS", 0.0)
+    more = "checkpoint_minutes: 1.0e-9"
+    run, whole = make("cut", epochs=2, more=more), make("uncut", epochs=2)
+    saved: list[CheckpointSaved] = []
+
+    def cut_amid_the_second_epoch(event: Event) -> None:
+        saved.extend([event] if isinstance(event, CheckpointSaved) else [])
+        if len(epochs_of(run)) == 1 and isinstance(event, StepProgress) and event.batch == 2:
+            raise PowerCut
+
+    with pytest.raises(PowerCut):
+        run_in_foreground(run, resume=False, device=None, on_event=cut_amid_the_second_epoch)
+    assert len([event for event in saved if event.epoch == 0]) > 1  # within the first epoch
+    resumed = load_checkpoint(run.checkpoint_last)
+    assert (resumed.epoch, resumed.state["running"]["batch"]) == (1, 1)
+    assert run_in_foreground(run, resume=True, device=None, on_event=ignore).state == "finished"
+    assert run_in_foreground(whole, resume=False, device=None, on_event=ignore).state == "finished"
+    assert same(load_checkpoint(run.checkpoint_last).state, load_checkpoint(whole.checkpoint_last).state)
+
+
+def test_leftovers_of_a_killed_worker_are_cleared_and_nothing_else(make: Make):
+    run = make(epochs=1)
+    run.make_folders()
+    left = run.checkpoints / ".checkpoint_last.pt.4242.0a1b2c3d.tmp"
+    mine = run.checkpoints / ".my notes.tmp"
+    for path in (left, mine):
+        path.write_text("x")
+    run_in_foreground(run, resume=False, device=None, on_event=ignore)
+    assert not left.exists()
+    assert mine.exists()
 
 
 @pytest.mark.parametrize(

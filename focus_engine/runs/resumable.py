@@ -25,28 +25,38 @@ FREE_TO_CHANGE = {
     ("training", "num_epochs"),
     ("training", "max_minutes"),
     ("training", "sample_every"),
+    ("training", "checkpoint_minutes"),
+    ("training", "on_oom"),
     ("training", "early_stopping", "patience"),
     ("training", "scheduler", "patience"),
 }
 """Keys that may differ when a run is resumed; the data are compared by their fingerprint instead."""
+MAPS_A_STEP = {("training", "batch_size"), ("training", "accumulate")}
+"""Keys that may differ when their product does not: the step sees the same maps, in other pieces."""
 
 
 def check_resumable(config: Config, trained: dict[str, Any]) -> None:
     """Raise InputError, with the differences, when the config changed in more than `FREE_TO_CHANGE`.
 
     `trained` is the plain config that the run was trained with; keys that it lacks, because that FOCUS did not know
-    them, had their defaults.
+    them, had their defaults. `batch_size` and `accumulate` may change together if a step sees as many maps as before.
     """
+    before, now = _filled(trained, plain_config(Config())), plain_config(config)
+    free = FREE_TO_CHANGE | (MAPS_A_STEP if _maps_a_step(before) == _maps_a_step(now) else set())
     differences = [
         f"{'.'.join(at)}: {_shown(old)} -> {_shown(new)}"
-        for at, old, new in _differences(_filled(trained, plain_config(Config())), plain_config(config))
-        if not any(at[: len(free)] == free for free in FREE_TO_CHANGE)
+        for at, old, new in _differences(before, now)
+        if not any(at[: len(key)] == key for key in free)
     ]
     if differences:
         raise InputError(
             "config.yaml has changed since the checkpoint was written: " + "; ".join(differences) + ". Put it back, "
             "or begin anew with focus new NAME --from this experiment"
         )
+
+
+def _maps_a_step(config: dict[str, Any]) -> int:
+    return int(config["training"]["batch_size"]) * int(config["training"]["accumulate"])
 
 
 def trained_config(run: RunFolder) -> dict[str, Any] | None:

@@ -115,7 +115,7 @@ def _end_of_training(training: Training, state: TrainState) -> Outcome | None:
 
 
 def _stopped_now(state: TrainState) -> Outcome:
-    return Outcome("stopped", f"asked to stop now; stopped in epoch {state.epoch + 1}")
+    return Outcome("stopped", f"asked to stop now; stopped in epoch {state.epoch + 1}", save=state.running.batch > 0)
 
 
 def _time_limit(training: Training) -> str:

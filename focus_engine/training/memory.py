@@ -1,8 +1,24 @@
 """Out of memory: how to know it, and what would fit instead."""
 
+import gc
+
+import torch
+
 from focus_engine.config import TrainingBlock
+from focus_engine.errors import FocusError
 
 _SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
+class WantOfMemoryError(FocusError):
+    """Training needs more memory than there is; the message says what would fit."""
+
+
+def release_memory() -> None:
+    """Give memory that nobody refers to any more back to the device."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -183,7 +183,7 @@ def test_nan_ends_training_and_names_epoch_and_batch(bench: Make, tiny_network: 
 def test_stop_now_ends_before_the_next_step(bench: Make, asked_at: int, steps: int, epoch: int):
     one = bench(num_epochs=9)
     _, outcome = one.run(lambda: "now" if one.state.step >= asked_at and one.state.epoch >= epoch else None)
-    assert (outcome.state, outcome.save) == ("stopped", False)
+    assert (outcome.state, outcome.save) == ("stopped", one.state.running.batch > 0)
     assert outcome.reason == f"asked to stop now; stopped in epoch {epoch + 1}" or one.state.step == steps
     assert one.state.epoch == epoch
 
@@ -191,7 +191,7 @@ def test_stop_now_ends_before_the_next_step(bench: Make, asked_at: int, steps: i
 def test_stop_now_ends_within_the_validation(bench: Make):
     one = bench(num_epochs=9)
     epochs, outcome = one.run(lambda: "now" if one.state.running.batch == 3 else None)
-    assert (epochs, outcome.state, outcome.save, one.state.epoch) == ([], "stopped", False, 0)
+    assert (epochs, outcome.state, outcome.save, one.state.epoch) == ([], "stopped", True, 0)
 
 
 def test_stop_after_the_epoch(bench: Make):
