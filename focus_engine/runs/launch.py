@@ -24,6 +24,8 @@ from focus_engine.runs.state import LIVE_STATES, RunSummary, summarise
 
 START_SECONDS = 60.0
 """A worker that has not written its first event by then has failed to start."""
+LOCK_SECONDS = 2.0
+"""How long the lock of a run that does not run is waited for: threads of a killed worker hold it a moment longer."""
 EXIT_SECONDS = 5.0
 """How long the exit code of a worker that failed is waited for."""
 POLL_SECONDS = 0.02
@@ -45,13 +47,21 @@ def run_lock(run: RunFolder) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise FocusError(f"{run.path} cannot be written: {error.strerror} ({error.filename})") from None
     with file as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunConflictError(
-                f"{run.name} is being started or is running already: focus status {run.name}"
-            ) from None
+        deadline = time.monotonic() + LOCK_SECONDS
+        while not _locked(lock):
+            if time.monotonic() > deadline or summarise(run).state in LIVE_STATES:
+                raise RunConflictError(f"{run.name} is being started or is running already: focus status {run.name}")
+            time.sleep(POLL_SECONDS)
         yield lock
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Take the lock if it is free."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def check_can_start(run: RunFolder, *, resume: bool) -> RunSummary:
