@@ -30,6 +30,9 @@ def new(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key; comments stay. Repeatable.")
     ] = None,
+    lang: Annotated[
+        str | None, typer.Option(metavar="en|ko", help="Language of its README [the locale's].", show_default=False)
+    ] = None,
 ) -> None:
     """Make an experiment.
 
@@ -41,7 +44,8 @@ def new(
 
     root = root_of(context)
     copied = None if source is None else find_run(source, root)
-    run = create_experiment(root, name, template=template, method=method, source=copied, settings=settings or ())
+    made = {"template": template, "method": method, "source": copied, "language": lang}
+    run = create_experiment(root, name, settings=settings or (), **made)  # type: ignore[arg-type]
     out(str(run.path))
     say(f"edit   {run.config}\ncheck  focus config check {shown(run)}\nstart  focus start {shown(run)}")
 

@@ -20,7 +20,7 @@ from focus_engine.config_file import load_config, parse_config
 from focus_engine.config_schema import FILE, FOLDER, write_schema
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder, check_name
-from focus_engine.runs.readme import experiment_file, readme
+from focus_engine.runs.readme import experiment_file, readmes
 from focus_engine.templates import check_method, config_text, find_template, schema_line
 from focus_engine.yaml_edit import yaml_value
 
@@ -74,6 +74,7 @@ def create_experiment(
     source: RunFolder | None = None,
     settings: Sequence[str] = (),
     created: str | None = None,
+    language: str | None = None,
 ) -> RunFolder:
     """Make the experiment `name` under `root` and return its folder.
 
@@ -85,9 +86,10 @@ def create_experiment(
         source: copy this experiment's config instead, comments kept; relative data paths go on to mean the same.
         settings: `key=value` with dotted keys and YAML values, applied last.
         created: ISO date; today when left out.
+        language: of its README.md, `en` or `ko`; left out: that of the locale.
 
     Raises:
-        InputError: a bad name, template, method or setting, or a folder that is there already; nothing was written.
+        InputError: a bad name, template, method, setting or language, or a folder that is there already; nothing was written.
         OSError: the disk refuses; nothing is left behind.
     """
     planned = plan_experiment(
@@ -97,8 +99,7 @@ def create_experiment(
     config = planned.config
     files = {
         run.config.name: text,
-        "README.md": readme("README.md", name, config),
-        "README.ko.md": readme("README.ko.md", name, config),
+        **readmes(name, config, language),
         "run_model.sh": experiment_file("run_model.sh"),
     }
     _make_folder(run, files)

@@ -3,17 +3,46 @@
 The texts are package data (`focus_engine/experiment_files`); here are only the words that depend on the config.
 """
 
+import os
 import shlex
 from importlib import resources
 from string import Template
 
 from focus_engine.config import PARAMETER_NAMES, Config, ModelBlock
+from focus_engine.errors import InputError
 from focus_engine.events import EpochFinished
 from focus_engine.runs.epoch_block import epoch_block
 from focus_engine.yaml_edit import yaml_value
 
 SEED_MODEL = ModelBlock(base_channels=128, channel_mults=(1, 2, 4, 8), time_dim=256, cond_dim=6)
 """The network whose size is common knowledge: 146 M weights."""
+
+
+LANGUAGES = ("en", "ko")
+"""Languages of an experiment's README."""
+
+
+def locale_language() -> str:
+    """Return the language that the user's locale asks for: `ko` for Korean, else `en`."""
+    named = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    return "ko" if next((value for value in named if value), "").lower().startswith("ko") else "en"
+
+
+def readmes(name: str, config: Config, language: str | None = None) -> dict[str, str]:
+    """Return the READMEs of an experiment by file name: README.md in `language`, the other one beside it.
+
+    Left out, the language is that of the locale.
+
+    Raises:
+        InputError: an unknown language.
+    """
+    language = language or locale_language()
+    if language not in LANGUAGES:
+        raise InputError(f"--lang {language!r} is unknown; allowed: {', '.join(LANGUAGES)}")
+    english, korean = readme("README.md", name, config), readme("README.ko.md", name, config)
+    if language == "ko":
+        return {"README.md": korean, "README.en.md": english}
+    return {"README.md": english, "README.ko.md": korean}
 
 
 def experiment_file(name: str) -> str:

@@ -258,3 +258,25 @@ def test_the_script_says_when_focus_is_missing(script, tmp_path):
 def test_the_script_is_plain_bash(script):
     assert subprocess.run(["bash", "-n", script[0]], check=False).returncode == 0
     assert sys.platform != "win32"
+
+
+@pytest.mark.parametrize(
+    ("language", "locale", "korean"),
+    [("ko", "en_US.UTF-8", True), ("en", "ko_KR.UTF-8", False), (None, "ko_KR.UTF-8", True), (None, "C", False)],
+)
+def test_the_readme_speaks_the_language_asked_for_else_that_of_the_locale(
+    tmp_path, monkeypatch, language, locale, korean
+):
+    for name in ("LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", locale)
+    run = create_experiment(tmp_path, "mine", language=language)
+    assert ("입니다" in (run.path / "README.md").read_text(encoding="utf-8")) is korean
+    other = run.path / ("README.en.md" if korean else "README.ko.md")
+    assert ("입니다" in other.read_text(encoding="utf-8")) is not korean
+
+
+def test_an_unknown_language_is_refused_and_nothing_is_made(tmp_path):
+    with pytest.raises(InputError, match="--lang 'fr' is unknown; allowed: en, ko"):
+        create_experiment(tmp_path, "mine", language="fr")
+    assert not (tmp_path / "mine").exists()

@@ -1,0 +1,176 @@
+"""Writes the reference pages of docs/ from the code: configuration.md from the schema, events.md from the event table.
+
+python scripts/write_reference.py [FOLDER]
+"""
+
+import inspect
+import re
+import sys
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from focus_engine.config import Config
+from focus_engine.config_schema import json_schema
+from focus_engine.events import EVENT_TYPES, SCHEMA, Event
+from focus_engine.runs.state import RunSummary
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+NOTE = "<!-- Written by scripts/write_reference.py from the code; change it there. -->\n\n"
+
+
+def main() -> None:
+    """Write the pages."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def pages() -> dict[str, str]:
+    """Return each page by its file name."""
+    return {"configuration.md": configuration(), "events.md": events()}
+
+
+def configuration() -> str:
+    """Return the reference of config.yaml: every key with type, default and meaning."""
+    lines = [
+        "# config.yaml\n",
+        "Every key may be left out; an unknown key is an error that names the nearest known one.",
+        "`focus config check FILE` checks a file, `focus config schema` prints the JSON Schema that editors use.\n",
+    ]
+    schema = json_schema()
+    top = {name: field for name, field in Config.model_fields.items() if not is_block(field)}
+    lines += ["## Top level\n", *table(top, schema["properties"])]
+    for name, field in Config.model_fields.items():
+        if is_block(field):
+            lines += block(field.annotation, name)
+    return NOTE + "\n".join(lines) + "\n"
+
+
+def is_block(field: FieldInfo) -> bool:
+    """Whether a field holds keys of its own."""
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+
+
+def block(model: Any, name: str) -> list[str]:  # noqa: ANN401  (a pydantic class)
+    """Return a block and the blocks inside it."""
+    plain = {key: field for key, field in model.model_fields.items() if not is_block(field)}
+    lines = [f"\n## {name}\n", f"{inspect.getdoc(model)}\n", *table(plain, model.model_json_schema()["properties"])]
+    for key, field in model.model_fields.items():
+        if is_block(field):
+            lines += block(field.annotation, f"{name}.{key}")
+    return lines
+
+
+def table(keys: dict[str, FieldInfo], properties: dict[str, Any]) -> list[str]:
+    """Return a table of keys."""
+    rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    for key, field in keys.items():
+        shown = field.alias or key
+        default = yaml_word(field.default)
+        rows.append(f"| `{shown}` | {kind(properties.get(shown, {}))} | {default} | {cell(field.description or '')} |")
+    return rows
+
+
+def kind(schema: dict[str, Any]) -> str:
+    """Return the type and range of a key in words."""
+    if "anyOf" in schema:
+        known = [one for one in schema["anyOf"] if one.get("type") != "null"]
+        return " or ".join(kind(one) for one in known)
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"] if value is not None)
+    words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
+    if schema.get("type") == "array":
+        return f"list of {kind(schema.get('items', {}))}"
+    text = words.get(str(schema.get("type")), "any")
+    signs = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
+    limits = [f"{sign} {schema[name]:g}" for name, sign in signs if name in schema]
+    return f"{text} {', '.join(limits)}" if limits else text
+
+
+def yaml_word(value: object) -> str:
+    """Return a default as it would stand in the file."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return f"`{list(value)}`"
+    return f"`{value}`" if value != "" else ""
+
+
+def events() -> str:
+    """Return the reference of events.jsonl and of the JSON of `ls` and `status`."""
+    lines = [
+        "# events.jsonl\n",
+        f"What a run says, one JSON object a line, in `logs/events.jsonl` (schema {SCHEMA}). Every line has `type`",
+        "and `time` (Unix seconds). A number that is not known is null. Readers skip unknown types and fields, and a",
+        "torn last line.\n",
+    ]
+    for kind_of_event in EVENT_TYPES.values():
+        lines += event_section(kind_of_event)
+    lines += ["\n## `focus ls --json`, `focus status --json`\n", paragraph(RunSummary), "\n| field | type |\n|---|---|"]
+    lines += [f"| `{one.name}` | {type_words(one.type)} |" for one in fields(RunSummary)]
+    lines += ["| `tags` | list of text |", "| `note` | text |", "| `archived` | true or false |"]
+    return NOTE + "\n".join(lines) + "\n"
+
+
+def event_section(event: type[Event]) -> list[str]:
+    """Return one row of the event table as a section."""
+    described = attributes(event)
+    lines = [f"\n## `{event.type}`\n", paragraph(event) + "\n", "| field | type | meaning |", "|---|---|---|"]
+    for one in fields(event):
+        if one.name == "time":
+            continue
+        optional = "" if one.default is MISSING else " (may be missing)"
+        lines.append(f"| `{one.name}` | {type_words(one.type)}{optional} | {cell(described.get(one.name, ''))} |")
+    return lines
+
+
+def paragraph(kind_of: type) -> str:
+    """Return what a docstring says before its lists."""
+    text = (inspect.getdoc(kind_of) or "").split("\nAttributes:")[0]
+    return " ".join(text.split())
+
+
+def attributes(kind_of: type) -> dict[str, str]:
+    """Return what a docstring says of each attribute."""
+    text = (inspect.getdoc(kind_of) or "").partition("Attributes:")[2]
+    found: dict[str, str] = {}
+    name = ""
+    for line in text.splitlines():
+        match = re.match(r"^    (\w+): (.*)", line)
+        if match:
+            name = match.group(1)
+            found[name] = match.group(2)
+        elif name and line.strip():
+            found[name] += " " + line.strip()
+    return found
+
+
+def type_words(annotation: object) -> str:
+    """Return an annotation in words."""
+    text = str(annotation).replace("typing.", "")
+    match = re.fullmatch(r"<class '(\w+)'>", text)
+    text = match.group(1) if match else text
+    words = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "None": "null"}
+    literal = re.sub(r"Literal\[([^\]]*)\]", lambda m: m.group(1).replace("'", ""), text)
+    text = re.sub(r"\b(str|int|float|bool|None)\b", lambda m: words[m.group(1)], literal)
+    text = re.sub(r"tuple\[([^\[\]]*), \.\.\.\]", r"list of \1", text)
+    text = re.sub(r"tuple\[(.*), \.\.\.\]", r"list of (\1)", text)
+    text = re.sub(r"tuple\[(.*)\]", r"list of (\1)", text)
+    text = re.sub(r"dict\[.*\]", "object", text)
+    return cell(text.replace(" | ", " or "))
+
+
+def cell(text: str) -> str:
+    """Return text that may stand in a table."""
+    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+
+
+if __name__ == "__main__":
+    main()

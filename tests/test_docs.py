@@ -1,0 +1,139 @@
+"""The guides tell the truth: their commands run, their Python runs, their links lead somewhere, their references are new."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from focus_tui.__main__ import run as focus
+
+HOME = Path(__file__).parent.parent
+DOCS = HOME / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+EVERY_PAGE = [HOME / "README.md", HOME / "README.ko.md", *PAGES]
+
+TINY = {
+    "data.simulations": 8,
+    "data.grid": 8,
+    "data.map_size": 16,
+    "data.train_split": 0.5,
+    "model.base_channels": 8,
+    "model.time_dim": 16,
+    "training.num_epochs": 2,
+    "training.batch_size": 30,
+    "training.sample_every": 0,
+    "sampling.ddim_timesteps": 3,
+    "device": "cpu",
+}
+"""Set on every experiment that a page makes, so that a page takes seconds."""
+
+
+def commands(page: Path) -> list[str]:
+    blocks = re.findall(r"```(?:sh|bash)\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    lines = (line.split("  #")[0].strip() for block in blocks for line in block.splitlines())
+    return [line for line in lines if line.startswith("focus ")]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty folder to work in, with the files that the pages speak of."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FOCUS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("FOCUS_EXPERIMENTS", raising=False)
+    (tmp_path / "experiments").mkdir()
+    draw = np.random.default_rng(0)
+    np.save("Maps_Mcdm_IllustrisTNG_LH_z=0.00.npy", (10 ** draw.normal(11, 0.3, (120, 16, 16))).astype(np.float32))
+    ranges = ((0.1, 0.6, 0.25, 0.25, 0.5, 0.5), (0.5, 1.0, 4, 4, 2, 2))
+    np.savetxt("params_LH_IllustrisTNG.txt", draw.uniform(*ranges, (8, 6)), fmt="%.5f")
+    return tmp_path
+
+
+def run_command(line: str) -> None:
+    words = shlex.split(line)[1:]
+    if words[0] == "new" and "--from" not in words:
+        epochs = {} if any(word.startswith("training.num_epochs") for word in words) else {"training.num_epochs": 2}
+        tiny = {key: value for key, value in (TINY | epochs).items() if key != "training.num_epochs"} | epochs
+        given = [word for key, value in tiny.items() for word in ("--set", f"{key}={value}")]
+        words += given
+    assert focus(words) == 0, line
+
+
+@pytest.mark.process
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("page", ["first_hour.md", "own_data.md"])
+def test_the_commands_of_a_guide_run_in_their_order(capfd, page):
+    for line in commands(DOCS / page):
+        run_command(line)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.process
+@pytest.mark.usefixtures("home")
+def test_the_commands_about_trained_experiments_run():
+    for name, template in (("my_diffusion", "small"), ("my_flow", "small_flow --set sampling.num_steps=2")):
+        run_command(f"focus new {name} --template {template} --set training.sample_every=2")
+        assert focus(["train", name]) == 0
+    for page in ("reading_the_plots.md", "method_selection.md"):
+        assert commands(DOCS / page)
+        for line in commands(DOCS / page):
+            run_command(line)
+
+
+@pytest.mark.process
+@pytest.mark.usefixtures("home")
+def test_the_python_of_the_guide_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "python_api.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    tiny = ", ".join(f"{key!r}: {value!r}" for key, value in TINY.items())
+    code = code.replace('{"training.num_epochs": 2}', "{" + tiny + "}")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "(4, 1, 16, 16)" in done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_is_run_by_a_test(page):
+    run = {"first_hour.md", "own_data.md", "reading_the_plots.md", "method_selection.md"}
+    assert page.name in run or not commands(page)
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    for link in links:
+        assert link.startswith("https://") or (page.parent / link).exists(), link
+
+
+def test_the_references_are_what_the_code_says():
+    sys.path.insert(0, str(HOME / "scripts"))
+    try:
+        import write_reference
+    finally:
+        sys.path.pop(0)
+    for name, text in write_reference.pages().items():
+        assert (DOCS / name).read_text(encoding="utf-8") == text, f"run scripts/write_reference.py ({name})"
+
+
+def test_the_messages_of_troubleshooting_are_printed_by_the_code():
+    code = "\n".join(
+        path.read_text(encoding="utf-8")
+        for tree in ("focus_engine", "focus_tui")
+        for path in (HOME / tree).rglob("*.py")
+    )
+    joined = re.sub(r'"\s*\n\s*f?"', "", code)
+    quoted = re.findall(
+        r"^\| `([^`]+)` \|", (DOCS / "troubleshooting.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    assert len(quoted) > 10
+    for words in quoted:
+        assert words in joined or words == "became nan", words
+
+
+def test_both_readmes_have_the_same_commands_and_pictures():
+    english, korean = ((HOME / name).read_text(encoding="utf-8") for name in ("README.md", "README.ko.md"))
+    for pattern in (r"```.*?```", r"!\[[^\]]*\]\(([^)]+)\)"):
+        assert re.findall(pattern, english, flags=re.DOTALL) == re.findall(pattern, korean, flags=re.DOTALL)
