@@ -52,9 +52,22 @@ class DataBlock(Block):
     )
     maps_path: str | None = Field(
         None,
-        description="Maps in CAMELS Multifield layout, .npy float32 (N, H, W) or (N, C, H, W), in (Msun/h)/(Mpc/h)^2; "
-        "relative to this file.",
+        description="Maps in CAMELS Multifield layout, float32 (N, H, W) or (N, C, H, W), in (Msun/h)/(Mpc/h)^2: a "
+        ".npy, .npz or HDF5 file, or a folder with a file a map; relative to this file.",
     )
+    maps_key: str | None = Field(
+        None,
+        examples=["maps"],
+        min_length=1,
+        description="Array of an .npz or dataset of an HDF5 file; left out: maps, or the only one that could be maps.",
+    )
+    stored_as: Literal["physical", "log10", "standardised", "log10_standardised"] = Field(
+        "physical",
+        description="How the values in the file were made from physical f: as they are, log10 f, (f - mean)/std, or "
+        "(log10 f - mean)/std with stored_mean and stored_std.",
+    )
+    stored_mean: float = Field(0.0, description="Mean that was subtracted (stored_as).")
+    stored_std: PositiveFloat = Field(1.0, description="Standard deviation that was divided by (stored_as).")
     params_path: str | None = Field(
         None,
         description="Parameter table, one row a simulation, columns in CAMELS order; relative to this file.",
@@ -314,6 +327,14 @@ def _joint_laws(config: Config) -> list[tuple[bool, str]]:
         (
             data.maps_path is None or data.params_path is not None or data.data_dir is not None,
             "data.maps_path is given without data.params_path",
+        ),
+        (
+            "standardised" in data.stored_as or (data.stored_mean, data.stored_std) == (0.0, 1.0),
+            f"data.stored_mean and data.stored_std are given, but data.stored_as is {data.stored_as!r}, which has none",
+        ),
+        (
+            data.stored_as == "physical" or data.source == "files",
+            f"data.stored_as is {data.stored_as!r} but data.source is 'simulated': simulated maps are physical",
         ),
         (
             not unknown,

@@ -22,7 +22,7 @@ from focus_engine import __version__
 from focus_engine.config import Config
 from focus_engine.data.batches import Batches
 from focus_engine.data.locate import resolve_map_paths
-from focus_engine.data.maps import MapSet, open_map_set
+from focus_engine.data.maps import MapSet, Stored, open_map_set
 from focus_engine.data.normalise import Normaliser, ParameterScaler, fit_normaliser
 from focus_engine.data.splits import Split, split_by_simulation
 from focus_engine.data.symmetries import Augmentation
@@ -135,6 +135,8 @@ def open_maps(config: Config, config_dir: Path) -> Iterator[DataProgress | MapSe
         params=block.params,
         cond_dim=config.model.cond_dim,
         in_channels=config.model.in_channels,
+        maps_key=block.maps_key if block.source == "files" else None,
+        stored=Stored(block.stored_as, block.stored_mean, block.stored_std),
     )
 
 

@@ -13,11 +13,25 @@ from focus_tui.choose import chosen_run, root_of
 
 app = typer.Typer(help="Simulate, import and describe maps.", rich_markup_mode=None, no_args_is_help=True)
 
+STORED_AS = ("physical", "log10", "standardised", "log10_standardised")
 DATA = "data"
 """The folder beside the experiments in which sets of maps are kept."""
 
 Box = Annotated[float, typer.Option("--box-size", metavar="L", help="Side of the periodic box [Mpc/h].")]
 Per = Annotated[int, typer.Option("--maps-per-simulation", metavar="N", help="CAMELS: 15, 3 axes x 5 slabs.")]
+
+
+Key = Annotated[
+    str | None, typer.Option("--key", metavar="NAME", help="Array of an .npz or HDF5 file.", show_default=False)
+]
+StoredAs = Annotated[
+    str,
+    typer.Option(
+        "--stored-as", metavar="HOW", help="physical, log10, standardised, log10_standardised: how values were made."
+    ),
+]
+Mean = Annotated[float, typer.Option("--mean", help="Subtracted when they were standardised.")]
+Std = Annotated[float, typer.Option("--std", help="Divided by when they were standardised.")]
 
 
 @app.command()
@@ -64,12 +78,16 @@ def simulate(
 @app.command("import")
 def bring_in(
     context: typer.Context,
-    maps: Annotated[Path, typer.Argument(metavar="MAPS", help=".npy, float32 (N, H, W), (Msun/h)/(Mpc/h)^2.")],
+    maps: Annotated[Path, typer.Argument(metavar="MAPS", help=".npy, .npz, HDF5, or a folder of maps; float32.")],
     params: Annotated[Path, typer.Argument(metavar="PARAMS", help="Table, one row a simulation, CAMELS order.")],
     name: Annotated[str, typer.Option("--name", metavar="N", help="Name of the set: data/N beside experiments/.")],
     box_size: Box = 25.0,
     maps_per_simulation: Per = 15,
     link: Annotated[bool, typer.Option("--link", help="A hard link instead of a copy.")] = False,
+    key: Key = None,
+    stored_as: StoredAs = "physical",
+    mean: Mean = 0.0,
+    std: Std = 1.0,
 ) -> None:
     """Bring maps into the data folder.
 
@@ -79,9 +97,13 @@ def bring_in(
     """
     _positive("--box-size", box_size)
     _at_least_one("--maps-per-simulation", maps_per_simulation)
+    if stored_as not in STORED_AS:
+        raise InputError(f"--stored-as {stored_as!r} is unknown; allowed: {', '.join(STORED_AS)}")
+    _positive("--std", std)
     from focus_tui.heavy.data import bring_in as run_import
 
-    run_import(maps, params, name, data_root(context), box_size=box_size, per=maps_per_simulation, link=link)
+    options = {"box_size": box_size, "per": maps_per_simulation, "link": link, "key": key}
+    run_import(maps, params, name, data_root(context), **options, stored=(stored_as, mean, std))  # type: ignore[arg-type]
 
 
 @app.command()
@@ -93,6 +115,7 @@ def info(
     params: Annotated[Path | None, typer.Option("--params", metavar="FILE", help="Parameter table of FILE.")] = None,
     box_size: Box = 25.0,
     maps_per_simulation: Per = 15,
+    key: Key = None,
 ) -> None:
     """Describe maps.
 
@@ -105,7 +128,7 @@ def info(
     run, files = _find(context, what)
     from focus_tui.heavy.data import info as run_info
 
-    run_info(files, run, params, box_size=box_size, per=maps_per_simulation)
+    run_info(files, run, params, box_size=box_size, per=maps_per_simulation, key=key)
 
 
 def _find(context: typer.Context, what: str | None) -> tuple[RunFolder | None, str | None]:

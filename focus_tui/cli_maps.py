@@ -182,7 +182,7 @@ def compare(
 
 
 def power(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Maps: .npy, or .npz with the array `maps`.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Maps: .npy, .npz with `maps`, HDF5, or a folder.")],
     box_size: Annotated[
         float | None, typer.Option("--box-size", metavar="L", help="Side of the box [Mpc/h].", show_default=False)
     ] = None,

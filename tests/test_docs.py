@@ -1,4 +1,4 @@
-"""The guides tell the truth: their commands run, their Python runs, their links lead somewhere, their references are new."""
+"""The guides tell the truth: their commands and their Python run, their links lead somewhere."""
 
 import re
 import shlex

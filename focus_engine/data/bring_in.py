@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from focus_engine.data.maps import MapSet, check_values, open_map_set
+import numpy as np
+
+from focus_engine.data.maps import PHYSICAL, MapSet, Stored, check_values, open_map_set
 from focus_engine.errors import FocusError, InputError
 
 _BLOCK = 8 * 2**20  # bytes copied between two signs of progress
@@ -46,11 +48,15 @@ def import_maps(
     box_size: float = 25.0,
     maps_per_simulation: int = 15,
     link: bool = False,
+    maps_key: str | None = None,
+    stored: Stored = PHYSICAL,
 ) -> Iterator[ImportProgress | ImportedMaps]:
     """Check maps and parameters and copy them to data_root/name, yielding progress and, last, the result.
 
     `link` makes a hard link of the maps where the file system can: no space is used, but whoever then
-    overwrites the original in place changes the imported maps too. Nothing is ever overwritten here. Stopped
+    overwrites the original in place changes the imported maps too. Anything but a physical .npy is written as one:
+    an .npz, an HDF5 file (`maps_key` names the array), a folder of maps, or maps that are normalised (`stored` says
+    how). Nothing is ever overwritten here. Stopped
     half-way (generator closed, Ctrl-C, disk full) it leaves nothing.
 
     Raises:
@@ -61,10 +67,11 @@ def import_maps(
     if folder.exists() or folder.is_symlink():
         raise InputError(f"{folder}: exists already and is never overwritten; choose another name or remove it")
     opened = partial(open_map_set, box_size=box_size, maps_per_simulation=maps_per_simulation)
-    source = opened(maps_path, params_path)
+    source = opened(maps_path, params_path, maps_key=maps_key, stored=stored)
+    plain = isinstance(source.maps, np.memmap) and stored == PHYSICAL
     for done in check_values(source):
         yield ImportProgress("check", done, source.n_maps)
-    maps_name = source.maps_path.name if source.maps_path.name.startswith("Maps_") else f"Maps_{name}.npy"
+    maps_name = source.maps_path.name if plain and source.maps_path.name.startswith("Maps_") else f"Maps_{name}.npy"
     params_name = source.params_path.name
     if not (params_name.startswith("params_") and params_name.endswith(".txt")):
         params_name = f"params_{name}.txt"
@@ -73,7 +80,10 @@ def import_maps(
         with tempfile.TemporaryDirectory(prefix=".import-", dir=folder.parent, ignore_cleanup_errors=True) as made:
             half = Path(made) / "set"
             half.mkdir()
-            yield from _place(source.maps_path.resolve(), half / maps_name, link=link)
+            if plain:
+                yield from _place(source.maps_path.resolve(), half / maps_name, link=link)
+            else:
+                yield from _write(source, half / maps_name)
             shutil.copyfile(source.params_path, half / params_name)
             _sync(half / maps_name, half / params_name, half)
             half.rename(folder)
@@ -83,6 +93,18 @@ def import_maps(
             f"{folder}: the maps can't be written ({error.strerror or error}); nothing was left"
         ) from error
     yield ImportedMaps(folder, opened(folder / maps_name, folder / params_name))
+
+
+def _write(source: MapSet, target: Path) -> Iterator[ImportProgress]:
+    """Write physical maps as one .npy of float32, yielding bytes done."""
+    channels = source.shape if source.maps.ndim == 4 else source.shape[1:]
+    written = np.lib.format.open_memmap(target, mode="w+", dtype=np.float32, shape=(source.n_maps, *channels))
+    done = 0
+    for ids, maps in source.chunks(np.arange(source.n_maps)):
+        written[ids[0] : ids[-1] + 1] = maps.reshape(len(ids), *channels)
+        done += maps.nbytes
+        yield ImportProgress("copy", done, written.nbytes)
+    written.flush()
 
 
 def check_set_name(name: str) -> str:

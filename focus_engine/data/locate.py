@@ -12,7 +12,7 @@ from pathlib import Path
 from focus_engine.config import DataBlock
 from focus_engine.errors import InputError
 
-_MAPS_PATTERNS = ("Maps_*.npy", "maps.npy", "*.npy")  # CMD, `focus data simulate`, any other
+_MAPS_PATTERNS = ("Maps_*.npy", "maps.npy", "*.npy", "*.npz", "*.h5", "*.hdf5")  # CMD, `focus data simulate`, any other
 _PARAMS_PATTERNS = ("params_*.txt", "params.txt", "*params*.txt", "CosmoAstroSeed_*.txt")
 
 
@@ -43,7 +43,7 @@ def resolve_map_paths(data: DataBlock, config_dir: Path) -> tuple[Path, Path]:
 def _first(places: Sequence[Path], given: str, key: str) -> Path:
     tried = [place / Path(given).expanduser() for place in places]
     for path in tried:
-        if path.is_file():
+        if path.is_file() or (path.is_dir() and key == "data.maps_path"):  # a folder with a file a map
             return path
     raise InputError(f"{key}: {given!r} is not a file; tried {' and '.join(str(p) for p in dict.fromkeys(tried))}")
 
@@ -59,7 +59,10 @@ def _only(folder: Path, patterns: Sequence[str], key: str, partner: Path | None)
             return found[0] if len(found) == 1 else fitting[0]
         if found:
             names = ", ".join(path.name for path in found[:6]) + (", …" if len(found) > 6 else "")
-            raise InputError(f"{key} is missing and {folder} holds {len(found)} that fit ({names}); name one of them")
+            whole = ", or the folder itself if each is one map" if key == "data.maps_path" else ""
+            raise InputError(
+                f"{key} is missing and {folder} holds {len(found)} that fit ({names}); name one of them{whole}"
+            )
     raise InputError(f"{key} is missing and {folder} holds no {' or '.join(patterns)}; give {key}")
 
 

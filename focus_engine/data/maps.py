@@ -13,11 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from focus_engine.data.npy import MappedArray, open_npy
+from focus_engine.data.map_files import MapArray, content_blocks, open_maps_file
 from focus_engine.data.parameters import Table, read_parameter_table, select_parameters
 from focus_engine.errors import InputError
 
@@ -31,11 +32,42 @@ _HASHED_WHOLE = 64 * 2**20  # bytes: up to here the fingerprint reads every byte
 _HASHED_BLOCKS, _HASHED_BLOCK = 1024, 16 * 2**10  # beyond: this many blocks of this many bytes
 
 
+StoredAs = Literal["physical", "log10", "standardised", "log10_standardised"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How the values on disk were made from physical ones f: as they are, or normalised by somebody.
+
+    `log10`: log10 f. `standardised`: (f − mean) / std. `log10_standardised`: (log10 f − mean) / std.
+    """
+
+    transform: StoredAs = "physical"
+    mean: float = 0.0
+    std: float = 1.0
+
+    def physical(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return physical values; the transformation is undone in float64."""
+        if self.transform == "physical":
+            return values
+        undone = np.asarray(values, dtype=np.float64)
+        if self.transform != "log10":
+            undone = undone * self.std + self.mean
+        return undone if self.transform == "standardised" else 10**undone
+
+
+PHYSICAL = Stored()
+_NORMALISED_ADVICE = (
+    ". Are the maps normalised already? Say how: data.stored_as: log10_standardised (or log10, standardised) with "
+    "data.stored_mean and data.stored_std"
+)
+
+
 @dataclass(frozen=True, eq=False)
 class MapSet:
-    """Memory-mapped maps in physical units and the parameters of their simulations."""
+    """Maps on disk, read in physical units, and the parameters of their simulations."""
 
-    maps: MappedArray  # as on disk: (N, H, W) or (N, C, H, W), (M☉/h)/(Mpc/h)²
+    maps: MapArray  # as on disk: (N, H, W) or (N, C, H, W)
     params: Maps  # (n_simulations, P) float32: the selected parameters
     param_names: tuple[str, ...]  # (P,)
     table: Table  # (n_simulations, columns) float64: all parameters of the file, in CAMELS order
@@ -44,6 +76,7 @@ class MapSet:
     maps_path: Path
     params_path: Path
     units: str = UNITS
+    stored: Stored = PHYSICAL  # how the values on disk were made from physical ones
 
     @property
     def n_maps(self) -> int:
@@ -83,7 +116,7 @@ class MapSet:
         maps = np.empty((len(chosen), *self.shape), dtype=np.float32)
         with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is refused below
             for place, index in enumerate(chosen):  # row by row: such copies release the GIL
-                maps[place] = self.maps[index]
+                maps[place] = self.stored.physical(self.maps[int(index)])
         self._check(maps, chosen)
         return maps
 
@@ -102,8 +135,14 @@ class MapSet:
         Up to 64 MiB of maps count byte for byte; of a larger file 1024 blocks of 16 KiB, evenly spaced from the
         first byte to the last: one or more in every simulation of a full CMD file.
         """
-        digest = hashlib.sha256(repr((self.maps.shape, self.maps.dtype.str, self.table.shape)).encode())
+        digest = hashlib.sha256(repr((tuple(self.maps.shape), self.maps.dtype.str, self.table.shape)).encode())
         digest.update(np.ascontiguousarray(self.table).tobytes())
+        if self.stored != PHYSICAL:
+            digest.update(repr(self.stored).encode())
+        if not isinstance(self.maps, np.memmap):
+            for block in content_blocks(self.maps, _HASHED_WHOLE, _HASHED_BLOCKS):
+                digest.update(block)
+            return digest.hexdigest()
         size = self.maps.nbytes
         with self.maps_path.open("rb") as file:
             if size <= _HASHED_WHOLE:
@@ -134,6 +173,7 @@ class MapSet:
                 f"{self.maps_path}: map {index} (simulation {index // self.maps_per_simulation}) holds "
                 f"{found or 'only zero'} of {pixels.size} pixels; allowed are finite values from 0 up, in "
                 f"{self.units}, not all zero. Take this map out of the file or make it again"
+                + (_NORMALISED_ADVICE if counts["negative"] and self.stored == PHYSICAL else "")
             )
 
 
@@ -146,10 +186,13 @@ def open_map_set(
     params: Sequence[str] | None = None,
     cond_dim: int | None = None,
     in_channels: int | None = None,
+    maps_key: str | None = None,
+    stored: Stored = PHYSICAL,
 ) -> MapSet:
-    """Open maps and parameters in CMD layout; the maps are memory-mapped, not read.
+    """Open maps and parameters in CMD layout; the maps are opened, not read, whatever `open_maps_file` takes.
 
-    `box_size` is in Mpc/h. `params` selects columns by name, `cond_dim` how many; left out, all of them.
+    `box_size` is in Mpc/h. `params` selects columns by name, `cond_dim` how many; left out, all of them. `maps_key`
+    names the array in an .npz or HDF5 file; `stored` says how its values were made from physical ones.
 
     Raises:
         InputError: when a file is missing, truncated, pickled or of another layout, when the two do not fit
@@ -160,7 +203,7 @@ def open_map_set(
         raise InputError(f"data.box_size is {box_size}; give the side of the periodic box in Mpc/h, above 0")
     if maps_per_simulation < 1:
         raise InputError(f"data.maps_per_simulation is {maps_per_simulation}; at least 1 is allowed (CAMELS: 15)")
-    maps = open_npy(maps_path)
+    maps = open_maps_file(maps_path, maps_key)
     _check_layout(maps, maps_path, in_channels)
     table = read_parameter_table(params_path)
     _check_counts(maps.shape[0], table, maps_per_simulation, maps_path, params_path)
@@ -174,6 +217,7 @@ def open_map_set(
         maps_per_simulation=maps_per_simulation,
         maps_path=maps_path,
         params_path=params_path,
+        stored=stored,
     )
 
 
@@ -193,7 +237,7 @@ def _map_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return (1, shape[1], shape[2]) if len(shape) == 3 else (shape[1], shape[2], shape[3])
 
 
-def _check_layout(maps: MappedArray, path: Path, in_channels: int | None) -> None:
+def _check_layout(maps: MapArray, path: Path, in_channels: int | None) -> None:
     if maps.ndim not in (3, 4):
         raise InputError(f"{path}: has shape {maps.shape}; maps are (N, H, W) or (N, C, H, W)")
     channels, height, width = _map_shape(maps.shape)

@@ -89,7 +89,8 @@ def create_experiment(
         language: of its README.md, `en` or `ko`; left out: that of the locale.
 
     Raises:
-        InputError: a bad name, template, method, setting or language, or a folder that is there already; nothing was written.
+        InputError: a bad name, template, method, setting or language, or a folder that is there already; nothing was
+            written.
         OSError: the disk refuses; nothing is left behind.
     """
     planned = plan_experiment(

@@ -22,6 +22,7 @@ FREE_TO_CHANGE = {
     ("data", "maps_path"),
     ("data", "params_path"),
     ("data", "data_dir"),
+    ("data", "maps_key"),
     ("training", "num_epochs"),
     ("training", "max_minutes"),
     ("training", "sample_every"),

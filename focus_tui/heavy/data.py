@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from focus_engine.data.bring_in import ImportedMaps, import_maps
-from focus_engine.data.maps import MapSet, open_map_set
+from focus_engine.data.maps import MapSet, Stored, StoredAs, open_map_set
 from focus_engine.data.summary import DataSummary, describe
 from focus_engine.errors import FocusError, InputError
 from focus_engine.runs.folder import RunFolder
@@ -68,7 +68,18 @@ def simulate(options: SimulateOptions) -> None:
     say(f"    box_size: {layout.box_size}\n    maps_per_simulation: {layout.maps_per_simulation}")
 
 
-def bring_in(maps: Path, params: Path, name: str, root: Path, *, box_size: float, per: int, link: bool) -> None:
+def bring_in(
+    maps: Path,
+    params: Path,
+    name: str,
+    root: Path,
+    *,
+    box_size: float,
+    per: int,
+    link: bool,
+    key: str | None,
+    stored: tuple[StoredAs, float, float],
+) -> None:
     """Check maps and parameters and copy them to `root`/`name`; prints the folder.
 
     Raises:
@@ -76,7 +87,18 @@ def bring_in(maps: Path, params: Path, name: str, root: Path, *, box_size: float
         FocusError: the files cannot be written.
     """
     bars = {"check": _Bar("maps checked"), "copy": _Bar("copied", size)}
-    for step in import_maps(maps, params, name, root, box_size=box_size, maps_per_simulation=per, link=link):
+    steps = import_maps(
+        maps,
+        params,
+        name,
+        root,
+        box_size=box_size,
+        maps_per_simulation=per,
+        link=link,
+        maps_key=key,
+        stored=Stored(*stored),
+    )
+    for step in steps:
         if isinstance(step, ImportedMaps):
             bars["copy"].clear()
             out(str(step.folder))
@@ -87,7 +109,9 @@ def bring_in(maps: Path, params: Path, name: str, root: Path, *, box_size: float
             bars[step.stage].show(step.done, step.total)
 
 
-def info(what: str | None, run: RunFolder | None, params: Path | None, *, box_size: float, per: int) -> None:
+def info(
+    what: str | None, run: RunFolder | None, params: Path | None, *, box_size: float, per: int, key: str | None
+) -> None:
     """Describe a set of maps: shape, units, ranges, zeros, parameters, a map and P(k).
 
     Args:
@@ -96,11 +120,12 @@ def info(what: str | None, run: RunFolder | None, params: Path | None, *, box_si
         params: the parameter table of a maps file.
         box_size: side of the box [Mpc/h] of a file.
         per: maps per simulation of a file.
+        key: array of an .npz or HDF5 file.
 
     Raises:
         InputError: it is no set of maps.
     """
-    _show(describe(_open_run(run) if run is not None else _open_files(what or ".", params, box_size, per)))
+    _show(describe(_open_run(run) if run is not None else _open_files(what or ".", params, box_size, per, key)))
 
 
 def _open_run(run: RunFolder) -> MapSet:
@@ -116,22 +141,24 @@ def _open_run(run: RunFolder) -> MapSet:
     raise FocusError(f"the maps of {run.name} could not be made")
 
 
-def _open_files(what: str, params: Path | None, box_size: float, per: int) -> MapSet:
+def _open_files(what: str, params: Path | None, box_size: float, per: int, key: str | None) -> MapSet:
     from focus_engine.config import DataBlock
     from focus_engine.data.locate import resolve_map_paths
 
     path = Path(what).expanduser().absolute()
     if not os.path.lexists(path):
         raise InputError(f"{what}: no such file, folder or experiment")
-    folder = path if path.is_dir() else path.parent
+    a_map_a_file = path.is_dir() and params is not None
+    whole = path.is_dir() and not a_map_a_file
+    folder = path if whole else path.parent
     block = DataBlock(
         source="files",
         data_dir=str(folder),
-        maps_path=None if path.is_dir() else str(path),
+        maps_path=None if whole else str(path),
         params_path=None if params is None else str(params.absolute()),
     )
     maps_path, params_path = resolve_map_paths(block, folder)
-    return open_map_set(maps_path, params_path, box_size=box_size, maps_per_simulation=per)
+    return open_map_set(maps_path, params_path, box_size=box_size, maps_per_simulation=per, maps_key=key)
 
 
 def _show(summary: DataSummary) -> None:

@@ -4,9 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+
+from focus_engine.data.map_files import HDF5_SUFFIXES, open_maps_file
 from focus_engine.errors import InputError
 from focus_engine.statistics.maps_file import load_maps_file
-from focus_engine.statistics.power import PowerSpectrum, power_spectrum
+from focus_engine.statistics.power import PowerSpectrum, as_map_stack, power_spectrum
 from focus_tui.terminal import colours, out, say
 
 DEFAULT_BOX = 25.0
@@ -18,7 +21,11 @@ def power(file: Path, box_size: float | None, *, as_json: bool) -> None:
     Raises:
         InputError: the file is no maps, or `--box-size` contradicts it.
     """
-    maps, said = load_maps_file(file)
+    if file.is_dir() or file.suffix in HDF5_SUFFIXES:
+        opened = open_maps_file(file)
+        maps, said = as_map_stack(np.stack([opened[index] for index in range(opened.shape[0])]), str(file)), None
+    else:
+        maps, said = load_maps_file(file)
     if box_size is not None and said is not None and abs(box_size - said) > 1e-6 * said:
         raise InputError(f"--box-size {box_size:g}: {file} says that its box is {said:g} Mpc/h")
     box = box_size or said

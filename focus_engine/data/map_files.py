@@ -1,0 +1,241 @@
+"""Maps in whatever file people have: .npy, .npz, HDF5, or a folder with a file a map; opened, not read, if possible.
+
+Everything behind this sees one thing: maps by number, each (H, W) or (C, H, W), with the shape and dtype of the whole.
+An .npz is read whole, because zip archives can't be memory-mapped.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from focus_engine.data.npy import open_npy
+from focus_engine.errors import InputError
+
+Array = NDArray[np.floating]
+
+HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
+SINGLE_SUFFIXES = (".npy", ".npz")
+"""Files of a folder that holds a map a file."""
+
+
+class MapArray(Protocol):
+    """Maps on disk, by number."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W) or (N, C, H, W)."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        ...
+
+    @property
+    def ndim(self) -> int:
+        """3 or 4."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all pixels."""
+        ...
+
+    def __getitem__(self, index: int) -> Array:
+        """Return map `index`."""
+        ...
+
+
+def open_maps_file(path: Path, key: str | None = None) -> MapArray:
+    """Open the maps at `path`: a .npy, .npz or HDF5 file, or a folder with a file a map in the order of their names.
+
+    `key` names the array of an .npz or the dataset of an HDF5 file; left out, `maps`, or the only one that has the
+    shape of maps. Numbers in names count as numbers: map_2 comes before map_10.
+
+    Raises:
+        InputError: it is not there, unreadable, damaged, of another layout, or leaves a choice.
+    """
+    if path.is_dir() and path.suffix not in (*SINGLE_SUFFIXES, *HDF5_SUFFIXES):
+        return _open_folder(path, key)
+    if path.suffix in HDF5_SUFFIXES:
+        return _open_hdf5(path, key)
+    if path.suffix == ".npz":
+        return _read_npz(path, key)
+    if key is not None:
+        raise InputError(f"{path}: data.maps_key names an array of an .npz or HDF5 file; leave it out for a .npy")
+    return open_npy(path)
+
+
+def content_blocks(maps: MapArray, most: int, blocks: int) -> Iterator[bytes]:
+    """Yield the bytes of all maps if they are at most `most`, else of `blocks` of them, evenly spread."""
+    count = maps.shape[0]
+    chosen = np.arange(count)
+    if maps.nbytes > most and count > blocks:
+        chosen = np.linspace(0, count - 1, blocks).astype(np.int64)
+    for index in chosen:
+        yield np.ascontiguousarray(maps[int(index)]).tobytes()
+
+
+def _read_npz(path: Path, key: str | None) -> MapArray:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise InputError(f"{path}: is no .npz archive; name a .npy file so")
+            shapes = {name: archive[name].shape for name in archive.files if archive[name].ndim in (2, 3, 4)}
+            name = _choose(path, key, archive.files, shapes, "array")
+            maps = archive[name]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; see data.maps_path and data.data_dir") from None
+    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: not a whole .npz of plain numbers (damaged, or pickled objects): {error}") from None
+    checked: MapArray = _checked(maps, path)
+    return checked
+
+
+def _open_hdf5(path: Path, key: str | None) -> MapArray:
+    import h5py  # noqa: PLC0415  (a slow import that most sets do without)
+
+    try:
+        file = h5py.File(path, "r")
+        found: dict[str, Any] = {}
+        file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; see data.maps_path and data.data_dir") from None
+    except (OSError, RuntimeError) as error:
+        first = (str(error).splitlines() or ["?"])[0]
+        raise InputError(f"{path}: not a whole HDF5 file: {first}") from None
+    shapes = {name: item.shape for name, item in found.items() if item.ndim in (3, 4)}
+    name = _choose(path, key, list(found), shapes, "dataset")
+    return _Dataset(_checked(found[name], path), path)
+
+
+@dataclass(frozen=True, eq=False)
+class _Dataset:
+    """A dataset of an HDF5 file, read map by map."""
+
+    dataset: Any
+    path: Path
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(int(length) for length in self.dataset.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        kind: np.dtype[Any] = np.dtype(self.dataset.dtype)
+        return kind
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def __getitem__(self, index: int) -> Array:
+        try:
+            found: Array = self.dataset[index]
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{self.path}: map {index} can't be read (damaged?): {error}") from None
+        return found
+
+
+def _choose(path: Path, key: str | None, names: list[str], shapes: dict[str, tuple[int, ...]], what: str) -> str:
+    """Return the name of the array that holds the maps."""
+    held = ", ".join(f"{name} {shapes[name]}" if name in shapes else name for name in names[:12]) or "nothing"
+    if key is not None:
+        wanted = key.strip("/")
+        if wanted not in names:
+            raise InputError(f"{path}: holds no {what} {key!r} (data.maps_key); it holds {held}")
+        return wanted
+    if "maps" in shapes:
+        return "maps"
+    if len(shapes) == 1:
+        return next(iter(shapes))
+    if not shapes:
+        raise InputError(f"{path}: holds no {what} with the shape of maps, (N, H, W) or (N, C, H, W); it holds {held}")
+    raise InputError(f"{path}: holds {len(shapes)} {what}s that could be maps ({held}); name one by data.maps_key")
+
+
+def _checked(array: Any, path: Path) -> Any:  # noqa: ANN401  (a numpy array or an h5py dataset)
+    """Return `array` when it holds floats, and some."""
+    kind = np.dtype(array.dtype)
+    if kind.kind != "f" or kind.itemsize not in (4, 8):
+        raise InputError(f"{path}: holds {kind}; maps are float32 (or float64): save maps.astype('float32')")
+    if 0 in array.shape:
+        raise InputError(f"{path}: has shape {tuple(array.shape)} and so holds no map")
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class _Folder:
+    """A folder with a file a map."""
+
+    files: tuple[Path, ...]
+    one: tuple[int, ...]
+    dtype: np.dtype[Any]
+    key: str | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.files), *self.one)
+
+    @property
+    def ndim(self) -> int:
+        return 1 + len(self.one)
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def __getitem__(self, index: int) -> Array:
+        found = _open_single(self.files[index], self.key)
+        if found.shape != self.one:
+            raise InputError(f"{self.files[index]}: has shape {found.shape} now, had {self.one} when it was opened")
+        return found
+
+
+def _open_folder(folder: Path, key: str | None) -> MapArray:
+    files = sorted(
+        (path for path in folder.iterdir() if path.suffix in SINGLE_SUFFIXES and not path.name.startswith(".")),
+        key=lambda path: _natural(path.name),
+    )
+    if not files:
+        raise InputError(f"{folder}: a folder of maps holds .npy or .npz files with a map each; here are none")
+    first = _open_single(files[0], key)
+    if first.ndim not in (2, 3):
+        raise InputError(f"{files[0]}: has shape {first.shape}; in a folder of maps each file is (H, W) or (C, H, W)")
+    for path in files[1:]:
+        shape, dtype = _shape_of(path, key)
+        if (shape, dtype) != (first.shape, first.dtype):
+            raise InputError(
+                f"{path}: has shape {shape} of {dtype}, but {files[0].name} has {first.shape} of {first.dtype}; "
+                "all maps of a folder are alike"
+            )
+    return _Folder(tuple(files), tuple(first.shape), np.dtype(first.dtype), key)
+
+
+def _open_single(path: Path, key: str | None) -> Array:
+    """Return the map in a file of its own."""
+    maps: Any = _read_npz(path, key) if path.suffix == ".npz" else open_npy(path)
+    return np.asarray(maps)
+
+
+def _shape_of(path: Path, key: str | None) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    maps: Any = _read_npz(path, key) if path.suffix == ".npz" else open_npy(path)
+    return tuple(maps.shape), np.dtype(maps.dtype)
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """Sort numbers in names as numbers."""
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", name)]
