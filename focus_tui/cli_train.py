@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from focus_engine.errors import InputError
+from focus_engine.errors import FocusError, InputError
 from focus_engine.runs.folder import RunFolder, find_run
 from focus_engine.runs.state import LIVE_STATES, summarise
-from focus_tui.choose import Exp, Json, NamedExp, chosen_run, root_of
+from focus_tui.choose import Exp, Json, NamedExp, chosen_run, complete_names, root_of
 from focus_tui.cli_runs import shown
 from focus_tui.terminal import out, say, visible
 
@@ -39,14 +39,38 @@ def train(
     train_here(run, resume=resume, device=_device(gpu))
 
 
-def start(context: typer.Context, exp: Exp = None, gpu: Gpu = None) -> None:
+def start(
+    context: typer.Context,
+    exps: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="EXP...",
+            help="Names or paths; left out: the one you stand in, else the latest.",
+            show_default=False,
+            autocompletion=complete_names,
+        ),
+    ] = None,
+    gpu: Gpu = None,
+) -> None:
     """Train in the background.
 
-    Survives logout; returns at once.
+    Survives logout; returns at once. Of several, one that cannot start does not keep the others.
 
     Example: focus start experiment_diffusion --gpu 1
     """
-    _launch(chosen_run(context, exp), resume=False, gpu=gpu)
+    root = root_of(context)
+    runs = [find_run(name, root) for name in dict.fromkeys(exps)] if exps else [chosen_run(context, None)]
+    failed: list[FocusError] = []
+    for run in runs:
+        try:
+            _launch(run, resume=False, gpu=gpu)
+        except FocusError as error:
+            if len(runs) == 1:
+                raise
+            failed.append(error)
+            say(f"focus: {error}")
+    if failed:
+        raise typer.Exit(failed[0].exit_code)
 
 
 def resume(context: typer.Context, exp: Exp = None, gpu: Gpu = None) -> None:

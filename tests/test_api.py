@@ -297,3 +297,20 @@ def test_a_run_goes_on_with_other_batches_of_the_same_step(hungry):
     )
     with pytest.raises(InputError, match=r"training.batch_size: 7 -> 8"):
         experiment.resume()
+
+
+def test_several_start_at_once_and_one_that_cannot_does_not_keep_the_others(home, capfd, monkeypatch):
+    monkeypatch.setenv("FOCUS_EXPERIMENTS", str(home))
+    made = [
+        Experiment.create(name, root=home, template="small", settings=TINY | {"training.num_epochs": 1})
+        for name in ("one", "other")
+    ]
+    try:
+        capfd.readouterr()
+        assert focus(["start", "one", "flow", "other"]) == 2
+        said = capfd.readouterr()
+        assert "flow has checkpoints" in said.err
+        assert [line.split(",")[0] for line in said.out.splitlines()] == ["started one", "started other"]
+        assert [one.wait(120).state for one in made] == ["finished", "finished"]
+    finally:
+        focus(["rm", "one", "other", "--yes"])

@@ -4,9 +4,12 @@ The log's end says what the worker last did, `worker.json` says which process it
 that process lives. A run whose worker is gone without a last word is `lost`, not `running`.
 """
 
+import os
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from functools import reduce
+from pathlib import Path
 from typing import Any, Literal
 
 from focus_engine.events import (
@@ -79,6 +82,13 @@ class RunSummary:
 
 def summarise(run: RunFolder) -> RunSummary:
     """Return where `run` stands, from the end of its log and the evidence of its worker."""
+    summary = _look(run)
+    # A worker may say its last word and go between a look at the log and one at its process: what it said before it
+    # went is in the log now.
+    return _look(run) if summary.state == "lost" else summary
+
+
+def _look(run: RunFolder) -> RunSummary:
     events = read_recent_events(run.events)
     start = {"name": run.name, "path": str(run.path), "method": _method_in(run)}
     values: dict[str, Any] = reduce(_fold, events, start)
@@ -145,9 +155,21 @@ def _proved(run: RunFolder, identity: ProcessIdentity | None, state: State) -> d
 
 def _heartbeat_age(run: RunFolder) -> float:
     try:
-        return max(0.0, time.time() - run.worker.stat().st_mtime)
+        return max(0.0, _disk_time(run.logs) - run.worker.stat().st_mtime)
     except OSError:
         return float("inf")
+
+
+def _disk_time(folder: Path) -> float:
+    """What the clock says that stamps the files in `folder`: a file server's may differ from ours [Unix seconds].
+
+    Asked by making a file without a name; where nothing can be written, our own clock must do.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return time.time()
 
 
 def _method_in(run: RunFolder) -> str | None:

@@ -257,3 +257,35 @@ def test_a_config_that_cannot_be_read_has_no_method(run):
 def test_a_stop_request_far_back_in_the_log_still_counts(run, living):
     run.stop_request.write_text("epoch\n", encoding="ascii")
     assert write(run, identity(living.pid), STARTED, *[EPOCH] * 40).state == "stopping"
+
+
+def test_a_clock_that_is_wrong_here_makes_nobody_unreachable(run, monkeypatch):
+    append_event(run.events, STARTED)
+    identity = ProcessIdentity(1, "another host", None, "1", time.time())
+    run.worker.write_text(identity.to_json(), encoding="utf-8")
+    now = time.time()
+    for skew in (-86400.0, 86400.0):
+        monkeypatch.setattr(time, "time", lambda skew=skew: now + skew)
+        assert summarise(run).state == "running"
+    os.utime(run.worker, (now - 1000, now - 1000))
+    assert summarise(run).state == "unreachable"
+
+
+def test_a_worker_that_ends_while_it_is_looked_at_is_never_lost(run):
+    """A hundred processes say their last word and go at once, each under the eyes of this one."""
+    for _ in range(100):
+        child = os.fork()
+        if child == 0:
+            try:
+                own = ProcessIdentity(os.getpid(), host_name(), boot_id(), process_start(os.getpid()), time.time())
+                run.worker.write_text(own.to_json(), encoding="utf-8")
+                append_event(run.events, STARTED)
+                append_event(run.events, RunEnded(state="finished", reason="", epoch=0, seconds=0.0, peak_memory=None))
+            finally:
+                os._exit(0)
+        seen = []
+        while process_start(child) is not None:
+            seen.append(summarise(run).state)
+        os.waitpid(child, 0)
+        assert "lost" not in seen
+        assert summarise(run).state == "finished"
