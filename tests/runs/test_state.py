@@ -17,7 +17,8 @@ from focus_engine.events import (
     StopRequested,
     WorkerStarting,
 )
-from focus_engine.runs.event_log import append_event
+from focus_engine.runs import state
+from focus_engine.runs.event_log import append_event, read_recent_events
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.process import ProcessIdentity, boot_id, host_name, process_start
 from focus_engine.runs.state import RunSummary, summarise
@@ -271,21 +272,21 @@ def test_a_clock_that_is_wrong_here_makes_nobody_unreachable(run, monkeypatch):
     assert summarise(run).state == "unreachable"
 
 
-def test_a_worker_that_ends_while_it_is_looked_at_is_never_lost(run):
-    """A hundred processes say their last word and go at once, each under the eyes of this one."""
-    for _ in range(100):
-        child = os.fork()
-        if child == 0:
-            try:
-                own = ProcessIdentity(os.getpid(), host_name(), boot_id(), process_start(os.getpid()), time.time())
-                run.worker.write_text(own.to_json(), encoding="utf-8")
-                append_event(run.events, STARTED)
-                append_event(run.events, RunEnded(state="finished", reason="", epoch=0, seconds=0.0, peak_memory=None))
-            finally:
-                os._exit(0)
-        seen = []
-        while process_start(child) is not None:
-            seen.append(summarise(run).state)
-        os.waitpid(child, 0)
-        assert "lost" not in seen
-        assert summarise(run).state == "finished"
+def test_a_worker_that_ends_while_it_is_looked_at_is_never_lost(run, monkeypatch):
+    worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    own = ProcessIdentity(worker.pid, host_name(), boot_id(), process_start(worker.pid), time.time())
+    run.worker.write_text(own.to_json(), encoding="utf-8")
+    append_event(run.events, STARTED)
+    assert summarise(run).state == "running"
+    looks = []
+
+    def ends_after_the_first_look(path):
+        looks.append(read_recent_events(path))
+        if len(looks) == 1:
+            append_event(run.events, RunEnded(state="finished", reason="", epoch=0, seconds=0.0, peak_memory=None))
+            worker.communicate(b"\n")
+        return looks[-1]
+
+    monkeypatch.setattr(state, "read_recent_events", ends_after_the_first_look)
+    assert summarise(run).state == "finished"
+    assert len(looks) == 2
