@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from focus_tui import cli_config, cli_data, cli_export, cli_labels, cli_maps, cli_runs, cli_train, cli_tui
+from focus_tui import cli_config, cli_data, cli_doctor, cli_export, cli_labels, cli_maps, cli_runs, cli_train, cli_tui
 from focus_tui.terminal import out
 
 app = typer.Typer(
@@ -73,6 +73,7 @@ for command in (
     cli_maps.compare,
     cli_maps.power,
     cli_maps.demo,
+    cli_doctor.doctor,
 ):
     app.command(context_settings=cli_labels.TAG_CONTEXT if command is cli_labels.tag else None)(command)
 app.add_typer(cli_data.app, name="data")
