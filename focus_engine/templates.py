@@ -102,7 +102,6 @@ TEMPLATES: dict[str, Template] = {
             "model.base_channels": 24,
             "model.channel_mults": (1, 2),
             "model.time_dim": 128,
-            "flow_matching.time_sampling": "logit_normal",
             "training.batch_size": 16,
             "training.num_epochs": 10,
             "training.lr": 2.0e-3,
