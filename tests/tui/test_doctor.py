@@ -45,7 +45,7 @@ def test_folders_that_everybody_may_write_are_named(tmp_path):
     root = tmp_path / "experiments"
     root.mkdir()
     assert "permissions" not in by_name(examine(root, None))
-    root.chmod(0o777)  # noqa: S103  (what is looked for)
+    root.chmod(0o777)
     assert by_name(examine(root, None))["permissions"].remedy == f"chmod o-w {root}"
 
 
