@@ -30,10 +30,9 @@ ASK_SECONDS = 60.0
 
 TORCH = """\
 import json, torch
-gpus = [
-    {"name": torch.cuda.get_device_name(i), "total": torch.cuda.mem_get_info(i)[1], "free": torch.cuda.mem_get_info(i)[0]}
-    for i in range(torch.cuda.device_count())
-]
+names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+memory = [torch.cuda.mem_get_info(i) for i in range(len(names))]
+gpus = [{"name": name, "free": free, "total": total} for name, (free, total) in zip(names, memory)]
 print(json.dumps({"torch": str(torch.__version__), "cuda": torch.version.cuda, "gpus": gpus,
                   "bf16": bool(gpus) and torch.cuda.is_bf16_supported(), "threads": torch.get_num_threads()}))
 """
