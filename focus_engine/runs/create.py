@@ -53,7 +53,7 @@ def plan_experiment(
     if source is not None and (template is not None or method is not None):
         raise InputError("--from copies a whole config: leave --template and --method out (change keys with --set)")
     _refuse_existing(run)
-    created = created or dt.date.today().isoformat()  # noqa: DTZ011  (the user's own day)
+    created = created or today()
     schema = f"../{FOLDER}/{FILE}"
     if source is None:
         text = config_text(find_template(template, method), name=name, created=created, schema=schema)
@@ -63,6 +63,11 @@ def plan_experiment(
     config = parse_config(text, run.config).config
     check_method(config.method)
     return PlannedExperiment(run, text, config)
+
+
+def today() -> str:
+    """Return the user's own day (ISO)."""
+    return dt.date.today().isoformat()  # noqa: DTZ011
 
 
 def create_experiment(

@@ -11,6 +11,7 @@ import pytest
 from dashboard import FakeFeed, epoch, samples, spectrum, started, view_from, worker
 
 from focus_engine.events import Warned
+from focus_engine.runs import create
 from focus_engine.runs.folder import RunFolder
 from focus_tui.app import FocusApp
 
@@ -99,7 +100,9 @@ def test_sample(snap_compare, size):
 
 
 @sizes
-def test_new(snap_compare, size):
+def test_new(snap_compare, size, monkeypatch):
+    monkeypatch.setattr(create, "today", lambda: "2026-11-24")  # the config is shown, and says when it was made
+
     async def new(pilot) -> None:
         await settled(pilot)
         await pilot.press("n")
