@@ -124,12 +124,13 @@ class Experiment:
         """Return where the experiment stands, proved from its log and its process."""
         return summarise(self.run)
 
-    def start(self, *, resume: bool = False, device: str | None = None) -> None:
+    def start(self, *, resume: bool = False, device: str | None = None, queue: bool = False) -> None:
         """Train in the background; the worker outlives this process.
 
         Args:
             resume: go on from the last checkpoint (from epoch 1 when there is none yet).
             device: overrides the config's, such as "cuda:1".
+            queue: wait until the device has a free slot, behind those that wait already.
 
         Raises:
             RunConflictError: it runs already, or has checkpoints and `resume` is not set, or is done.
@@ -137,7 +138,7 @@ class Experiment:
             FocusError: the worker died at once.
         """
         load_config(self.run.config)
-        start_run(self.run, resume=resume, device=device)
+        start_run(self.run, resume=resume, device=device, queue=queue)
 
     def resume(self, *, device: str | None = None) -> None:
         """Go on from the last checkpoint in the background (see `start`)."""

@@ -8,6 +8,9 @@ import torch
 
 from focus_engine.errors import InputError
 from focus_engine.generative.sampling import Precision
+from focus_engine.gpus import number_gpus_as_nvidia_smi
+
+number_gpus_as_nvidia_smi()
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -72,6 +72,22 @@ class WorkerStarting(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Queued(Event):
+    """The worker waits until a device is free (`focus start --queue`); written when its place changes.
+
+    Attributes:
+        place: place in the queue of this machine, 1 is next; 0 says that its turn has come.
+        devices: the devices that it waits for, or that it was given.
+        training: names of the runs that train on them now.
+    """
+
+    type: ClassVar[str] = "queued"
+    place: int
+    devices: tuple[str, ...]
+    training: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunStarted(Event):
     """Data, network and state are ready; the first step follows.
 
@@ -380,6 +396,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     kind.type: kind
     for kind in (
         WorkerStarting,
+        Queued,
         DataProgress,
         RunStarted,
         StepProgress,

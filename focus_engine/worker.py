@@ -24,13 +24,14 @@ from typing import TYPE_CHECKING
 from focus_engine import __version__
 from focus_engine.atomic import remove_leftovers
 from focus_engine.errors import FocusError, InputError
-from focus_engine.events import EndState, EpochFinished, Event, RunEnded, RunStarted, WorkerStarting
+from focus_engine.events import EndState, EpochFinished, Event, Queued, RunEnded, RunStarted, WorkerStarting
 from focus_engine.notify import notify
 from focus_engine.runs.epoch_block import epoch_block
 from focus_engine.runs.event_log import append_event
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.launch import LOCK_VARIABLE, check_can_start, read_stop_request, run_lock
 from focus_engine.runs.process import ProcessIdentity, boot_id, host_name, process_start
+from focus_engine.runs.slots import Place, Slots, take_free_slots, wait_for_slots
 from focus_engine.runs.state import HEARTBEAT_SECONDS
 
 if TYPE_CHECKING:
@@ -128,12 +129,12 @@ class Heartbeat:
 
 
 def work(
-    run: RunFolder, *, resume: bool, device: str | None = None, foreground: bool = False
+    run: RunFolder, *, resume: bool, device: str | None = None, foreground: bool = False, queue: bool = False
 ) -> Generator[Event, None, int]:
     """Train `run`, yielding every event after it is in the log; return the exit code.
 
-    The last event is RunEnded. The caller holds the lock of the run. Failures end as a RunEnded of state `failed`,
-    not as an exception.
+    With `queue` it waits until its device has a free slot. The last event is RunEnded. The caller holds the lock of
+    the run. Failures end as a RunEnded of state `failed`, not as an exception.
     """
     switch, recorder = StopSwitch(run), Recorder(run)
     heartbeat = Heartbeat(run)
@@ -157,6 +158,9 @@ def work(
                     foreground=foreground,
                 )
             )
+            slots = yield from _take_slots(run, recorder, switch, device, queue=queue)
+            closing.callback(slots.close)
+            device = slots.devices[0] if slots.devices else device
             outcome = yield from _train(run, recorder, switch, closing, resume=resume, device=device)
             code, ended = 0, recorder.end(outcome.state, outcome.reason)
         except GeneratorExit:
@@ -167,6 +171,30 @@ def work(
             code, ended = _failure(error, recorder, switch)
         yield ended
     return code
+
+
+def _take_slots(
+    run: RunFolder, recorder: "Recorder", switch: StopSwitch, device: str | None, *, queue: bool
+) -> Generator[Event, None, Slots]:
+    """Take a slot of the run's device, or with `queue` wait for it, saying so; a wish to stop ends the wait."""
+    from focus_engine.config_file import load_config  # noqa: PLC0415  (pydantic: not before the first word)
+
+    wanted = device or load_config(run.config).config.device
+    if not queue:
+        return take_free_slots(run, wanted)
+    shown: Place | None = None
+    for place in wait_for_slots(run, wanted):
+        if isinstance(place, Slots):
+            if shown is not None:
+                yield recorder.record(Queued(place=0, devices=place.devices))
+                recorder.start_clock()
+            return place
+        if place != shown:
+            shown = place
+            yield recorder.record(Queued(place=place.number, devices=place.devices, training=place.training))
+        if switch.wanted() is not None:
+            break
+    raise StopNow
 
 
 def _withdraw_stop_request(run: RunFolder) -> None:
@@ -196,9 +224,13 @@ class Recorder:
         """Whether training has begun."""
         return self._training
 
+    def start_clock(self) -> None:
+        """Count the run's time from now: it waited in the queue until now."""
+        self._began = time.monotonic()
+
     @property
     def began(self) -> float:
-        """`time.monotonic()` when the worker began."""
+        """`time.monotonic()` when the worker began, or when its turn came."""
         return self._began
 
     def record(self, event: Event) -> Event:
@@ -357,13 +389,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--device")
+    parser.add_argument("--queue", action="store_true")
     given = parser.parse_args(arguments)
     run = RunFolder(given.run.absolute())
     try:
         if not run.exists():
             raise InputError(f"{run.path} is not an experiment: it has no config.yaml")
         with _lock(run, resume=given.resume):
-            ended, code = _watch(work(run, resume=given.resume, device=given.device), _narrate)
+            ended, code = _watch(work(run, resume=given.resume, device=given.device, queue=given.queue), _narrate)
     except (FocusError, OSError) as error:
         _say(describe_failure(error))
         return error.exit_code if isinstance(error, FocusError) else FocusError.exit_code

@@ -281,12 +281,12 @@ class FocusApp(App[None]):
             self.say("this is a recording: make a run of your own with  focus new NAME --template small")
         return self._recording
 
-    def start_run(self, run: RunFolder, *, resume: bool = False) -> None:
+    def start_run(self, run: RunFolder, *, resume: bool = False, queue: bool = False) -> None:
         """Start or resume a run; the worker's first word takes a few seconds."""
         if self._refuse_recording():
             return
-        self.say(f"{'resuming' if resume else 'starting'} {run.name} …")
-        self.in_background(lambda: control.start(run, resume=resume))
+        self.say(f"{'queueing' if queue else 'resuming' if resume else 'starting'} {run.name} …")
+        self.in_background(lambda: control.start(run, resume=resume, queue=queue))
 
     def stop_run(self, run: RunFolder) -> None:
         """Ask how to stop a run, and ask it to."""
@@ -294,7 +294,7 @@ class FocusApp(App[None]):
         epoch = "the current epoch" if summary is None else f"epoch {(summary.epoch or 0) + 1}"
         choices = [
             ("epoch", f"after {epoch}: nothing is lost, can be withdrawn"),
-            ("now", "now, within a step: the running epoch is lost"),
+            ("now", "now, within a step, with a checkpoint"),
             ("", "leave it running"),
         ]
 

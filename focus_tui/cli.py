@@ -10,7 +10,18 @@ from typing import Annotated
 
 import typer
 
-from focus_tui import cli_config, cli_data, cli_doctor, cli_export, cli_labels, cli_maps, cli_runs, cli_train, cli_tui
+from focus_tui import (
+    cli_config,
+    cli_data,
+    cli_doctor,
+    cli_export,
+    cli_labels,
+    cli_maps,
+    cli_runs,
+    cli_sweep,
+    cli_train,
+    cli_tui,
+)
 from focus_tui.terminal import out
 
 app = typer.Typer(
@@ -60,6 +71,7 @@ for command in (
     cli_train.start,
     cli_train.stop,
     cli_train.resume,
+    cli_sweep.sweep,
     cli_runs.ls,
     cli_runs.status,
     cli_runs.logs,

@@ -1,6 +1,7 @@
 """Commands that train: check, train, start, resume, stop."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -51,36 +52,51 @@ def start(
         ),
     ] = None,
     gpu: Gpu = None,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Wait until the device is free [where several are given].")
+    ] = False,
 ) -> None:
     """Train in the background.
 
-    Survives logout; returns at once. Of several, one that cannot start does not keep the others.
+    Survives logout; returns at once. Several are queued: as many train at once as there are GPUs (FOCUS_SLOTS: runs
+    on each; on a machine without GPU one trains), oldest first. One that cannot start does not keep the others.
 
     Example: focus start experiment_diffusion --gpu 1
     """
     root = root_of(context)
     runs = [find_run(name, root) for name in dict.fromkeys(exps)] if exps else [chosen_run(context, None)]
+    if len(runs) == 1:
+        _launch(runs[0], resume=False, gpu=gpu, queue=queue)
+    else:
+        start_queued(runs, gpu=gpu)
+
+
+def start_queued(runs: Sequence[RunFolder], *, gpu: int | None = None) -> None:
+    """Queue several runs; one that cannot start is said and does not keep the others. Raises typer.Exit then."""
     failed: list[FocusError] = []
     for run in runs:
         try:
-            _launch(run, resume=False, gpu=gpu)
+            _launch(run, resume=False, gpu=gpu, queue=True)
         except FocusError as error:
-            if len(runs) == 1:
-                raise
             failed.append(error)
             say(f"focus: {error}")
     if failed:
         raise typer.Exit(failed[0].exit_code)
 
 
-def resume(context: typer.Context, exp: Exp = None, gpu: Gpu = None) -> None:
+def resume(
+    context: typer.Context,
+    exp: Exp = None,
+    gpu: Gpu = None,
+    queue: Annotated[bool, typer.Option("--queue", help="Wait until the device is free.")] = False,
+) -> None:
     """Go on from the last checkpoint.
 
     In the background; from epoch 1 where there is no checkpoint yet.
 
     Example: focus resume experiment_diffusion
     """
-    _launch(chosen_run(context, exp), resume=True, gpu=gpu)
+    _launch(chosen_run(context, exp), resume=True, gpu=gpu, queue=queue)
 
 
 def check(
@@ -126,12 +142,13 @@ def stop(
         say(f"{visible(run.name)}: {summary.state}, {summary.reason}")
 
 
-def _launch(run: RunFolder, *, resume: bool, gpu: int | None) -> None:
+def _launch(run: RunFolder, *, resume: bool, gpu: int | None, queue: bool) -> None:
     from focus_engine.runs.launch import start_run
 
     check_config(run)
-    identity = start_run(run, resume=resume, device=_device(gpu))
-    out(f"{'resumed' if resume else 'started'} {visible(run.name)}, process {identity.pid}")
+    identity = start_run(run, resume=resume, device=_device(gpu), queue=queue)
+    did = "queued" if queue else "resumed" if resume else "started"
+    out(f"{did} {visible(run.name)}, process {identity.pid}")
     say(f"watch  focus logs -f {shown(run)}\nstop   focus stop {shown(run)}")
 
 

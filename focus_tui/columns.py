@@ -116,7 +116,7 @@ COLUMNS = (
         "state",
         "STATE",
         lambda row, _: f"{GLYPHS[row.summary.state][0]} {state_words(row.summary)}",
-        lambda row: _STATE_ORDER.get(row.summary.state, len(_STATE_ORDER)),
+        lambda row: (_STATE_ORDER.get(row.summary.state, len(_STATE_ORDER)), row.summary.queue_place or 0),
         0,
         "left",
     ),

@@ -24,16 +24,19 @@ class Done:
     undo: Callable[[], str] | None = None
 
 
-def start(run: RunFolder, *, resume: bool = False) -> Done:
-    """Start or resume the worker of `run`. Raises FocusError, in words, when that cannot be."""
+def start(run: RunFolder, *, resume: bool = False, queue: bool = False) -> Done:
+    """Start or resume the worker of `run`, or let it wait until its device is free.
+
+    Raises FocusError, in words, when that cannot be.
+    """
     from focus_engine.config_file import load_config  # pydantic: 0.1 s after the first paint
     from focus_engine.runs.launch import start_run
     from focus_engine.templates import check_method
 
     loaded = load_config(run.config)
     check_method(loaded.config.method)
-    identity = start_run(run, resume=resume)
-    words = f"{'resumed' if resume else 'started'} {run.name}, process {identity.pid}"
+    identity = start_run(run, resume=resume, queue=queue)
+    words = f"{'queued' if queue else 'resumed' if resume else 'started'} {run.name}, process {identity.pid}"
     return Done("\n".join([words, *(f"warning: {warning}" for warning in loaded.warnings)]))
 
 

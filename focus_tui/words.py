@@ -11,6 +11,7 @@ from focus_engine.events import (
     CheckpointSaved,
     DataProgress,
     Event,
+    Queued,
     RunEnded,
     RunStarted,
     StepProgress,
@@ -38,9 +39,11 @@ GLYPHS = {
 
 
 def state_words(summary: RunSummary) -> str:
-    """Return the state as people read it: `running`, `warmup`, `early stopped`."""
+    """Return the state as people read it: `running`, `warmup`, `queued 2`, `early stopped`."""
     if summary.state == "running" and summary.phase == "warmup":
         return "warmup"
+    if summary.queue_place is not None:
+        return f"{summary.state} {summary.queue_place}"
     return summary.state.replace("_", " ")
 
 
@@ -134,11 +137,10 @@ def bar_line(done: int, total: int, words: Sequence[str], columns: int = 80) -> 
 def note(event: Event) -> str | None:
     """Return an event that deserves a line in the log but is no epoch, in words; None for the others."""
     match event:
-        case RunStarted() if event.epoch:
-            return f"resumed after epoch {event.epoch} on {visible(event.device_name)}"
+        case Queued():
+            return _queue_words(event)
         case RunStarted():
-            maps, weights = event.maps[0], event.n_parameters
-            return f"started: {weights:,} weights, {maps:,} training maps, {visible(event.device_name)}"
+            return _start_words(event)
         case Warned():
             return f"warning: {visible(event.message)}"
         case StopRequested():
@@ -149,6 +151,20 @@ def note(event: Event) -> str | None:
             return f"{event.state.replace('_', ' ')} after epoch {event.epoch}: {visible(event.reason)}"
         case CheckpointSaved() | _:
             return None
+
+
+def _queue_words(event: Queued) -> str:
+    if event.place == 0:
+        return f"its turn has come: {', '.join(map(visible, event.devices))}"
+    there = f", after {', '.join(map(visible, event.training))}" if event.training else ""
+    return f"queued: place {event.place} for {' or '.join(map(visible, event.devices))}{there}"
+
+
+def _start_words(event: RunStarted) -> str:
+    if event.epoch:
+        return f"resumed after epoch {event.epoch} on {visible(event.device_name)}"
+    maps, weights = event.maps[0], event.n_parameters
+    return f"started: {weights:,} weights, {maps:,} training maps, {visible(event.device_name)}"
 
 
 def status_lines(summary: RunSummary, now: float | None = None) -> list[str]:

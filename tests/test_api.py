@@ -299,7 +299,7 @@ def test_a_run_goes_on_with_other_batches_of_the_same_step(hungry):
         experiment.resume()
 
 
-def test_several_start_at_once_and_one_that_cannot_does_not_keep_the_others(home, capfd, monkeypatch):
+def test_several_are_queued_and_one_that_cannot_start_does_not_keep_the_others(home, capfd, monkeypatch):
     monkeypatch.setenv("FOCUS_EXPERIMENTS", str(home))
     made = [
         Experiment.create(name, root=home, template="small", settings=TINY | {"training.num_epochs": 1})
@@ -310,7 +310,11 @@ def test_several_start_at_once_and_one_that_cannot_does_not_keep_the_others(home
         assert focus(["start", "one", "flow", "other"]) == 2
         said = capfd.readouterr()
         assert "flow has checkpoints" in said.err
-        assert [line.split(",")[0] for line in said.out.splitlines()] == ["started one", "started other"]
+        assert [line.split(",")[0] for line in said.out.splitlines()] == ["queued one", "queued other"]
         assert [one.wait(120).state for one in made] == ["finished", "finished"]
+        first, second = (one.events() for one in made)
+        assert next(e.time for e in second if e.type == "run_started") > next(
+            e.time for e in first if e.type == "run_ended"
+        )  # a machine without GPU trains one at a time
     finally:
         focus(["rm", "one", "other", "--yes"])

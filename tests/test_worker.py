@@ -24,6 +24,7 @@ from focus_engine.events import (
     DataProgress,
     EpochFinished,
     Event,
+    Queued,
     RunEnded,
     RunStarted,
     StepProgress,
@@ -32,6 +33,7 @@ from focus_engine.runs.event_log import read_events
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.launch import request_stop, start_run
 from focus_engine.runs.process import process_start
+from focus_engine.runs.slots import take_free_slots
 from focus_engine.runs.state import summarise
 from focus_engine.training import loop
 from focus_engine.training.checkpoint import load_checkpoint
@@ -272,6 +274,37 @@ def test_a_run_outlives_its_terminal_and_stops_when_asked(make: Make, until: Unt
     assert str(summarise(run).reason).startswith("asked to stop")
     assert load_checkpoint(run.checkpoint_last).epoch == last_word(run).epoch == epochs_of(run)[-1].epoch
     assert not run.stop_request.exists()
+
+
+def test_queued_runs_train_one_after_the_other_and_the_dead_keep_nobody_waiting(make: Make, until: Until):
+    first, second, third, fourth = (make(name, epochs=1) for name in ("first", "second", "third", "fourth"))
+    hold = take_free_slots(first, "cpu")
+    try:
+        for place, run in enumerate((second, third, fourth), 1):
+            start_run(run, queue=True)
+            until(lambda run=run, place=place: summarise(run).queue_place == place)
+        waiting = summarise(third)
+        assert waiting.state == "queued"
+        assert waiting.reason == "place 2 in the queue for cpu; training there: first"
+        with pytest.raises(RunConflictError, match="second is being started or is running already"):
+            start_run(second)
+        os.kill(summarise(second).pid or 0, signal.SIGKILL)
+        until(lambda: summarise(third).queue_place == 1)
+        assert summarise(second).state == "lost"
+        request_stop(third, "epoch")
+        until(lambda: summarise(third).state == "stopped")
+        assert last_word(third).reason == "asked to stop before training began"
+        until(lambda: summarise(fourth).queue_place == 1)
+    finally:
+        hold.close()
+    until(lambda: ended(fourth))
+    assert summarise(fourth).state == "finished"
+    places = [event.place for event in read_events(fourth.events) if isinstance(event, Queued)]
+    assert list(dict.fromkeys(places)) == [3, 2, 1, 0]
+    assert last_word(fourth).seconds < 60
+    start_run(third, queue=True)  # nobody waits any more
+    until(lambda: ended(third))
+    assert not [event for event in read_events(third.events)[-6:] if isinstance(event, Queued)]
 
 
 def test_changed_data_are_refused_to_whoever_resumes(make: Make, tmp_path: Path, cache: Path):

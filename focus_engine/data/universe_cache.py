@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from focus_engine.cache import cache_folder
 from focus_engine.config import DataBlock
 from focus_engine.data.simulate import UniverseLayout
 from focus_engine.data.universe_folder import UniverseFolder
 from focus_engine.data.universes import SimulationProgress, plan_universes, simulate_universes
-
-
-def default_cache_dir() -> Path:
-    """$FOCUS_CACHE, else ~/.cache/focus."""
-    given = os.environ.get("FOCUS_CACHE")
-    return Path(given).expanduser() if given else Path.home() / ".cache" / "focus"
 
 
 def cached_universes_folder(data: DataBlock, cache_dir: Path | None = None) -> UniverseFolder:
@@ -36,7 +30,7 @@ def cached_universes_folder(data: DataBlock, cache_dir: Path | None = None) -> U
         f"{data.simulations}x{data.maps_per_simulation}_grid{data.grid}_map{data.map_size}"
         f"_box{data.box_size:g}_seed{data.simulation_seed}_{fingerprint}"
     )
-    return UniverseFolder((cache_dir or default_cache_dir()) / "universes" / name)
+    return UniverseFolder((cache_dir or cache_folder()) / "universes" / name)
 
 
 def simulate_cached_universes(data: DataBlock, cache_dir: Path | None = None) -> Iterator[SimulationProgress]:

@@ -16,10 +16,20 @@ from contextlib import contextmanager
 from typing import IO, Literal
 
 from focus_engine.errors import FocusError, InputError, RunConflictError
-from focus_engine.events import DataProgress, Event, RunEnded, RunStarted, StopRequested, StopWithdrawn, WorkerStarting
+from focus_engine.events import (
+    DataProgress,
+    Event,
+    Queued,
+    RunEnded,
+    RunStarted,
+    StopRequested,
+    StopWithdrawn,
+    WorkerStarting,
+)
 from focus_engine.runs.event_log import EventTail, append_event
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.process import ProcessIdentity
+from focus_engine.runs.slots import slots_per_device
 from focus_engine.runs.state import LIVE_STATES, RunSummary, summarise
 
 START_SECONDS = 60.0
@@ -108,7 +118,9 @@ def _check_resume(run: RunFolder, summary: RunSummary) -> None:
         check_resumable(config, trained)
 
 
-def start_run(run: RunFolder, *, resume: bool = False, device: str | None = None) -> ProcessIdentity:
+def start_run(
+    run: RunFolder, *, resume: bool = False, device: str | None = None, queue: bool = False
+) -> ProcessIdentity:
     """Start the worker of `run` in the background and return its identity.
 
     The worker has its own session, so that it survives the terminal and the logout. A new run is left to itself
@@ -119,12 +131,14 @@ def start_run(run: RunFolder, *, resume: bool = False, device: str | None = None
         run: the experiment; its config must be checked already.
         resume: go on from the last checkpoint (from epoch 1 when there is none yet).
         device: overrides the config's device, such as "cuda:1".
+        queue: wait until the device has a free slot; else train at once, whoever else does.
 
     Raises:
         RunConflictError: it must not be started now.
         InputError: it cannot go on with this config, checkpoint or data.
         FocusError: the worker died before its first word; the message ends with its log.
     """
+    slots_per_device()
     with run_lock(run) as lock:
         check_can_start(run, resume=resume)
         run.stop_request.unlink(missing_ok=True)
@@ -133,6 +147,7 @@ def start_run(run: RunFolder, *, resume: bool = False, device: str | None = None
         command = [sys.executable, "-m", "focus_engine.worker", str(run.path)]
         command += ["--resume"] if resume else []
         command += ["--device", device] if device else []
+        command += ["--queue"] if queue else []
         with run.worker_log.open("ab") as log:
             process = subprocess.Popen(
                 command,
@@ -143,7 +158,7 @@ def start_run(run: RunFolder, *, resume: bool = False, device: str | None = None
                 pass_fds=(lock.fileno(),),
                 env={**os.environ, LOCK_VARIABLE: str(lock.fileno())},
             )
-    identity = _wait_for_word(run, process, tail, (RunStarted, DataProgress) if resume else (WorkerStarting,))
+    identity = _wait_for_word(run, process, tail, (RunStarted, DataProgress, Queued) if resume else (WorkerStarting,))
     # Collected when it ends, so that a launcher that lives on (a dashboard, a notebook) keeps no zombie.
     threading.Thread(target=process.wait, name=f"focus-collect-{process.pid}", daemon=True).start()
     return identity

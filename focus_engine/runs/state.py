@@ -17,6 +17,7 @@ from focus_engine.events import (
     EpochFinished,
     Event,
     PowerSpectrumMeasured,
+    Queued,
     RunEnded,
     RunStarted,
     StepProgress,
@@ -34,6 +35,7 @@ HEARTBEAT_SECONDS = 10.0
 """How often a worker touches its `worker.json`."""
 UNREACHABLE_SECONDS = 90.0
 """A worker on another host whose heartbeat is older than this is unreachable."""
+_NOTHING_SAID: dict[str, Any] = {"reason": None, "eta_seconds": None, "queue_place": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,8 @@ class RunSummary:
         started: when its worker started [Unix seconds].
         updated: when it last said something [Unix seconds].
         eta_seconds: seconds left if all epochs run; null unless it runs.
-        reason: why it ended, in words.
+        queue_place: its place in the queue while it is `queued`; 1 is next.
+        reason: why it ended or what it waits for, in words.
 
     The other fields are those of `EpochFinished` and `WorkerStarting`; what is not known is None.
     """
@@ -73,6 +76,7 @@ class RunSummary:
     started: float | None = None
     updated: float | None = None
     eta_seconds: float | None = None
+    queue_place: int | None = None
     reason: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,35 +106,42 @@ def _look(run: RunFolder) -> RunSummary:
 
 def _fold(values: dict[str, Any], event: Event) -> dict[str, Any]:
     """One event more: what is known now."""
-    values = {**values, "updated": event.time}
+    changes: dict[str, Any] = {}
     match event:
         case WorkerStarting():
-            who = {"pid": event.pid, "host": event.host}
-            return values | who | {"state": "starting", "reason": None, "eta_seconds": None}
+            changes = {"pid": event.pid, "host": event.host, "state": "starting", **_NOTHING_SAID}
+        case Queued():
+            changes = _queued(event, values)
         case RunStarted():
             known = values.get("epoch")
-            epoch = event.epoch if known is None else min(known, event.epoch)
-            return values | {
+            changes = {
                 "state": "running",
                 "method": event.method,
                 "num_epochs": event.num_epochs,
-                "epoch": epoch,
+                "epoch": event.epoch if known is None else min(known, event.epoch),
                 "phase": "warmup" if event.epoch < event.warmup_epochs else "training",
             }
         case StepProgress():
-            return values | {"state": _busy(values), "step": event.step, "lr": event.lr}
+            changes = {"state": _busy(values), "step": event.step, "lr": event.lr}
         case EpochFinished():
             shared = RunSummary.__dataclass_fields__.keys() & EpochFinished.__dataclass_fields__.keys()
-            return values | {"state": _busy(values)} | {name: getattr(event, name) for name in shared}
+            changes = {"state": _busy(values)} | {name: getattr(event, name) for name in shared}
         case PowerSpectrumMeasured():
-            return values | {"pk_error": event.median_abs_error}
-        case StopRequested() | StopWithdrawn():  # one that came too late changes nothing
-            asked = "stopping" if isinstance(event, StopRequested) else "running"
-            return values | ({"state": asked} if values.get("state") in LIVE_STATES else {})
+            changes = {"pk_error": event.median_abs_error}
+        case StopRequested() | StopWithdrawn() if values.get("state") in LIVE_STATES:  # else it came too late
+            changes = {"state": "stopping" if isinstance(event, StopRequested) else "running"}
         case RunEnded():
-            return values | {"state": event.state, "reason": event.reason, "eta_seconds": None}
-        case _:
-            return values
+            changes = _NOTHING_SAID | {"state": event.state, "reason": event.reason}
+    return {**values, **changes, "updated": event.time}
+
+
+def _queued(event: Queued, values: dict[str, Any]) -> dict[str, Any]:
+    stopping = values.get("state") == "stopping"
+    if event.place == 0:
+        return _NOTHING_SAID | {"state": "stopping" if stopping else "starting"}
+    there = f"; training there: {', '.join(event.training)}" if event.training else ""
+    reason = f"place {event.place} in the queue for {' or '.join(event.devices)}{there}"
+    return {"state": "stopping" if stopping else "queued", "queue_place": event.place, "reason": reason}
 
 
 def _busy(values: dict[str, Any]) -> State:
@@ -147,10 +158,10 @@ def _proved(run: RunFolder, identity: ProcessIdentity | None, state: State) -> d
         if silence <= UNREACHABLE_SECONDS:
             return {"state": state}
         reason = f"its worker on {identity.host} has given no sign of life for {silence / 60:.0f} min"
-        return {"state": "unreachable", "eta_seconds": None, "reason": reason}
+        return _NOTHING_SAID | {"state": "unreachable", "reason": reason}
     who = "its worker" if identity is None else f"its worker (process {identity.pid} on {identity.host})"
     reason = f"{who} is gone without a last word: killed, out of memory, or the machine restarted"
-    return {"state": "lost", "eta_seconds": None, "reason": reason}
+    return _NOTHING_SAID | {"state": "lost", "reason": reason}
 
 
 def _heartbeat_age(run: RunFolder) -> float:

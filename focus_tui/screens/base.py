@@ -43,6 +43,7 @@ class BaseScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         named(Binding("escape", "back", "back")),
         named(Binding("s", "start_run", "start")),
+        named(Binding("S", "queue_run", "queue", tooltip="start or resume when its device is free")),
         named(Binding("x", "stop_run", "stop")),
         named(Binding("r", "resume_run", "resume")),
         named(Binding("g", "sample_run", "sample")),
@@ -132,6 +133,8 @@ class BaseScreen(Screen[None]):
                 return state == "created" or (state in STARTABLE and not self._has_checkpoints())
             case "resume_run":
                 return state in RESUMABLE
+            case "queue_run":
+                return state == "created" or state in {*STARTABLE, *RESUMABLE}
             case "stop_run":
                 return state in STOPPABLE
             case "sample_run" | "edit_config" | "edit_tags" | "edit_note" | "archive_run" | "export":
@@ -171,6 +174,11 @@ class BaseScreen(Screen[None]):
         """Go on from the last checkpoint."""
         if (run := self.current_run()) is not None:
             self.focus_app.start_run(run, resume=True)
+
+    def action_queue_run(self) -> None:
+        """Start the run, or go on from its last checkpoint, when its device is free."""
+        if (run := self.current_run()) is not None:
+            self.focus_app.start_run(run, resume=run.has_checkpoints(), queue=True)
 
     def action_stop_run(self) -> None:
         """Ask how to stop the run, and ask it to."""

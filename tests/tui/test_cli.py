@@ -372,3 +372,44 @@ def test_the_module_is_the_command():
     assert done.stdout.startswith("focus 0.")
     if script is not None:
         assert subprocess.run([script, "--version"], capture_output=True, text=True, check=True).stdout == done.stdout
+
+
+def test_a_sweep_is_shown_before_it_is_made(focus, tmp_path):
+    focus("new", "base", "--template", "small")
+    grid = ("--grid", "training.lr=1e-4,3e-4", "--grid", "training.batch_size=8,16")
+    code, out, _ = focus("sweep", "base", *grid, "--dry-run")
+    assert (code, len(out.splitlines())) == (0, 4)
+    assert out.splitlines()[0] == "base_lr1e-4_batch_size8  training.lr=1.0e-4  training.batch_size=8"
+    assert [path.name for path in (tmp_path / "experiments").iterdir() if path.name.startswith("base_")] == []
+    code, _, err = focus("sweep", "base", "--grid", "training.lr=1e-4", "--no-start", "--name", "other")
+    assert (code, err.splitlines()[-1]) == (0, "made 1 experiment, tag sweep-other")
+    assert focus("ls", "--filter", "tag:sweep-other", "--columns", "name")[1].split() == ["NAME", "other_lr1e-4"]
+    code, _, err = focus("sweep", "base", "--grid", "training.lr=1e-4,3e-4", "--no-start", "--name", "other")
+    assert (code, "other_lr1e-4 exists already" in err) == (2, True)
+    code, out, _ = focus(
+        "sweep", "base", "--grid", "training.lr=1e-4,3e-4", "--no-start", "--name", "other", "--missing"
+    )
+    assert (code, out.split()[0]) == (0, "other_lr3e-4")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sweep", "base"], "at least one --grid"),
+        (["sweep", "base", "--grid", "training.l=1,2"], "unknown key 'training.l'"),
+        (["sweep", "base", "--grid", "training.lr=1e-4,fast"], "training.lr"),
+        (["sweep", "base", "--grid", "training.seed=" + ",".join(map(str, range(51)))], "say --yes"),
+    ],
+)
+def test_a_sweep_that_cannot_be(focus, arguments, message):
+    focus("new", "base", "--template", "small")
+    code, _, err = focus(*arguments)
+    assert (code, message in err) == (2, True)
+
+
+def test_a_number_of_slots_that_is_none_is_told_before_anything_starts(focus, monkeypatch):
+    focus("new", "base", "--template", "small")
+    monkeypatch.setenv("FOCUS_SLOTS", "many")
+    code, _, err = focus("start", "base")
+    assert (code, err.startswith("focus: FOCUS_SLOTS='many'")) == (2, True)
+    assert focus("status", "base")[1].splitlines()[1].endswith("created")
