@@ -224,6 +224,12 @@ class TrainingBlock(Block):
     checkpoint_minutes: PositiveFloat = Field(
         10.0, description="Minutes between checkpoints within an epoch: at most these are lost when a worker is killed."
     )
+    devices: Annotated[int, Field(ge=1, le=1024)] = Field(
+        1, description="GPUs (of each node) that train together; batch_size stays that of all. On a CPU: processes."
+    )
+    max_restarts: NonNegativeInt = Field(
+        0, description="devices > 1: how often training goes on from the last checkpoint when one of them fails."
+    )
     on_oom: Literal["fail", "halve"] = Field(
         "fail",
         description="When memory runs out: fail and say what would fit, or halve batch_size, double accumulate, go on.",
@@ -384,4 +390,8 @@ def _joint_laws(config: Config) -> list[tuple[bool, str]]:
             f"training.scheduler.min_lr {training.scheduler.min_lr:g} exceeds training.lr {training.lr:g}",
         ),
         (math.isfinite(training.lr), "training.lr must be finite"),
+        (
+            training.devices <= training.batch_size,
+            f"training.devices is {training.devices}, more than the {training.batch_size} maps of training.batch_size",
+        ),
     ]

@@ -110,6 +110,7 @@ class RunStarted(Event):
         precision: float32 or bf16.
         seed: seed of the run.
         threads: CPU threads of the arithmetic (part of the run: sums depend on it).
+        ranks: processes that train together, a device each.
         device: torch's name of the device.
         device_name: the maker's name of it.
         git_commit: commit of the working folder, if it is one.
@@ -145,6 +146,7 @@ class RunStarted(Event):
     config: dict[str, Any] = field(default_factory=dict)
     config_sha256: str
     data_fingerprint: str
+    ranks: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

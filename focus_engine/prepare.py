@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from focus_engine import __version__
 from focus_engine.config import Config
-from focus_engine.data.batches import Batches
+from focus_engine.data.batches import Batches, Share
 from focus_engine.data.locate import resolve_map_paths
 from focus_engine.data.maps import MapSet, Stored, open_map_set
 from focus_engine.data.normalise import Normaliser, ParameterScaler, fit_normaliser
@@ -38,6 +38,7 @@ from focus_engine.models.build import build_network
 from focus_engine.runs.resumable import plain_config
 from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.loop import Training
+from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.training.state import TrainState, new_state
 from focus_engine.training.validation import Validation
 
@@ -170,10 +171,12 @@ def prepare_run(
     *,
     saved: Checkpoint | None = None,
     began: float | None = None,
+    ranks: Ranks = ALONE,
 ) -> PreparedRun:
     """Build network, process and batches on `device`; go on from `saved` when it is given.
 
-    training.max_minutes counts from `began`, a `time.monotonic()`; left out: from now.
+    training.max_minutes counts from `began`, a `time.monotonic()`; left out: from now. Of several `ranks`, each
+    reads its part of every batch.
 
     Raises:
         InputError: the settings do not fit together or do not fit the checkpoint.
@@ -190,6 +193,7 @@ def prepare_run(
     augmentation = settings.augmentation
     symmetries = Augmentation(augmentation.rotation_p, augmentation.flip_p, augmentation.shift)
     common = {"seed": settings.seed, "device": device, "num_workers": config.data.num_workers}
+    common["share"] = Share(ranks.rank, ranks.size)
     batches = Batches(
         data.maps,
         data.maps.maps_of(data.split.train),
@@ -211,10 +215,11 @@ def prepare_run(
         batch_size=settings.batch_size,
         **common,  # type: ignore[arg-type]
     )
-    validation = Validation(held_out, process, seed=settings.seed, precision=context)
+    validation = Validation(held_out, process, seed=settings.seed, precision=context, ranks=ranks)
     began = time.monotonic() if began is None else began
     deadline = None if settings.max_minutes is None else began + 60 * settings.max_minutes
-    training = Training(settings, process, batches, validation, context, deadline)
+    replica = ranks.replica(network, device)
+    training = Training(settings, process, batches, validation, context, deadline, ranks, replica)
     return PreparedRun(config, data, process, training, state, device, precision, context)
 
 

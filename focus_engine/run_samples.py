@@ -7,19 +7,23 @@ network learn and nothing else.
 import base64
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from focus_engine.data.batches import Share
 from focus_engine.events import PowerSpectrumMeasured, SamplesDrawn
+from focus_engine.generative.sampling import SamplingPlan
 from focus_engine.prepare import PreparedRun, spread
 from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.compare import PowerComparison, compare_power
 from focus_engine.statistics.power import power_spectrum
 from focus_engine.statistics.simulations import Simulations
 from focus_engine.trained import TrainedModel, write_samples
+from focus_engine.training.ranks import Ranks
 
 POWER_MAPS = 16
 """Maps drawn for P(k) during training."""
@@ -32,23 +36,23 @@ def draw_run_samples(
 ) -> tuple[SamplesDrawn, PowerSpectrumMeasured | None] | None:
     """Draw maps of the run's EMA weights, write them to the run folder and measure their P(k).
 
-    Returns None when `stop_now` cut it short; the spectrum is None when the maps are not physical yet.
-    Raises OSError when the disk refuses.
+    Several ranks draw a part each; rank 0 writes and measures. Returns None on the others, and when `stop_now` cut
+    it short; the spectrum is None when the maps are not physical yet. Raises OSError when the disk refuses.
     """
     began = time.monotonic()
     maps, epoch = run.data.maps, run.state.epoch
     ids = spread(maps.maps_of(run.data.split.validation), POWER_MAPS)
     params = maps.params_of(ids)
     plan = model.plan(seed=run.config.training.seed, batch_size=min(POWER_MAPS, run.config.training.batch_size))
-    batches = []
-    evaluations = 0
-    for progress in model.draw(params, plan):
-        if stop_now():
-            return None
-        evaluations = progress.evaluations
-        if progress.finished is not None:
-            batches.append(progress.finished)
-    generated, real = model.physical(torch.cat(batches)), maps.read(ids)
+    parts = run.training.ranks.gather(_draw_part(model, params, plan, run.training.ranks, stop_now))
+    if not parts or None in parts:
+        return None
+    for part in parts:
+        if isinstance(part, Exception):
+            raise part
+    drawn = [part for part in parts if isinstance(part, Drawn)]
+    evaluations = drawn[0].evaluations
+    generated, real = model.physical(torch.cat([part.maps for part in drawn])), maps.read(ids)
     path = folder.sample_maps(epoch)
     write_samples(path, generated, params, model, plan, epoch=epoch, real=real, real_ids=ids.tolist())
     shown = _thumbnails(real, generated)
@@ -61,6 +65,33 @@ def draw_run_samples(
         **shown,
     )
     return samples, _measure(real, generated, maps.simulation_of(ids), maps.box_size, epoch)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What a rank drew: normalised maps (N, C, H, W), and network evaluations spent on each."""
+
+    maps: torch.Tensor
+    evaluations: int
+
+
+def _draw_part(
+    model: TrainedModel, params: NDArray[np.float32], plan: SamplingPlan, ranks: Ranks, stop_now: Callable[[], bool]
+) -> Drawn | Exception | None:
+    """Draw this rank's maps; None when cut short. An error is returned, for the others wait for an answer."""
+    part, weight = Share(ranks.rank, ranks.size).of(len(params))
+    batches, evaluations = [], 0
+    try:
+        for progress in model.draw(params[part], replace(plan, first=part.start)):
+            if stop_now():
+                return None
+            evaluations = progress.evaluations
+            if progress.finished is not None:
+                batches.append(progress.finished)
+    except Exception as error:  # noqa: BLE001  (rank 0 says what it was)
+        return error
+    maps = torch.cat(batches)
+    return Drawn(maps if weight else maps[:0], evaluations)
 
 
 def _measure(

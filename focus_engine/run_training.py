@@ -29,6 +29,7 @@ from focus_engine.events import (
     Warned,
 )
 from focus_engine.models.build import count_parameters
+from focus_engine.outcome import Outcome
 from focus_engine.prepare import (
     PreparedData,
     PreparedRun,
@@ -44,7 +45,7 @@ from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.resumable import check_resumable, plain_config
 from focus_engine.trained import model_in_training
 from focus_engine.training.checkpoint import Checkpoint, keep_as_best, load_checkpoint, save_checkpoint
-from focus_engine.training.loop import DivergedError, Outcome, train
+from focus_engine.training.loop import DivergedError, train
 from focus_engine.training.memory import (
     WantOfMemoryError,
     is_out_of_memory,
@@ -52,6 +53,7 @@ from focus_engine.training.memory import (
     release_memory,
     smaller_batches,
 )
+from focus_engine.training.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from focus_engine.worker import Recorder, StopSwitch
@@ -71,11 +73,13 @@ def train_run(  # noqa: C901  (the run as a whole, from the top down)
     resume: bool,
     device: str | None,
     began: float,
+    ranks: Ranks = ALONE,
 ) -> Generator[Event, None, Outcome]:
     """Train `run` from its first or its last checkpoint, yielding recorded events; return how it ended.
 
     Until training begins, a signal to stop ends it with `worker.StopNow`. `closing` takes what is left to do after
-    the last word. `began` is the `time.monotonic()` from which training.max_minutes counts.
+    the last word. `began` is the `time.monotonic()` from which training.max_minutes counts. Several `ranks` run this
+    at the same time; rank 0 alone writes.
 
     Raises:
         FocusError: it failed.
@@ -99,7 +103,7 @@ def train_run(  # noqa: C901  (the run as a whole, from the top down)
         return Outcome("stopped", "asked to stop before training began")
     data = prepare_data(config, maps, saved)
     yield from _zeros(data, recorder, saved)
-    prepared = prepare_run(config, data, place, saved=saved, began=began)
+    prepared = prepare_run(config, data, place, saved=saved, began=began, ranks=ranks)
     artist = Artist(run)
     closing.callback(artist.finish)
     switch.immediate = False
@@ -118,7 +122,7 @@ def train_run(  # noqa: C901  (the run as a whole, from the top down)
         try:
             return (yield from session.train())
         except WantOfMemoryError as error:
-            if (smaller := _with_smaller_batches(run, config)) is None:
+            if ranks.size > 1 or (smaller := _with_smaller_batches(run, config)) is None:
                 raise
             config, words = smaller, str(error)
         del prepared, session  # out here the error and what its frames held are gone too
@@ -221,6 +225,7 @@ def _started(prepared: PreparedRun, snr: float | None) -> RunStarted:
         precision=prepared.precision,
         seed=config.training.seed,
         threads=made["threads"],
+        ranks=prepared.training.ranks.size,
         device=made["device"],
         device_name=device_name(prepared.device),
         git_commit=made["git_commit"],
@@ -249,7 +254,7 @@ class _Session:
         known = [event for event in read_events(self.run.events) if isinstance(event, PowerSpectrumMeasured)]
         state.pk_error = next((one.median_abs_error for one in reversed(known) if one.epoch <= state.epoch), None)
         missing = state.running.batch == 0 and not any(one.epoch == state.epoch for one in known)
-        if missing and self._samples_due(state.epoch) and not self.switch.now():
+        if missing and self._samples_due(state.epoch) and not self._stop_now():
             yield from self._sample(state.epoch)
 
     def train(self) -> Generator[Event, None, Outcome]:
@@ -283,7 +288,7 @@ class _Session:
 
     def _after_epoch(self, event: EpochFinished) -> Iterator[Event]:
         yield from self._save(is_best=event.is_best)
-        self.artist.draw("history")
+        self._draw("history")
         if (event.data_wait or 0.0) > DATA_WAIT_ADVICE and not self.advised:
             self.advised = True
             workers = self.prepared.config.data.num_workers
@@ -294,7 +299,7 @@ class _Session:
                     f"{workers} -> {max(1, 2 * workers)}",
                 )
             )
-        if self._samples_due(event.epoch) and not self.switch.now():
+        if self._samples_due(event.epoch) and not self._stop_now():
             yield from self._sample(event.epoch)
 
     def _samples_due(self, epoch: int) -> bool:
@@ -302,8 +307,17 @@ class _Session:
         every = settings.sample_every
         return epoch > 0 and every > 0 and (epoch % every == 0 or epoch == settings.num_epochs)
 
+    def _stop_now(self) -> bool:
+        return bool(self.prepared.training.ranks.agree(self.switch.now()))
+
+    def _draw(self, what: str) -> None:
+        if self.prepared.training.ranks.lead:
+            self.artist.draw(what)
+
     def _save(self, *, is_best: bool) -> Iterator[Event]:
         """Write checkpoint_last.pt; a best one is the same file under another name."""
+        if not self.prepared.training.ranks.lead:
+            return
         began = time.monotonic()
         size = save_checkpoint(self.run.checkpoint_last, self.prepared.checkpoint())
         self.recorder.epoch, self.recorder.checkpoint = self.prepared.state.epoch, self.run.checkpoint_last
@@ -335,8 +349,8 @@ class _Session:
             return
         samples, power = drawn
         yield self.recorder.record(samples)
-        self.artist.draw(f"samples {epoch}")
+        self._draw(f"samples {epoch}")
         if power is not None:
             self.prepared.state.pk_error = power.median_abs_error
             yield self.recorder.record(power)
-            self.artist.draw(f"power {epoch}")
+            self._draw(f"power {epoch}")

@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -24,21 +25,50 @@ from typing import TYPE_CHECKING
 from focus_engine import __version__
 from focus_engine.atomic import remove_leftovers
 from focus_engine.errors import FocusError, InputError
-from focus_engine.events import EndState, EpochFinished, Event, Queued, RunEnded, RunStarted, WorkerStarting
+from focus_engine.events import (
+    CheckpointSaved,
+    EndState,
+    EpochFinished,
+    Event,
+    Queued,
+    RunEnded,
+    RunStarted,
+    WorkerStarting,
+)
 from focus_engine.notify import notify
+from focus_engine.outcome import Outcome
 from focus_engine.runs.epoch_block import epoch_block
 from focus_engine.runs.event_log import append_event
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.launch import LOCK_VARIABLE, check_can_start, read_stop_request, run_lock
 from focus_engine.runs.process import ProcessIdentity, boot_id, host_name, process_start
-from focus_engine.runs.slots import Place, Slots, take_free_slots, wait_for_slots
+from focus_engine.runs.slots import Place, Slots, devices_for, take_free_slots, wait_for_slots
 from focus_engine.runs.state import HEARTBEAT_SECONDS
 
 if TYPE_CHECKING:
-    from focus_engine.training.loop import Outcome, Stop
+    from focus_engine.training.loop import Stop
 
 STOP_POLL_SECONDS = 0.2
 """The stop file is looked at no more often than this; a signal is seen at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orders:
+    """What whoever starts a worker asks of it.
+
+    Attributes:
+        resume: go on from the last checkpoint.
+        device: overrides the config's device.
+        devices: overrides training.devices.
+        queue: wait until the device has a free slot.
+        foreground: the worker belongs to a terminal: Ctrl-C and a hangup stop it.
+    """
+
+    resume: bool = False
+    device: str | None = None
+    devices: int | None = None
+    queue: bool = False
+    foreground: bool = False
 
 
 class StopNow(BaseException):
@@ -95,6 +125,11 @@ class StopSwitch:
             self._asked = read_stop_request(self._run)
         return self._asked
 
+    @property
+    def signalled(self) -> bool:
+        """Whether a signal asked to stop."""
+        return self._signal is not None
+
     def now(self) -> bool:
         """Whether to stop at once."""
         return self.wanted() == "now"
@@ -128,13 +163,11 @@ class Heartbeat:
                 os.utime(self._path)
 
 
-def work(
-    run: RunFolder, *, resume: bool, device: str | None = None, foreground: bool = False, queue: bool = False
-) -> Generator[Event, None, int]:
+def work(run: RunFolder, orders: Orders) -> Generator[Event, None, int]:
     """Train `run`, yielding every event after it is in the log; return the exit code.
 
-    With `queue` it waits until its device has a free slot. The last event is RunEnded. The caller holds the lock of
-    the run. Failures end as a RunEnded of state `failed`, not as an exception.
+    The last event is RunEnded. The caller holds the lock of the run. Failures end as a RunEnded of state `failed`,
+    not as an exception.
     """
     switch, recorder = StopSwitch(run), Recorder(run)
     heartbeat = Heartbeat(run)
@@ -142,7 +175,7 @@ def work(
         closing.callback(_withdraw_stop_request, run)
         closing.callback(recorder.tell_user)
         closing.callback(heartbeat.stop)
-        closing.enter_context(switch.listening(foreground=foreground))
+        closing.enter_context(switch.listening(foreground=orders.foreground))
         try:
             for folder in (run.checkpoints, run.samples, run.figs):
                 remove_leftovers(folder)  # of a worker that was killed while it wrote; the lock is ours
@@ -154,14 +187,13 @@ def work(
                     boot_id=identity.boot_id,
                     process_start=identity.process_start,
                     focus_version=__version__,
-                    resume=resume,
-                    foreground=foreground,
+                    resume=orders.resume,
+                    foreground=orders.foreground,
                 )
             )
-            slots = yield from _take_slots(run, recorder, switch, device, queue=queue)
+            slots = yield from _take_slots(run, recorder, switch, orders)
             closing.callback(slots.close)
-            device = slots.devices[0] if slots.devices else device
-            outcome = yield from _train(run, recorder, switch, closing, resume=resume, device=device)
+            outcome = yield from _train(run, recorder, switch, closing, slots, orders)
             code, ended = 0, recorder.end(outcome.state, outcome.reason)
         except GeneratorExit:
             recorder.end("stopped", "whoever watched it went away" + recorder.what_is_left())
@@ -174,16 +206,16 @@ def work(
 
 
 def _take_slots(
-    run: RunFolder, recorder: "Recorder", switch: StopSwitch, device: str | None, *, queue: bool
+    run: RunFolder, recorder: "Recorder", switch: StopSwitch, orders: Orders
 ) -> Generator[Event, None, Slots]:
-    """Take a slot of the run's device, or with `queue` wait for it, saying so; a wish to stop ends the wait."""
-    from focus_engine.config_file import load_config  # noqa: PLC0415  (pydantic: not before the first word)
-
-    wanted = device or load_config(run.config).config.device
-    if not queue:
-        return take_free_slots(run, wanted)
+    """Take a slot of each device, or wait for them in the queue, saying so; a wish to stop ends the wait."""
+    wanted, count = _devices_wanted(run, orders)
+    if _are_cpu(wanted):
+        count = 1  # the processes of a run share the CPU's slot
+    if not orders.queue:
+        return take_free_slots(run, wanted, count)
     shown: Place | None = None
-    for place in wait_for_slots(run, wanted):
+    for place in wait_for_slots(run, wanted, count):
         if isinstance(place, Slots):
             if shown is not None:
                 yield recorder.record(Queued(place=0, devices=place.devices))
@@ -209,12 +241,14 @@ class Recorder:
         epoch: epochs that the last checkpoint holds.
         checkpoint: the last good checkpoint.
         ended: the last word, once it is said.
+        peak_memory: largest memory of the process that trains, where that is another one [bytes].
     """
 
     def __init__(self, run: RunFolder) -> None:
         self.epoch = 0
         self.checkpoint: Path | None = None
         self.ended: RunEnded | None = None
+        self.peak_memory: int | None = None
         self._run = run
         self._began = time.monotonic()
         self._training = False
@@ -242,6 +276,13 @@ class Recorder:
                 log.write(epoch_block(event) + "\n")
         return event
 
+    def follow(self, event: Event) -> Event:
+        """Learn from an event that another process has written, and return it."""
+        self._training = self._training or isinstance(event, RunStarted)
+        if isinstance(event, CheckpointSaved):
+            self.epoch, self.checkpoint = event.epoch, self._run.checkpoint_last
+        return event
+
     def end(self, state: EndState, reason: str) -> RunEnded:
         """Say the last word, once; a disk that refuses even that does not hinder the end."""
         if self.ended is None:
@@ -250,7 +291,7 @@ class Recorder:
                 reason=reason,
                 epoch=self.epoch,
                 seconds=time.monotonic() - self._began,
-                peak_memory=_peak_memory(),
+                peak_memory=self.peak_memory or _peak_memory(),
             )
             try:
                 append_event(self._run.events, self.ended)
@@ -270,12 +311,52 @@ class Recorder:
         return "; no checkpoint was written yet" if self._training else ""
 
 
+def _devices_wanted(run: RunFolder, orders: Orders) -> tuple[str, int]:
+    """Return the device that the run asks for and how many of them. Raises InputError when the config is wrong."""
+    from focus_engine.config_file import load_config  # noqa: PLC0415  (pydantic: not before the first word)
+
+    config = load_config(run.config).config
+    return orders.device or config.device, orders.devices or config.training.devices
+
+
+def _are_cpu(wanted: str) -> bool:
+    return [device.name for device in devices_for(wanted)] == ["cpu"]
+
+
 def _train(
-    run: RunFolder, recorder: Recorder, switch: StopSwitch, closing: ExitStack, *, resume: bool, device: str | None
-) -> "Generator[Event, None, Outcome]":
+    run: RunFolder, recorder: Recorder, switch: StopSwitch, closing: ExitStack, slots: Slots, orders: Orders
+) -> Generator[Event, None, Outcome]:
+    if _devices_wanted(run, orders)[1] > 1:
+        return (yield from _train_together(run, recorder, switch, slots, orders))
     from focus_engine.run_training import train_run  # noqa: PLC0415  (torch: 2 s, after the first event)
 
-    return (yield from train_run(run, recorder, switch, closing, resume=resume, device=device, began=recorder.began))
+    device = slots.devices[0] if slots.devices else orders.device
+    training = train_run(run, recorder, switch, closing, resume=orders.resume, device=device, began=recorder.began)
+    return (yield from training)
+
+
+def _train_together(
+    run: RunFolder, recorder: Recorder, switch: StopSwitch, slots: Slots, orders: Orders
+) -> Generator[Event, None, Outcome]:
+    """Train on several devices, each with its own process; the events are those that rank 0 writes."""
+    from focus_engine.config_file import load_config  # noqa: PLC0415  (pydantic: not before the first word)
+    from focus_engine.runs.torchrun import StopAsked, launch_command, train_on_ranks  # noqa: PLC0415  (rarely needed)
+
+    wanted, count = _devices_wanted(run, orders)
+    devices = ["cpu"] * count if _are_cpu(wanted) else [device.name for device in devices_for(wanted)][:count]
+    if len(slots.devices) == count:
+        devices = list(slots.devices)
+    restarts = load_config(run.config).config.training.max_restarts
+    command = launch_command(run, count, restarts, ["--resume"] if orders.resume else [])
+    switch.immediate = False  # the ranks are told, and stop with a checkpoint
+    with contextlib.closing(train_on_ranks(run, command, devices, StopAsked(switch))) as ranks:
+        while True:
+            try:
+                event = next(ranks)
+            except StopIteration as stopped:
+                recorder.peak_memory = stopped.value["peak_memory"]
+                return Outcome(stopped.value["state"], stopped.value["reason"])
+            yield recorder.follow(event)
 
 
 def _failure(error: BaseException, recorder: Recorder, switch: StopSwitch) -> tuple[int, RunEnded]:
@@ -344,7 +425,12 @@ def _is_lock(descriptor: str, run: RunFolder) -> bool:
 
 
 def run_in_foreground(
-    run: RunFolder, *, resume: bool, device: str | None, on_event: Callable[[Event], None]
+    run: RunFolder,
+    *,
+    on_event: Callable[[Event], None],
+    resume: bool = False,
+    device: str | None = None,
+    devices: int | None = None,
 ) -> RunEnded:
     """Train `run` in this process, showing `on_event` each event; return how it ended.
 
@@ -353,7 +439,8 @@ def run_in_foreground(
         InputError: config, data or checkpoint are wrong (the log has it as the last word too).
     """
     with _lock(run, resume=resume):
-        ended, code = _watch(work(run, resume=resume, device=device, foreground=True), on_event)
+        orders = Orders(resume=resume, device=device, devices=devices, foreground=True)
+        ended, code = _watch(work(run, orders), on_event)
     if code == InputError.exit_code:
         raise InputError(ended.reason)
     return ended
@@ -389,6 +476,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--device")
+    parser.add_argument("--devices", type=int)
     parser.add_argument("--queue", action="store_true")
     given = parser.parse_args(arguments)
     run = RunFolder(given.run.absolute())
@@ -396,7 +484,8 @@ def main(arguments: list[str] | None = None) -> int:
         if not run.exists():
             raise InputError(f"{run.path} is not an experiment: it has no config.yaml")
         with _lock(run, resume=given.resume):
-            ended, code = _watch(work(run, resume=given.resume, device=given.device, queue=given.queue), _narrate)
+            orders = Orders(resume=given.resume, device=given.device, devices=given.devices, queue=given.queue)
+            ended, code = _watch(work(run, orders), _narrate)
     except (FocusError, OSError) as error:
         _say(describe_failure(error))
         return error.exit_code if isinstance(error, FocusError) else FocusError.exit_code

@@ -15,6 +15,10 @@ from focus_tui.cli_runs import shown
 from focus_tui.terminal import out, say, visible
 
 Gpu = Annotated[int | None, typer.Option("--gpu", min=0, metavar="N", help="Train on this GPU.", show_default=False)]
+Gpus = Annotated[
+    int | None,
+    typer.Option("--gpus", min=1, metavar="N", help="Train on N GPUs together [training.devices].", show_default=False),
+]
 
 
 def train(
@@ -26,6 +30,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     gpu: Gpu = None,
+    gpus: Gpus = None,
 ) -> None:
     """Train in the foreground.
 
@@ -37,7 +42,7 @@ def train(
     check_config(run)
     from focus_tui.heavy.training import train as train_here
 
-    train_here(run, resume=resume, device=_device(gpu))
+    train_here(run, resume=resume, device=_device(gpu, gpus), devices=gpus)
 
 
 def start(
@@ -52,6 +57,7 @@ def start(
         ),
     ] = None,
     gpu: Gpu = None,
+    gpus: Gpus = None,
     queue: Annotated[
         bool, typer.Option("--queue", help="Wait until the device is free [where several are given].")
     ] = False,
@@ -66,17 +72,17 @@ def start(
     root = root_of(context)
     runs = [find_run(name, root) for name in dict.fromkeys(exps)] if exps else [chosen_run(context, None)]
     if len(runs) == 1:
-        _launch(runs[0], resume=False, gpu=gpu, queue=queue)
+        _launch(runs[0], resume=False, gpu=gpu, gpus=gpus, queue=queue)
     else:
-        start_queued(runs, gpu=gpu)
+        start_queued(runs, gpu=gpu, gpus=gpus)
 
 
-def start_queued(runs: Sequence[RunFolder], *, gpu: int | None = None) -> None:
+def start_queued(runs: Sequence[RunFolder], *, gpu: int | None = None, gpus: int | None = None) -> None:
     """Queue several runs; one that cannot start is said and does not keep the others. Raises typer.Exit then."""
     failed: list[FocusError] = []
     for run in runs:
         try:
-            _launch(run, resume=False, gpu=gpu, queue=True)
+            _launch(run, resume=False, gpu=gpu, gpus=gpus, queue=True)
         except FocusError as error:
             failed.append(error)
             say(f"focus: {error}")
@@ -88,6 +94,7 @@ def resume(
     context: typer.Context,
     exp: Exp = None,
     gpu: Gpu = None,
+    gpus: Gpus = None,
     queue: Annotated[bool, typer.Option("--queue", help="Wait until the device is free.")] = False,
 ) -> None:
     """Go on from the last checkpoint.
@@ -96,7 +103,7 @@ def resume(
 
     Example: focus resume experiment_diffusion
     """
-    _launch(chosen_run(context, exp), resume=True, gpu=gpu, queue=queue)
+    _launch(chosen_run(context, exp), resume=True, gpu=gpu, gpus=gpus, queue=queue)
 
 
 def check(
@@ -142,11 +149,11 @@ def stop(
         say(f"{visible(run.name)}: {summary.state}, {summary.reason}")
 
 
-def _launch(run: RunFolder, *, resume: bool, gpu: int | None, queue: bool) -> None:
+def _launch(run: RunFolder, *, resume: bool, gpu: int | None, gpus: int | None, queue: bool) -> None:
     from focus_engine.runs.launch import start_run
 
     check_config(run)
-    identity = start_run(run, resume=resume, device=_device(gpu), queue=queue)
+    identity = start_run(run, resume=resume, device=_device(gpu, gpus), devices=gpus, queue=queue)
     did = "queued" if queue else "resumed" if resume else "started"
     out(f"{did} {visible(run.name)}, process {identity.pid}")
     say(f"watch  focus logs -f {shown(run)}\nstop   focus stop {shown(run)}")
@@ -178,5 +185,15 @@ def check_config(run: RunFolder) -> None:
     check_method(loaded.config.method)
 
 
-def _device(gpu: int | None) -> str | None:
-    return None if gpu is None else f"cuda:{gpu}"
+def _device(gpu: int | None, gpus: int | None = None) -> str | None:
+    """Torch's name of the device that the options ask for. Raises InputError when there are not so many GPUs."""
+    if gpus is None:
+        return None if gpu is None else f"cuda:{gpu}"
+    if gpu is not None:
+        raise InputError(f"give --gpu {gpu} (that one) or --gpus {gpus} (so many), not both")
+    from focus_engine.gpus import visible_gpus
+
+    if (found := len(visible_gpus())) < gpus:
+        have = f"this machine has {found}" if found else "FOCUS sees none on this machine"
+        raise InputError(f"--gpus {gpus}: {have}; on a CPU, set training.devices to the number of processes")
+    return "cuda"

@@ -161,10 +161,10 @@ def _queue_words(event: Queued) -> str:
 
 
 def _start_words(event: RunStarted) -> str:
+    device = f"{event.ranks} x " * (event.ranks > 1) + visible(event.device_name)
     if event.epoch:
-        return f"resumed after epoch {event.epoch} on {visible(event.device_name)}"
-    maps, weights = event.maps[0], event.n_parameters
-    return f"started: {weights:,} weights, {maps:,} training maps, {visible(event.device_name)}"
+        return f"resumed after epoch {event.epoch} on {device}"
+    return f"started: {event.n_parameters:,} weights, {event.maps[0]:,} training maps, {device}"
 
 
 def status_lines(summary: RunSummary, now: float | None = None) -> list[str]:

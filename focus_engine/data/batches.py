@@ -39,9 +39,25 @@ class Batch:
     maps: Tensor  # (B, C, H, W) float32 standardised, on the device
     cond: Tensor  # (B, P) float32 standardised parameters, on the device
     ids: Tensor  # (B,) int64 map ids, on the CPU
+    whole: int  # maps of the whole batch, of which these may be a part
+    part: slice  # which part of it these are
+    weight: float = 1.0  # 0 where the whole has fewer maps than it has parts, and this one must not count
 
     def __len__(self) -> int:
         return int(self.maps.shape[0])
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of each batch is read: part `rank` of `size`; all of it by default."""
+
+    rank: int = 0
+    size: int = 1
+
+    def of(self, count: int) -> tuple[slice, float]:
+        """Return the part of `count` maps and its weight: 0 where it would be empty and is the first map instead."""
+        part = slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
+        return (part, 1.0) if part.stop > part.start else (slice(0, 1), 0.0)
 
 
 class Batches:
@@ -61,11 +77,13 @@ class Batches:
         augmentation: Augmentation | None = None,
         num_workers: int = 0,
         resident: bool | None = None,
+        share: Share = Share(),
     ) -> None:
         """Prepare batches; reads the maps only when they are held on the device.
 
         `num_workers` threads read ahead when they are not. `resident` forces the choice that is left to
-        RESIDENT_FRACTION when None.
+        RESIDENT_FRACTION when None. `share` says which part of each batch is wanted; `batch_size` is that of the
+        whole.
 
         Raises:
             InputError: when a map holds unlawful values (here if resident, else in the batch that reads it).
@@ -76,7 +94,7 @@ class Batches:
         self.seconds_waited = 0.0  # time that callers have waited for batches, all epochs together
         self._map_set, self._normaliser = map_set, normaliser
         self._seed, self._shuffle, self._augmentation = seed, shuffle, augmentation
-        self._num_workers = num_workers
+        self._num_workers, self._share = num_workers, share
         self._cond = scaler.standardise(torch.from_numpy(map_set.params_of(self.ids.numpy()))).to(self.device)
         self._held = self._hold(resident)
 
@@ -104,23 +122,27 @@ class Batches:
             order = torch.randperm(len(self.ids), generator=keyed_generator("order", self._seed, epoch))
         size = self.batch_size
         places = [order[first : first + size] for first in range(start * size, len(order), size)]
-        raw = self._raw_maps(places)
+        shares = [self._share.of(len(whole)) for whole in places]
+        parts = [whole[part] for whole, (part, _) in zip(places, shares, strict=True)]
+        raw = self._raw_maps(parts)
         try:
-            for index, chosen in enumerate(places, start):
+            for index, (whole, chosen, share) in enumerate(zip(places, parts, shares, strict=True), start):
                 began = time.perf_counter()
                 maps = self._normaliser.normalise(next(raw).to(self.device, non_blocking=True))
-                batch = Batch(self._augment(maps, epoch, index), self._cond[self._move(chosen)], self.ids[chosen])
+                maps = self._augment(maps, epoch, index, len(whole), share[0])
+                batch = Batch(maps, self._cond[self._move(chosen)], self.ids[chosen], len(whole), *share)
                 self.seconds_waited += time.perf_counter() - began
                 yield batch
         finally:
             raw.close()
 
-    def _augment(self, maps: Tensor, epoch: int, index: int) -> Tensor:
+    def _augment(self, maps: Tensor, epoch: int, index: int, whole: int, part: slice) -> Tensor:
         if self._augmentation is None:
             return maps
         generator = keyed_generator("symmetries", self._seed, epoch, index)
-        count, _, height, width = maps.shape
-        return apply_symmetries(maps, draw_symmetries(count, height, width, self._augmentation, generator))
+        height, width = maps.shape[2:]
+        symmetries = draw_symmetries(whole, height, width, self._augmentation, generator)
+        return apply_symmetries(maps, symmetries.of(part))
 
     def _raw_maps(self, places: list[Tensor]) -> Generator[Tensor, None, None]:
         """Yield the physical maps of each batch, from the device or through threads that read ahead."""

@@ -30,6 +30,10 @@ class Symmetries:
     mirror: Tensor  # (B, 2) bool: along H, along W
     shift: Tensor  # (B, 2) int64: pixels along H, along W
 
+    def of(self, part: slice) -> Symmetries:
+        """Return those of some of the maps."""
+        return Symmetries(self.transpose[part], self.mirror[part], self.shift[part])
+
 
 def draw_symmetries(
     count: int, height: int, width: int, augmentation: Augmentation, generator: torch.Generator

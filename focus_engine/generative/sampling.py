@@ -33,6 +33,8 @@ class SamplingPlan:
     guidance: float = 1.0
     seed: int = 0
     batch_size: int = 64
+    first: int = 0
+    """Number of the first map: maps that are drawn in parts have the noise that they would have together."""
 
     def checked(self, process: Process) -> "SamplingPlan":
         """Return the plan with η filled in.
@@ -156,7 +158,7 @@ def _sample_batches(
     eta = sampler.check_eta(plan.eta)
     for first in range(0, len(cond), plan.batch_size):
         rows = cond[first : first + plan.batch_size].to(device, torch.float32)
-        noise = MapNoise(plan.seed, first, len(rows), map_shape, device)
+        noise = MapNoise(plan.seed, plan.first + first, len(rows), map_shape, device)
         calls = 0
 
         def denoise(x: Tensor, t: float, rows: Tensor = rows) -> Denoised:

@@ -105,6 +105,11 @@ class RunFolder:
         """Present while somebody wants the run to stop; holds `epoch` or `now`."""
         return self.logs / "stop"
 
+    @property
+    def ranks(self) -> Path:
+        """Where the processes of a training on several devices leave who they are and how they ended."""
+        return self.logs / "ranks"
+
     def sample_maps(self, epoch: int) -> Path:
         """Maps drawn during training after `epoch`."""
         return self.samples / f"samples_epoch_{epoch:04d}.npz"

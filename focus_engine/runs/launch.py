@@ -119,7 +119,12 @@ def _check_resume(run: RunFolder, summary: RunSummary) -> None:
 
 
 def start_run(
-    run: RunFolder, *, resume: bool = False, device: str | None = None, queue: bool = False
+    run: RunFolder,
+    *,
+    resume: bool = False,
+    device: str | None = None,
+    devices: int | None = None,
+    queue: bool = False,
 ) -> ProcessIdentity:
     """Start the worker of `run` in the background and return its identity.
 
@@ -131,6 +136,7 @@ def start_run(
         run: the experiment; its config must be checked already.
         resume: go on from the last checkpoint (from epoch 1 when there is none yet).
         device: overrides the config's device, such as "cuda:1".
+        devices: overrides training.devices: how many of them train together.
         queue: wait until the device has a free slot; else train at once, whoever else does.
 
     Raises:
@@ -147,6 +153,7 @@ def start_run(
         command = [sys.executable, "-m", "focus_engine.worker", str(run.path)]
         command += ["--resume"] if resume else []
         command += ["--device", device] if device else []
+        command += ["--devices", str(devices)] if devices else []
         command += ["--queue"] if queue else []
         with run.worker_log.open("ab") as log:
             process = subprocess.Popen(

@@ -28,6 +28,8 @@ FREE_TO_CHANGE = {
     ("training", "sample_every"),
     ("training", "checkpoint_minutes"),
     ("training", "on_oom"),
+    ("training", "devices"),
+    ("training", "max_restarts"),
     ("training", "early_stopping", "patience"),
     ("training", "scheduler", "patience"),
 }

@@ -98,10 +98,11 @@ def take_free_slots(run: RunFolder, wanted: str, count: int = 1) -> Slots:
     """Take `count` free slots for a run that starts at once; those that are not free it does without.
 
     Raises:
-        InputError: FOCUS_SLOTS is not a number.
+        InputError: FOCUS_SLOTS is not a number, or `count` devices are more than there are.
         FocusError: the queue's folder cannot be written.
     """
     held, devices, per_device = Slots(), devices_for(wanted), slots_per_device()
+    _check_count(wanted, devices, count)
     _take(_folder(), run, held, devices, per_device, count)
     return held
 
@@ -116,9 +117,7 @@ def wait_for_slots(run: RunFolder, wanted: str, count: int = 1) -> Iterator[Plac
         FocusError: the queue's folder cannot be written.
     """
     devices, per_device = devices_for(wanted), slots_per_device()
-    if count > len(devices):
-        have = ", ".join(device.name for device in devices)
-        raise InputError(f"{run.name} wants {count} GPUs, but device: {wanted} has {len(devices)} here ({have})")
+    _check_count(wanted, devices, count)
     folder, held = _folder(), Slots()
     with _Ticket(folder, run, [device.key for device in devices]) as ticket:
         try:
@@ -135,6 +134,12 @@ def wait_for_slots(run: RunFolder, wanted: str, count: int = 1) -> Iterator[Plac
             held.close()
             raise
     yield held
+
+
+def _check_count(wanted: str, devices: Sequence[Device], count: int) -> None:
+    if count > len(devices):
+        have = ", ".join(device.name for device in devices)
+        raise InputError(f"training.devices: {count}, but device: {wanted} has {len(devices)} here ({have})")
 
 
 def _folder() -> Path:

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -18,9 +19,11 @@ from focus_engine.config import TrainingBlock
 from focus_engine.data.batches import Batch, Batches
 from focus_engine.data.randomness import keyed_integer
 from focus_engine.errors import FocusError
-from focus_engine.events import EndState, EpochFinished, Event, StepProgress
-from focus_engine.generative.process import Process
+from focus_engine.events import EpochFinished, Event, StepProgress
+from focus_engine.generative.process import Network, Process
 from focus_engine.generative.sampling import Precision
+from focus_engine.outcome import Outcome
+from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.training.schedule import learning_rate
 from focus_engine.training.state import EpochSums, TrainState
 from focus_engine.training.validation import Validation
@@ -29,6 +32,7 @@ PROGRESS_SECONDS = 1.0
 """Least time between two StepProgress events."""
 
 Stop = Literal["epoch", "now"]
+_STOPS: tuple[Stop | None, ...] = (None, "epoch", "now")
 
 
 class DivergedError(FocusError):
@@ -46,6 +50,8 @@ class Training:
         validation: how networks are measured.
         precision: context of the network calls.
         deadline: `time.monotonic()` at which training ends cleanly; None without limit.
+        ranks: the processes that train together.
+        replica: the network as it is called in training; None: the state's own.
     """
 
     settings: TrainingBlock
@@ -54,26 +60,13 @@ class Training:
     validation: Validation
     precision: Precision
     deadline: float | None = None
+    ranks: Ranks = ALONE
+    replica: torch.nn.Module | None = None
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps in an epoch."""
         return math.ceil(len(self.batches) / self.settings.accumulate)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How training ended.
-
-    Attributes:
-        state: finished, early_stopped or stopped.
-        reason: why, in words.
-        save: whether the state holds part of an epoch that is worth a checkpoint.
-    """
-
-    state: EndState
-    reason: str
-    save: bool = False
 
 
 def train(
@@ -82,10 +75,12 @@ def train(
     """Train `state` in place, yielding StepProgress and EpochFinished; return how it ended.
 
     `stop_wanted` is asked before each step and each batch of validation ("now" ends at once), and after each epoch.
+    Of several ranks, that of rank 0 counts.
 
     Raises:
         DivergedError: loss or weights became NaN or infinite; the state is spoilt, the checkpoints are not.
     """
+    stop_wanted = partial(_agreed, training.ranks, stop_wanted)
     while (outcome := _end_of_training(training, state)) is None:
         pace = _Pace(training, state.running)
         outcome = yield from _train_epoch(training, state, pace, stop_wanted)
@@ -101,6 +96,10 @@ def train(
         if outcome is None and _out_of_time(training):
             return Outcome("stopped", f"{_time_limit(training)}; stopped after epoch {state.epoch}")
     return outcome
+
+
+def _agreed(ranks: Ranks, stop_wanted: Callable[[], Stop | None]) -> Stop | None:
+    return _STOPS[ranks.agree(_STOPS.index(stop_wanted()))]
 
 
 def _end_of_training(training: Training, state: TrainState) -> Outcome | None:
@@ -123,7 +122,7 @@ def _time_limit(training: Training) -> str:
 
 
 def _out_of_time(training: Training) -> bool:
-    return training.deadline is not None and time.monotonic() >= training.deadline
+    return training.deadline is not None and bool(training.ranks.agree(time.monotonic() >= training.deadline))
 
 
 def _train_epoch(
@@ -135,7 +134,7 @@ def _train_epoch(
     lr = learning_rate(epoch, settings, state.plateau)
     for group in state.optimizer.param_groups:
         group["lr"] = lr
-    state.network.train()
+    (training.replica or state.network).train()
     for group_of_batches in _groups(training.batches.epoch(epoch, start=sums.batch), settings.accumulate):
         if stop_wanted() == "now":
             return _stopped_now(state)
@@ -161,13 +160,15 @@ def _groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
 def _step(training: Training, state: TrainState, epoch: int, group: list[Batch]) -> float:
     """Make one optimiser step on `group` and return the gradient norm before clipping."""
     settings, sums = training.settings, state.running
-    maps_in_group = sum(len(batch) for batch in group)
+    ranks, network = training.ranks, training.replica or state.network
+    maps_in_group = sum(batch.whole for batch in group)
     state.optimizer.zero_grad(set_to_none=True)
-    for batch in group:
-        loss = _losses(training, state, epoch, sums.batch, batch)
-        (loss.sum() / maps_in_group).backward()  # type: ignore[no-untyped-call]
+    for place, batch in enumerate(group, 1):
+        with ranks.holding_back(network, hold=place < len(group)):
+            loss = batch.weight * _losses(training, network, epoch, sums.batch, batch)
+            (loss.sum() / (maps_in_group / ranks.size)).backward()  # type: ignore[no-untyped-call]
         sums.batch += 1
-        sums.loss += float(loss.detach().double().sum())
+        sums.loss += ranks.sum(float(loss.detach().double().sum()))
         if not math.isfinite(sums.loss):
             raise DivergedError(f"the training loss became {sums.loss} in epoch {epoch}, batch {sums.batch}")
     sums.maps += maps_in_group
@@ -183,19 +184,24 @@ def _step(training: Training, state: TrainState, epoch: int, group: list[Batch])
     return grad_norm
 
 
-def _losses(training: Training, state: TrainState, epoch: int, index: int, batch: Batch) -> Tensor:
-    """Loss of each map (B,), its times, noise and dropped conditions keyed by (seed, epoch, batch)."""
+def _losses(training: Training, network: Network, epoch: int, index: int, batch: Batch) -> Tensor:
+    """Loss of each map (B,), its times, noise and dropped conditions keyed by (seed, epoch, batch).
+
+    They are drawn for the whole batch, of which a rank takes its part.
+    """
     settings, device = training.settings, batch.maps.device
     generator = torch.Generator(device)
     generator.manual_seed(keyed_integer("training", settings.seed, epoch, index))
-    count = len(batch)
+    count, part = batch.whole, batch.part
     offset = torch.rand((), generator=generator, device=device)
     # One time in each of B equal strata (2107.00630, appendix I.1): the same density, less noise in the gradient.
     u = (offset + torch.arange(count, device=device) / count) % 1.0
-    noise = torch.randn(batch.maps.shape, generator=generator, device=device)
+    noise = torch.randn((count, *batch.maps.shape[1:]), generator=generator, device=device)
     dropped = torch.rand(count, generator=generator, device=device) < settings.cfg_prob
     with training.precision():
-        return training.process.loss(state.network, batch.maps, batch.cond, u=u, noise=noise, unconditional=dropped)
+        return training.process.loss(
+            network, batch.maps, batch.cond, u=u[part], noise=noise[part], unconditional=dropped[part]
+        )
 
 
 def _close_epoch(

@@ -14,6 +14,7 @@ from focus_engine.data.batches import Batch, Batches
 from focus_engine.data.randomness import keyed_generator, keyed_integer
 from focus_engine.generative.process import Network, Process
 from focus_engine.generative.sampling import Precision
+from focus_engine.training.ranks import ALONE, Ranks
 
 DRAWS = 128
 """At least this many (map, time, noise) triples make a validation loss; small sets are used several times."""
@@ -22,9 +23,12 @@ DRAWS = 128
 class Validation:
     """Measures networks on the same maps, times and noise each time."""
 
-    def __init__(self, batches: Batches, process: Process, *, seed: int, precision: Precision) -> None:
+    def __init__(
+        self, batches: Batches, process: Process, *, seed: int, precision: Precision, ranks: Ranks = ALONE
+    ) -> None:
         """Prepare strata for `batches`, which must neither shuffle nor augment."""
         self._batches, self._process, self._seed, self._precision = batches, process, seed, precision
+        self._ranks = ranks
         self._repeats = max(1, -(-DRAWS // batches.n_maps))
         total = self._repeats * batches.n_maps
         order = torch.randperm(total, generator=keyed_generator("strata", seed))
@@ -38,7 +42,7 @@ class Validation:
     def losses(self, *networks: Network, cut_short: Callable[[], bool] = lambda: False) -> tuple[float, ...] | None:
         """Return the mean loss of each network, all on the same triples; None when `cut_short` says so on the way.
 
-        The batch size changes them by rounding only.
+        The batch size and the number of ranks, which measure a part each, change them by rounding only.
         """
         sums = [0.0] * len(networks)
         with torch.no_grad(), self._precision():
@@ -47,18 +51,18 @@ class Validation:
                     return None
                 for index, network in enumerate(networks):
                     loss = self._process.loss(network, batch.maps, batch.cond, u=u, noise=noise)
-                    sums[index] += float(loss.double().sum())
-        return tuple(total / len(self._u) for total in sums)
+                    sums[index] += float(loss.double().sum()) * batch.weight
+        return tuple(self._ranks.sum(total) / len(self._u) for total in sums)
 
     def _triples(self) -> Iterator[tuple[Batch, Tensor, Tensor]]:
         first = 0
         for _ in range(self._repeats):
             for batch in self._batches.epoch(0):
-                u = self._u[first : first + len(batch)].to(batch.maps.device, batch.maps.dtype)
+                u = self._u[first : first + batch.whole][batch.part].to(batch.maps.device, batch.maps.dtype)
                 noise = torch.empty_like(batch.maps)
-                for place, one in enumerate(noise, first):
+                for place, one in enumerate(noise, first + batch.part.start):
                     generator = torch.Generator(one.device)
                     generator.manual_seed(keyed_integer("validation", self._seed, place))
                     one.normal_(generator=generator)
-                first += len(batch)
+                first += batch.whole
                 yield batch, u, noise

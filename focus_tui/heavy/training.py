@@ -6,7 +6,7 @@ from focus_engine.worker import run_in_foreground
 from focus_tui.follow import Printer
 
 
-def train(run: RunFolder, *, resume: bool, device: str | None = None) -> None:
+def train(run: RunFolder, *, resume: bool, device: str | None = None, devices: int | None = None) -> None:
     """Train `run` here and show its epoch blocks.
 
     Raises:
@@ -15,7 +15,7 @@ def train(run: RunFolder, *, resume: bool, device: str | None = None) -> None:
     """
     printer = Printer()
     try:
-        ended = run_in_foreground(run, resume=resume, device=device, on_event=printer.show)
+        ended = run_in_foreground(run, resume=resume, device=device, devices=devices, on_event=printer.show)
     finally:
         printer.clear()
     if ended.state == "failed":

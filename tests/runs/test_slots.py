@@ -111,7 +111,7 @@ def test_several_gpus_at_once(monkeypatch):
     assert isinstance(got, Slots)
     assert set(got.devices) == {"cuda:0", "cuda:1"}
     assert next(later).number == 1
-    with pytest.raises(InputError, match=r"wants 3 GPUs, but device: auto has 2 here \(cuda:1, cuda:0\)"):
+    with pytest.raises(InputError, match=r"training.devices: 3, but device: auto has 2 here \(cuda:1, cuda:0\)"):
         next(wait_for_slots(run("d"), "auto", count=3))
 
 

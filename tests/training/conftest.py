@@ -21,8 +21,9 @@ from focus_engine.events import EpochFinished, Event
 from focus_engine.generative.diffusion import Diffusion
 from focus_engine.generative.noise import build_schedule
 from focus_engine.generative.process import Process
+from focus_engine.outcome import Outcome
 from focus_engine.training import validation
-from focus_engine.training.loop import Outcome, Training, train
+from focus_engine.training.loop import Training, train
 from focus_engine.training.state import TrainState, new_state
 from focus_engine.training.validation import Validation
 

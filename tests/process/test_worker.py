@@ -6,18 +6,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from workers import DATA, TIMES, Make, Until, ended, epochs_of, ignore, last_word, same, told, write_config
 
 from focus_engine import worker
-from focus_engine.config import Config
-from focus_engine.data.universe_cache import cached_universes
 from focus_engine.errors import FocusError, InputError, RunConflictError
 from focus_engine.events import (
     CheckpointSaved,
@@ -32,7 +30,6 @@ from focus_engine.events import (
 from focus_engine.runs.event_log import read_events
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.launch import request_stop, start_run
-from focus_engine.runs.process import process_start
 from focus_engine.runs.slots import take_free_slots
 from focus_engine.runs.state import summarise
 from focus_engine.training import loop
@@ -40,107 +37,6 @@ from focus_engine.training.checkpoint import load_checkpoint
 from focus_engine.worker import run_in_foreground
 
 pytestmark = pytest.mark.process
-
-CONFIG = """\
-data: {{{data}}}
-model: {{cond_dim: 2, base_channels: 8, channel_mults: [1, 2], time_dim: 16}}
-diffusion: {{timesteps: 20, schedule: cosine, prediction: v}}
-sampling: {{ddim_timesteps: 2}}
-training:
-  batch_size: 32
-  lr: 1e-3
-  num_epochs: {epochs}
-  sample_every: {sample_every}
-  {more}
-  scheduler: {{warmup_epochs: 1}}
-device: cpu
-notify: {{command: 'echo "$FOCUS_STATE $FOCUS_EPOCH" >> {{told}}'}}
-"""
-DATA = "simulations: 8, grid: 8, map_size: 16, maps_per_simulation: 15, train_split: 0.6"
-TIMES = {"time", "seconds", "maps_per_second", "data_wait", "eta_seconds"}
-Make = Callable[..., RunFolder]
-Until = Callable[..., None]
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The universes of `DATA`, made once."""
-    folder = tmp_path_factory.mktemp("cache")
-    block = Config.model_validate(
-        {
-            "data": {
-                key: float(value) if "." in value else int(value)
-                for key, value in (pair.split(": ") for pair in DATA.split(", "))
-            }
-        }
-    ).data
-    cached_universes(block, folder)
-    return folder
-
-
-@pytest.fixture
-def make(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    """Return a maker of experiments; their workers end with the test."""
-    monkeypatch.setenv("FOCUS_CACHE", str(cache))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    made: list[RunFolder] = []
-
-    def new(name: str = "a run", *, root: Path = tmp_path, **keys: Any) -> RunFolder:
-        run = RunFolder(root / name)
-        run.path.mkdir(exist_ok=True)
-        write_config(run, **keys)
-        made.append(run)
-        return run
-
-    yield new
-    torch.set_num_threads(threads)
-    for run in made:
-        summary = summarise(run)
-        if summary.pid not in {None, os.getpid()} and process_start(int(summary.pid or 0)) is not None:
-            os.kill(int(summary.pid or 0), signal.SIGKILL)
-
-
-def write_config(
-    run: RunFolder, *, epochs: int = 2, sample_every: int = 0, more: str = "seed: 0", data: str = DATA
-) -> None:
-    text = CONFIG.format(data=data, epochs=epochs, sample_every=sample_every, more=more)
-    run.config.write_text(text.replace("{told}", f'"{run.path}/told.txt"'))
-
-
-def epochs_of(run: RunFolder) -> list[EpochFinished]:
-    return [event for event in read_events(run.events) if isinstance(event, EpochFinished)]
-
-
-def ended(run: RunFolder) -> bool:
-    """Whether the worker is gone, its last figure drawn."""
-    pid = summarise(run).pid
-    return pid is not None and process_start(pid) is None
-
-
-def last_word(run: RunFolder) -> RunEnded:
-    last = read_events(run.events)[-1]
-    assert isinstance(last, RunEnded)
-    return last
-
-
-def told(run: RunFolder) -> list[str]:
-    return (run.path / "told.txt").read_text().split("\n")[:-1]
-
-
-def ignore(event: Event) -> None:
-    """Watch a foreground run without showing it."""
-
-
-def same(one: Any, other: Any) -> bool:
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
 
 
 def test_from_start_to_finish_and_on(make: Make, until: Until):

@@ -1,0 +1,73 @@
+"""Small runs with real workers: what tests of processes share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from focus_engine.events import EpochFinished, Event, RunEnded
+from focus_engine.runs.event_log import read_events
+from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.process import process_start
+from focus_engine.runs.state import summarise
+
+CONFIG = """\
+data: {{{data}}}
+model: {{cond_dim: 2, base_channels: 8, channel_mults: [1, 2], time_dim: 16}}
+diffusion: {{timesteps: 20, schedule: cosine, prediction: v}}
+sampling: {{ddim_timesteps: 2}}
+training:
+  batch_size: 32
+  lr: 1e-3
+  num_epochs: {epochs}
+  sample_every: {sample_every}
+  {more}
+  scheduler: {{warmup_epochs: 1}}
+device: cpu
+notify: {{command: 'echo "$FOCUS_STATE $FOCUS_EPOCH" >> {{told}}'}}
+"""
+DATA = "simulations: 8, grid: 8, map_size: 16, maps_per_simulation: 15, train_split: 0.6"
+TIMES = {"time", "seconds", "maps_per_second", "data_wait", "eta_seconds"}
+Make = Callable[..., RunFolder]
+Until = Callable[..., None]
+
+
+def write_config(
+    run: RunFolder, *, epochs: int = 2, sample_every: int = 0, more: str = "seed: 0", data: str = DATA
+) -> None:
+    text = CONFIG.format(data=data, epochs=epochs, sample_every=sample_every, more=more)
+    run.config.write_text(text.replace("{told}", f'"{run.path}/told.txt"'))
+
+
+def epochs_of(run: RunFolder) -> list[EpochFinished]:
+    return [event for event in read_events(run.events) if isinstance(event, EpochFinished)]
+
+
+def ended(run: RunFolder) -> bool:
+    """Whether the worker is gone, its last figure drawn."""
+    pid = summarise(run).pid
+    return pid is not None and process_start(pid) is None
+
+
+def last_word(run: RunFolder) -> RunEnded:
+    last = read_events(run.events)[-1]
+    assert isinstance(last, RunEnded)
+    return last
+
+
+def told(run: RunFolder) -> list[str]:
+    return (run.path / "told.txt").read_text().split("\n")[:-1]
+
+
+def ignore(event: Event) -> None:
+    """Watch a foreground run without showing it."""
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
