@@ -1,4 +1,4 @@
-# make demo | test | check | install | clean
+# make demo | test | check | chaos | install | clean
 # Everything lives in .venv; PYTHON chooses the interpreter it is made with (>= 3.11).
 
 PYTHON ?= python3
@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-.PHONY: install test check demo clean
+.PHONY: install test check demo chaos clean
 
 install: $(VENV)/.installed
 
@@ -30,6 +30,9 @@ check: $(VENV)/.developed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+chaos: $(VENV)/.developed
+	$(BIN)/python scripts/chaos.py
 
 demo: install
 	$(BIN)/focus demo

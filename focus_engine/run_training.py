@@ -44,7 +44,7 @@ from focus_engine.runs.event_log import read_events
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.resumable import check_resumable, plain_config
 from focus_engine.trained import model_in_training
-from focus_engine.training.checkpoint import Checkpoint, keep_as_best, load_checkpoint, save_checkpoint
+from focus_engine.training.checkpoint import Checkpoint, keep_as_best, keep_previous, load_checkpoint, save_checkpoint
 from focus_engine.training.loop import DivergedError, train
 from focus_engine.training.memory import (
     WantOfMemoryError,
@@ -188,7 +188,9 @@ def last_good_checkpoint(run: RunFolder) -> tuple[Checkpoint | None, str | None]
     if not run.has_checkpoints():
         return None, "there is no checkpoint yet: training starts again from epoch 1"
     problems = []
-    for path in (run.checkpoint_last, run.checkpoint_best):
+    for path in (run.checkpoint_last, run.checkpoint_previous, run.checkpoint_best):
+        if path == run.checkpoint_previous and not path.is_file():
+            continue
         try:
             saved = load_checkpoint(path)
         except InputError as error:
@@ -315,11 +317,12 @@ class _Session:
             self.artist.draw(what)
 
     def _save(self, *, is_best: bool) -> Iterator[Event]:
-        """Write checkpoint_last.pt; a best one is the same file under another name."""
+        """Write checkpoint_last.pt and keep the one before; a best one is the same file under another name."""
         if not self.prepared.training.ranks.lead:
             return
         began = time.monotonic()
-        size = save_checkpoint(self.run.checkpoint_last, self.prepared.checkpoint())
+        with keep_previous(self.run.checkpoint_last, self.run.checkpoint_previous):
+            size = save_checkpoint(self.run.checkpoint_last, self.prepared.checkpoint())
         self.recorder.epoch, self.recorder.checkpoint = self.prepared.state.epoch, self.run.checkpoint_last
         if is_best:
             keep_as_best(self.run.checkpoint_last, self.run.checkpoint_best)

@@ -56,6 +56,11 @@ class RunFolder:
         return self.checkpoints / "checkpoint_last.pt"
 
     @property
+    def checkpoint_previous(self) -> Path:
+        """The checkpoint before the last, for the day on which the last cannot be read."""
+        return self.checkpoints / "checkpoint_previous.pt"
+
+    @property
     def training_history(self) -> Path:
         """Loss and learning rate against epoch."""
         return self.checkpoints / "training_history.png"

@@ -10,6 +10,8 @@ import pickle
 import shutil
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,14 +66,32 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> int:
     return path.stat().st_size
 
 
+@contextmanager
+def keep_previous(last: Path, previous: Path) -> Iterator[None]:
+    """Let `previous` hold, after a block that replaced `last`, what that held before it. Raises OSError.
+
+    At no moment are both the same file, so that damage to one leaves the other.
+    """
+    if not last.is_file():
+        yield
+        return
+    with write_atomically(previous) as temporary:
+        _link(last, temporary)
+        yield
+
+
 def keep_as_best(last: Path, best: Path) -> None:
     """Let `best` hold what `last` holds now, by a hard link where the disk knows them. Raises OSError."""
     with write_atomically(best) as temporary:
-        temporary.unlink(missing_ok=True)
-        try:
-            os.link(last, temporary)
-        except OSError:
-            shutil.copyfile(last, temporary)
+        _link(last, temporary)
+
+
+def _link(held: Path, other: Path) -> None:
+    other.unlink(missing_ok=True)
+    try:
+        os.link(held, other)
+    except OSError:
+        shutil.copyfile(held, other)
 
 
 def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> Checkpoint:

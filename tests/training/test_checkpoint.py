@@ -19,7 +19,7 @@ from focus_engine.errors import InputError
 from focus_engine.prepare import restore_state, versions
 from focus_engine.runs.resumable import check_resumable, plain_config
 from focus_engine.trained import open_trained
-from focus_engine.training.checkpoint import Checkpoint, keep_as_best, load_checkpoint, save_checkpoint
+from focus_engine.training.checkpoint import Checkpoint, keep_as_best, keep_previous, load_checkpoint, save_checkpoint
 
 
 @pytest.fixture
@@ -236,3 +236,20 @@ def test_what_may_change_when_a_run_is_resumed():
     with pytest.raises(InputError) as refused:
         check_resumable(changed, plain_config(config))
     assert "model.base_channels: 64 -> 8; training.lr: 0.0001 -> 0.001. Put it back" in str(refused.value)
+
+
+def test_the_one_before_is_another_file(tmp_path):
+    last, previous = tmp_path / "last.pt", tmp_path / "previous.pt"
+    with keep_previous(last, previous):
+        last.write_text("1")
+    assert not previous.exists()
+    for number in "23":
+        with keep_previous(last, previous):
+            last.unlink()
+            last.write_text(number)
+        assert (last.read_text(), previous.read_text()) == (number, str(int(number) - 1))
+        assert not last.samefile(previous)
+    with pytest.raises(OSError, match="full"), keep_previous(last, previous):
+        raise OSError("full")
+    assert (last.read_text(), previous.read_text()) == ("3", "2")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "previous.pt"]

@@ -1,0 +1,57 @@
+"""Inflicts faults on runs and prints what came of it: `make chaos`. Every number but the second should be 0.
+
+python scripts/chaos.py [--quick] [--seed N] [--json FILE]
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
+
+from chaos import FAULTS, Chaos, Score
+
+COLUMNS = ("fault", "inflicted", "runs lost", "checkpoints corrupted", "states that lied", "seconds")
+
+
+def main() -> int:
+    """Inflict every fault; return 1 when anything was lost, corrupted or lied."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="each fault as often as the tests do")
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6, help="of the random moments")
+    parser.add_argument("--json", type=Path, help="write the table to this file too")
+    given = parser.parse_args()
+    print(f"seed {given.seed}", flush=True)
+    print("{:<44}{:>10}{:>11}{:>23}{:>18}{:>9}".format(*COLUMNS), flush=True)
+    scores: list[Score] = []
+    with tempfile.TemporaryDirectory(prefix="focus-chaos-") as name:
+        os.environ["FOCUS_CACHE"] = f"{name}/cache"
+        chaos = Chaos(Path(name) / "runs", given.seed)
+        for fault, times, quick in FAULTS:
+            began = time.monotonic()
+            try:
+                score = fault(chaos, quick if given.quick else times)
+            except PermissionError as error:
+                print(f"{fault.__name__.replace('_', ' '):<44}not possible here: {error}", flush=True)
+                continue
+            scores.append(score)
+            print(
+                f"{score.fault:<44}{score.inflicted:>10}{score.runs_lost:>11}{score.checkpoints_corrupted:>23}"
+                f"{score.states_that_lied:>18}{time.monotonic() - began:>9.0f}",
+                flush=True,
+            )
+    harm = sum(score.harm for score in scores)
+    print(f"{sum(score.inflicted for score in scores)} faults, {harm} harms")
+    if given.json:
+        given.json.write_text(json.dumps({"seed": given.seed, "faults": [asdict(s) for s in scores]}, indent=2) + "\n")
+    return 1 if harm else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""The quick part of `make chaos`: every fault at least once; nothing is lost, nothing lies."""
+
+from pathlib import Path
+
+import pytest
+from chaos import FAULTS, Chaos
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture(scope="module")
+def chaos(cache: Path, tmp_path_factory: pytest.TempPathFactory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOCUS_CACHE", str(cache))
+        yield Chaos(tmp_path_factory.mktemp("chaos"), seed=1)
+
+
+@pytest.mark.parametrize(("fault", "times"), [(fault, quick) for fault, _, quick in FAULTS])
+def test_fault(chaos: Chaos, fault, times):
+    try:
+        score = fault(chaos, times)
+    except PermissionError as error:
+        pytest.skip(f"nothing may be mounted here: {error}")
+    assert score.inflicted == times
+    assert score.harm == 0, score
