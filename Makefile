@@ -1,4 +1,4 @@
-# make demo | test | check | chaos | install | clean
+# make demo | test | test-slurm | check | chaos | install | clean
 # Everything lives in .venv; PYTHON chooses the interpreter it is made with (>= 3.11).
 
 PYTHON ?= python3
@@ -6,7 +6,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-.PHONY: install test check demo chaos clean
+# test-slurm alone installs system packages (slurm-wlm, munge; it needs root).
+
+.PHONY: install test test-slurm check demo chaos clean
 
 install: $(VENV)/.installed
 
@@ -24,6 +26,10 @@ $(VENV)/.developed: pyproject.toml
 
 test: check
 	$(BIN)/python -m pytest -q -n $(JOBS)
+
+test-slurm: $(VENV)/.developed
+	scripts/slurm_cluster.sh install
+	FOCUS_TEST_SLURM=1 $(BIN)/python -m pytest -q tests/slurm
 
 check: $(VENV)/.developed
 	$(BIN)/ruff check .

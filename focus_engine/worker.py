@@ -48,6 +48,8 @@ from focus_engine.runs.state import HEARTBEAT_SECONDS
 if TYPE_CHECKING:
     from focus_engine.training.loop import Stop
 
+REQUEUE = 75
+"""Exit code of a SLURM job that was stopped by the cluster and wants to go on (EX_TEMPFAIL)."""
 STOP_POLL_SECONDS = 0.2
 """The stop file is looked at no more often than this; a signal is seen at once."""
 
@@ -62,6 +64,7 @@ class Orders:
         devices: overrides training.devices.
         queue: wait until the device has a free slot.
         foreground: the worker belongs to a terminal: Ctrl-C and a hangup stop it.
+        slurm: the worker is a SLURM job: USR1 says that its time is nearly over.
     """
 
     resume: bool = False
@@ -69,6 +72,7 @@ class Orders:
     devices: int | None = None
     queue: bool = False
     foreground: bool = False
+    slurm: bool = False
 
 
 class StopNow(BaseException):
@@ -91,10 +95,15 @@ class StopSwitch:
         self._looked = 0.0
 
     @contextlib.contextmanager
-    def listening(self, *, foreground: bool) -> Iterator[None]:
-        """Obey SIGTERM (in the foreground also Ctrl-C and SIGHUP) by stopping now; else outlive the terminal."""
+    def listening(self, *, foreground: bool, slurm: bool = False) -> Iterator[None]:
+        """Obey SIGTERM by stopping now; in the foreground also Ctrl-C and SIGHUP, as a SLURM job also SIGUSR1.
+
+        Otherwise outlive the terminal.
+        """
         in_terminal = self._on_signal if foreground else signal.SIG_IGN
         wanted = {signal.SIGTERM: self._on_signal, signal.SIGHUP: in_terminal, signal.SIGINT: in_terminal}
+        if slurm:
+            wanted[signal.SIGUSR1] = self._on_signal
         before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
         try:
             yield
@@ -109,6 +118,16 @@ class StopSwitch:
         if self.immediate:
             self.immediate = False
             raise StopNow
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether SLURM said that the job's time is nearly over."""
+        return self._signal == signal.SIGUSR1
+
+    @property
+    def terminated(self) -> bool:
+        """Whether SIGTERM asked."""
+        return self._signal == signal.SIGTERM
 
     @property
     def interrupted(self) -> bool:
@@ -175,7 +194,7 @@ def work(run: RunFolder, orders: Orders) -> Generator[Event, None, int]:
         closing.callback(_withdraw_stop_request, run)
         closing.callback(recorder.tell_user)
         closing.callback(heartbeat.stop)
-        closing.enter_context(switch.listening(foreground=orders.foreground))
+        closing.enter_context(switch.listening(foreground=orders.foreground, slurm=orders.slurm))
         try:
             for folder in (run.checkpoints, run.samples, run.figs):
                 remove_leftovers(folder)  # of a worker that was killed while it wrote; the lock is ours
@@ -194,15 +213,32 @@ def work(run: RunFolder, orders: Orders) -> Generator[Event, None, int]:
             slots = yield from _take_slots(run, recorder, switch, orders)
             closing.callback(slots.close)
             outcome = yield from _train(run, recorder, switch, closing, slots, orders)
-            code, ended = 0, recorder.end(outcome.state, outcome.reason)
+            code, ended = 0, recorder.end(outcome.state, _with_requeue(outcome.state, outcome.reason, switch, orders))
         except GeneratorExit:
             recorder.end("stopped", "whoever watched it went away" + recorder.what_is_left())
             raise
         except BaseException as error:  # noqa: BLE001  (a process border: whatever happened is the run's last word)
             switch.immediate = False
-            code, ended = _failure(error, recorder, switch)
+            code, ended = _failure(error, recorder, switch, orders)
         yield ended
-    return code
+    return REQUEUE if ended.state == "stopped" and _wants_requeue(switch, orders) else code
+
+
+def _wants_requeue(switch: StopSwitch, orders: Orders) -> bool:
+    """Whether the worker, a SLURM job, was stopped by the cluster and not by its user."""
+    if not orders.slurm:
+        return False
+    from focus_engine.slurm.jobs import JOB_VARIABLE, was_preempted  # noqa: PLC0415  (only in jobs of a cluster)
+
+    return switch.out_of_time or (switch.terminated and was_preempted(os.environ.get(JOB_VARIABLE, "")))
+
+
+def _with_requeue(state: EndState, reason: str, switch: StopSwitch, orders: Orders) -> str:
+    if state != "stopped" or not _wants_requeue(switch, orders):
+        return reason
+    why = "the SLURM job's time is nearly over" if switch.out_of_time else "another SLURM job takes the node"
+    where = reason.rpartition("; ")[2] if "; " in reason else "stopped before training began"
+    return f"{why}; {where}; the job asks to be requeued"
 
 
 def _take_slots(
@@ -359,12 +395,13 @@ def _train_together(
             yield recorder.follow(event)
 
 
-def _failure(error: BaseException, recorder: Recorder, switch: StopSwitch) -> tuple[int, RunEnded]:
+def _failure(error: BaseException, recorder: Recorder, switch: StopSwitch, orders: Orders) -> tuple[int, RunEnded]:
     """Return exit code and last word of a run that was broken off."""
     if isinstance(error, StopNow | KeyboardInterrupt):
         how = "interrupted" if switch.interrupted else "asked to stop"
         when = "" if recorder.training else " before training began"
-        return 0, recorder.end("stopped", f"{how}{when}{recorder.what_is_left()}")
+        reason = f"{how}{when}{recorder.what_is_left()}"
+        return 0, recorder.end("stopped", _with_requeue("stopped", reason, switch, orders))
     if not isinstance(error, FocusError | OSError):
         with contextlib.suppress(OSError):
             traceback.print_exception(error)
@@ -478,19 +515,36 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device")
     parser.add_argument("--devices", type=int)
     parser.add_argument("--queue", action="store_true")
+    parser.add_argument("--slurm", action="store_true")
     given = parser.parse_args(arguments)
     run = RunFolder(given.run.absolute())
+    resume = given.resume or (given.slurm and _was_requeued(run))
+    orders = Orders(resume=resume, device=given.device, devices=given.devices, queue=given.queue, slurm=given.slurm)
     try:
         if not run.exists():
             raise InputError(f"{run.path} is not an experiment: it has no config.yaml")
-        with _lock(run, resume=given.resume):
-            orders = Orders(resume=given.resume, device=given.device, devices=given.devices, queue=given.queue)
+        with _lock(run, resume=resume):
             ended, code = _watch(work(run, orders), _narrate)
     except (FocusError, OSError) as error:
         _say(describe_failure(error))
         return error.exit_code if isinstance(error, FocusError) else FocusError.exit_code
     _say(f"{run.name} {ended.state.replace('_', ' ')}: {ended.reason}")
-    return code
+    return _requeue() if code == REQUEUE else code
+
+
+def _was_requeued(run: RunFolder) -> bool:
+    """Whether SLURM has started this job before, so that it goes on."""
+    return os.environ.get("SLURM_RESTART_COUNT", "0") not in {"", "0"} and run.events.is_file()
+
+
+def _requeue() -> int:
+    """Ask SLURM to queue this job again; it ends us."""
+    from focus_engine.slurm.jobs import JOB_VARIABLE, requeue  # noqa: PLC0415  (only in jobs of a cluster)
+
+    objection = requeue(os.environ.get(JOB_VARIABLE, ""))
+    if objection is not None:
+        _say(f"SLURM does not requeue the job: {objection}; go on with focus resume --slurm")
+    return REQUEUE if objection is not None else 0
 
 
 def _narrate(event: Event) -> None:

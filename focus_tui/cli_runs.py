@@ -83,13 +83,16 @@ def status(context: typer.Context, exp: Exp = None, as_json: Json = False) -> No
 
     Example: focus status experiment_diffusion
     """
+    from focus_tui.cli_slurm import job_document, job_lines
     from focus_tui.listing import label_lines, read_row, row_document
 
-    row = read_row(chosen_run(context, exp))
+    run = chosen_run(context, exp)
+    row = read_row(run)
     if as_json:
-        out(json.dumps(row_document(row), ensure_ascii=False, indent=2, allow_nan=False))
+        document = row_document(row) | {"slurm": job_document(run)}
+        out(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
         return
-    for line in [*words.status_lines(row.summary), *label_lines(row.labels)]:
+    for line in [*words.status_lines(row.summary), *job_lines(run, row.summary), *label_lines(row.labels)]:
         out(line)
 
 

@@ -12,6 +12,7 @@ from focus_engine.runs.folder import RunFolder, find_run
 from focus_engine.runs.state import LIVE_STATES, summarise
 from focus_tui.choose import Exp, Json, NamedExp, chosen_run, complete_names, root_of
 from focus_tui.cli_runs import shown
+from focus_tui.cli_slurm import Account, Nodes, Partition, Sbatch, Slurm, SlurmAsked, Time, submit
 from focus_tui.terminal import out, say, visible
 
 Gpu = Annotated[int | None, typer.Option("--gpu", min=0, metavar="N", help="Train on this GPU.", show_default=False)]
@@ -61,6 +62,12 @@ def start(
     queue: Annotated[
         bool, typer.Option("--queue", help="Wait until the device is free [where several are given].")
     ] = False,
+    slurm: Slurm = False,
+    partition: Partition = None,
+    time_limit: Time = None,
+    nodes: Nodes = None,
+    account: Account = None,
+    sbatch: Sbatch = None,
 ) -> None:
     """Train in the background.
 
@@ -71,10 +78,27 @@ def start(
     """
     root = root_of(context)
     runs = [find_run(name, root) for name in dict.fromkeys(exps)] if exps else [chosen_run(context, None)]
+    asked = SlurmAsked(partition, time_limit, nodes, account, sbatch)
+    if slurm:
+        _submit(runs, resume=False, gpu=gpu, gpus=gpus, queue=queue, asked=asked)
+        return
+    asked.refuse_without_slurm()
     if len(runs) == 1:
         _launch(runs[0], resume=False, gpu=gpu, gpus=gpus, queue=queue)
     else:
         start_queued(runs, gpu=gpu, gpus=gpus)
+
+
+def _submit(
+    runs: Sequence[RunFolder], *, resume: bool, gpu: int | None, gpus: int | None, queue: bool, asked: SlurmAsked
+) -> None:
+    """Submit runs to SLURM, whose queue and devices they use."""
+    if gpu is not None or queue:
+        raise InputError(f"{'--queue' if queue else '--gpu'}: not with --slurm, which has its own; ask for --gpus N")
+    for run in runs:
+        check_config(run)
+        out(submit(run, resume=resume, gpus=gpus, asked=asked))
+        say(f"watch  focus status {shown(run)}\nstop   focus stop {shown(run)}\nscript {run.slurm_script}")
 
 
 def start_queued(runs: Sequence[RunFolder], *, gpu: int | None = None, gpus: int | None = None) -> None:
@@ -96,6 +120,12 @@ def resume(
     gpu: Gpu = None,
     gpus: Gpus = None,
     queue: Annotated[bool, typer.Option("--queue", help="Wait until the device is free.")] = False,
+    slurm: Slurm = False,
+    partition: Partition = None,
+    time_limit: Time = None,
+    nodes: Nodes = None,
+    account: Account = None,
+    sbatch: Sbatch = None,
 ) -> None:
     """Go on from the last checkpoint.
 
@@ -103,7 +133,13 @@ def resume(
 
     Example: focus resume experiment_diffusion
     """
-    _launch(chosen_run(context, exp), resume=True, gpu=gpu, gpus=gpus, queue=queue)
+    run = chosen_run(context, exp)
+    asked = SlurmAsked(partition, time_limit, nodes, account, sbatch)
+    if slurm:
+        _submit([run], resume=True, gpu=gpu, gpus=gpus, queue=queue, asked=asked)
+        return
+    asked.refuse_without_slurm()
+    _launch(run, resume=True, gpu=gpu, gpus=gpus, queue=queue)
 
 
 def check(
@@ -139,6 +175,9 @@ def stop(
 
     run = find_run(exp, root_of(context))
     summary = request_stop(run, "now" if now else "epoch")
+    if summary.state == "queued" and summarise(run).state != "queued":
+        say(f"{visible(run.name)} waits no more: it was {summary.reason}")
+        return
     when = "now, with a checkpoint" if now else f"after epoch {(summary.epoch or 0) + 1}"
     say(f"{visible(run.name)} stops {when}; go on later: focus resume {shown(run)}")
     if summary.state == "unreachable":

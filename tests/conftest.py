@@ -12,6 +12,9 @@ settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
+# They need a SLURM cluster, which `make test-slurm` installs and starts.
+collect_ignore = [] if os.environ.get("FOCUS_TEST_SLURM") else ["slurm"]
+
 # Tests run side by side and their arrays are small: threads of each would only wait for those of the others.
 # Set before torch is loaded, and inherited by the workers that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

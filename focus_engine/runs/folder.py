@@ -111,6 +111,16 @@ class RunFolder:
         return self.logs / "stop"
 
     @property
+    def slurm_script(self) -> Path:
+        """What `focus start --slurm` submitted."""
+        return self.path / "slurm.sbatch"
+
+    @property
+    def slurm_job(self) -> Path:
+        """The number of the job."""
+        return self.path / "slurm.json"
+
+    @property
     def ranks(self) -> Path:
         """Where the processes of a training on several devices leave who they are and how they ended."""
         return self.logs / "ranks"

@@ -84,7 +84,7 @@ def check_can_start(run: RunFolder, *, resume: bool) -> RunSummary:
     summary = summarise(run)
     name = run.name
     if summary.state in LIVE_STATES:
-        where = f"process {summary.pid} on {summary.host}"
+        where = f"process {summary.pid} on {summary.host}" if summary.state != "queued" else summary.reason
         raise RunConflictError(f"{name} is {summary.state} already ({where}): watch it with focus logs -f {name}")
     if summary.state == "unreachable":
         raise RunConflictError(f"{name} may still run: {summary.reason}. Look at {summary.host} first")
@@ -223,6 +223,8 @@ def request_stop(run: RunFolder, when: Literal["epoch", "now"]) -> RunSummary:
     summary = summarise(run)
     if summary.state not in {*LIVE_STATES, "unreachable"}:
         raise RunConflictError(f"{run.name} does not run: it is {summary.state}")
+    if summary.state == "queued" and _cancelled(run):
+        return summary
     temporary = run.stop_request.with_name("stop.new")
     temporary.write_text(when + "\n", encoding="ascii")
     temporary.replace(run.stop_request)
@@ -231,6 +233,19 @@ def request_stop(run: RunFolder, when: Literal["epoch", "now"]) -> RunSummary:
     if when == "now" and identity is not None and identity.life() == "alive":
         os.kill(identity.pid, signal.SIGTERM)  # cuts a long sampling short; the file alone is read between steps
     return summary
+
+
+def _cancelled(run: RunFolder) -> bool:
+    """Whether the run was a SLURM job that waited, and waits no more. Raises FocusError when SLURM objects."""
+    from focus_engine.slurm.jobs import cancel  # noqa: PLC0415  (only for runs of a cluster)
+    from focus_engine.slurm.join import job_of  # noqa: PLC0415  (the same)
+
+    held = job_of(run)
+    if held is None or held.job is None or not held.job.waits:
+        return False
+    if (objection := cancel(held.submitted.job_id)) is not None:
+        raise FocusError(f"{run.name}: SLURM job {held.submitted.job_id} cannot be cancelled: {objection}")
+    return True
 
 
 def withdraw_stop(run: RunFolder) -> None:

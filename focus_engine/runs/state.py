@@ -85,7 +85,16 @@ class RunSummary:
 
 
 def summarise(run: RunFolder) -> RunSummary:
-    """Return where `run` stands, from the end of its log and the evidence of its worker."""
+    """Return where `run` stands, from the end of its log and the evidence of its worker, and of its SLURM job."""
+    summary = _own(run)
+    if not run.slurm_job.is_file():
+        return summary
+    from focus_engine.slurm.join import joined  # noqa: PLC0415  (only for runs of a cluster)
+
+    return joined(run, summary)
+
+
+def _own(run: RunFolder) -> RunSummary:
     summary = _look(run)
     # A worker may say its last word and go between a look at the log and one at its process: what it said before it
     # went is in the log now.

@@ -1,0 +1,235 @@
+"""What SLURM says of a job: `squeue` for all of the user's at once, `scontrol` and `sacct` for one that has left.
+
+Every question has a time limit and every answer is kept for some seconds, so that a list of a hundred runs asks
+once. A cluster that does not answer is no error: then the run's own evidence must do.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from dataclasses import asdict, dataclass, replace
+
+from focus_engine.atomic import write_atomically
+from focus_engine.runs.folder import RunFolder
+
+ANSWER_SECONDS = 5.0
+"""SLURM is not waited for longer."""
+FRESH_SECONDS = 3.0
+"""An answer is used for so long."""
+JOB_VARIABLE = "SLURM_JOB_ID"
+WAITING = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
+ACTIVE = {"RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STAGE_OUT", "SIGNALING", "STOPPED", "RESIZING"}
+ENDS = {
+    "CANCELLED": "was cancelled",
+    "TIMEOUT": "ran out of its wall-clock time",
+    "PREEMPTED": "was preempted by another job",
+    "NODE_FAIL": "lost its node",
+    "BOOT_FAIL": "lost its node while that booted",
+    "OUT_OF_MEMORY": "ran out of memory",
+    "DEADLINE": "passed its deadline",
+    "FAILED": "failed",
+    "COMPLETED": "has ended",
+}
+"""How a job is said to have ended."""
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The job of a run: `slurm.json` in its folder.
+
+    Attributes:
+        job_id: SLURM's number.
+        cluster: its name.
+        submitted: when [Unix seconds].
+    """
+
+    job_id: str
+    cluster: str | None
+    submitted: float
+
+    def write(self, run: RunFolder) -> None:
+        """Write it into the run's folder. Raises OSError."""
+        with write_atomically(run.slurm_job) as temporary:
+            temporary.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, run: RunFolder) -> "Submitted | None":
+        """Return the job of `run`, or None when it has none."""
+        try:
+            row = json.loads(run.slurm_job.read_text(encoding="utf-8"))
+            cluster = None if row["cluster"] is None else str(row["cluster"])
+            return cls(str(row["job_id"]), cluster, float(row["submitted"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process is part of the job."""
+        return os.environ.get(JOB_VARIABLE) == self.job_id
+
+
+@dataclass(frozen=True)
+class Job:
+    """What SLURM says of a job now.
+
+    Attributes:
+        job_id: its number.
+        state: SLURM's word, such as PENDING.
+        reason: why it waits, such as Resources; empty when it does not say.
+        nodes: where it runs.
+        partition: its partition.
+        seconds_left: until its wall-clock limit; None without one.
+    """
+
+    job_id: str
+    state: str
+    reason: str = ""
+    nodes: str = ""
+    partition: str = ""
+    seconds_left: float | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has not begun, or waits to begin again."""
+        return self.state in WAITING
+
+    @property
+    def active(self) -> bool:
+        """Whether it runs."""
+        return self.state in ACTIVE
+
+
+class Slurm:
+    """Asks the cluster, and remembers the answers for a moment."""
+
+    def __init__(self) -> None:
+        self._queue: tuple[float, dict[str, Job] | None] = (-FRESH_SECONDS, None)
+        self._gone: dict[str, tuple[float, Job | None]] = {}
+
+    def job(self, job_id: str) -> Job | None:
+        """Return what SLURM says of a job; None when it does not know it or does not answer."""
+        queue = self._all()
+        if queue is None:
+            return None
+        if job_id in queue:
+            return queue[job_id]
+        asked, known = self._gone.get(job_id, (-FRESH_SECONDS, None))
+        if time.monotonic() - asked >= FRESH_SECONDS and (known is None or known.waits or known.active):
+            known = _of_scontrol(job_id) or _of_sacct(job_id)
+            self._gone[job_id] = time.monotonic(), known
+        return known
+
+    def forget(self) -> None:
+        """Ask anew: something was submitted or cancelled."""
+        self._queue, self._gone = (-FRESH_SECONDS, None), {}
+
+    @property
+    def answers(self) -> bool:
+        """Whether the cluster answers."""
+        return self._all() is not None
+
+    def _all(self) -> dict[str, Job] | None:
+        asked, queue = self._queue
+        if time.monotonic() - asked >= FRESH_SECONDS:
+            text = ask(["squeue", "--noheader", f"--user={os.getuid()}", "--format=%i|%T|%r|%N|%P|%L"])
+            queue = None if text is None else {job.job_id: job for job in map(_of_line, text.splitlines()) if job}
+            self._queue = time.monotonic(), queue
+        return queue
+
+
+SLURM = Slurm()
+"""The cluster of this process."""
+
+
+def ask(command: list[str]) -> str | None:
+    """Return what a command of SLURM prints; None where there is no SLURM, or when it fails or does not answer."""
+    if shutil.which(command[0]) is None:
+        return None
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout if answer.returncode == 0 else None
+
+
+def cluster_name() -> str | None:
+    """Return the name of the cluster; None where there is none."""
+    text = ask(["scontrol", "show", "config"]) or ""
+    found = re.search(r"^ClusterName\s*=\s*(\S+)", text, re.MULTILINE)
+    return found.group(1) if found else None
+
+
+def _of_line(line: str) -> Job | None:
+    parts = line.split("|")
+    if len(parts) != 6:
+        return None
+    job_id, state, reason, nodes, partition, left = parts
+    shown = "" if reason in {"None", "(null)"} else reason
+    return Job(job_id, state, shown, nodes, partition, seconds_of(left))
+
+
+def seconds_of(text: str) -> float | None:
+    """Return the seconds of SLURM's `D-HH:MM:SS`; None for UNLIMITED and other words."""
+    days, dash, rest = text.strip().rpartition("-")
+    parts = rest.split(":")
+    if not all(part.isdecimal() for part in parts) or (dash and not days.isdecimal()) or len(parts) > 3:
+        return None
+    numbers = [int(part) for part in parts]
+    if dash:  # D-HH, D-HH:MM or D-HH:MM:SS
+        numbers += [0] * (3 - len(numbers))
+    else:  # MM:SS or HH:MM:SS
+        numbers = [0] * (3 - len(numbers)) + numbers
+    hours, minutes, seconds = numbers
+    return float(((int(days) if dash else 0) * 24 + hours) * 3600 + minutes * 60 + seconds)
+
+
+def _of_scontrol(job_id: str) -> Job | None:
+    text = ask(["scontrol", "--oneliner", "show", "job", job_id])
+    if not text:
+        return None
+    values = dict(part.partition("=")[::2] for part in text.split())
+    nodes, reason = values.get("NodeList", ""), values.get("Reason", "")
+    job = Job(job_id, values.get("JobState", "UNKNOWN"), "" if reason == "None" else reason)
+    return replace(job, nodes="" if nodes == "(null)" else nodes, partition=values.get("Partition", ""))
+
+
+def _of_sacct(job_id: str) -> Job | None:
+    columns = "JobID,State,NodeList,Partition"
+    text = ask(["sacct", "--noheader", "--parsable2", f"--jobs={job_id}", f"--format={columns}"]) or ""
+    for line in text.splitlines():
+        number, state, nodes, partition = (line.split("|") + [""] * 4)[:4]
+        if number == job_id:  # its steps have numbers with a dot
+            return Job(job_id, state.split()[0] if state else "UNKNOWN", nodes=nodes, partition=partition)
+    return None
+
+
+def was_preempted(job_id: str) -> bool:
+    """Whether SLURM is pushing the job aside for another one."""
+    text = ask(["scontrol", "--oneliner", "show", "job", job_id]) or ""
+    values = dict(part.partition("=")[::2] for part in text.split())
+    preempted = values.get("PreemptTime", "None") not in {"None", "Unknown", ""}
+    return preempted and values.get("JobState") != "CANCELLED"
+
+
+def requeue(job_id: str) -> str | None:
+    """Ask SLURM to queue the running job again; return what it objects, if it does."""
+    try:
+        command = ["scontrol", "requeue", job_id]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return None if answer.returncode == 0 else answer.stderr.strip() or f"scontrol ended with {answer.returncode}"
+
+
+def cancel(job_id: str) -> str | None:
+    """Cancel a job that has not begun; return what SLURM objects, if it does."""
+    SLURM.forget()
+    try:
+        command = ["scancel", job_id]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return None if answer.returncode == 0 else answer.stderr.strip() or f"scancel ended with {answer.returncode}"
