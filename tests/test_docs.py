@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from focus_engine.runs.folder import list_runs
+from focus_engine.runs.state import summarise
 from focus_tui.__main__ import run as focus
 
 HOME = Path(__file__).parent.parent
@@ -74,6 +76,17 @@ def test_the_commands_of_a_guide_run_in_their_order(capfd, page):
 
 @pytest.mark.process
 @pytest.mark.usefixtures("home")
+def test_the_commands_about_the_queue_run(until):
+    queue, *_ = re.findall(r"```sh\n(.*?)```", (DOCS / "clusters.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    for line in queue.splitlines():
+        run_command(line)
+    runs = list_runs(Path("experiments"))
+    assert len(runs) == 3
+    until(lambda: {summarise(run).state for run in runs} == {"finished"})
+
+
+@pytest.mark.process
+@pytest.mark.usefixtures("home")
 def test_the_commands_about_trained_experiments_run():
     for name, template in (("my_diffusion", "small"), ("my_flow", "small_flow --set sampling.num_steps=2")):
         run_command(f"focus new {name} --template {template} --set training.sample_every=2")
@@ -97,7 +110,7 @@ def test_the_python_of_the_guide_runs():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_is_run_by_a_test(page):
-    run = {"first_hour.md", "own_data.md", "reading_the_plots.md", "method_selection.md"}
+    run = {"clusters.md", "first_hour.md", "own_data.md", "reading_the_plots.md", "method_selection.md"}
     assert page.name in run or not commands(page)
 
 

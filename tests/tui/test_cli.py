@@ -413,3 +413,21 @@ def test_a_number_of_slots_that_is_none_is_told_before_anything_starts(focus, mo
     code, _, err = focus("start", "base")
     assert (code, err.startswith("focus: FOCUS_SLOTS='many'")) == (2, True)
     assert focus("status", "base")[1].splitlines()[1].endswith("created")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["start", "base", "--partition", "gpu"], "--partition: only with --slurm"),
+        (["resume", "base", "--time", "60", "--sbatch", "mem=1G"], "--time, --sbatch: only with --slurm"),
+        (["start", "base", "--slurm", "--gpu", "1"], "--gpu: not with --slurm"),
+        (["start", "base", "--slurm", "--queue"], "--queue: not with --slurm"),
+        (["start", "base", "--slurm", "--time", "soon"], "--time 'soon'"),
+        (["start", "base", "--gpus", "2", "--gpu", "1"], "not both"),
+        (["start", "base", "--gpus", "64"], "--gpus 64: "),
+    ],
+)
+def test_devices_that_cannot_be(focus, arguments, message):
+    focus("new", "base", "--template", "small")
+    code, _, err = focus(*arguments)
+    assert (code, message in err) == (2, True), err
