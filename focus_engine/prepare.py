@@ -41,6 +41,7 @@ from focus_engine.training.loop import Training
 from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.training.state import TrainState, new_state
 from focus_engine.training.validation import Validation
+from focus_engine.trust import stamp
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,6 +275,7 @@ def provenance(config: Config, device: torch.device, precision: str) -> dict[str
         "threads": torch.get_num_threads(),
         "seed": config.training.seed,
         "git_commit": git_commit(),
+        "stamp": stamp(config.model.from_),
         "config_sha256": config_digest(config),
     }
 

@@ -54,6 +54,7 @@ from focus_engine.training.memory import (
     smaller_batches,
 )
 from focus_engine.training.ranks import ALONE, Ranks
+from focus_engine.trust import check_stamp, runs_code
 
 if TYPE_CHECKING:
     from focus_engine.worker import Recorder, StopSwitch
@@ -88,6 +89,8 @@ def train_run(  # noqa: C901  (the run as a whole, from the top down)
     config = file.config
     for message in file.warnings:
         yield recorder.record(Warned(code="config", message=message))
+    if runs_code(config.model.from_):
+        yield recorder.record(Warned(code="own_code", message=f"model.from: the code of {config.model.from_} is run"))
     place = choose_device(device or config.device)
     saved = None
     if resume:
@@ -97,6 +100,7 @@ def train_run(  # noqa: C901  (the run as a whole, from the top down)
     if saved is not None:
         recorder.epoch, recorder.checkpoint = saved.epoch, run.checkpoint_last
         check_resumable(config, saved.config)
+        check_stamp(run.checkpoint_last, config.model.from_, saved.provenance.get("stamp"))
         _take_thread_count(saved, place)
     maps = yield from _open_maps(run, config, recorder, switch)
     if maps is None:

@@ -26,6 +26,7 @@ from focus_engine.models.build import build_network
 from focus_engine.prepare import PreparedRun
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import Checkpoint, load_checkpoint, sha256_of
+from focus_engine.trust import check_stamp
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +124,7 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
     """Rebuild the model of the checkpoint at `path`; its own config says how.
 
     Raises:
-        InputError: not a readable checkpoint, or there is no such device.
+        InputError: not a readable checkpoint, or one that names somebody else's code, or there is no such device.
     """
     saved = load_checkpoint(path)
     try:
@@ -131,6 +132,7 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
         normaliser, scaler = Normaliser.from_dict(saved.normaliser), ParameterScaler.from_dict(saved.scaler)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: what it says of its model cannot be read by this FOCUS: {_brief(error)}") from None
+    check_stamp(path, config.model.from_, saved.provenance.get("stamp"))
     place = choose_device(device or config.device)
     network = build_network(config.model)
     try:

@@ -1,11 +1,13 @@
 """Which experiment a command is about: the one named, else the one the user stands in, else the latest."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from focus_engine.runs.folder import RunFolder, default_run, experiments_root, find_run, list_runs
+from focus_engine.trust import TRUST_VARIABLE
 from focus_tui.terminal import say, visible
 
 
@@ -45,3 +47,16 @@ def chosen_run(context: typer.Context, name: str | None) -> RunFolder:
     run = default_run(root)
     say(f"experiment {visible(run.name)}")
     return run
+
+
+def _trust(given: bool) -> bool:
+    """Let foreign code run in this process and those that it starts."""
+    if given:
+        os.environ[TRUST_VARIABLE] = "1"
+    return given
+
+
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", callback=_trust, help="Run the code that somebody else's checkpoint names; follow links."),
+]

@@ -10,7 +10,7 @@ import typer
 
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import find_run
-from focus_tui.choose import Exp, Json, chosen_run, complete_names, root_of
+from focus_tui.choose import Exp, Json, Trust, chosen_run, complete_names, root_of
 
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps of the sampler.", show_default=False)]
 Eta = Annotated[float | None, typer.Option("--eta", help="0 is deterministic, 1 is DDPM.", show_default=False)]
@@ -54,6 +54,7 @@ def sample(
     device: Device = None,
     as_json: Json = False,
     progress: Progress = "bar",
+    _trust: Trust = False,
 ) -> None:
     """Draw maps from a trained model.
 
@@ -100,6 +101,7 @@ def evaluate(
     device: Device = None,
     as_json: Json = False,
     progress: Progress = "bar",
+    _trust: Trust = False,
 ) -> None:
     """Judge samples against held-out maps.
 
@@ -149,6 +151,7 @@ def compare(
     device: Device = None,
     as_json: Json = False,
     progress: Progress = "bar",
+    _trust: Trust = False,
 ) -> None:
     """Compare experiments.
 

@@ -10,7 +10,7 @@ import typer
 from focus_engine.errors import FocusError, InputError
 from focus_engine.runs.folder import RunFolder, find_run
 from focus_engine.runs.state import LIVE_STATES, summarise
-from focus_tui.choose import Exp, Json, NamedExp, chosen_run, complete_names, root_of
+from focus_tui.choose import Exp, Json, NamedExp, Trust, chosen_run, complete_names, root_of
 from focus_tui.cli_runs import shown
 from focus_tui.cli_slurm import Account, Nodes, Partition, Sbatch, Slurm, SlurmAsked, Time, submit
 from focus_tui.terminal import out, say, visible
@@ -32,6 +32,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     gpu: Gpu = None,
     gpus: Gpus = None,
+    _trust: Trust = False,
 ) -> None:
     """Train in the foreground.
 
@@ -68,6 +69,7 @@ def start(
     nodes: Nodes = None,
     account: Account = None,
     sbatch: Sbatch = None,
+    _trust: Trust = False,
 ) -> None:
     """Train in the background.
 
@@ -126,6 +128,7 @@ def resume(
     nodes: Nodes = None,
     account: Account = None,
     sbatch: Sbatch = None,
+    _trust: Trust = False,
 ) -> None:
     """Go on from the last checkpoint.
 
@@ -216,11 +219,14 @@ def _run_to_train(context: typer.Context, exp: str | None, config: Path | None, 
 def check_config(run: RunFolder) -> None:
     """Check the config of `run` before anything starts, and say its warnings. Raises InputError."""
     from focus_engine.config_file import load_config
+    from focus_engine.runs.safety import open_to_everybody
     from focus_engine.templates import check_method
 
     loaded = load_config(run.config)
     for warning in loaded.warnings:
         say(f"warning: {warning}")
+    for path in open_to_everybody(run):
+        say(f"warning: everybody can write in {visible(str(path))}: chmod o-w {visible(str(path))}")
     check_method(loaded.config.method)
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 
 from focus_engine.errors import FocusError
 from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.safety import check_links, open_to_everybody
 from focus_tui.machine import MachineReader
 from focus_tui.terminal import terminal_depth
 from focus_tui.words import size
@@ -191,6 +192,12 @@ def _experiment(run: RunFolder) -> Iterator[Finding]:
         yield Finding("config", "problem", str(error), "")
         return
     yield Finding("config", "ok", str(run.config))
+    for path in open_to_everybody(run):
+        yield Finding("permissions", "warning", f"{path} can be written by everybody", f"chmod o-w {path}")
+    try:
+        check_links(run)
+    except FocusError as error:
+        yield Finding("links", "problem", str(error), "")
     if config.data.source == "simulated":
         yield Finding("data", "ok", f"{config.data.simulations} universes that FOCUS simulates itself")
         return

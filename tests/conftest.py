@@ -1,8 +1,10 @@
 """What tests of several folders share."""
 
 import os
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -14,6 +16,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 # They need a SLURM cluster, which `make test-slurm` installs and starts.
 collect_ignore = [] if os.environ.get("FOCUS_TEST_SLURM") else ["slurm"]
+
+# Checkpoints that name code are stamped with a key; tests keep away from that of whoever runs them.
+os.environ.setdefault("FOCUS_KEY_FILE", str(Path(tempfile.gettempdir()) / f"focus-test-key-{os.getuid()}"))
 
 # Tests run side by side and their arrays are small: threads of each would only wait for those of the others.
 # Set before torch is loaded, and inherited by the workers that tests start.

@@ -10,11 +10,10 @@ from torch import nn
 from focus_engine.config import ModelBlock
 from focus_engine.errors import InputError
 from focus_engine.models.unet import SimpleUNet
+from focus_engine.trust import OWN_NETWORKS
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "SimpleUNet": SimpleUNet,
-    "FlowUNet": SimpleUNet,  # the same network; flow matching gives it a continuous time
-}
+NETWORKS: dict[str, Callable[..., nn.Module]] = dict.fromkeys(OWN_NETWORKS, SimpleUNet)
+"""Flow matching gives the same network a continuous time."""
 
 
 def build_network(model: ModelBlock, *, seed: int | None = None) -> nn.Module:

@@ -29,6 +29,7 @@ from focus_engine.events import (
 from focus_engine.runs.event_log import EventTail, append_event
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.process import ProcessIdentity
+from focus_engine.runs.safety import check_links
 from focus_engine.runs.slots import slots_per_device
 from focus_engine.runs.state import LIVE_STATES, RunSummary, summarise
 
@@ -48,9 +49,11 @@ def run_lock(run: RunFolder) -> Iterator[IO[bytes]]:
     """Hold the lock of `run`.
 
     Raises:
+        InputError: something in the folder is a link that leads out of it.
         RunConflictError: somebody else holds it.
         FocusError: the folder cannot be written.
     """
+    check_links(run)
     try:
         run.make_folders()
         file = run.lock.open("ab")

@@ -23,8 +23,6 @@ from focus_engine.errors import InputError
 
 FORMAT = "focus-checkpoint"
 VERSION = 1
-MAX_UNPACKED_RATIO = 4
-"""A checkpoint is stored, not compressed; one that unpacks to more than this times its size is refused."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,16 +124,17 @@ def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> Che
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse what is no zip archive, is cut short, or unpacks to far more than its size."""
+    """Refuse what is no zip archive, is cut short, or is compressed: torch stores, a bomb unpacks."""
     try:
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
+            entries = archive.infolist()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except Exception as error:  # noqa: BLE001  (a damaged archive raises whatever its bytes happen to say)
         raise InputError(f"{path}: not a whole checkpoint (cut short, or no checkpoint at all): {error}") from None
-    if unpacked > MAX_UNPACKED_RATIO * max(path.stat().st_size, 1 << 20):
-        raise InputError(f"{path}: unpacks to {unpacked} bytes, far more than a checkpoint of its size: refused")
+    unpacked, packed = sum(entry.file_size for entry in entries), path.stat().st_size
+    if unpacked > packed or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise InputError(f"{path}: unpacks to {unpacked} bytes from {packed}; a checkpoint is not compressed: refused")
 
 
 def sha256_of(path: Path) -> str:

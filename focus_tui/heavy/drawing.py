@@ -11,7 +11,9 @@ from focus_engine.comparison import ComparisonProgress
 from focus_engine.events import DataProgress
 from focus_engine.generative.sampling import SamplingPlan, SamplingProgress
 from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.safety import check_links
 from focus_engine.trained import TrainedModel, find_checkpoint, open_trained
+from focus_engine.trust import OWN_NETWORKS
 from focus_tui.follow import Printer
 from focus_tui.options import DrawOptions
 from focus_tui.terminal import say, visible
@@ -83,8 +85,11 @@ def opened(run: RunFolder, options: DrawOptions, telling: Telling) -> tuple[Trai
     Raises:
         InputError: no such checkpoint, or the options do not fit its model.
     """
+    check_links(run)
     path = find_checkpoint(run, options.checkpoint)
     model = open_trained(path, device=options.device)
+    if model.config.model.from_ not in OWN_NETWORKS:
+        telling.warn(f"the code of {visible(model.config.model.from_)} is run (model.from)")
     plan = model.plan(
         sampler=options.sampler,
         steps=options.steps,

@@ -119,7 +119,7 @@ def test_the_time_limit_saves_requeues_and_goes_on_exactly(tmp_path: Path, focus
     until(lambda: len(done(run)) == 1, 90)
     word = done(run)[0]
     assert word.state == "stopped"
-    assert word.reason.startswith("the SLURM job's time is nearly over; stopped in epoch ")
+    assert word.reason.startswith("the SLURM job's time is nearly over; stopped ")
     assert word.reason.endswith("; the job asks to be requeued")
     until(lambda: SLURM.forget() or summarise(run).state in {"queued", "starting", "running"})
     epochs = load_checkpoint(run.checkpoint_last).epoch + 5

@@ -1,0 +1,43 @@
+"""Whether a run folder may be written to: links that lead out of it, and who else could write there."""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from focus_engine.errors import InputError
+from focus_engine.runs.folder import RunFolder
+from focus_engine.trust import trusted
+
+
+def check_links(run: RunFolder) -> None:
+    """Raise InputError when a file or folder that FOCUS would write is a link that leads out of the run folder.
+
+    The folder itself may be a link. `--trust` allows what leads out, such as checkpoints on another disk.
+    """
+    if trusted():
+        return
+    home = run.path.resolve()
+    for path in _written(run):
+        if path.is_symlink() and not path.resolve().is_relative_to(home):
+            raise InputError(
+                f"{path} is a link that leads out of the run folder, to {path.resolve()}: FOCUS would write there; "
+                "remove the link, or say --trust if it is yours"
+            )
+
+
+def open_to_everybody(run: RunFolder) -> list[Path]:
+    """Return the folders of `run` in which every user of the machine may change files."""
+    found = []
+    for path in (run.path, run.checkpoints, run.logs, run.samples, run.figs):
+        try:
+            mode = path.stat().st_mode
+        except OSError:
+            continue
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            found.append(path)
+    return found
+
+
+def _written(run: RunFolder) -> Iterator[Path]:
+    yield from (run.checkpoints, run.logs, run.samples, run.figs, run.labels, run.slurm_script, run.slurm_job)
+    yield from (run.events, run.train_log, run.worker_log, run.lock, run.worker, run.stop_request, run.ranks)

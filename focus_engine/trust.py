@@ -1,0 +1,74 @@
+"""Whose checkpoint it is: code that a checkpoint names is run only when this user made the checkpoint, or says so.
+
+A dotted `model.from` is the import path of somebody's code. Checkpoints travel, so FOCUS stamps those that name such
+code with a key of this user (`~/.config/focus/key`); one without a valid stamp came from somebody else.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from focus_engine.errors import InputError
+
+TRUST_VARIABLE = "FOCUS_TRUST"
+"""Set to 1 by `--trust`: the code that a checkpoint of somebody else names may be run."""
+KEY_VARIABLE = "FOCUS_KEY_FILE"
+KEY_BYTES = 32
+OWN_NETWORKS = ("SimpleUNet", "FlowUNet")
+"""Values of `model.from` that run no code but that of FOCUS."""
+
+
+def trusted() -> bool:
+    """Whether the user said that foreign code may run."""
+    return os.environ.get(TRUST_VARIABLE) == "1"
+
+
+def runs_code(network: str) -> bool:
+    """Whether `network`, a value of `model.from`, names code outside FOCUS."""
+    return network not in OWN_NETWORKS
+
+
+def stamp(network: str) -> str | None:
+    """Return this user's stamp on a network that is code; None without need, or where no key can be kept."""
+    key = _key(make=True) if runs_code(network) else None
+    return None if key is None else _digest(key, network)
+
+
+def check_stamp(path: Path, network: str, given: object) -> None:
+    """Raise InputError when the checkpoint at `path` names code and is not stamped by this user."""
+    if not runs_code(network) or trusted():
+        return
+    key = _key(make=False)
+    if (
+        key is not None
+        and isinstance(given, str)
+        and hmac.compare_digest(given.encode(), _digest(key, network).encode())
+    ):
+        return
+    raise InputError(
+        f"{path}: its network is {network!r}, code that would be run, and this checkpoint was not made by you: read "
+        "that code first, then say --trust"
+    )
+
+
+def _digest(key: bytes, network: str) -> str:
+    return hmac.new(key, network.encode(), hashlib.sha256).hexdigest()
+
+
+def _key(*, make: bool) -> bytes | None:
+    """Read the user's key, made at the first need; None where there is none."""
+    given = os.environ.get(KEY_VARIABLE)
+    path = Path(given) if given else Path.home() / ".config" / "focus" / "key"
+    with contextlib.suppress(OSError):
+        if make and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                os.write(descriptor, secrets.token_bytes(KEY_BYTES))
+                os.close(descriptor)
+        key = path.read_bytes()
+        return key if len(key) == KEY_BYTES else None
+    return None
