@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from focus_engine.comparison import Comparison
     from focus_engine.rehearsal import Rehearsal
     from focus_engine.sampling_job import Sampled
-    from focus_engine.statistics.compare import Evaluation
+    from focus_engine.statistics.compare import Evaluation, FieldEvaluation
 
 Result = TypeVar("Result")
 
@@ -246,7 +246,7 @@ class Experiment:
         checkpoint: str = "best",
         device: str | None = None,
         **plan: Any,  # noqa: ANN401  (the fields of SamplingPlan)
-    ) -> "Evaluation":
+    ) -> "Evaluation | FieldEvaluation":
         """Judge samples against held-out maps: P(k), PDF and slab mean, each beside true against true.
 
         Args:

@@ -27,6 +27,7 @@ from focus_engine.runs.folder import RunFolder
 from focus_engine.sampling_job import draw_physical, report_document
 from focus_engine.statistics.compare import Evaluation, evaluate_maps
 from focus_engine.trained import TrainedModel
+from focus_engine.units import NORMALISED
 
 COMPARED_MAPS = 96
 """Test maps that are compared unless more are asked for; spread evenly over the test simulations."""
@@ -154,6 +155,9 @@ def comparison_path(runs: Sequence[RunFolder]) -> Path:
 def why_not_comparable(models: Sequence[tuple[str, TrainedModel]]) -> str | None:
     """Return why the samples of these named models can't be judged together, or None when they can."""
     (first, reference), *others = models
+    for name, model in models:
+        if model.data["units"] == NORMALISED:
+            return f"{name} was trained on maps stored as unknown, which have no physical P(k), PDF or slab mean"
     for name, model in others:
         for key, words in (("box_size", "box size"), ("map_shape", "map shape"), ("fingerprint", "data set")):
             one, other = reference.data[key], model.data[key]

@@ -61,10 +61,10 @@ class DataBlock(Block):
         min_length=1,
         description="Array of an .npz or dataset of an HDF5 file; left out: maps, or the only one that could be maps.",
     )
-    stored_as: Literal["physical", "log10", "standardised", "log10_standardised"] = Field(
+    stored_as: Literal["physical", "log10", "standardised", "log10_standardised", "unknown"] = Field(
         "physical",
         description="How the values in the file were made from physical f: as they are, log10 f, (f - mean)/std, or "
-        "(log10 f - mean)/std with stored_mean and stored_std.",
+        "(log10 f - mean)/std with stored_mean and stored_std; unknown: P(k) is that of the normalised field.",
     )
     stored_mean: float = Field(0.0, description="Mean that was subtracted (stored_as).")
     stored_std: PositiveFloat = Field(1.0, description="Standard deviation that was divided by (stored_as).")

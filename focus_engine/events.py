@@ -290,6 +290,7 @@ class PowerSpectrumMeasured(Event):
         median_abs_error: median |ratio - 1| below 0.8 k_nyquist.
         true_vs_true: the same between two halves of the validation maps; null when there are too few.
         n_maps: number of samples.
+        normalised: whether it is of a normalised field (`data.stored_as: unknown`), not of a density.
     """
 
     type: ClassVar[str] = "power_spectrum"
@@ -303,6 +304,7 @@ class PowerSpectrumMeasured(Event):
     median_abs_error: Number
     true_vs_true: Number
     n_maps: int
+    normalised: bool = False
 
     def __post_init__(self) -> None:
         if len({len(curve) for curve in (self.k, self.real_mean, self.real_std, self.generated_mean, self.ratio)}) > 1:
@@ -325,6 +327,7 @@ class SamplesDrawn(Event):
         generated: the same for the samples.
         seconds: how long sampling took.
         nfe: network evaluations per sample.
+        normalised: whether the maps are a normalised field; then low and high are values of it, not log10.
     """
 
     type: ClassVar[str] = "samples"
@@ -339,6 +342,7 @@ class SamplesDrawn(Event):
     generated: tuple[str, ...]
     seconds: float
     nfe: int
+    normalised: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

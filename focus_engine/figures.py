@@ -28,7 +28,7 @@ from focus_engine.panels import (
     power_panels,
     slab_panel,
 )
-from focus_engine.statistics.compare import Evaluation
+from focus_engine.statistics.compare import Evaluation, FieldEvaluation
 
 Array = NDArray[np.float64]
 
@@ -100,7 +100,7 @@ def draw_power_spectrum(path: str | Path, curves: PowerCurves, *, title: str = "
 
 def draw_evaluation(
     path: str | Path,
-    evaluation: Evaluation,
+    evaluation: Evaluation | FieldEvaluation,
     *,
     real: ArrayLike | None = None,
     generated: ArrayLike | None = None,
@@ -111,6 +111,8 @@ def draw_evaluation(
 ) -> None:
     """Draw the report of `focus evaluate`: P(k) and ratio, one-point PDF, slab mean; maps below when given.
 
+    Of a normalised field P(k) stands alone.
+
     Raises OSError when the file can't be written.
     """
     with_maps = real is not None and generated is not None
@@ -118,10 +120,13 @@ def draw_evaluation(
         figure = Figure(figsize=(13.5, 9.4 if with_maps else 4.9), layout="constrained")
         figure.suptitle(title, fontsize=12)
         rows = figure.subfigures(2 if with_maps else 1, 1, height_ratios=(1, 0.9)[: 1 + with_maps], squeeze=False)
-        panels = rows[0, 0].subfigures(1, 3, width_ratios=(1.15, 1, 1))
-        power_panels(panels[0], evaluation.power_spectrum, "power spectrum")
-        pdf_panel(panels[1].subplots(), evaluation.pdf, units)
-        slab_panel(panels[2].subplots(), evaluation.slab_mean, units)
+        if isinstance(evaluation, Evaluation):
+            panels = rows[0, 0].subfigures(1, 3, width_ratios=(1.15, 1, 1))
+            power_panels(panels[0], evaluation.power_spectrum, "power spectrum")
+            pdf_panel(panels[1].subplots(), evaluation.pdf, units)
+            slab_panel(panels[2].subplots(), evaluation.slab_mean, units)
+        else:
+            power_panels(rows[0, 0], evaluation.power_spectrum, "power spectrum of the normalised field")
         if real is not None and generated is not None:
             values = np.empty((np.shape(real)[0], 0)) if params is None else np.asarray(params)
             box_size = evaluation.box_size

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.statistics.pdf import PdfComparison
 from focus_engine.statistics.slab import SlabMeanComparison
+from focus_engine.units import NORMALISED
 
 Array = NDArray[np.float64]
 Curve = Array | Sequence[float | None]
@@ -85,14 +86,19 @@ def points(size: float) -> float:
 
 
 def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) -> None:
-    """Draw P(k) of generated maps over the real mean and its scatter, and their ratio below."""
+    """Draw P(k) of generated maps over the real mean and its scatter, and their ratio below.
+
+    That of a normalised field, whose unit nobody knows, says so.
+    """
     spectrum, ratio_axes = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
     k, real, generated = numbers(curves.k), numbers(curves.real_mean), numbers(curves.generated_mean)
     low, high = _band(real, numbers(curves.real_std))
     spectrum.fill_between(k, low, high, color=BAND, alpha=0.6, lw=0, label="real ±1σ (cosmic variance)")
     spectrum.plot(k, real, color=REAL, lw=points(1.8), label="real mean")
     spectrum.plot(k, generated, color=GENERATED, lw=points(1.8), ls=(0, (4, 1.2)), label="generated mean")
-    spectrum.set(xscale="log", ylabel=r"$P(k)$  [$(\mathrm{Mpc}/h)^2$]", title=title)
+    of_field = getattr(curves, "normalised", False)
+    label = "$P(k)$ of the normalised field" if of_field else r"$P(k)$  [$(\mathrm{Mpc}/h)^2$]"
+    spectrum.set(xscale="log", ylabel=label, title=title)
     spectrum.set_yscale("log")
     shown = np.concatenate([real, generated])
     spectrum.set_ylim(np.nanmin(shown) / 2.5, np.nanmax(np.concatenate([high, generated])) * 1.8)
@@ -190,14 +196,13 @@ def map_rows(
 ) -> None:
     """Draw labelled rows of maps (N, H, W), such as real above generated, the parameters (N, P) above each column.
 
-    One logarithmic colour scale, from the 0.5th to the 99.9th percentile of the first row, holds for all.
+    One logarithmic colour scale, from the 0.5th to the 99.9th percentile of the first row, holds for all; of a
+    normalised field it is linear.
     """
     real = rows[0][1]
     columns = min(MAX_COLUMNS, len(real))
     grid = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
-    positive = real[:columns][real[:columns] > 0]
-    low, high = np.percentile(positive, [0.5, 99.9]) if positive.size else (1.0, 10.0)
-    norm = LogNorm(low, max(high, 1.01 * low), clip=True)
+    low, norm = _scale(real[:columns], units)
     depth = box_size * real.shape[1] / real.shape[2]
     picture: AxesImage | None = None
     for row, (maps, label) in enumerate((maps, label) for label, maps in rows):
@@ -220,6 +225,15 @@ def map_rows(
         axes.set_xlabel("$x$  [Mpc$/h$]", fontsize=points(9))
     if picture is not None:
         figure.colorbar(picture, ax=grid, label=units, shrink=0.9, aspect=28, pad=0.015, extend="both")
+
+
+def _scale(maps: Array, units: str) -> tuple[float, Normalize]:
+    """Return the lowest value shown, and the colour scale of some maps."""
+    seen = maps[np.isfinite(maps)] if units == NORMALISED else maps[maps > 0]
+    low, high = np.percentile(seen, [0.5, 99.9]) if seen.size else (1.0, 10.0)
+    if units == NORMALISED:
+        return float(low), Normalize(low, max(high, low + 1e-6), clip=True)
+    return float(low), LogNorm(low, max(high, 1.01 * low), clip=True)
 
 
 def _parameters(values: Array, names: Sequence[str]) -> str:

@@ -161,7 +161,8 @@ def prepare_data(config: Config, maps: MapSet, saved: Checkpoint | None = None) 
         scaler = ParameterScaler.from_dict(saved.scaler)
         return PreparedData(maps, split, normaliser, scaler, fingerprint)
     split = split_by_simulation(maps.n_simulations, config.data.train_split, config.training.seed)
-    normaliser = fit_normaliser(maps, maps.maps_of(split.train), config.data.normalize)
+    transform = config.data.normalize if maps.physical else "none"
+    normaliser = fit_normaliser(maps, maps.maps_of(split.train), transform)
     return PreparedData(maps, split, normaliser, ParameterScaler.fit(maps, split.train), fingerprint)
 
 

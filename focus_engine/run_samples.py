@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from focus_engine.data.batches import Share
+from focus_engine.data.maps import MapSet
 from focus_engine.events import PowerSpectrumMeasured, SamplesDrawn
 from focus_engine.generative.sampling import SamplingPlan
 from focus_engine.prepare import PreparedRun, spread
 from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.compare import PowerComparison, compare_power
-from focus_engine.statistics.power import power_spectrum
+from focus_engine.statistics.power import measured_power
 from focus_engine.statistics.simulations import Simulations
 from focus_engine.trained import TrainedModel, write_samples
 from focus_engine.training.ranks import Ranks
@@ -55,7 +56,7 @@ def draw_run_samples(
     generated, real = model.physical(torch.cat([part.maps for part in drawn])), maps.read(ids)
     path = folder.sample_maps(epoch)
     write_samples(path, generated, params, model, plan, epoch=epoch, real=real, real_ids=ids.tolist())
-    shown = _thumbnails(real, generated)
+    shown = _thumbnails(real, generated, physical=maps.physical)
     samples = SamplesDrawn(
         epoch=epoch,
         path=str(path.relative_to(folder.path)),
@@ -64,7 +65,7 @@ def draw_run_samples(
         nfe=evaluations,
         **shown,
     )
-    return samples, _measure(real, generated, maps.simulation_of(ids), maps.box_size, epoch)
+    return samples, _measure(real, generated, maps.simulation_of(ids), maps, epoch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,18 +99,18 @@ def _measure(
     real: NDArray[np.float32],
     generated: NDArray[np.float32],
     simulations: NDArray[np.int64],
-    box_size: float,
+    of: MapSet,
     epoch: int,
 ) -> PowerSpectrumMeasured | None:
-    if not np.isfinite(generated).all() or (generated < 0).any() or len(real) < 2:
+    if not np.isfinite(generated).all() or (of.physical and (generated < 0).any()) or len(real) < 2:
         return None
     compared = compare_power(
-        power_spectrum(real[:, 0], box_size),
-        power_spectrum(generated[:, 0], box_size),
+        measured_power(real[:, 0], of.box_size, of.units),
+        measured_power(generated[:, 0], of.box_size, of.units),
         Simulations.of(simulations, len(real)),
         seed=0,
     )
-    return PowerSpectrumMeasured(epoch=epoch, n_maps=len(real), **_curves(compared))
+    return PowerSpectrumMeasured(epoch=epoch, n_maps=len(real), normalised=not of.physical, **_curves(compared))
 
 
 def _curves(compared: PowerComparison) -> dict[str, Any]:
@@ -122,16 +123,17 @@ def _curves(compared: PowerComparison) -> dict[str, Any]:
     }
 
 
-def _thumbnails(real: NDArray[np.float32], generated: NDArray[np.float32]) -> dict[str, Any]:
-    """The first few pairs as bytes of log10, small enough for the event log."""
+def _thumbnails(real: NDArray[np.float32], generated: NDArray[np.float32], *, physical: bool) -> dict[str, Any]:
+    """The first few pairs as bytes of log10, or of the values of a normalised field, small enough for the log."""
     real, generated = _reduce(real[:THUMBNAILS, 0]), _reduce(generated[:THUMBNAILS, 0])
-    positive = real[real > 0]
-    low, high = np.percentile(np.log10(positive), [0.5, 99.5]) if positive.size else (0.0, 1.0)
+    seen = np.log10(real[real > 0]) if physical else real
+    low, high = np.percentile(seen, [0.5, 99.5]) if seen.size else (0.0, 1.0)
     span = max(float(high - low), 1e-6)
 
     def encode(maps: NDArray[np.float32]) -> tuple[str, ...]:
-        logs = np.log10(np.maximum(np.nan_to_num(maps, nan=0.0), 10.0 ** min(low, 0.0) * 1e-12))
-        levels = np.clip(255 * (logs - low) / span, 0, 255).round().astype(np.uint8)
+        finite = np.nan_to_num(maps, nan=0.0)
+        shades = np.log10(np.maximum(finite, 10.0 ** min(low, 0.0) * 1e-12)) if physical else finite
+        levels = np.clip(255 * (shades - low) / span, 0, 255).round().astype(np.uint8)
         return tuple(base64.b64encode(one.tobytes()).decode() for one in levels)
 
     return {
@@ -141,6 +143,7 @@ def _thumbnails(real: NDArray[np.float32], generated: NDArray[np.float32]) -> di
         "high": float(low + span),
         "real": encode(real),
         "generated": encode(generated),
+        "normalised": not physical,
     }
 
 

@@ -21,9 +21,10 @@ from focus_engine.figures import draw_evaluation, draw_samples
 from focus_engine.generative.sampling import SamplingPlan, SamplingProgress
 from focus_engine.prepare import open_maps, spread
 from focus_engine.runs.folder import RunFolder
-from focus_engine.statistics.compare import Evaluation, evaluate_maps
-from focus_engine.statistics.power import PowerSpectrum, power_spectrum
+from focus_engine.statistics.compare import Evaluation, FieldEvaluation, evaluate_fields, evaluate_maps
+from focus_engine.statistics.power import PowerSpectrum, measured_power
 from focus_engine.trained import TrainedModel, write_samples
+from focus_engine.units import NORMALISED
 
 MAX_TEST_MAPS = 300
 """Test maps that are compared unless more are asked for; spread evenly over the test simulations."""
@@ -63,7 +64,7 @@ class Evaluated:
         figure: the PNG.
     """
 
-    evaluation: Evaluation
+    evaluation: Evaluation | FieldEvaluation
     real: NDArray[np.float32]
     generated: NDArray[np.float32]
     params: NDArray[np.float32]
@@ -128,7 +129,9 @@ def sample_run(
     maps, nfe = yield from _draw(model, params, plan)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_samples(path, maps, params, model, plan)
-    power = power_spectrum(maps[:, 0], model.data["box_size"]) if (maps >= 0).all() else None
+    units = str(model.data["units"])
+    unphysical = units != NORMALISED and not (maps >= 0).all()
+    power = None if unphysical else measured_power(maps[:, 0], model.data["box_size"], units)
     figure = path.with_suffix(".png")
     names, data = model.scaler.names, model.data
     draw_samples(figure, None, maps, params, names, box_size=data["box_size"], units=data["units"], title=run.name)
@@ -203,9 +206,8 @@ def evaluate_run(
     ids = spread(maps.maps_of(model.data["split"]["test"]), count or MAX_TEST_MAPS)
     params, real = maps.params_of(ids), maps.read(ids)
     generated, _ = yield from _draw(model, params, plan)
-    evaluation = evaluate_maps(
-        real[:, 0], generated[:, 0], real_simulation_ids=maps.simulation_of(ids), box_size=maps.box_size
-    )
+    judge = evaluate_maps if maps.physical else evaluate_fields
+    evaluation = judge(real[:, 0], generated[:, 0], real_simulation_ids=maps.simulation_of(ids), box_size=maps.box_size)
     report, figure = (output or run.path) / "evaluation.json", (output or run.figs) / "evaluation.png"
     report.parent.mkdir(parents=True, exist_ok=True)
     figure.parent.mkdir(parents=True, exist_ok=True)
@@ -225,7 +227,9 @@ def evaluate_run(
     yield Evaluated(evaluation, real, generated, params, report, figure)
 
 
-def report_document(evaluation: Evaluation, model: TrainedModel, plan: SamplingPlan) -> dict[str, object]:
+def report_document(
+    evaluation: Evaluation | FieldEvaluation, model: TrainedModel, plan: SamplingPlan
+) -> dict[str, object]:
     """Return the document of `focus evaluate --json`."""
     sampling = {name: getattr(plan, name) for name in ("sampler", "steps", "eta", "guidance", "seed")}
     return {**evaluation.to_dict(), "checkpoint": dict(model.source), "sampling": sampling}

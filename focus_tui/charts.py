@@ -46,6 +46,11 @@ __all__ = ["draw_losses", "draw_lr", "draw_map", "draw_maps", "draw_pdf", "draw_
 Array = NDArray[np.float64]
 
 
+DENSITY_POWER = "P(k) [(Mpc/h)²]"
+FIELD_POWER = "P(k) of the normalised field"
+"""What the axis of a power spectrum is called: of a density, and of maps that were normalised nobody knows how."""
+
+
 def draw_power(
     k: ArrayLike,
     real_mean: ArrayLike,
@@ -58,6 +63,7 @@ def draw_power(
     title: str = "",
     k_nyquist: float | None = None,
     generated_label: str = "generated",
+    y_label: str = DENSITY_POWER,
 ) -> str:
     """Return P(k) [(Mpc/h)²] of generated maps over the real mean and its ±1σ, above their ratio.
 
@@ -70,7 +76,7 @@ def draw_power(
     x, band = log10(k), scatter_band(log10(k), real, std)
     curves = [*band, Curve(x, log10(real)), _generated(x, log10(generated), color)]
     entries = [("━", "real", TEXT), (BAND, "±1σ", GREY), _generated_entry(color, generated_label)]
-    head = Legend(title, "P(k) [(Mpc/h)²]", entries + _nyquist_entry(k_nyquist)).lines(width, color)
+    head = Legend(title, y_label, entries + _nyquist_entry(k_nyquist)).lines(width, color)
     rows = height - len(head) - 4  # two axis rows, the tick labels and the label of the axis
     below = max(3, rows * 3 // 10)
     x_limits = padded(x, _nyquist(k_nyquist), margin=0.02)
@@ -90,7 +96,7 @@ def draw_single_power(
     color: bool = True,
     title: str = "",
     k_nyquist: float | None = None,
-    y_label: str = "P(k) [(Mpc/h)²]",
+    y_label: str = DENSITY_POWER,
 ) -> str:
     """Return the mean P(k) of some maps, with its ±1σ from map to map where that is known."""
     k, mean = numbers(k), numbers(mean)

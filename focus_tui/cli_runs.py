@@ -89,7 +89,8 @@ def status(context: typer.Context, exp: Exp = None, as_json: Json = False) -> No
     run = chosen_run(context, exp)
     row = read_row(run)
     if as_json:
-        document = row_document(row) | {"slurm": job_document(run)}
+        job = job_document(run)
+        document = row_document(row) | ({} if job is None else {"slurm": job})
         out(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
         return
     for line in [*words.status_lines(row.summary), *job_lines(run, row.summary), *label_lines(row.labels)]:

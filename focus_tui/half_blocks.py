@@ -14,12 +14,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from focus_engine.units import NORMALISED, SURFACE_DENSITY
 from focus_tui.ticks import number
 
 Array = NDArray[np.float64]
 ColorDepth = Literal["truecolor", "256", "16"] | None
-
-SURFACE_DENSITY = "(M☉/h)/(Mpc/h)²"
 
 _GAP = 2  # columns between maps
 _SHADES = " ░▒▓█"
@@ -76,17 +75,22 @@ def draw_maps(
 ) -> str:
     """Return maps (H, W) side by side as text, one logarithmic colour scale from vmin to vmax for all.
 
+    Maps in `units` of a normalised field have a linear one.
+
     Limits that are not given are the 0.5th and the 99.9th percentile of the first map. Pixels keep their shape; maps
     that do not fit are averaged, maps much smaller than the room are enlarged by whole factors. The second
     axis runs to the right and the first upwards, as in the PNGs.
     """
     fields = [np.asarray(one, dtype=np.float64) for one in maps]
-    low, high = _limits(fields[0], vmin, vmax)
+    log = units != NORMALISED
+    low, high = _limits(fields[0], vmin, vmax, log=log)
     columns = (width - _GAP * (len(fields) - 1)) // len(fields)
     rows = 2 * (height - 1 - bool(titles))
     if columns < 2 or rows < 2:
         return fit("too small for maps", width)
-    pictures = [_lines(_shape(one, rows, columns)[::-1], low, high, colormap, color_depth) for one in fields]
+    pictures = [
+        _lines(_share(_shape(one, rows, columns)[::-1], low, high, log=log), colormap, color_depth) for one in fields
+    ]
     wide = [_shape(one, rows, columns).shape[1] for one in fields]
     lines = [(" " * _GAP).join(parts) for parts in zip(*pictures, strict=True)]
     if titles:
@@ -111,7 +115,12 @@ def fit(text: str, width: int) -> str:
     return text + "…" if width > 0 else ""
 
 
-def _limits(field: Array, vmin: float | None, vmax: float | None) -> tuple[float, float]:
+def _limits(field: Array, vmin: float | None, vmax: float | None, *, log: bool) -> tuple[float, float]:
+    if not log:
+        finite = field[np.isfinite(field)]
+        low, high = np.percentile(finite, [0.5, 99.9]) if finite.size else (0.0, 1.0)
+        low, high = float(low if vmin is None else vmin), float(high if vmax is None else vmax)
+        return low, max(high, low + 1e-6)
     positive = field[np.isfinite(field) & (field > 0)]
     low, high = np.percentile(positive, [0.5, 99.9]) if positive.size else (1.0, 10.0)
     low, high = vmin or float(low), vmax or float(high)
@@ -139,14 +148,15 @@ def _averaged(field: Array, n: int) -> Array:
     return np.asarray(np.diff(at_edges, axis=0) * (n / field.shape[0]), dtype=np.float64)
 
 
-def _share(field: Array, low: float, high: float) -> Array:
-    """Return where pixels stand on the logarithmic scale, 0 to 1."""
-    safe = np.nan_to_num(field, nan=low, posinf=high).clip(low, high)
+def _share(field: Array, low: float, high: float, *, log: bool) -> Array:
+    """Return where pixels stand on the scale, 0 to 1."""
+    safe = np.nan_to_num(field, nan=low, posinf=high, neginf=low).clip(low, high)
+    if not log:
+        return np.asarray((safe - low) / (high - low), dtype=np.float64)
     return np.asarray(np.log(safe / low) / np.log(high / low), dtype=np.float64)
 
 
-def _lines(field: Array, low: float, high: float, colormap: str, depth: ColorDepth) -> list[str]:
-    share = _share(field, low, high)
+def _lines(share: Array, colormap: str, depth: ColorDepth) -> list[str]:
     if depth is None:
         ink = (share[::2] + share[1::2]) / 2
         return ["".join(_SHADES[int(v * (len(_SHADES) - 1) + 0.5)] for v in row) for row in ink]

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.events import SamplesDrawn
-from focus_tui.half_blocks import SURFACE_DENSITY, ColorDepth, draw_maps
+from focus_engine.units import SURFACE_DENSITY
+from focus_tui.half_blocks import ColorDepth, draw_maps
 from focus_tui.terminal import fitted
 
 Array = NDArray[np.float64]
@@ -21,7 +22,7 @@ LABEL_ROWS = 2
 
 
 def thumbnails(event: SamplesDrawn) -> tuple[list[Array], list[Array]]:
-    """Return the real and the generated maps (H, W) of an event, in physical units.
+    """Return the real and the generated maps (H, W) of an event, in physical units (or as they are normalised).
 
     Raises ValueError when the bytes are not those of maps, or their range is not one.
     """
@@ -31,7 +32,8 @@ def thumbnails(event: SamplesDrawn) -> tuple[list[Array], list[Array]]:
 
     def decode(text: str) -> Array:
         levels = np.frombuffer(base64.b64decode(text), dtype=np.uint8).reshape(event.height, event.width)
-        return np.asarray(10 ** (low + (high - low) * levels / 255), dtype=np.float64)
+        values = low + (high - low) * levels / 255
+        return np.asarray(values if event.normalised else 10**values, dtype=np.float64)
 
     return [decode(text) for text in event.real], [decode(text) for text in event.generated]
 
@@ -88,6 +90,7 @@ def draw_pairs(
     labels: Sequence[str] = (),
     colormap: str = "magma",
     color_depth: ColorDepth = "truecolor",
+    units: str = SURFACE_DENSITY,
 ) -> str:
     """Return as many pairs as fit, the real map at the left, all on one colour scale with its bar below.
 
@@ -105,7 +108,7 @@ def draw_pairs(
             list(maps),
             width=wide,
             height=high,
-            units=SURFACE_DENSITY,
+            units=units,
             colormap=colormap,
             color_depth=color_depth,
             vmin=vmin,

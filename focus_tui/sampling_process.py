@@ -19,6 +19,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Generic, Self, TypeVar
 
+from focus_engine.units import NORMALISED
+
 PATIENCE = 5.0
 """Seconds until a process that was asked to stop, and has not, is ended."""
 MOST_WARNINGS = 20
@@ -33,12 +35,14 @@ class SampledPower:
         mean: mean P(k) over the maps [(Mpc/h)^2].
         std: scatter from map to map; None with one map.
         k_nyquist: Nyquist wavenumber [h/Mpc].
+        normalised: whether it is of a normalised field, not of a density.
     """
 
     k: tuple[float, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...] | None
     k_nyquist: float
+    normalised: bool = False
 
 
 @dataclass(frozen=True)
@@ -254,6 +258,6 @@ def _object(text: str) -> dict[str, Any]:
 def _spectrum(said: dict[str, Any]) -> SampledPower:
     std = said["power_std"]
     known = not any(value is None for value in std)
-    return SampledPower(
-        tuple(said["k"]), tuple(said["power_mean"]), tuple(std) if known else None, float(said["k_nyquist"])
-    )
+    spread = tuple(std) if known else None
+    normalised = said.get("of") == NORMALISED
+    return SampledPower(tuple(said["k"]), tuple(said["power_mean"]), spread, float(said["k_nyquist"]), normalised)

@@ -21,25 +21,25 @@ from numpy.typing import ArrayLike, NDArray
 from focus_engine.data.map_files import MapArray, content_blocks, open_maps_file
 from focus_engine.data.parameters import Table, read_parameter_table, select_parameters
 from focus_engine.errors import InputError
+from focus_engine.units import NORMALISED, SURFACE_DENSITY
 
 Maps = NDArray[np.float32]
 Ids = NDArray[np.int64]
-
-UNITS = "(M☉/h)/(Mpc/h)²"
 
 _CHUNK_PIXELS = 1 << 22  # 16 MiB of float32 at a time when a whole set is walked
 _HASHED_WHOLE = 64 * 2**20  # bytes: up to here the fingerprint reads every byte
 _HASHED_BLOCKS, _HASHED_BLOCK = 1024, 16 * 2**10  # beyond: this many blocks of this many bytes
 
 
-StoredAs = Literal["physical", "log10", "standardised", "log10_standardised"]
+StoredAs = Literal["physical", "log10", "standardised", "log10_standardised", "unknown"]
 
 
 @dataclass(frozen=True)
 class Stored:
     """How the values on disk were made from physical ones f: as they are, or normalised by somebody.
 
-    `log10`: log10 f. `standardised`: (f − mean) / std. `log10_standardised`: (log10 f − mean) / std.
+    `log10`: log10 f. `standardised`: (f − mean) / std. `log10_standardised`: (log10 f − mean) / std. `unknown`:
+    nobody knows, and the values are taken as they are.
     """
 
     transform: StoredAs = "physical"
@@ -47,8 +47,8 @@ class Stored:
     std: float = 1.0
 
     def physical(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Return physical values; the transformation is undone in float64."""
-        if self.transform == "physical":
+        """Return physical values; the transformation is undone in float64, one that is unknown is not."""
+        if self.transform in {"physical", "unknown"}:
             return values
         undone = np.asarray(values, dtype=np.float64)
         if self.transform != "log10":
@@ -59,7 +59,7 @@ class Stored:
 PHYSICAL = Stored()
 _NORMALISED_ADVICE = (
     ". Are the maps normalised already? Say how: data.stored_as: log10_standardised (or log10, standardised) with "
-    "data.stored_mean and data.stored_std"
+    "data.stored_mean and data.stored_std; or unknown, for samples and P(k) of the normalised field"
 )
 
 
@@ -75,8 +75,17 @@ class MapSet:
     maps_per_simulation: int
     maps_path: Path
     params_path: Path
-    units: str = UNITS
     stored: Stored = PHYSICAL  # how the values on disk were made from physical ones
+
+    @property
+    def physical(self) -> bool:
+        """Whether the maps that are read are densities; else nobody knows what they are."""
+        return self.stored.transform != "unknown"
+
+    @property
+    def units(self) -> str:
+        """What the values that are read are in."""
+        return SURFACE_DENSITY if self.physical else NORMALISED
 
     @property
     def n_maps(self) -> int:
@@ -110,7 +119,7 @@ class MapSet:
         """Read maps `ids` from disk as float32 (n, C, H, W), in physical units, checked pixel by pixel.
 
         Raises:
-            InputError: when a map holds NaN, infinite or negative values or is zero everywhere.
+            InputError: when a map holds NaN or infinite values, or as a density negative ones or only zero.
         """
         chosen = np.asarray(ids, dtype=np.int64)
         maps = np.empty((len(chosen), *self.shape), dtype=np.float32)
@@ -161,18 +170,20 @@ class MapSet:
         if flat.size == 0:
             return
         low, high = flat.min(axis=1), flat.max(axis=1)  # NaN wins both
-        for place in np.flatnonzero(~((low >= 0) & (high > 0) & (high < np.inf))):
+        lawful = (low >= 0) & (high > 0) if self.physical else low > -np.inf
+        for place in np.flatnonzero(~(lawful & (high < np.inf))):
             pixels, index = flat[place], int(ids[place])
             counts = {
                 "NaN": np.count_nonzero(np.isnan(pixels)),
                 "infinite": np.count_nonzero(np.isinf(pixels)),
-                "negative": np.count_nonzero(pixels < 0),
+                "negative": np.count_nonzero(pixels < 0) if self.physical else 0,
             }
+            allowed = f"values from 0 up, in {self.units}, not all zero" if self.physical else "values"
             found = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
             raise InputError(
                 f"{self.maps_path}: map {index} (simulation {index // self.maps_per_simulation}) holds "
-                f"{found or 'only zero'} of {pixels.size} pixels; allowed are finite values from 0 up, in "
-                f"{self.units}, not all zero. Take this map out of the file or make it again"
+                f"{found or 'only zero'} of {pixels.size} pixels; allowed are finite {allowed}. Take this map out of "
+                "the file or make it again"
                 + (_NORMALISED_ADVICE if counts["negative"] and self.stored == PHYSICAL else "")
             )
 

@@ -132,19 +132,23 @@ def _fit(chunks: Iterable[tuple[Ids, Maps]], channels: int, transform: Transform
         n_values += maps.size
         for channel in range(channels):
             values = maps[:, channel].reshape(-1)
+            if transform == "none":
+                floors[channel] = 0.0  # nothing is read as something else
+                moments[channel].add(values)
+                continue
             positive = values[values > 0]
             zeros[channel] += values.size - positive.size
             floors[channel] = min(floors[channel], float(positive.min(initial=np.inf)))
-            moments[channel].add(np.log10(positive) if transform == "log10" else values)
+            moments[channel].add(np.log10(positive))
     for channel in range(channels):
         if not np.isfinite(floors[channel]):
             raise InputError(f"{where}: channel {channel} of the training maps is zero everywhere")
         if transform == "log10":
             moments[channel].include(float(np.log10(floors[channel])), zeros[channel])
         if not moments[channel].std > 1e-7 * abs(moments[channel].mean):  # less is rounding
+            value = 10 ** moments[channel].mean if transform == "log10" else moments[channel].mean
             raise InputError(
-                f"{where}: all pixels of the training maps (channel {channel}) are {floors[channel]:g}; maps that "
-                "vary are needed"
+                f"{where}: all pixels of the training maps (channel {channel}) are {value:g}; maps that vary are needed"
             )
     return Normaliser(
         transform=transform,

@@ -15,7 +15,7 @@ from focus_engine.config import PARAMETER_NAMES
 from focus_engine.data.maps import Ids, Maps, MapSet
 from focus_engine.data.parameters import Table
 from focus_engine.data.randomness import keyed_generator
-from focus_engine.statistics.power import PowerSpectrum, power_spectrum
+from focus_engine.statistics.power import PowerSpectrum, measured_power
 
 _PIXEL_BUDGET = 1 << 24  # 256 maps of 256²: read in a moment from any disk
 _POWER_BUDGET = 1 << 22  # 64 maps of 256²
@@ -103,7 +103,7 @@ def describe(map_set: MapSet) -> DataSummary:
         channels=tuple(_channel(maps[:, channel]) for channel in range(map_set.shape[0])),
         example_id=int(ids[0]),
         example=maps[0, 0].copy(),
-        spectrum=power_spectrum(maps[shown, 0], map_set.box_size),
+        spectrum=measured_power(maps[shown, 0], map_set.box_size, map_set.units),
     )
 
 

@@ -19,7 +19,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.errors import FocusError, InputError
 from focus_engine.statistics.pdf import PdfComparison, compare_pdfs
-from focus_engine.statistics.power import PowerSpectrum, as_map_stack, power_spectrum
+from focus_engine.statistics.power import (
+    DENSITY_LABEL,
+    FIELD_LABEL,
+    PowerSpectrum,
+    as_map_stack,
+    field_power_spectrum,
+    power_spectrum,
+)
 from focus_engine.statistics.simulations import DRAWS, Simulations
 from focus_engine.statistics.slab import SlabMeanComparison, compare_slab_means, slab_means
 
@@ -42,6 +49,26 @@ class PowerComparison:
     true_vs_true_median_abs_error: float  # the same between halves of the real simulations, see the module
     true_vs_true_same_simulation: float  # the same between halves of the maps within each simulation
     k_nyquist: float  # h/Mpc
+    normalised: bool = False  # of a normalised field: no unit, nothing physical
+
+
+@dataclass(frozen=True)
+class FieldEvaluation:
+    """What `focus evaluate` reports of a normalised field: its P(k), and nothing that needs a density."""
+
+    power_spectrum: PowerComparison
+    n_maps: int  # of each kind
+    n_simulations: int
+    box_size: float  # Mpc/h
+    seed: int  # of the halvings and the bootstrap
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document of `focus evaluate --json`; what has no meaning is null."""
+        numbers = {name: getattr(self, name) for name in ("n_maps", "n_simulations", "box_size", "seed")}
+        power = _fields(self.power_spectrum)
+        document = {"power_spectrum": power, "pdf": None, "slab_mean": None, "of": FIELD_LABEL, "halvings": DRAWS}
+        plain: dict[str, Any] = _plain(document | numbers)
+        return plain
 
 
 @dataclass(frozen=True)
@@ -63,6 +90,7 @@ class Evaluation:
                 "power_spectrum": _fields(self.power_spectrum),
                 "pdf": _fields(self.pdf),
                 "slab_mean": _fields(self.slab_mean, "real_mean", "generated_mean", without=("real", "generated")),
+                "of": DENSITY_LABEL,
                 "n_maps": self.n_maps,
                 "n_simulations": self.n_simulations,
                 "box_size": self.box_size,
@@ -119,6 +147,23 @@ def evaluate_maps(
     )
 
 
+def evaluate_fields(
+    real: ArrayLike, generated: ArrayLike, *, real_simulation_ids: ArrayLike, box_size: float, seed: int = 0
+) -> FieldEvaluation:
+    """Judge generated maps of a normalised field, which are no densities, by the power of their fluctuations.
+
+    The arguments are those of `evaluate_maps`.
+
+    Raises:
+        InputError: when shapes or ids do not match, or a map is not finite.
+    """
+    real, generated = as_map_stack(real, "real maps"), as_map_stack(generated, "generated maps")
+    simulations = Simulations.of(real_simulation_ids, real.shape[0])
+    real_power, generated_power = (field_power_spectrum(maps, box_size, FIELD_LABEL) for maps in (real, generated))
+    power = compare_power(real_power, generated_power, simulations, seed)
+    return FieldEvaluation(power, int(real.shape[0]), simulations.count, float(box_size), seed)
+
+
 def compare_power(
     real: PowerSpectrum, generated: PowerSpectrum, simulations: Simulations, seed: int
 ) -> PowerComparison:
@@ -157,6 +202,7 @@ def compare_power(
         true_vs_true_median_abs_error=_median_of_errors(halves, scored),
         true_vs_true_same_simulation=_median_of_errors(within, scored),
         k_nyquist=real.k_nyquist,
+        normalised=real.label == FIELD_LABEL,
     )
 
 

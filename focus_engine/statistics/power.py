@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.errors import InputError
+from focus_engine.units import NORMALISED
 
 Array = NDArray[np.float64]
 
 DENSITY_LABEL = "density contrast"
 LOG_LABEL = "log field"
+FIELD_LABEL = NORMALISED
 
 _CHUNK_PIXELS = 1 << 16  # half a MiB of float64: a chunk and its transform stay in the cache of one core
 
@@ -89,6 +91,17 @@ def field_power_spectrum(fields: ArrayLike, box_size: float, label: str = LOG_LA
     if label == DENSITY_LABEL:
         raise InputError(f"the power of a field other than the density contrast can't be labelled {label!r}")
     return _spectrum(as_map_stack(fields), box_size, label)
+
+
+def measured_power(maps: ArrayLike, box_size: float, units: str) -> PowerSpectrum:
+    """Measure P(k) of maps in `units`: of the density contrast, or of a normalised field, which is no density.
+
+    Raises:
+        InputError: as `power_spectrum` or `field_power_spectrum`.
+    """
+    if units == NORMALISED:
+        return field_power_spectrum(maps, box_size, FIELD_LABEL)
+    return power_spectrum(maps, box_size)
 
 
 def as_map_stack(maps: ArrayLike, what: str = "maps") -> NDArray[np.generic]:

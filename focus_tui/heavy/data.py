@@ -14,7 +14,8 @@ from focus_engine.data.maps import MapSet, Stored, StoredAs, open_map_set
 from focus_engine.data.summary import DataSummary, describe
 from focus_engine.errors import FocusError, InputError
 from focus_engine.runs.folder import RunFolder
-from focus_tui.charts import draw_single_power
+from focus_engine.units import NORMALISED
+from focus_tui.charts import DENSITY_POWER, FIELD_POWER, draw_single_power
 from focus_tui.follow import Printer
 from focus_tui.half_blocks import ColorDepth, draw_map
 from focus_tui.terminal import colours, out, say
@@ -179,7 +180,8 @@ def _show(summary: DataSummary) -> None:
     depth: ColorDepth = "truecolor" if colours() else None
     out()
     title = f"map {s.example_id}"
-    out(draw_map(np.asarray(s.example), width=min(64, columns), height=26, color_depth=depth, title=title))
+    example, wide = np.asarray(s.example), min(64, columns)
+    out(draw_map(example, width=wide, height=26, color_depth=depth, title=title, units=s.units))
     out()
     spectrum = s.spectrum
     std = None if spectrum.n_maps < 2 else spectrum.std
@@ -192,6 +194,7 @@ def _show(summary: DataSummary) -> None:
         color=colours(),
         title=f"{spectrum.n_maps} maps",
         k_nyquist=spectrum.k_nyquist,
+        y_label=FIELD_POWER if s.units == NORMALISED else DENSITY_POWER,
     )
     out(chart)
 

@@ -8,8 +8,10 @@ import numpy as np
 
 from focus_engine.runs.folder import RunFolder
 from focus_engine.sampling_job import Evaluated, evaluate_run, report_document
-from focus_engine.statistics.compare import Evaluation
-from focus_tui.charts import draw_maps, draw_pdf, draw_power
+from focus_engine.statistics.compare import Evaluation, FieldEvaluation
+from focus_engine.statistics.pdf import PdfComparison
+from focus_engine.units import NORMALISED, SURFACE_DENSITY
+from focus_tui.charts import DENSITY_POWER, FIELD_POWER, draw_maps, draw_pdf, draw_power
 from focus_tui.heavy.drawing import Telling, opened, relative
 from focus_tui.options import EvaluateOptions
 from focus_tui.terminal import color_depth, colours, out
@@ -37,9 +39,11 @@ def show_report(judged: Evaluated) -> None:
     """Draw maps, P(k) and PDF, and print the scores."""
     columns, _ = shutil.get_terminal_size((80, 24))
     width, color = min(columns, 110), colours()
-    power, pdf = judged.evaluation.power_spectrum, judged.evaluation.pdf
+    evaluation, power = judged.evaluation, judged.evaluation.power_spectrum
+    units = NORMALISED if power.normalised else SURFACE_DENSITY
     pair = [judged.real[0, 0], judged.generated[0, 0]]
-    out(draw_maps(pair, width=width, height=20, titles=("real", "generated"), color_depth=color_depth()))
+    titles = ("real", "generated")
+    out(draw_maps(pair, width=width, height=20, titles=titles, color_depth=color_depth(), units=units))
     out(
         draw_power(
             power.k,
@@ -51,28 +55,34 @@ def show_report(judged: Evaluated) -> None:
             color=color,
             title="P(k) of samples against held-out maps",
             k_nyquist=power.k_nyquist,
+            y_label=FIELD_POWER if power.normalised else DENSITY_POWER,
         )
     )
-    shown_bins = np.asarray(pdf.real_pdf) > 0
+    if isinstance(evaluation, Evaluation):
+        _show_pdf(evaluation.pdf, width, color=color)
+    for line in score_lines(evaluation):
+        out(line)
+
+
+def _show_pdf(pdf: PdfComparison, width: int, *, color: bool) -> None:
+    shown = np.asarray(pdf.real_pdf) > 0
     out(
         draw_pdf(
-            pdf.log10_value[shown_bins],
-            pdf.real_pdf[shown_bins],
-            pdf.generated_pdf[shown_bins],
-            pdf.real_std[shown_bins],
+            pdf.log10_value[shown],
+            pdf.real_pdf[shown],
+            pdf.generated_pdf[shown],
+            pdf.real_std[shown],
             width=width,
             height=14,
             color=color,
             title="one-point PDF",
         )
     )
-    for line in score_lines(judged.evaluation):
-        out(line)
 
 
-def score_lines(evaluation: Evaluation) -> list[str]:
+def score_lines(evaluation: Evaluation | FieldEvaluation) -> list[str]:
     """Return the scores as a table, each beside what real maps score against other real maps."""
-    power, pdf, slab = evaluation.power_spectrum, evaluation.pdf, evaluation.slab_mean
+    power = evaluation.power_spectrum
     rows = [
         ("statistic", "generated", "true vs true", "same sims"),
         (
@@ -81,17 +91,21 @@ def score_lines(evaluation: Evaluation) -> list[str]:
             percent(_known(power.true_vs_true_median_abs_error)),
             percent(_known(power.true_vs_true_same_simulation)),
         ),
-        (
-            "PDF, W1 in its sigma",
-            f"{pdf.w1:.3f}",
-            f"{pdf.true_vs_true_w1:.3f}",
-            f"{pdf.true_vs_true_same_simulation:.3f}",
-        ),
+        *(_density_rows(evaluation) if isinstance(evaluation, Evaluation) else ()),
+    ]
+    head = f"{evaluation.n_maps} maps of {evaluation.n_simulations} test simulations against as many samples"
+    note = ["of the normalised field: PDF and slab mean need a density"] if power.normalised else []
+    return [head, *(f"{name:<26}{value:>12}{between:>14}{within:>12}" for name, value, between, within in rows), *note]
+
+
+def _density_rows(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
+    pdf, slab = evaluation.pdf, evaluation.slab_mean
+    truths = f"{pdf.true_vs_true_w1:.3f}", f"{pdf.true_vs_true_same_simulation:.3f}"
+    return [
+        ("PDF, W1 in its sigma", f"{pdf.w1:.3f}", *truths),
         ("slab mean, bias", percent(slab.bias), "", percent(_known(slab.true_vs_true_bias))),
         ("slab mean, scatter", percent(_known(slab.scatter)), "", percent(_known(slab.true_vs_true_scatter))),
     ]
-    head = f"{evaluation.n_maps} maps of {evaluation.n_simulations} test simulations against as many samples"
-    return [head, *(f"{name:<26}{value:>12}{between:>14}{within:>12}" for name, value, between, within in rows)]
 
 
 def _known(value: float) -> float | None:

@@ -17,6 +17,7 @@ from focus_engine.figures import save
 from focus_engine.history_panels import loss_panel, rate_panel
 from focus_engine.panels import STYLE, SURFACE_DENSITY, map_rows, power_panels
 from focus_engine.runs.folder import RunFolder
+from focus_engine.units import NORMALISED
 from focus_tui.map_pairs import thumbnails
 from focus_tui.present import RunView
 
@@ -91,7 +92,8 @@ def _maps(view: RunView, run: RunFolder) -> Figure:
     depth = real.shape[1] / real.shape[2]
     figure = Figure(figsize=(COLUMN, 0.45 + 1.55 * depth), layout="constrained")
     rows = [("real", real), ("generated", generated)]
-    map_rows(figure, rows, np.empty((len(real), 0)), (), box_size, SURFACE_DENSITY)
+    units = NORMALISED if view.samples[-1].normalised else SURFACE_DENSITY
+    map_rows(figure, rows, np.empty((len(real), 0)), (), box_size, units)
     return figure
 
 

@@ -52,6 +52,7 @@ def power_json(spectrum: PowerSpectrum) -> str:
             "n_maps": spectrum.n_maps,
             "box_size": spectrum.box_size,
             "k_nyquist": spectrum.k_nyquist,
+            "of": spectrum.label,
         },
         allow_nan=False,
     )

@@ -5,7 +5,9 @@ import shutil
 
 from focus_engine.runs.folder import RunFolder
 from focus_engine.sampling_job import Sampled, choose_params, output_path, sample_run
-from focus_tui.charts import draw_maps, draw_single_power
+from focus_engine.statistics.power import FIELD_LABEL
+from focus_engine.units import NORMALISED, SURFACE_DENSITY
+from focus_tui.charts import DENSITY_POWER, FIELD_POWER, draw_maps, draw_single_power
 from focus_tui.heavy.drawing import Telling, opened, relative
 from focus_tui.heavy.power import power_json
 from focus_tui.options import SampleOptions
@@ -42,7 +44,8 @@ def show_samples(drawn: Sampled) -> None:
     """Draw the first maps and P(k), and print where the files lie."""
     columns, _ = shutil.get_terminal_size((80, 24))
     depth = color_depth()
-    out(draw_maps(list(drawn.maps[:3, 0]), width=min(columns, 110), height=20, color_depth=depth))
+    units = NORMALISED if drawn.power is not None and drawn.power.label == FIELD_LABEL else SURFACE_DENSITY
+    out(draw_maps(list(drawn.maps[:3, 0]), width=min(columns, 110), height=20, color_depth=depth, units=units))
     if drawn.power is not None:
         spectrum = drawn.power.below(1.0)
         out(
@@ -54,6 +57,7 @@ def show_samples(drawn: Sampled) -> None:
                 height=16,
                 color=colours(),
                 title=f"P(k) of {len(drawn.maps)} samples",
+                y_label=FIELD_POWER if units == NORMALISED else DENSITY_POWER,
                 k_nyquist=drawn.power.k_nyquist,
             )
         )

@@ -13,6 +13,7 @@ from textual.containers import Container, Vertical
 from textual.widgets import Static
 
 from focus_engine.events import PowerSpectrumMeasured
+from focus_engine.units import NORMALISED, SURFACE_DENSITY
 from focus_tui.half_blocks import ColorDepth, draw_maps
 from focus_tui.present import floats
 from focus_tui.sampling_process import JobProgress, SampledPower, SampleResult
@@ -47,6 +48,7 @@ class DrawnMaps:
     total: int
     low: float
     high: float
+    units: str = SURFACE_DENSITY
 
 
 def read_maps(path: Path) -> DrawnMaps:
@@ -56,9 +58,10 @@ def read_maps(path: Path) -> DrawnMaps:
         maps = np.array(whole[:MOST_MAPS] if whole.ndim == 3 else whole[:MOST_MAPS, 0], dtype=np.float32)
         params = np.array(file["params"][:MOST_MAPS], dtype=np.float32)
         names = tuple(str(name) for name in file["param_names"])
-    positive = maps[np.isfinite(maps) & (maps > 0)]
-    low, high = np.percentile(positive, [0.5, 99.9]) if positive.size else (1.0, 10.0)
-    return DrawnMaps(maps, params, names, len(whole), float(low), float(high))
+        units = str(file["units"]) if "units" in file else SURFACE_DENSITY
+    seen = maps[np.isfinite(maps) & ((maps > 0) | (units == NORMALISED))]
+    low, high = np.percentile(seen, [0.5, 99.9]) if seen.size else (1.0, 10.0)
+    return DrawnMaps(maps, params, names, len(whole), float(low), float(high), units)
 
 
 def fitting(width: int, height: int, shape: tuple[int, int], count: int) -> int:
@@ -183,6 +186,7 @@ class ResultPane(Vertical, can_focus=True):
                 vmin=drawn.low,
                 vmax=drawn.high,
                 color_depth=self._depth,
+                units=drawn.units,
             )
 
         self.query_one("#maps", Chart).show(draw, (id(drawn), first))
@@ -204,7 +208,7 @@ def power_text(
     power: SampledPower | None, real: PowerSpectrumMeasured | None, width: int, height: int, color: bool
 ) -> str:
     """Return P(k) of the samples, over that of real maps where both have the same bins."""
-    from focus_tui.charts import draw_power, draw_single_power
+    from focus_tui.charts import DENSITY_POWER, FIELD_POWER, draw_power, draw_single_power
 
     if power is None:
         return "no P(k): the maps hold values below zero"
@@ -220,6 +224,7 @@ def power_text(
             color=color,
             title="P(k), real: validation",
             k_nyquist=real.k_nyquist,
+            y_label=FIELD_POWER if real.normalised else DENSITY_POWER,
         )
     below = k <= power.k_nyquist
     std = None if power.std is None else floats(power.std)[below]
@@ -232,4 +237,5 @@ def power_text(
         color=color,
         title="P(k) of the samples",
         k_nyquist=power.k_nyquist,
+        y_label=FIELD_POWER if power.normalised else DENSITY_POWER,
     )

@@ -7,6 +7,7 @@ from typing import TypedDict
 
 from focus_engine.events import PowerSpectrumMeasured, SamplesDrawn
 from focus_engine.runs.state import LIVE_STATES
+from focus_engine.units import NORMALISED, SURFACE_DENSITY
 from focus_tui.half_blocks import ColorDepth
 from focus_tui.present import RunView, floats
 from focus_tui.terminal import visible
@@ -172,10 +173,12 @@ def samples_at(view: RunView, epoch: int | None) -> SamplesDrawn | None:
 def power_picture(view: RunView, look: Look) -> Picture:
     """P(k) of samples over that of real maps and its scatter, with their ratio."""
     event = spectrum_at(view, look.epoch)
-    title = "Power spectrum" if event is None else f"P(k)  epoch {event.epoch}{_of(view)}  {power_words(event)}"
+    title = "Power spectrum"
+    if event is not None:
+        title = f"{_power_name(event)}  epoch {event.epoch}{_of(view)}  {power_words(event)}"
 
     def draw(width: int, height: int) -> str:
-        from focus_tui.charts import draw_power
+        from focus_tui.charts import DENSITY_POWER, FIELD_POWER, draw_power
 
         if event is None:
             return _no_samples(view)
@@ -189,11 +192,16 @@ def power_picture(view: RunView, look: Look) -> Picture:
             height=height - len(told),
             color=look.color,
             k_nyquist=event.k_nyquist,
+            y_label=FIELD_POWER if event.normalised else DENSITY_POWER,
         )
         return "\n".join([drawn, *told])
 
     shown = event and (view.summary.path, event.epoch, event.time)
     return Picture(title, draw, ("power", shown or _no_samples(view), look.color))
+
+
+def _power_name(event: PowerSpectrumMeasured) -> str:
+    return "P(k) of the normalised field" if event.normalised else "P(k)"
 
 
 def power_words(event: PowerSpectrumMeasured) -> str:
@@ -234,8 +242,9 @@ def maps_picture(view: RunView, look: Look) -> Picture:
             [*generated[turn:], *generated[:turn]],
             width=width,
             height=height,
-            vmin=10**event.low,
-            vmax=10**event.high,
+            vmin=event.low if event.normalised else 10**event.low,
+            vmax=event.high if event.normalised else 10**event.high,
+            units=NORMALISED if event.normalised else SURFACE_DENSITY,
             labels=_labels(names, (*event.params[turn:], *event.params[:turn])),
             colormap=look.colormap,
             color_depth=look.color_depth,

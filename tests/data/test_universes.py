@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from focus_engine.config import DataBlock
-from focus_engine.data.maps import UNITS
 from focus_engine.data.parameters import read_parameter_table
 from focus_engine.data.simulate import UniverseLayout
 from focus_engine.data.universe_cache import cached_universes, cached_universes_folder, simulate_cached_universes
 from focus_engine.data.universes import SimulationProgress, simulate_universes
 from focus_engine.errors import FocusError, InputError
+from focus_engine.units import SURFACE_DENSITY
 
 Made = tuple[Path, list[SimulationProgress]]
 TINY = UniverseLayout(grid=8, map_size=8, box_size=25.0, maps_per_simulation=6)
@@ -53,7 +53,7 @@ def test_the_record_tells_how_the_set_was_made(made: Made):
     record = json.loads((made[0] / "simulation.json").read_text())
     assert record["arguments"]["seed"] == 3
     assert record["arguments"]["params"] == {"Omega_m": [0.1, 0.5], "sigma_8": [0.6, 1.0]}
-    assert record["units"].replace("Msun", "M☉").replace("^2", "²") == UNITS
+    assert record["units"].replace("Msun", "M☉").replace("^2", "²") == SURFACE_DENSITY
     assert record["focus_version"]
 
 
