@@ -87,7 +87,10 @@ def test_lines_that_come_in_pieces_are_put_together(launch, until):
 
 def test_cancelling_interrupts_the_whole_group(launch, until):
     job = launch(
-        "import subprocess\nchild = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "import subprocess\n"
+        "wait = 'import time; print(flush=True); time.sleep(600)'\n"
+        "child = subprocess.Popen([sys.executable, '-c', wait], stdout=subprocess.PIPE)\n"
+        "child.stdout.readline()\n"  # before that, an interrupt may be lost in the start of Python
         "say(note=str(child.pid))\ntime.sleep(600)"
     )
     until(lambda: job.poll().note)

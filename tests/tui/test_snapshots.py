@@ -106,12 +106,13 @@ def test_new(snap_compare, size, monkeypatch):
     async def new(pilot) -> None:
         await settled(pilot)
         await pilot.press("n")
-        for keys in ([], [*"mine"]):  # the parser answers from a thread, at the start and after each word
-            await pilot.press(*keys)
-            for _ in range(3):
+        for typed in ("", "mine"):  # the parser answers from a thread, at the start and after each word
+            await pilot.press(*typed)
+            screen = pilot.app.screen
+            while screen.values["name"] != typed or not screen._asked or screen._answered != screen._asked:
                 await pilot.pause()
-                await pilot.app.workers.wait_for_complete()
-        await pilot.pause()
+        for _ in range(3):
+            await pilot.pause()
 
     assert snap_compare(app(), terminal_size=size, run_before=new)
 
