@@ -237,6 +237,12 @@ class FocusApp(App[None]):
 
         self.open_screen(SampleScreen(run))
 
+    def open_doctor(self, run: RunFolder | None) -> None:
+        """Say what this machine has and lacks."""
+        from focus_tui.screens.doctor import Doctor
+
+        self.push_screen(Doctor(self.root, run))
+
     def open_new(self, source: RunFolder | None = None) -> None:
         """Make an experiment."""
         if self._refuse_recording():

@@ -150,7 +150,8 @@ def _terminal() -> Iterator[Finding]:
         f"TERM {term or 'is not set'}, colours {colours}, {f'{columns} x {lines}' if known else 'size unknown'}",
         "the dashboard needs 80 x 24" if small else "set TERM, such as xterm-256color" if term in {"", "dumb"} else "",
     )
-    encoding = sys.stdout.encoding or "ascii"
+    own = sys.__stdout__ or sys.stdout  # the dashboard puts something else in the place of sys.stdout
+    encoding = getattr(own, "encoding", None) or "ascii"
     utf8 = encoding.lower().replace("-", "") == "utf8"
     remedy = "" if utf8 else "charts need UTF-8: export LANG=C.UTF-8"
     yield Finding("unicode", "ok" if utf8 else "warning", f"stdout writes {encoding}", remedy)

@@ -54,6 +54,7 @@ class BaseScreen(Screen[None]):
         named(Binding("a", "archive_run", "archive")),
         named(Binding("u", "undo", "undo")),
         named(Binding("w", "export", "export")),
+        named(Binding("D", "doctor", "doctor", tooltip="what this machine has for training, and what it lacks")),
         named(Binding("question_mark", "help", "help")),
         named(Binding("q", "quit_dashboard", "quit")),
     ]
@@ -222,6 +223,10 @@ class BaseScreen(Screen[None]):
         """Ask what to take away."""
         if (run := self.current_run()) is not None:
             self.focus_app.export_run(run)
+
+    def action_doctor(self) -> None:
+        """Say what this machine has and lacks, and of the run under the cursor its config and data."""
+        self.focus_app.open_doctor(self.current_run())
 
     def action_quit_dashboard(self) -> None:
         """Leave; runs go on."""

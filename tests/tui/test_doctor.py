@@ -5,10 +5,12 @@ import os
 from pathlib import Path
 
 import numpy as np
+from dashboard import FakeFeed, on_screen, view_from
 
 from focus_engine.runs.create import create_experiment
 from focus_engine.runs.folder import RunFolder
 from focus_tui import doctor
+from focus_tui.app import FocusApp
 from focus_tui.doctor import disk_kind, examine
 
 
@@ -68,3 +70,19 @@ def test_an_experiment_is_examined_with_its_data(tmp_path):
     assert "30 maps of 2 simulations" in by_name(examine(tmp_path, gone))["data"].found
     (gone.path / "config.yaml").write_text("training: {lr: -1}")
     assert by_name(examine(tmp_path, RunFolder(gone.path)))["config"].status == "problem"
+
+
+async def test_the_dashboard_shows_the_findings(tmp_path):
+    run = create_experiment(tmp_path, "alpha", template="small")
+    view = view_from([], "alpha", str(tmp_path), state="created")
+    assert view.summary.path == str(run.path)
+    app = FocusApp(tmp_path, feed=FakeFeed([view]))
+    async with on_screen(app) as pilot:
+        await pilot.press("D")
+        await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
+        said = str(pilot.app.screen.query_one("#findings").render())
+        for words in ("✓ python", "torch", "experiments", "config"):
+            assert words in said
+        await pilot.press("escape")
+        assert type(pilot.app.screen).__name__ == "RunsScreen"
