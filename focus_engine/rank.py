@@ -7,7 +7,6 @@ when the worker or torch.distributed.run, which watch over it, are gone.
 import argparse
 import contextlib
 import os
-import resource
 import signal
 import sys
 import threading
@@ -23,12 +22,13 @@ from focus_engine.devices import choose_device
 from focus_engine.errors import FocusError, InputError
 from focus_engine.events import Event, Warned
 from focus_engine.outcome import Outcome
+from focus_engine.recorder import Recorder, describe_failure, peak_memory
 from focus_engine.run_training import train_run
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.process import ProcessIdentity
 from focus_engine.runs.torchrun import DEVICES_VARIABLE, RankEnd, failed_before, own_identity
+from focus_engine.switch import StopNow, StopSwitch
 from focus_engine.training.ranks import Ranks
-from focus_engine.worker import Recorder, StopNow, StopSwitch, describe_failure
 
 WATCH_SECONDS = 0.5
 GRACE_SECONDS = 20.0
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
                 outcome = Outcome("stopped", "asked to stop before training began")
             else:
                 return _fail(run, end, error)
-        done = {"state": outcome.state, "reason": outcome.reason, "peak_memory": _peak_memory()} if rank == 0 else {}
+        done = {"state": outcome.state, "reason": outcome.reason, "peak_memory": peak_memory()} if rank == 0 else {}
         replace(end, how="done", when=time.time(), outcome=done).write(run.ranks)
     return 0
 
@@ -147,13 +147,6 @@ def _mind_signals(run: RunFolder, end: RankEnd) -> None:
         os._exit(128 + signal.SIGTERM)
 
     threading.Thread(target=mind, name="focus-signals", daemon=True).start()
-
-
-def _peak_memory() -> int:
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return int(torch.cuda.max_memory_allocated())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.trust import check_stamp, runs_code
 
 if TYPE_CHECKING:
-    from focus_engine.worker import Recorder, StopSwitch
+    from focus_engine.recorder import Recorder
+    from focus_engine.switch import StopSwitch
 
 TERMINAL_SNR_ADVICE = 0.05
 """Signal-to-noise ratio left in one mode at t = T above which advice is given."""
@@ -78,7 +79,7 @@ def train_run(  # noqa: C901  (the run as a whole, from the top down)
 ) -> Generator[Event, None, Outcome]:
     """Train `run` from its first or its last checkpoint, yielding recorded events; return how it ended.
 
-    Until training begins, a signal to stop ends it with `worker.StopNow`. `closing` takes what is left to do after
+    Until training begins, a signal to stop ends it with `switch.StopNow`. `closing` takes what is left to do after
     the last word. `began` is the `time.monotonic()` from which training.max_minutes counts. Several `ranks` run this
     at the same time; rank 0 alone writes.
 

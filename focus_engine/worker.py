@@ -9,8 +9,6 @@ import argparse
 import contextlib
 import fcntl
 import os
-import resource
-import signal
 import sys
 import threading
 import time
@@ -19,39 +17,29 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING
 
 from focus_engine import __version__
 from focus_engine.atomic import remove_leftovers
 from focus_engine.errors import FocusError, InputError
 from focus_engine.events import (
-    CheckpointSaved,
     EndState,
-    EpochFinished,
     Event,
     Queued,
     RunEnded,
     RunStarted,
     WorkerStarting,
 )
-from focus_engine.notify import notify
 from focus_engine.outcome import Outcome
-from focus_engine.runs.epoch_block import epoch_block
-from focus_engine.runs.event_log import append_event
+from focus_engine.recorder import Recorder, describe_failure, say
 from focus_engine.runs.folder import RunFolder
-from focus_engine.runs.launch import LOCK_VARIABLE, check_can_start, read_stop_request, run_lock
+from focus_engine.runs.launch import LOCK_VARIABLE, check_can_start, run_lock
 from focus_engine.runs.process import ProcessIdentity, boot_id, host_name, process_start
 from focus_engine.runs.slots import Place, Slots, devices_for, take_free_slots, wait_for_slots
 from focus_engine.runs.state import HEARTBEAT_SECONDS
-
-if TYPE_CHECKING:
-    from focus_engine.training.loop import Stop
+from focus_engine.switch import StopNow, StopSwitch
 
 REQUEUE = 75
 """Exit code of a SLURM job that was stopped by the cluster and wants to go on (EX_TEMPFAIL)."""
-STOP_POLL_SECONDS = 0.2
-"""The stop file is looked at no more often than this; a signal is seen at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,85 +61,6 @@ class Orders:
     queue: bool = False
     foreground: bool = False
     slurm: bool = False
-
-
-class StopNow(BaseException):
-    """A signal asked to stop at a time when nothing is lost by it."""
-
-
-class StopSwitch:
-    """What was asked of this worker, by signal or by the stop file.
-
-    Attributes:
-        immediate: a signal raises `StopNow` wherever the worker is; so until training begins, because importing
-            torch, simulating universes and reading maps ask nobody whether to go on.
-    """
-
-    def __init__(self, run: RunFolder) -> None:
-        self.immediate = True
-        self._run = run
-        self._signal: int | None = None
-        self._asked: Stop | None = None
-        self._looked = 0.0
-
-    @contextlib.contextmanager
-    def listening(self, *, foreground: bool, slurm: bool = False) -> Iterator[None]:
-        """Obey SIGTERM by stopping now; in the foreground also Ctrl-C and SIGHUP, as a SLURM job also SIGUSR1.
-
-        Otherwise outlive the terminal.
-        """
-        in_terminal = self._on_signal if foreground else signal.SIG_IGN
-        wanted = {signal.SIGTERM: self._on_signal, signal.SIGHUP: in_terminal, signal.SIGINT: in_terminal}
-        if slurm:
-            wanted[signal.SIGUSR1] = self._on_signal
-        before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  (the system's signature)
-        again, self._signal = self._signal is not None, number
-        if again and number == signal.SIGINT:  # a second Ctrl-C does not wait
-            raise KeyboardInterrupt
-        if self.immediate:
-            self.immediate = False
-            raise StopNow
-
-    @property
-    def out_of_time(self) -> bool:
-        """Whether SLURM said that the job's time is nearly over."""
-        return self._signal == signal.SIGUSR1
-
-    @property
-    def terminated(self) -> bool:
-        """Whether SIGTERM asked."""
-        return self._signal == signal.SIGTERM
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether Ctrl-C asked."""
-        return self._signal == signal.SIGINT
-
-    def wanted(self) -> "Stop | None":
-        """Return `now`, `epoch` or None."""
-        if self._signal is not None:
-            return "now"
-        now = time.monotonic()
-        if now - self._looked >= STOP_POLL_SECONDS:
-            self._looked = now
-            self._asked = read_stop_request(self._run)
-        return self._asked
-
-    @property
-    def signalled(self) -> bool:
-        """Whether a signal asked to stop."""
-        return self._signal is not None
-
-    def now(self) -> bool:
-        """Whether to stop at once."""
-        return self.wanted() == "now"
 
 
 class Heartbeat:
@@ -270,83 +179,6 @@ def _withdraw_stop_request(run: RunFolder) -> None:
         run.stop_request.unlink(missing_ok=True)
 
 
-class Recorder:
-    """Writes events to the log, and epoch blocks to train.log.
-
-    Attributes:
-        epoch: epochs that the last checkpoint holds.
-        checkpoint: the last good checkpoint.
-        ended: the last word, once it is said.
-        peak_memory: largest memory of the process that trains, where that is another one [bytes].
-    """
-
-    def __init__(self, run: RunFolder) -> None:
-        self.epoch = 0
-        self.checkpoint: Path | None = None
-        self.ended: RunEnded | None = None
-        self.peak_memory: int | None = None
-        self._run = run
-        self._began = time.monotonic()
-        self._training = False
-
-    @property
-    def training(self) -> bool:
-        """Whether training has begun."""
-        return self._training
-
-    def start_clock(self) -> None:
-        """Count the run's time from now: it waited in the queue until now."""
-        self._began = time.monotonic()
-
-    @property
-    def began(self) -> float:
-        """`time.monotonic()` when the worker began, or when its turn came."""
-        return self._began
-
-    def record(self, event: Event) -> Event:
-        """Append `event` to the log and return it. Raises OSError when the disk refuses."""
-        append_event(self._run.events, event)
-        self._training = self._training or isinstance(event, RunStarted)
-        if isinstance(event, EpochFinished):
-            with self._run.train_log.open("a", encoding="utf-8") as log:
-                log.write(epoch_block(event) + "\n")
-        return event
-
-    def follow(self, event: Event) -> Event:
-        """Learn from an event that another process has written, and return it."""
-        self._training = self._training or isinstance(event, RunStarted)
-        if isinstance(event, CheckpointSaved):
-            self.epoch, self.checkpoint = event.epoch, self._run.checkpoint_last
-        return event
-
-    def end(self, state: EndState, reason: str) -> RunEnded:
-        """Say the last word, once; a disk that refuses even that does not hinder the end."""
-        if self.ended is None:
-            self.ended = RunEnded(
-                state=state,
-                reason=reason,
-                epoch=self.epoch,
-                seconds=time.monotonic() - self._began,
-                peak_memory=self.peak_memory or _peak_memory(),
-            )
-            try:
-                append_event(self._run.events, self.ended)
-            except OSError as error:
-                _say(f"the event log cannot be written: {describe_failure(error)}")
-        return self.ended
-
-    def tell_user(self) -> None:
-        """Run the user's command for the end of a run."""
-        if self.ended is not None:
-            notify(self._run, state=self.ended.state, reason=self.ended.reason, epoch=self.ended.epoch)
-
-    def what_is_left(self) -> str:
-        """Return the end of a sentence about the checkpoint that a broken run leaves."""
-        if self.checkpoint is not None:
-            return f"; the last good checkpoint is {self.checkpoint.name} (epoch {self.epoch})"
-        return "; no checkpoint was written yet" if self._training else ""
-
-
 def _devices_wanted(run: RunFolder, orders: Orders) -> tuple[str, int]:
     """Return the device that the run asks for and how many of them. Raises InputError when the config is wrong."""
     from focus_engine.config_file import load_config  # noqa: PLC0415  (pydantic: not before the first word)
@@ -407,33 +239,6 @@ def _failure(error: BaseException, recorder: Recorder, switch: StopSwitch, order
             traceback.print_exception(error)
     code = error.exit_code if isinstance(error, FocusError) else FocusError.exit_code
     return code, recorder.end("failed", describe_failure(error) + recorder.what_is_left())
-
-
-def _peak_memory() -> int | None:
-    """Largest memory of the GPU where one was used, else of the process [bytes]."""
-    torch = sys.modules.get("torch")  # not imported for this: the run may have failed before
-    if torch is not None and torch.cuda.is_initialized() and torch.cuda.max_memory_allocated():
-        return int(torch.cuda.max_memory_allocated())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _say(sentence: str) -> None:
-    with contextlib.suppress(OSError):  # worker.log may lie on the disk that is full
-        sys.stderr.write(f"{sentence}\n")
-
-
-def describe_failure(error: BaseException) -> str:
-    """Return what went wrong in one sentence, with what to do where there is something."""
-    if isinstance(error, FocusError):
-        return str(error)
-    if type(error).__name__ in {"OutOfMemoryError", "MemoryError"}:
-        return "out of memory: halve training.batch_size and double training.accumulate, or use a smaller model"
-    if isinstance(error, OSError):
-        where = f" ({error.filename})" if error.filename else ""
-        return f"{error.strerror or type(error).__name__}{where}: free some space or check the folder's rights"
-    first = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first} (the traceback is in worker.log)"
 
 
 @contextlib.contextmanager
@@ -526,9 +331,9 @@ def main(arguments: list[str] | None = None) -> int:
         with _lock(run, resume=resume):
             ended, code = _watch(work(run, orders), _narrate)
     except (FocusError, OSError) as error:
-        _say(describe_failure(error))
+        say(describe_failure(error))
         return error.exit_code if isinstance(error, FocusError) else FocusError.exit_code
-    _say(f"{run.name} {ended.state.replace('_', ' ')}: {ended.reason}")
+    say(f"{run.name} {ended.state.replace('_', ' ')}: {ended.reason}")
     return _requeue() if code == REQUEUE else code
 
 
@@ -543,13 +348,13 @@ def _requeue() -> int:
 
     objection = requeue(os.environ.get(JOB_VARIABLE, ""))
     if objection is not None:
-        _say(f"SLURM does not requeue the job: {objection}; go on with focus resume --slurm")
+        say(f"SLURM does not requeue the job: {objection}; go on with focus resume --slurm")
     return REQUEUE if objection is not None else 0
 
 
 def _narrate(event: Event) -> None:
     if isinstance(event, RunStarted):
-        _say(f"training on {event.device_name}")
+        say(f"training on {event.device_name}")
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def train_on_ranks(
 class StopAsked:
     """Whether the worker was asked, by a signal, to stop now: true once, so that the ranks are told once."""
 
-    def __init__(self, switch: Any) -> None:  # noqa: ANN401  (worker.StopSwitch)
+    def __init__(self, switch: Any) -> None:  # noqa: ANN401  (switch.StopSwitch)
         self._switch, self._told = switch, False
 
     def __call__(self) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from workers import DATA, TIMES, Make, Until, ended, epochs_of, ignore, last_word, same, told, write_config
 
-from focus_engine import worker
+from focus_engine import recorder, worker
 from focus_engine.errors import FocusError, InputError, RunConflictError
 from focus_engine.events import (
     CheckpointSaved,
@@ -407,7 +407,7 @@ def test_a_disk_too_full_for_the_last_word_still_ends_the_worker(
             raise OSError(28, "No space left on device", str(path))
         real(path, event)
 
-    monkeypatch.setattr(worker, "append_event", append)
+    monkeypatch.setattr(recorder, "append_event", append)
     assert worker.main([str(run.path)]) == 1
     shown = capfd.readouterr().err
     assert "the event log cannot be written: No space left on device" in shown

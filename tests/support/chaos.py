@@ -27,7 +27,7 @@ from focus_engine.events import EpochFinished, WorkerStarting
 from focus_engine.runs.event_log import read_events
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.launch import request_stop
-from focus_engine.runs.process import ProcessIdentity
+from focus_engine.runs.process import ProcessIdentity, process_start
 from focus_engine.runs.state import LIVE_STATES, summarise
 from focus_engine.training import loop
 from focus_engine.training.checkpoint import load_checkpoint
@@ -424,7 +424,7 @@ def reboot(chaos: Chaos, times: int) -> Score:
         os.kill(pid, signal.SIGKILL)
         _wait(pid)
         who = json.loads(run.worker.read_text())
-        mine = worker.process_start(os.getpid())
+        mine = process_start(os.getpid())
         who |= {"pid": os.getpid()} | ({"boot_id": "another", "process_start": mine} if number % 2 else {})
         run.worker.write_text(json.dumps(who))
         score.inflicted += 1
