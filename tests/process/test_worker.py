@@ -400,7 +400,7 @@ def test_a_disk_too_full_for_the_last_word_still_ends_the_worker(
     make: Make, small_disk: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     run = make(root=small_disk, epochs=1000)
-    real = worker.append_event
+    real = recorder.append_event
 
     def append(path: Path, event: Event) -> None:
         if isinstance(event, RunEnded):  # a page of tmpfs that is half full would take it
