@@ -1,6 +1,7 @@
 """What tests of several folders share."""
 
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,6 +24,15 @@ os.environ.setdefault("FOCUS_KEY_FILE", str(Path(tempfile.gettempdir()) / f"focu
 # Tests run side by side and their arrays are small: threads of each would only wait for those of the others.
 # Set before torch is loaded, and inherited by the workers that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Whoever runs the tests in the background has these ignored, and what tests start would inherit that.
+for number, usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGQUIT, signal.SIG_DFL),
+):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, usual)
 
 
 @pytest.fixture

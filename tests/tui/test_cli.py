@@ -240,14 +240,17 @@ def test_ctrl_c_leaves_a_followed_run_alone(tmp_path, epoch):
     append_event(run.events, epoch)
     command = [sys.executable, "-m", "focus_tui", "logs", "-f", str(run.path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"=" * 80 + b"\n"
-        for _ in range(9):
-            process.stdout.readline()
-        append_event(run.events, replace(epoch, epoch=2))
-        assert process.stdout.readline() == b"=" * 80 + b"\n"  # it follows
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 130
-        assert b"Traceback" not in process.stderr.read()
+        try:
+            assert process.stdout.readline() == b"=" * 80 + b"\n"
+            for _ in range(9):
+                process.stdout.readline()
+            append_event(run.events, replace(epoch, epoch=2))
+            assert process.stdout.readline() == b"=" * 80 + b"\n"  # it follows
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 130
+            assert b"Traceback" not in process.stderr.read()
+        finally:
+            process.kill()  # it would follow for ever
     assert not run.stop_request.exists()
 
 
