@@ -35,9 +35,10 @@ from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.launch import LOCK_VARIABLE, check_can_start, run_lock
 from focus_engine.runs.process import ProcessIdentity, boot_id, host_name, process_start
 from focus_engine.runs.slots import Place, Slots, devices_for, take_free_slots, wait_for_slots
-from focus_engine.runs.state import HEARTBEAT_SECONDS
+from focus_engine.runs.state import HEARTBEAT_SECONDS, LIVE_STATES, UNREACHABLE_SECONDS, summarise
 from focus_engine.switch import StopNow, StopSwitch
 
+POLL_SECONDS = 0.5
 REQUEUE = 75
 """Exit code of a SLURM job that was stopped by the cluster and wants to go on (EX_TEMPFAIL)."""
 
@@ -328,6 +329,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if not run.exists():
             raise InputError(f"{run.path} is not an experiment: it has no config.yaml")
+        if given.slurm and resume:
+            _wait_for_silence(run)
         with _lock(run, resume=resume):
             ended, code = _watch(work(run, orders), _narrate)
     except (FocusError, OSError) as error:
@@ -340,6 +343,24 @@ def main(arguments: list[str] | None = None) -> int:
 def _was_requeued(run: RunFolder) -> bool:
     """Whether SLURM has started this job before, so that it goes on."""
     return os.environ.get("SLURM_RESTART_COUNT", "0") not in {"", "0"} and run.events.is_file()
+
+
+def _wait_for_silence(run: RunFolder) -> None:
+    """Wait until the worker that this job had on another node counts as gone, for as long as that may take.
+
+    A node that fails says no last word, and SLURM may start its job elsewhere while the last heartbeat is still fresh.
+    A worker that beats on lives: then the start is refused, because two would write into one folder.
+    """
+    identity = ProcessIdentity.read(run.worker)
+    if identity is None or identity.life() != "elsewhere":
+        return
+    deadline = time.monotonic() + UNREACHABLE_SECONDS + HEARTBEAT_SECONDS
+    waits = False
+    while summarise(run).state in LIVE_STATES and time.monotonic() < deadline:
+        if not waits:
+            say(f"the worker on {identity.host} gave a sign of life not long ago: waiting until it counts as gone")
+        waits = True
+        time.sleep(POLL_SECONDS)
 
 
 def _requeue() -> int:

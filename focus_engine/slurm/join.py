@@ -35,8 +35,10 @@ def joined(run: RunFolder, summary: "RunSummary") -> "RunSummary":
     submitted, has stopped and may be requeued, or is gone without a word.
     """
     submitted = Submitted.read(run)
-    if submitted is None or submitted.is_ours:
+    if submitted is None:
         return summary
+    if submitted.is_ours:
+        return _seen_from_within(summary)
     began = summary.updated is not None and summary.updated > submitted.submitted
     if began and summary.state not in {"stopped", "lost", "unreachable"}:
         return summary
@@ -51,6 +53,13 @@ def joined(run: RunFolder, summary: "RunSummary") -> "RunSummary":
     if job.active:
         return _active(summary, job, name, began)
     return summary if summary.state == "stopped" and began else _ended(summary, job, name, began)
+
+
+def _seen_from_within(summary: "RunSummary") -> "RunSummary":
+    """What the job itself makes of a worker on another node: SLURM runs a job once, so that the silent one is gone."""
+    if summary.state != "unreachable":
+        return summary
+    return replace(summary, state="lost", reason=f"{summary.reason}; SLURM has started its job anew")
 
 
 def _unknown(summary: "RunSummary", name: str) -> "RunSummary":
