@@ -124,12 +124,15 @@ class Experiment:
         """Return where the experiment stands, proved from its log and its process."""
         return summarise(self.run)
 
-    def start(self, *, resume: bool = False, device: str | None = None, queue: bool = False) -> None:
+    def start(
+        self, *, resume: bool = False, device: str | None = None, devices: int | None = None, queue: bool = False
+    ) -> None:
         """Train in the background; the worker outlives this process.
 
         Args:
             resume: go on from the last checkpoint (from epoch 1 when there is none yet).
             device: overrides the config's, such as "cuda:1".
+            devices: overrides training.devices: how many of them train together.
             queue: wait until the device has a free slot, behind those that wait already.
 
         Raises:
@@ -138,11 +141,11 @@ class Experiment:
             FocusError: the worker died at once.
         """
         load_config(self.run.config)
-        start_run(self.run, resume=resume, device=device, queue=queue)
+        start_run(self.run, resume=resume, device=device, devices=devices, queue=queue)
 
-    def resume(self, *, device: str | None = None) -> None:
+    def resume(self, *, device: str | None = None, devices: int | None = None, queue: bool = False) -> None:
         """Go on from the last checkpoint in the background (see `start`)."""
-        self.start(resume=True, device=device)
+        self.start(resume=True, device=device, devices=devices, queue=queue)
 
     def stop(self, when: Literal["epoch", "now"] = "epoch") -> None:
         """Ask the worker to stop after the current epoch, or now. Raises RunConflictError when it does not run."""
