@@ -36,6 +36,7 @@ from focus_engine.runs.launch import LOCK_VARIABLE, check_can_start, run_lock
 from focus_engine.runs.process import ProcessIdentity, boot_id, host_name, process_start
 from focus_engine.runs.slots import Place, Slots, devices_for, take_free_slots, wait_for_slots
 from focus_engine.runs.state import HEARTBEAT_SECONDS, LIVE_STATES, UNREACHABLE_SECONDS, summarise
+from focus_engine.runs.torchrun import StopAsked, launch_command, nodes_of_job, train_on_ranks
 from focus_engine.switch import StopNow, StopSwitch
 
 POLL_SECONDS = 0.5
@@ -195,7 +196,7 @@ def _are_cpu(wanted: str) -> bool:
 def _train(
     run: RunFolder, recorder: Recorder, switch: StopSwitch, closing: ExitStack, slots: Slots, orders: Orders
 ) -> Generator[Event, None, Outcome]:
-    if _devices_wanted(run, orders)[1] > 1:
+    if _devices_wanted(run, orders)[1] > 1 or (orders.slurm and nodes_of_job() > 1):
         return (yield from _train_together(run, recorder, switch, slots, orders))
     from focus_engine.run_training import train_run  # noqa: PLC0415  (torch: 2 s, after the first event)
 
@@ -209,7 +210,6 @@ def _train_together(
 ) -> Generator[Event, None, Outcome]:
     """Train on several devices, each with its own process; the events are those that rank 0 writes."""
     from focus_engine.config_file import load_config  # noqa: PLC0415  (pydantic: not before the first word)
-    from focus_engine.runs.torchrun import StopAsked, launch_command, train_on_ranks  # noqa: PLC0415  (rarely needed)
 
     wanted, count = _devices_wanted(run, orders)
     devices = ["cpu"] * count if _are_cpu(wanted) else [device.name for device in devices_for(wanted)][:count]

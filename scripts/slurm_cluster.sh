@@ -1,5 +1,5 @@
 #!/bin/bash
-# A SLURM cluster of one node on this machine, for tests: scripts/slurm_cluster.sh install | start DIR | stop DIR
+# A SLURM cluster of two nodes on this machine, for tests: scripts/slurm_cluster.sh install | start DIR | stop DIR
 #
 # `install` adds Debian's packages (it needs root). `start` writes keys, configuration, state and logs under DIR and
 # prints what to export; `stop` ends what `start` began. Nothing else on the machine is touched.
@@ -29,7 +29,6 @@ configure() {
 ClusterName=focus
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=$(free_port)
-SlurmdPort=$(free_port)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
@@ -47,14 +46,16 @@ MinJobAge=300
 ReturnToService=2
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
 StateSaveLocation=$dir/state
-SlurmdSpoolDir=$dir/spool
+SlurmdSpoolDir=$dir/spool/%n
 SlurmctldPidFile=$dir/slurmctld.pid
-SlurmdPidFile=$dir/slurmd.pid
+SlurmdPidFile=$dir/slurmd.%n.pid
 SlurmctldLogFile=$dir/slurmctld.log
-SlurmdLogFile=$dir/slurmd.log
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=$memory State=UNKNOWN
-PartitionName=main Nodes=$host Default=YES MaxTime=1-00:00:00 State=UP PriorityTier=1
-PartitionName=urgent Nodes=$host MaxTime=1-00:00:00 State=UP PriorityTier=10 PreemptMode=OFF
+SlurmdLogFile=$dir/slurmd.%n.log
+NodeName=first NodeHostname=$host NodeAddr=127.0.0.1 Port=$(free_port) CPUs=$cpus RealMemory=$memory State=UNKNOWN
+NodeName=second NodeHostname=$host NodeAddr=127.0.0.1 Port=$(free_port) CPUs=$cpus RealMemory=$memory State=UNKNOWN
+PartitionName=main Nodes=first Default=YES MaxTime=1-00:00:00 State=UP PriorityTier=1
+PartitionName=urgent Nodes=first MaxTime=1-00:00:00 State=UP PriorityTier=10 PreemptMode=OFF
+PartitionName=pair Nodes=first,second MaxTime=1-00:00:00 State=UP PriorityTier=1
 CONF
 }
 
@@ -67,23 +68,24 @@ start() {
         --log-file="$dir/munge/log" --seed-file="$dir/munge/seed" --force 2>>"$dir/munge/warnings"
     export SLURM_CONF=$dir/slurm.conf
     slurmctld -i
-    slurmd
+    slurmd -N first
+    slurmd -N second
     for ((tries = 0; tries < 300; tries++)); do
-        if sinfo --noheader --format=%T 2>/dev/null | grep -q idle; then
+        if [ "$(sinfo --noheader --Node --partition=pair --format=%T 2>/dev/null | grep -c idle)" = 2 ]; then
             echo "export SLURM_CONF=$SLURM_CONF"
             return
         fi
         sleep 0.1
     done
-    echo "the node did not come up:" >&2
-    tail -n 20 "$dir/slurmctld.log" "$dir/slurmd.log" >&2
+    echo "the nodes did not come up:" >&2
+    tail -n 20 "$dir"/*.log >&2
     stop "$dir"
     exit 1
 }
 
 stop() {
     local dir=$1 name
-    for name in slurmd slurmctld munge/; do
+    for name in slurmd.first slurmd.second slurmctld munge/; do
         local file=$dir/${name%/}.pid
         [ "$name" = munge/ ] && file=$dir/munge/pid
         if [ -s "$file" ]; then

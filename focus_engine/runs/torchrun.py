@@ -79,9 +79,14 @@ def read_ranks(folder: Path) -> list[RankEnd]:
     return sorted((one for one in found if one.attempt == last), key=lambda one: one.rank)
 
 
+def nodes_of_job() -> int:
+    """Return over how many nodes the SLURM job of this process reaches; 1 where there is none."""
+    return int(os.environ.get("SLURM_JOB_NUM_NODES", "1") or 1)
+
+
 def launch_command(run: RunFolder, devices: int, restarts: int, arguments: Sequence[str]) -> list[str]:
     """Return the command that starts the ranks: `devices` on this machine, or on each node of a SLURM job."""
-    nodes = int(os.environ.get("SLURM_JOB_NUM_NODES", "1") or 1)
+    nodes = nodes_of_job()
     python = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={devices}"]
     ranks = [f"--max-restarts={restarts}", "-m", "focus_engine.rank", str(run.path), *arguments]
     if nodes == 1:
@@ -151,7 +156,7 @@ class StopAsked:
 
 def _environment(devices: Sequence[str]) -> dict[str, str]:
     environment = {**os.environ, DEVICES_VARIABLE: ",".join(devices)}
-    if int(os.environ.get("SLURM_JOB_NUM_NODES", "1") or 1) == 1:  # all of them are here: nobody else may listen
+    if nodes_of_job() == 1:  # all of them are here: nobody else may listen
         for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
             environment.setdefault(variable, "lo")
     return environment

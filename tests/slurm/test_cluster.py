@@ -1,4 +1,4 @@
-"""A real SLURM cluster of one node: `make test-slurm` installs it, this module starts and stops it."""
+"""A real SLURM cluster of two nodes: `make test-slurm` installs it, this module starts and stops it."""
 
 import json
 import os
@@ -9,15 +9,17 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from workers import ignore, same, write_config
 
 from focus_engine.config import Config
 from focus_engine.data.universe_cache import cached_universes
-from focus_engine.events import EpochFinished, RunEnded
+from focus_engine.events import EpochFinished, RunEnded, RunStarted
 from focus_engine.runs.event_log import read_events
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.state import summarise
+from focus_engine.runs.torchrun import read_ranks
 from focus_engine.slurm.jobs import SLURM, Submitted
 from focus_engine.training.checkpoint import load_checkpoint
 from focus_engine.worker import run_in_foreground
@@ -77,7 +79,9 @@ def scontrol(*words: str) -> None:
 
 
 def node() -> str:
-    return subprocess.run(["sinfo", "-h", "-o", "%n"], capture_output=True, text=True, check=True).stdout.split()[0]
+    return subprocess.run(
+        ["sinfo", "-h", "-p", "main", "-o", "%N"], capture_output=True, text=True, check=True
+    ).stdout.split()[0]
 
 
 def test_pending_with_its_reason_running_finished(tmp_path: Path, focus: Focus, until: Until):
@@ -185,6 +189,20 @@ def test_a_worker_that_is_killed_is_lost_with_slurms_word_for_it(tmp_path: Path,
     until(lambda: len(history(run)) > before)
     focus("stop", "killed", "--now")
     until(lambda: summarise(run).state == "stopped")
+
+
+def test_two_nodes_train_one_run_as_one_does(tmp_path: Path, focus: Focus, until: Until):
+    run, alone = make(tmp_path, "both", 2), make(tmp_path, "alone", 2)
+    answer = focus("start", "both", "--slurm", "--partition", "pair", "--nodes", "2")
+    assert answer.returncode == 0, answer.stderr
+    until(lambda: done(run), 120)
+    assert done(run)[0].state == "finished", run.worker_log.read_text()
+    started = [event for event in read_events(run.events) if isinstance(event, RunStarted)]
+    assert [event.ranks for event in started] == [2]
+    assert [one.how for one in read_ranks(run.ranks)] == ["done", "done"]
+    run_in_foreground(alone, on_event=ignore)
+    losses = [[(one[1], one[2]) for one in history(which)] for which in (run, alone)]
+    assert np.allclose(*losses, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
