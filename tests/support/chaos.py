@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from workers import same, write_config
+from workers import ended, same, write_config
 
 from focus_engine import run_training, worker
 from focus_engine.data import batches
@@ -384,7 +384,7 @@ def start_many_at_once(chaos: Chaos, times: int, starters: int = 20) -> Score:
         score.inflicted += 1
         score.runs_lost += codes != [0] + [3] * (starters - 1)
         deadline = time.monotonic() + PATIENCE
-        while summarise(run).state in LIVE_STATES and time.monotonic() < deadline:
+        while not ended(run) and time.monotonic() < deadline:  # figures are drawn after the last word
             time.sleep(0.05)
         began = [event for event in read_events(run.events) if isinstance(event, WorkerStarting)]
         score.states_that_lied += len(began) != 1

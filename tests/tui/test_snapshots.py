@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dashboard import FakeFeed, epoch, samples, spectrum, started, view_from, worker
+from textual.widgets import Input
 
 from focus_engine.events import Warned
 from focus_engine.runs import create
@@ -57,6 +58,12 @@ def views():
 def app(first: str | None = None) -> FocusApp:
     run = None if first is None else RunFolder(Path("/x") / first)
     return FocusApp(Path("/x"), feed=FakeFeed(views()), first=run)
+
+
+@pytest.fixture(autouse=True)
+def steady_cursor(monkeypatch):
+    """A cursor that blinks is there in one picture and gone in the next."""
+    monkeypatch.setattr(Input, "_toggle_cursor", lambda _input: None)
 
 
 async def settled(pilot) -> None:
