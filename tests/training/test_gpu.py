@@ -1,0 +1,131 @@
+"""What only a GPU can show; skipped where there is none. `scripts/gpu_check.sh` runs them on one that is lent."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from focus_engine.config import Config
+from focus_engine.data.maps import MapSet
+from focus_engine.devices import choose_device, choose_precision, precision_context
+from focus_engine.events import EpochFinished
+from focus_engine.models.build import build_network
+from focus_engine.prepare import PreparedRun, open_maps, prepare_data, prepare_run
+from focus_engine.trained import model_in_training
+from focus_engine.training.checkpoint import load_checkpoint, save_checkpoint
+from focus_engine.training.loop import train
+from focus_engine.training.memory import is_out_of_memory
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+
+GPU = torch.device("cuda", 0)
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., PreparedRun]:
+    """Return a maker of small runs on a device, from keys of the training block."""
+    draw = np.random.default_rng(0)
+    np.save(tmp_path / "maps.npy", (10 ** draw.normal(11, 0.3, (60, 32, 32))).astype(np.float32))
+    low, high = (0.1, 0.6, 0.25, 0.25, 0.5, 0.5), (0.5, 1.0, 4, 4, 2, 2)
+    np.savetxt(tmp_path / "params.txt", draw.uniform(low, high, (20, 6)))
+
+    def make(device: torch.device, saved: Path | None = None, **training: object) -> PreparedRun:
+        config = Config.model_validate(
+            {
+                "data": {
+                    "maps_path": str(tmp_path / "maps.npy"),
+                    "params_path": str(tmp_path / "params.txt"),
+                    "maps_per_simulation": 3,
+                },
+                "model": {"base_channels": 16, "channel_mults": [1, 2]},
+                "training": {"batch_size": 9, "num_epochs": 2, "lr": 1e-3, "precision": "float32", **training},
+            }
+        )
+        maps = next(step for step in open_maps(config, tmp_path) if isinstance(step, MapSet))
+        checkpoint = None if saved is None else load_checkpoint(saved)
+        return prepare_run(config, prepare_data(config, maps, checkpoint), device, saved=checkpoint)
+
+    return make
+
+
+def epochs_of(run: PreparedRun) -> list[EpochFinished]:
+    return [event for event in train(run.training, run.state, lambda: None) if isinstance(event, EpochFinished)]
+
+
+def test_auto_is_the_gpu_and_bf16_where_it_has_it():
+    assert choose_device("auto").type == "cuda"
+    assert choose_precision("auto", GPU) == ("bf16" if torch.cuda.is_bf16_supported() else "float32")
+
+
+def test_the_network_gives_the_same_on_gpu_and_cpu():
+    config = Config.model_validate({"model": {"base_channels": 16, "channel_mults": [1, 2]}})
+    network = build_network(config.model, seed=0)
+    torch.nn.init.normal_(network.head.weight)  # zero before training
+    x, time, cond = torch.randn(2, 1, 32, 32), torch.rand(2), torch.randn(2, 6)
+    expected = network(x, time, cond)
+    expected.square().mean().backward()
+    gradient = network.stem.weight.grad.clone()
+    network.zero_grad()
+    network.to(GPU)
+    found = network(x.to(GPU), time.to(GPU), cond.to(GPU))
+    found.square().mean().backward()
+    # Convolutions multiply in TF32 (10 bits).
+    assert (found.cpu() - expected).norm() < 5e-3 * expected.norm()
+    assert (network.stem.weight.grad.cpu() - gradient).norm() < 2e-2 * gradient.norm()
+
+
+def test_bf16_measures_the_loss_that_float32_measures(make_run):
+    run = make_run(GPU)
+    epochs_of(run)
+    whole = run.training.validation.losses(run.state.network)[0]
+    validation = run.training.validation
+    validation._precision = precision_context("bf16", GPU)
+    assert validation.losses(run.state.network)[0] == pytest.approx(whole, rel=0.02)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_resumed_run_ends_as_the_undisturbed_one(make_run, tmp_path, precision):
+    undisturbed = epochs_of(make_run(GPU, precision=precision, num_epochs=3))
+    first = make_run(GPU, precision=precision, num_epochs=3)
+    loop = train(first.training, first.state, lambda: None)
+    next(event for event in loop if isinstance(event, EpochFinished))
+    save_checkpoint(tmp_path / "checkpoint.pt", first.checkpoint())
+    resumed = epochs_of(make_run(GPU, saved=tmp_path / "checkpoint.pt", precision=precision, num_epochs=3))
+    # Sums of cudnn's kernels may change order; on a CPU the two agree bit for bit (tests/process).
+    assert [event.val_loss for event in resumed] == pytest.approx(
+        [event.val_loss for event in undisturbed[1:]], rel=1e-3
+    )
+
+
+def test_maps_drawn_on_the_gpu_are_those_of_the_cpu(make_run, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    run = make_run(GPU)
+    epochs_of(run)
+    params = run.data.maps.params[:3]
+
+    def drawn() -> torch.Tensor:
+        model = model_in_training(run)
+        steps = model.draw(params, model.plan(steps=10, sampler="ddim", eta=1.0))
+        return torch.cat([step.finished for step in steps if step.finished is not None])
+
+    on_gpu = drawn()
+    again = drawn()
+    object.__setattr__(run, "device", torch.device("cpu"))
+    run.state.ema.module.to("cpu")
+    on_cpu = drawn()
+    assert torch.equal(on_gpu, again)
+    assert (on_gpu - on_cpu).norm() < 1e-3 * on_cpu.norm()
+
+
+def test_the_gpu_running_out_of_memory_is_known_for_what_it_is():
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        torch.empty(1 << 46, dtype=torch.uint8, device=GPU)
+    assert is_out_of_memory(caught.value)
+
+
+def test_maps_that_fit_are_held_on_the_gpu(make_run):
+    run = make_run(GPU)
+    assert run.training.batches.resident
+    assert next(iter(run.training.batches.epoch(1))).maps.device == GPU
