@@ -33,6 +33,7 @@ from focus_engine.data.maps import MapSet
 from focus_engine.devices import choose_device, device_name
 from focus_engine.models.build import build_network, count_parameters
 from focus_engine.prepare import PreparedData, PreparedRun, open_maps, prepare_data, prepare_run
+from focus_engine.trained import model_in_training
 from focus_engine.training.checkpoint import save_checkpoint
 from focus_engine.training.loop import train
 from focus_engine.training.memory import is_out_of_memory
@@ -304,6 +305,23 @@ def checkpoint_cost(size: Size, data: PreparedData, folder: Path, device: torch.
     return {"bytes": float(written), "seconds": time.perf_counter() - began}
 
 
+def sampling_cost(size: Size, data: PreparedData, folder: Path, device: torch.device) -> dict[str, float]:
+    """Return what drawing maps costs: seconds per map and network evaluation, bf16, batches of half the size."""
+    batch_size = max(1, size.batch_size // 2)
+    config = config_of(size, Variant("bf16"), folder, batch_size=batch_size, n_maps=data.maps.n_maps)
+    model = model_in_training(prepare_run(config, data, device))
+    params = data.maps.params[:batch_size]
+    seconds = []
+    for steps in (1, 6):  # their difference leaves the start and the end out
+        synchronize(device)
+        began = time.perf_counter()
+        for _ in model.draw(params, model.plan(sampler="ddim", steps=steps, batch_size=batch_size)):
+            pass
+        synchronize(device)
+        seconds.append(time.perf_counter() - began)
+    return {"batch_size": batch_size, "seconds_per_map_and_nfe": (seconds[1] - seconds[0]) / 5 / batch_size}
+
+
 def print_row(row: dict[str, Any], rates: dict[str, float]) -> None:
     """Print one line of the table."""
     if "error" in row:
@@ -354,7 +372,7 @@ def report(size: Size, device: torch.device, given: argparse.Namespace) -> dict[
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_maps(size, folder, WARMUP_STEPS + STEPS + 2)
+        write_maps(size, folder, WARMUP_STEPS + STEPS + 2 * PROFILED_STEPS + 8)  # no window reaches the epoch's end
         data = opened(size, folder)
         for variant in VARIANTS:
             if given.only and not all(word in variant.name.split() for word in given.only):
@@ -367,6 +385,8 @@ def report(size: Size, device: torch.device, given: argparse.Namespace) -> dict[
             print_row(row, rates)
             document["rows"].append(row)
             write(document, given.output)
+        document["sampling"] = sampling_cost(size, data, folder, device)
+        release(device)
         document["checkpoint"] = checkpoint_cost(size, data, folder, device)
     document["seconds"] = time.monotonic() - began
     return document
@@ -402,6 +422,8 @@ def main() -> None:
     document = report(size, device, given)
     write(document, given.output)
     checkpoint = document["checkpoint"]
+    per_map = document["sampling"]["seconds_per_map_and_nfe"]
+    print(f"sampling, bf16 eager: {per_map * 1e3:.2f} ms a map and network evaluation")
     print(
         f"checkpoint: {checkpoint['bytes'] / 1e9:.2f} GB in {checkpoint['seconds']:.1f} s; {document['seconds']:.0f} s "
         f"in all; {given.output.name}"

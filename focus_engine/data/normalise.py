@@ -8,8 +8,9 @@ simulations. Both go into the checkpoint as plain numbers, because samples mean 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -79,11 +80,17 @@ class Normaliser:
         )
 
     def _centre(self, like: Tensor) -> Tensor:
-        return self._column([10**mean for mean in self.mean], like)
+        return self._column(tuple(10**mean for mean in self.mean), like)
 
     @staticmethod
-    def _column(values: Sequence[float], like: Tensor) -> Tensor:
-        return torch.tensor(values, dtype=torch.float32, device=like.device).reshape(-1, 1, 1)
+    def _column(values: tuple[float, ...], like: Tensor) -> Tensor:
+        return _column(values, like.device)
+
+
+@lru_cache(maxsize=64)
+def _column(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return `values` (C,) as float32 (C, 1, 1) on `device`; kept, because each copy makes the host wait for a GPU."""
+    return torch.tensor(values, dtype=torch.float32, device=device).reshape(-1, 1, 1)
 
 
 class _Moments:

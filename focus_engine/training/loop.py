@@ -63,6 +63,10 @@ class Training:
     ranks: Ranks = ALONE
     replica: torch.nn.Module | None = None
 
+    def called(self, network: torch.nn.Module) -> torch.nn.Module:
+        """Return what is called in training instead of `network`: the replica where there is one."""
+        return network if self.replica is None else self.replica  # a compiled module has no truth value
+
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps in an epoch."""
@@ -134,7 +138,7 @@ def _train_epoch(
     lr = learning_rate(epoch, settings, state.plateau)
     for group in state.optimizer.param_groups:
         group["lr"] = lr
-    (training.replica or state.network).train()
+    training.called(state.network).train()
     for group_of_batches in _groups(training.batches.epoch(epoch, start=sums.batch), settings.accumulate):
         if stop_wanted() == "now":
             return _stopped_now(state)
@@ -160,7 +164,7 @@ def _groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
 def _step(training: Training, state: TrainState, epoch: int, group: list[Batch]) -> float:
     """Make one optimiser step on `group` and return the gradient norm before clipping."""
     settings, sums = training.settings, state.running
-    ranks, network = training.ranks, training.replica or state.network
+    ranks, network = training.ranks, training.called(state.network)
     maps_in_group = sum(batch.whole for batch in group)
     state.optimizer.zero_grad(set_to_none=True)
     for place, batch in enumerate(group, 1):

@@ -177,3 +177,10 @@ def test_no_parameters_at_all_is_a_legal_condition(write_set: WriteSet):
     scaler = ParameterScaler.fit(maps, range(6))
     assert scaler.standardise(torch.from_numpy(maps.params)).shape == (6, 0)
     assert scaler.outside(maps.params) == ()
+
+
+def test_constants_are_copied_to_the_device_once():
+    normaliser = Normaliser("log10", (11.0,), (0.5,), (1e9,), 0, 1)
+    maps = torch.rand(2, 1, 4, 4) + 1e11
+    first = normaliser._column(normaliser.std, maps)
+    assert normaliser._column(Normaliser.from_dict(normaliser.to_dict()).std, maps) is first

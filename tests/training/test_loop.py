@@ -262,3 +262,28 @@ def test_the_same_seed_trains_the_same_and_another_does_not(bench: Make):
     runs = [bench(seed=seed, num_epochs=1) for seed in (0, 0, 1)]
     losses = [one.run()[0][0].train_loss for one in runs]
     assert losses[0] == losses[1] != losses[2]
+
+
+def test_a_replica_that_has_no_truth_value_is_called(bench):
+    """As torch.compile's module, whose truth is asked of a length that a network has not."""
+
+    class Replica(torch.nn.Module):
+        def __init__(self, network: torch.nn.Module) -> None:
+            super().__init__()
+            self.network, self.calls = network, 0
+
+        def __len__(self) -> int:
+            raise TypeError("does not support len()")
+
+        def forward(self, *inputs: Any) -> torch.Tensor:
+            self.calls += 1
+            return self.network(*inputs)
+
+    plain = bench(num_epochs=1)
+    expected, _ = plain.run()
+    one = bench(num_epochs=1)
+    replica = Replica(one.state.network)
+    one.training = replace(one.training, replica=replica)
+    found, _ = one.run()
+    assert replica.calls == 3
+    assert found[0].val_loss == expected[0].val_loss
