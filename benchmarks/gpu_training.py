@@ -4,7 +4,7 @@ Random positive maps; float32 and bf16, eager and compiled, contiguous and chann
 cut into micro-batches with accumulation, and the table says so. For each variant: maps/s, step time, peak memory, the
 share of the card's own measured matrix rate (bf16 and float32 as torch multiplies them: TF32 in convolutions), the
 costliest kernels, the share of time in which the device idles, and how often a step waits for the device. The JSON is
-rewritten after each variant, and no variant begins after `--minutes`.
+rewritten after each variant, and no variant begins after `--minutes`; with `--only`, rows of other variants stay.
 Run: python benchmarks/gpu_training.py [--small] [--device cuda] [--minutes 6] [--only bf16 ...]
 """
 
@@ -72,11 +72,12 @@ class Variant:
 VARIANTS = (
     Variant("bf16"),
     Variant("bf16", compiled=True),
-    Variant("bf16", compiled=True, channels_last=True),
     Variant("float32"),
-    Variant("bf16", channels_last=True),
     Variant("float32", compiled=True),
+    Variant("bf16", channels_last=True),
 )
+SLOW_VARIANTS = (Variant("bf16", compiled=True, channels_last=True),)
+"""Run only when `--only` names all their words: this one takes three minutes to compile and gains nothing."""
 
 
 class Window:
@@ -259,6 +260,7 @@ def measure(
         return {
             "variant": variant.name,
             **asdict(variant),
+            "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "batch_size": config.training.batch_size,
             "accumulate": config.training.accumulate,
             "step_seconds": seconds,
@@ -358,7 +360,7 @@ def report(size: Size, device: torch.device, given: argparse.Namespace) -> dict[
         "flop_per_map": flop,
         "matrix_rates": rates,
         "convolutions_use_tf32": torch.backends.cudnn.allow_tf32,
-        "rows": [],
+        "rows": kept_rows(given),
     }
     print(
         f"{document['device']}, torch {torch.__version__}: {n_parameters / 1e6:.1f} M parameters, "
@@ -374,9 +376,7 @@ def report(size: Size, device: torch.device, given: argparse.Namespace) -> dict[
         folder = Path(name)
         write_maps(size, folder, WARMUP_STEPS + STEPS + 2 * PROFILED_STEPS + 8)  # no window reaches the epoch's end
         data = opened(size, folder)
-        for variant in VARIANTS:
-            if given.only and not all(word in variant.name.split() for word in given.only):
-                continue
+        for variant in chosen(given.only):
             if time.monotonic() - began > 60 * given.minutes:
                 document["rows"].append({"variant": variant.name, "error": "not begun: the time was used up"})
                 continue
@@ -390,6 +390,21 @@ def report(size: Size, device: torch.device, given: argparse.Namespace) -> dict[
         document["checkpoint"] = checkpoint_cost(size, data, folder, device)
     document["seconds"] = time.monotonic() - began
     return document
+
+
+def kept_rows(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return the rows of an earlier run on this device whose variants are not measured again."""
+    if not given.only or not given.output.is_file():
+        return []
+    again = {variant.name for variant in chosen(given.only)}
+    rows = json.loads(given.output.read_text(encoding="utf-8"))["rows"]
+    return [row for row in rows if row["variant"] not in again and "error" not in row]
+
+
+def chosen(words: list[str]) -> list[Variant]:
+    """Return the variants that have all `words` in their name."""
+    every = (*VARIANTS, *SLOW_VARIANTS) if len(words) > 2 else VARIANTS
+    return [variant for variant in every if all(word in variant.name.split() for word in words)]
 
 
 def opened(size: Size, folder: Path) -> PreparedData:
