@@ -8,6 +8,8 @@ order of addition: the same particles give the same bits with any number of thre
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +19,34 @@ from torch.nn import functional
 
 _MASS_QUANTUM = 2.0**-24
 """Cloud-in-cell shares are rounded to whole multiples of this; sums of them in float64 are exact."""
+
+
+def to_waves(field: Tensor) -> Tensor:
+    """Return `rfftn` over the last three axes, the same bits with any number of threads."""
+    with _one_thread_on_the_cpu(field):
+        waves: Tensor = torch.fft.rfftn(field, dim=(-3, -2, -1))
+    return waves
+
+
+def to_space(spectrum: Tensor, cells: int) -> Tensor:
+    """Return the field (…, cells, cells, cells) of a half-space spectrum, the same bits with any number of threads."""
+    with _one_thread_on_the_cpu(spectrum):
+        field: Tensor = torch.fft.irfftn(spectrum, s=(cells,) * 3, dim=(-3, -2, -1))
+    return field
+
+
+@contextmanager
+def _one_thread_on_the_cpu(values: Tensor) -> Iterator[None]:
+    """MKL cuts a transform otherwise for two threads than for one and rounds otherwise (seen with torch 2.13)."""
+    threads = torch.get_num_threads()
+    if values.device.type != "cpu" or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
@@ -73,14 +103,14 @@ class Mesh:
     def displacement(self, density_spectrum: Tensor) -> Tensor:
         """ψ with ∇·ψ = −δ and no rotation, in Mpc/h, (3, N, N, N), from `rfftn` of δ: ψ(k) = i k δ(k)/k²."""
         gradient = 1j * density_spectrum
-        return torch.stack([self._to_space(kernel * gradient) for kernel in self._displacement_kernel])
+        return torch.stack([to_space(kernel * gradient, self.cells) for kernel in self._displacement_kernel])
 
     def second_order_source(self, density_spectrum: Tensor) -> Tensor:
         """Σ_{i<j} φ,ii φ,jj − φ,ij² of the potential ∇²φ = δ, (N, N, N), from `rfftn` of δ."""
         potential = -self._inverse_k_squared * density_spectrum
         (kx, ky, kz), (sx, sy, sz) = self.wavenumbers, self._slopes
-        xx, yy, zz = (self._to_space(k**2 * potential) for k in (kx, ky, kz))
-        xy, yz, zx = (self._to_space(pair * potential) for pair in (sx * sy, sy * sz, sz * sx))
+        xx, yy, zz = (to_space(k**2 * potential, self.cells) for k in (kx, ky, kz))
+        xy, yz, zx = (to_space(pair * potential, self.cells) for pair in (sx * sy, sy * sz, sz * sx))
         return xx * yy + yy * zz + zz * xx - xy**2 - yz**2 - zx**2
 
     def density(self, displacement: Tensor) -> Tensor:
@@ -94,11 +124,11 @@ class Mesh:
         1988, Computer Simulation Using Particles, ch. 5).
         """
         sites, shares = self._clouds(displacement)
-        gradient = 1j * torch.fft.rfftn(self._deposit(sites, shares))
+        gradient = 1j * to_waves(self._deposit(sites, shares))
         # One row per cell; filled column by column, which spares two large temporaries and a fifth of the time.
         table = torch.empty(self.cells**3, 3, device=self.device)
         for column, kernel in zip(table.unbind(1), self._force_kernel, strict=True):
-            column.copy_(self._to_space(kernel * gradient).flatten())
+            column.copy_(to_space(kernel * gradient, self.cells).flatten())
         force = functional.embedding_bag(sites, table, per_sample_weights=shares, mode="sum")
         return force.T.reshape(displacement.shape)
 
@@ -134,7 +164,3 @@ class Mesh:
             sites[:, corner] = x + y + z
             shares[:, corner] = u * v * w
         return sites, shares
-
-    def _to_space(self, spectrum: Tensor) -> Tensor:
-        field: Tensor = torch.fft.irfftn(spectrum, s=(self.cells,) * 3, dim=(-3, -2, -1))
-        return field

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from focus_engine.data.cosmology import Cosmology
-from focus_engine.data.mesh import Mesh
+from focus_engine.data.mesh import Mesh, to_space, to_waves
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,8 @@ def linear_density(cosmology: Cosmology, *, grid: int, box_size: float, seed: in
     k = Mesh(grid, box_size, torch.device("cpu")).k_squared.sqrt()
     # White noise of unit variance has P = (L/N)³.
     power = torch.from_numpy(cosmology.linear_power(k.numpy())) * (grid / box_size) ** 3
-    spectrum = torch.fft.rfftn(noise) * power.sqrt().float().to(device)
-    density: Tensor = torch.fft.irfftn(spectrum, s=noise.shape)
-    return density
+    spectrum = to_waves(noise) * power.sqrt().float().to(device)
+    return to_space(spectrum, grid)
 
 
 def start(cosmology: Cosmology, density: Tensor, mesh: Mesh, scale_factor: float, order: int = 2) -> Particles:
@@ -52,12 +51,12 @@ def start(cosmology: Cosmology, density: Tensor, mesh: Mesh, scale_factor: float
     """
     a = scale_factor
     to_momentum = a**2 * cosmology.expansion(a)  # times d ln D/d ln a: p = a² E f ψ
-    spectrum = torch.fft.rfftn(density)
+    spectrum = to_waves(density)
     displacement = cosmology.growth(a) * mesh.displacement(spectrum)
     momentum = to_momentum * cosmology.growth_rate(a) * displacement
     if order > 1:
         matter = cosmology.matter_fraction(a)
-        source = torch.fft.rfftn(mesh.second_order_source(spectrum))
+        source = to_waves(mesh.second_order_source(spectrum))
         amplitude = 3 / 7 * cosmology.growth(a) ** 2 * matter ** (-1 / 143)
         second = amplitude * mesh.displacement(source)
         displacement = displacement + second
