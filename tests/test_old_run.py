@@ -1,0 +1,92 @@
+"""A run folder of an earlier version stays what it was: read, judged, sampled from and gone on with."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from focus_tui.__main__ import run as focus
+
+OLD = Path(__file__).parent / "old_run"
+
+
+@pytest.fixture
+def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the old run's folder, among the experiments that commands see."""
+    shutil.copytree(OLD / "data", tmp_path / "data")
+    shutil.copytree(OLD / "experiments", tmp_path / "experiments")
+    monkeypatch.setenv("FOCUS_EXPERIMENTS", str(tmp_path / "experiments"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "experiments" / "stopped"
+
+
+def recorded(name: str) -> object:
+    return json.loads((OLD / name).read_text())
+
+
+def close(found: object, expected: object) -> bool:
+    """Whether two documents hold the same keys and, to rounding, the same numbers."""
+    if isinstance(expected, dict):
+        return isinstance(found, dict) and all(close(found.get(key), value) for key, value in expected.items())
+    if isinstance(expected, list):
+        return isinstance(found, list) and len(found) == len(expected) and all(map(close, found, expected))
+    if isinstance(expected, float):
+        return isinstance(found, float) and found == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    return found == expected
+
+
+def test_its_state_is_told_as_before(old, capfd):
+    assert focus(["status", old.name, "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert close(found, recorded("status.json"))
+    assert not close(found | {"best_epoch": 3}, recorded("status.json"))  # the comparison can fail
+
+
+def test_its_epochs_are_printed_as_they_were_written(old, capfd):
+    assert focus(["logs", old.name]) == 0
+    shown = [line for line in capfd.readouterr().out.splitlines() if line and not line.startswith("--")]
+    assert shown == [line for line in (old / "logs" / "train.log").read_text().splitlines() if line]
+
+
+def test_its_config_still_loads(old, capfd):
+    assert focus(["config", "check", str(old / "config.yaml")]) == 0
+    assert "warning" not in capfd.readouterr().err
+
+
+def test_its_checkpoint_is_judged_as_before(old, capfd):
+    assert focus(["evaluate", old.name, "--checkpoint", "last", "--json"]) == 0
+    assert close(json.loads(capfd.readouterr().out), recorded("evaluate.json"))
+
+
+def test_its_checkpoint_draws_the_maps_that_it_drew(old, tmp_path):
+    output = tmp_path / "again.npz"
+    assert focus(["sample", old.name, "-n", "3", "--seed", "5", "--checkpoint", "last", "-o", str(output)]) == 0
+    with np.load(output) as found, np.load(OLD / "samples.npz") as expected:
+        assert set(expected.files) <= set(found.files)
+        for name in expected.files:
+            if name not in {"maps", "focus_version"}:
+                assert np.array_equal(found[name], expected[name]), name
+        assert np.allclose(found["maps"], expected["maps"], rtol=1e-4)
+
+
+def test_its_submitted_script_goes_on_and_ends_as_if_nothing_had_been(old):
+    """The script that waits in a queue while FOCUS is upgraded: SLURM starts it again."""
+    script = old / "logs" / "job.sh"
+    text = (OLD / "job.sh").read_text().replace("@PYTHON@", sys.executable).replace("@RUN@", str(old))
+    script.write_text(text)
+    environment = os.environ | {"SLURM_RESTART_COUNT": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(["bash", script], env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in (old / "logs" / "events.jsonl").read_text().splitlines()]
+    epochs = [
+        {key: event[key] for key in ("epoch", "train_loss", "val_loss")}
+        for event in events
+        if event["type"] == "epoch_finished"
+    ]
+    assert close(epochs, recorded("undisturbed.json"))
+    assert events[-1]["state"] == "finished"
