@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from focus_engine.advice import data_wait_advice
 from focus_engine.events import (
     CheckpointSaved,
     DataProgress,
@@ -37,8 +38,6 @@ MOST_STEPS = 20_000
 MOST_LOG = 5_000
 """Lines of the log kept; `focus logs` has them all."""
 MOST_WARNINGS = 50
-DATA_WAIT = 0.2
-"""Share of the time spent waiting for data from which it is worth a word."""
 POWER_OFF = 0.10
 """Deviation of P(k) from the real one that is worth a word."""
 
@@ -279,12 +278,8 @@ def advice(view: RunView) -> tuple[str, ...]:
 
 def _data_advice(view: RunView) -> str:
     source = view.step or (view.epochs[-1] if view.epochs else None)
-    if source is None or source.data_wait is None or source.data_wait < DATA_WAIT:
-        return ""
     data = (view.started.config.get("data") or {}) if view.started else {}
-    workers = data.get("num_workers")
-    remedy = "raise data.num_workers" if workers is None else f"data.num_workers {workers} -> {max(2, 2 * workers)}"
-    return f"waits {percent(source.data_wait)} of the time for data: {remedy}"
+    return data_wait_advice(None if source is None else source.data_wait, data.get("num_workers"))
 
 
 def _power_advice(view: RunView) -> str:
