@@ -28,6 +28,7 @@ from focus_engine.events import EpochFinished, Event, RunEnded
 from focus_engine.runs.create import create_experiment
 from focus_engine.runs.event_log import EventTail, read_events
 from focus_engine.runs.folder import RunFolder, default_run, experiments_root, find_run, list_runs
+from focus_engine.runs.history import history_of
 from focus_engine.runs.launch import request_stop, start_run
 from focus_engine.runs.process import ProcessIdentity
 from focus_engine.runs.state import LIVE_STATES, RunSummary, summarise
@@ -186,13 +187,8 @@ class Experiment:
             time.sleep(POLL_SECONDS)
 
     def history(self) -> list[EpochFinished]:
-        """Return the epochs that count: those that a resumed run did again stand once, as done last."""
-        epochs: dict[int, EpochFinished] = {}
-        for event in read_events(self.run.events):
-            if isinstance(event, EpochFinished):
-                epochs = {number: one for number, one in epochs.items() if number < event.epoch}
-                epochs[event.epoch] = event
-        return [epochs[number] for number in sorted(epochs)]
+        """Return the epochs that count: those that were lost before a resume are gone, those done again stand once."""
+        return list(history_of(read_events(self.run.events)).epochs)
 
     def check(self, *, device: str | None = None) -> "Rehearsal":
         """Rehearse a training: one step or a few, memory, time per epoch and disk; starts nothing.

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from focus_engine.events import EpochFinished, Event, PowerSpectrumMeasured, RunEnded, RunStarted
+from focus_engine.events import Event, RunEnded
 from focus_engine.runs.event_log import EventTail
 from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.history import History
 
 FINISH_SECONDS = 60.0
 """How long the end of a run waits for figures still being drawn."""
@@ -76,10 +77,12 @@ class _Drawing:
     def __init__(self, run: RunFolder) -> None:
         self._run = run
         self._tail = EventTail(run.events)
-        self._events: list[Event] = []
+        self.counts = History()
+        self._last: Event | None = None
 
     def draw(self, request: str) -> None:
-        self._events += self._tail.poll()
+        for event in self._tail.poll():
+            self.counts, self._last = self.counts.then(event), event
         what, _, epoch = request.partition(" ")
         if what == "history":
             self.history()
@@ -91,22 +94,13 @@ class _Drawing:
     def history(self) -> None:
         from focus_engine.figures import draw_training_history  # noqa: PLC0415  (matplotlib: 0.4 s, only here)
 
-        epochs: dict[int, EpochFinished] = {}
-        seams = []
-        for event in self._events:
-            if isinstance(event, RunStarted) and event.epoch:
-                epochs = {number: known for number, known in epochs.items() if number <= event.epoch}
-                seams.append(event.epoch)
-            elif isinstance(event, EpochFinished):
-                epochs[event.epoch] = event
-        last = self._events[-1] if self._events else None
-        early = isinstance(last, RunEnded) and last.state == "early_stopped"
-        if epochs:
+        early = isinstance(self._last, RunEnded) and self._last.state == "early_stopped"
+        if self.counts.epochs:
             draw_training_history(
                 self._run.training_history,
-                list(epochs.values()),
+                self.counts.epochs,
                 early_stopped=early,
-                resumed_after=seams,
+                resumed_after=self.counts.seams,
                 title=self._run.name,
             )
 
@@ -128,10 +122,9 @@ class _Drawing:
     def power(self, epoch: int) -> None:
         from focus_engine.figures import draw_power_spectrum  # noqa: PLC0415  (matplotlib: 0.4 s, only here)
 
-        measured = [e for e in self._events if isinstance(e, PowerSpectrumMeasured) and e.epoch == epoch]
-        if measured:
+        for measured in (one for one in self.counts.spectra if one.epoch == epoch):
             title = f"{self._run.name}, epoch {epoch}"
-            draw_power_spectrum(self._run.power_figure(epoch), measured[-1], title=title)
+            draw_power_spectrum(self._run.power_figure(epoch), measured, title=title)
 
 
 def main() -> int:

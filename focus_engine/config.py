@@ -6,15 +6,19 @@ live in `config_file`; nothing below the loader asks for a key that may be missi
 """
 
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from focus_engine.sampler_specs import SAMPLERS, fitting_samplers, sampler_words, samplers_by_steps, samplers_with_eta
 
 PARAMETER_NAMES = ("Omega_m", "sigma_8", "A_SN1", "A_AGN1", "A_SN2", "A_AGN2")
 """Parameters in the column order of every CAMELS table; files are read by position, never by header."""
 
-SAMPLERS = {"diffusion": ("ddim", "ddpm"), "flow": ("euler", "heun")}
-"""Samplers that fit each method; the first is a sensible default."""
+if TYPE_CHECKING:
+    SamplerName = str
+else:
+    SamplerName = Literal[tuple(SAMPLERS)]
 
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
@@ -242,15 +246,13 @@ class TrainingBlock(Block):
 class SamplingBlock(Block):
     """How maps are drawn from the trained network."""
 
-    method: Literal["ddim", "ddpm", "euler", "heun"] = Field(
-        "ddim", description="ddim or ddpm for diffusion; euler or heun for flow."
-    )
-    ddim_timesteps: PositiveInt = Field(50, description="Steps of ddim.")
-    num_steps: PositiveInt = Field(50, description="Steps of euler and heun.")
+    method: SamplerName = Field("ddim", description=f"{sampler_words()}.")
+    ddim_timesteps: PositiveInt = Field(50, description=f"Steps of {samplers_by_steps('sampling.ddim_timesteps')}.")
+    num_steps: PositiveInt = Field(50, description=f"Steps of {samplers_by_steps('sampling.num_steps')}.")
     cfg_scale: NonNegativeFloat = Field(
         1.0, description="Guidance; 1.0 samples the trained density, any other value distorts P(k)."
     )
-    eta: Probability = Field(0.0, description="Noise of ddim: 0 is deterministic, 1 is DDPM.")
+    eta: Probability = Field(0.0, description=f"Noise of {samplers_with_eta()}: 0 is deterministic, 1 is DDPM.")
 
 
 class NotifyBlock(Block):
@@ -322,7 +324,9 @@ def _method(value: object) -> object:
 
 def _joint_laws(config: Config) -> list[tuple[bool, str]]:
     data, model, diffusion, training = config.data, config.model, config.diffusion, config.training
-    fitting = SAMPLERS[config.method]
+    fitting = fitting_samplers(config.method)
+    steps_key = SAMPLERS[config.sampling.method].steps_key
+    steps = SAMPLERS[config.sampling.method].steps_in(config) or 0
     names = data.params or ()
     unknown = [name for name in names if name not in PARAMETER_NAMES]
     return [
@@ -379,11 +383,8 @@ def _joint_laws(config: Config) -> list[tuple[bool, str]]:
             ),
         ),
         (
-            config.method == "flow" or config.sampling.ddim_timesteps <= diffusion.timesteps,
-            (
-                f"sampling.ddim_timesteps is {config.sampling.ddim_timesteps}, more than diffusion.timesteps "
-                f"{diffusion.timesteps}"
-            ),
+            config.method == "flow" or steps <= diffusion.timesteps,
+            f"{steps_key} is {steps}, more than diffusion.timesteps {diffusion.timesteps}",
         ),
         (
             training.scheduler.name != "plateau" or training.scheduler.min_lr <= training.lr,

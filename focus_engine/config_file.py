@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from focus_engine.advice import guidance_warning
 from focus_engine.config import Config
 from focus_engine.errors import InputError
 from focus_engine.yaml_text import KeyPath, ParsedYaml, parse_yaml
@@ -171,9 +172,6 @@ def _warnings(config: Config, parsed: ParsedYaml, path: Path) -> Iterator[str]:
     if config.data.source == "simulated" and (config.data.maps_path or config.data.data_dir):
         line = parsed.lines.get(("data", "source"), 1)
         yield f"{path}:{line}: data.source is simulated, so the maps named in this file are not read"
-    if config.sampling.cfg_scale != 1.0:
+    if warning := guidance_warning(config.sampling.cfg_scale, "sampling.cfg_scale"):
         line = parsed.lines.get(("sampling", "cfg_scale"), 1)
-        yield (
-            f"{path}:{line}: sampling.cfg_scale is {config.sampling.cfg_scale:g}: guidance other than 1.0 changes the "
-            "density that was trained and so P(k); for emulation the right value is 1.0"
-        )
+        yield f"{path}:{line}: {warning}"

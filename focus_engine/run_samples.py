@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from focus_engine.data.batches import Share
 from focus_engine.data.maps import MapSet
 from focus_engine.events import PowerSpectrumMeasured, SamplesDrawn
-from focus_engine.generative.sampling import SamplingPlan
+from focus_engine.generative.sampling import DrawnBatches, SamplingPlan
 from focus_engine.prepare import PreparedRun, spread
 from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.compare import PowerComparison, compare_power
@@ -81,18 +81,15 @@ def _draw_part(
 ) -> Drawn | Exception | None:
     """Draw this rank's maps; None when cut short. An error is returned, for the others wait for an answer."""
     part, weight = Share(ranks.rank, ranks.size).of(len(params))
-    batches, evaluations = [], 0
+    drawn = DrawnBatches()
     try:
         for progress in model.draw(params[part], replace(plan, first=part.start)):
             if stop_now():
                 return None
-            evaluations = progress.evaluations
-            if progress.finished is not None:
-                batches.append(progress.finished)
+            drawn.add(progress)
     except Exception as error:  # noqa: BLE001  (rank 0 says what it was)
         return error
-    maps = torch.cat(batches)
-    return Drawn(maps if weight else maps[:0], evaluations)
+    return Drawn(drawn.maps if weight else drawn.maps[:0], drawn.evaluations_per_map)
 
 
 def _measure(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from focus_engine.advice import data_wait_advice
 from focus_engine.artist import Artist
 from focus_engine.atomic import write_atomically
 from focus_engine.config import Config
@@ -62,8 +63,6 @@ if TYPE_CHECKING:
 
 TERMINAL_SNR_ADVICE = 0.05
 """Signal-to-noise ratio left in one mode at t = T above which advice is given."""
-DATA_WAIT_ADVICE = 0.2
-"""Share of an epoch spent waiting for data above which advice is given."""
 
 
 def train_run(  # noqa: C901  (the run as a whole, from the top down)
@@ -296,16 +295,10 @@ class _Session:
     def _after_epoch(self, event: EpochFinished) -> Iterator[Event]:
         yield from self._save(is_best=event.is_best)
         self._draw("history")
-        if (event.data_wait or 0.0) > DATA_WAIT_ADVICE and not self.advised:
+        advice = data_wait_advice(event.data_wait, self.prepared.config.data.num_workers, "training waits")
+        if advice and not self.advised:
             self.advised = True
-            workers = self.prepared.config.data.num_workers
-            yield self.recorder.record(
-                Warned(
-                    code="data_wait",
-                    message=f"training waits {event.data_wait:.0%} of the time for data: raise data.num_workers "
-                    f"{workers} -> {max(1, 2 * workers)}",
-                )
-            )
+            yield self.recorder.record(Warned(code="data_wait", message=advice))
         if self._samples_due(event.epoch) and not self._stop_now():
             yield from self._sample(event.epoch)
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from focus_engine.atomic import write_atomically
@@ -18,7 +17,7 @@ from focus_engine.data.parameters import read_parameter_table, select_parameters
 from focus_engine.errors import FocusError, InputError
 from focus_engine.events import DataProgress
 from focus_engine.figures import draw_evaluation, draw_samples
-from focus_engine.generative.sampling import SamplingPlan, SamplingProgress
+from focus_engine.generative.sampling import DrawnBatches, SamplingPlan, SamplingProgress
 from focus_engine.prepare import open_maps, spread
 from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.compare import Evaluation, FieldEvaluation, evaluate_fields, evaluate_maps
@@ -173,14 +172,11 @@ def draw_physical(
 
     The maps of a network that was hardly trained may be infinite.
     """
-    batches: list[torch.Tensor] = []
-    nfe = 0
+    drawn = DrawnBatches()
     for progress in model.draw(params, plan):
-        nfe = progress.evaluations
-        if progress.finished is not None:
-            batches.append(progress.finished)
+        drawn.add(progress)
         yield progress
-    return model.physical(torch.cat(batches)), nfe
+    return model.physical(drawn.maps), drawn.evaluations_per_map
 
 
 def evaluate_run(

@@ -25,6 +25,7 @@ from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingPr
 from focus_engine.models.build import build_network
 from focus_engine.prepare import PreparedRun
 from focus_engine.runs.folder import RunFolder
+from focus_engine.sampler_specs import choose_sampler
 from focus_engine.training.checkpoint import Checkpoint, load_checkpoint, sha256_of
 from focus_engine.trust import check_stamp
 
@@ -69,11 +70,10 @@ class TrainedModel:
         """
         block = self.config.sampling
         wanted = {name: value for name, value in changes.items() if value is not None}
-        sampler = wanted.get("sampler", block.method)
-        eta = block.eta if sampler == "ddim" else None
-        steps = {"ddim": block.ddim_timesteps, "ddpm": self.config.diffusion.timesteps}.get(sampler, block.num_steps)
-        values = {"sampler": sampler, "steps": steps, "eta": eta, "guidance": block.cfg_scale, **wanted}
-        return SamplingPlan(**values).checked(self.process)
+        spec = choose_sampler(wanted.get("sampler", block.method), self.config.method)
+        own = {"sampler": spec.name, "steps": spec.steps_in(self.config), "guidance": block.cfg_scale}
+        eta = block.eta if spec.takes_eta else None
+        return SamplingPlan(**{**own, "eta": eta, **wanted}).checked(self.process)
 
     def draw(self, params: NDArray[np.float32], plan: SamplingPlan) -> Iterator[SamplingProgress]:
         """Draw one map for each row of physical parameters `params` (N, P), step by step."""

@@ -10,13 +10,12 @@ import typer
 
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import find_run
+from focus_engine.sampler_specs import sampler_words
 from focus_tui.choose import Exp, Json, Trust, chosen_run, complete_names, root_of
 
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps of the sampler.", show_default=False)]
 Eta = Annotated[float | None, typer.Option("--eta", help="0 is deterministic, 1 is DDPM.", show_default=False)]
-Sampler = Annotated[
-    str | None, typer.Option("--sampler", metavar="S", help="ddim or ddpm; euler or heun for flow.", show_default=False)
-]
+Sampler = Annotated[str | None, typer.Option("--sampler", metavar="S", help=f"{sampler_words()}.", show_default=False)]
 Guidance = Annotated[
     float | None, typer.Option("--guidance", metavar="W", help="1 samples the trained density.", show_default=False)
 ]

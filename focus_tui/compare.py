@@ -9,6 +9,11 @@ from focus_tui.present import RunView
 from focus_tui.terminal import visible
 from focus_tui.words import counted, duration, loss, percent, state_words
 
+LOSS_KEYS = {
+    "diffusion": ("diffusion.prediction", "diffusion.min_snr_gamma"),
+    "flow": ("flow_matching.time_sampling",),
+}
+"""Keys that change what the loss measures, by method: two runs that differ in one have losses that do not compare."""
 NAMES = "experiment."
 """The block of the config that names the run and nothing else."""
 
@@ -87,11 +92,16 @@ def data_warning(views: Sequence[RunView]) -> str:
         return "not the same data: losses do not compare, and each P(k) ratio is against the run's own maps"
     losses = {_loss_kind(view) for view in views if view.started is not None}
     if len(losses) > 1:
-        return "not the same loss (method or prediction differ): compare P(k), not the losses"
+        return "not the same loss (method, prediction or loss weight differ): compare P(k), not the losses"
     return ""
 
 
 def _loss_kind(view: RunView) -> tuple[object, ...]:
     config = config_of(view)
-    diffusion = config.get("diffusion") or {}
-    return (config.get("method"), diffusion.get("prediction"), diffusion.get("loss_weight"))
+    method = config.get("method", "diffusion")
+    return (method, *(_value(config, key) for key in LOSS_KEYS.get(method, ())))
+
+
+def _value(config: dict[str, Any], dotted: str) -> object:
+    block, key = dotted.split(".")
+    return (config.get(block) or {}).get(key)

@@ -7,12 +7,10 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from focus_engine.config import PARAMETER_NAMES, SAMPLERS
+from focus_engine.config import PARAMETER_NAMES
 from focus_engine.errors import InputError
+from focus_engine.sampler_specs import SAMPLERS, check_eta_range
 
-ALL_SAMPLERS = tuple(name for names in SAMPLERS.values() for name in names)
-ETAS = {"ddim": (0.0, 1.0), "ddpm": (1.0, 1.0)}
-"""Lowest and highest eta of each sampler that has one; the others take 0 alone."""
 MAX_SEED = 2**63 - 1
 PROGRESS = ("bar", "json")
 
@@ -25,8 +23,8 @@ class DrawOptions:
 
     Attributes:
         steps: of the sampler.
-        eta: noise of ddim: 0 is deterministic, 1 is DDPM.
-        sampler: ddim, ddpm, euler or heun.
+        eta: 0 is deterministic, 1 is DDPM.
+        sampler: a name in `SAMPLERS`.
         guidance: 1.0 samples the trained density.
         seed: noise of map i depends on the seed and i alone.
         checkpoint: best, last, or a path.
@@ -60,8 +58,8 @@ class DrawOptions:
             raise InputError(f"--seed {self.seed}: give a whole number from 0 to {MAX_SEED}")
         if self.guidance is not None and not (math.isfinite(self.guidance) and self.guidance >= 0):
             raise InputError(f"--guidance {self.guidance:g}: give a number >= 0; 1 samples the trained density")
-        if self.sampler is not None and self.sampler not in ALL_SAMPLERS:
-            raise InputError(f"--sampler {self.sampler!r} is unknown; allowed: {', '.join(ALL_SAMPLERS)}")
+        if self.sampler is not None and self.sampler not in SAMPLERS:
+            raise InputError(f"--sampler {self.sampler!r} is unknown; allowed: {', '.join(SAMPLERS)}")
         if not self.checkpoint.strip():
             raise InputError("--checkpoint is empty; give best, last or a path")
         check_eta(self.eta, self.sampler)
@@ -195,11 +193,7 @@ def check_eta(eta: float | None, sampler: str | None) -> None:
     """Check eta against its sampler (None: not chosen yet). Raises InputError."""
     if eta is None:
         return
-    if not 0 <= eta <= 1:
-        raise InputError(f"--eta {eta:g}: give a number from 0 (deterministic) to 1 (DDPM)")
     if sampler is None:
-        return
-    low, high = ETAS.get(sampler, (0.0, 0.0))
-    if not low <= eta <= high:
-        allowed = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        raise InputError(f"--eta {eta:g}: the sampler {sampler} takes {allowed}")
+        check_eta_range(eta, f"--eta {eta:g}")
+    else:
+        SAMPLERS[sampler].check_eta(eta, f"--eta {eta:g}")

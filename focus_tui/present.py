@@ -1,18 +1,19 @@
 """What the dashboard knows of a run: events folded into a frozen view, and the sentences drawn from it.
 
 Pure, and the only reader of events on the dashboard's side: a widget is a picture of a `RunView` and nothing else.
-What the worker lost before a resume is superseded here, once, so that no curve shows it.
+What the worker lost before a resume is left out (`focus_engine.runs.history`), so that no curve shows it.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from focus_engine.advice import data_wait_advice
 from focus_engine.events import (
     CheckpointSaved,
     DataProgress,
@@ -26,19 +27,17 @@ from focus_engine.events import (
     Warned,
     WorkerStarting,
 )
+from focus_engine.runs.history import History
 from focus_engine.runs.state import RunSummary
 from focus_tui.words import note, percent, state_words
 
 Array = NDArray[np.float64]
-ByEpoch = TypeVar("ByEpoch", bound=EpochFinished | PowerSpectrumMeasured | SamplesDrawn)
 
 MOST_STEPS = 20_000
 """Step points kept of a run; above it every second one goes, which no terminal can tell."""
 MOST_LOG = 5_000
 """Lines of the log kept; `focus logs` has them all."""
 MOST_WARNINGS = 50
-DATA_WAIT = 0.2
-"""Share of the time spent waiting for data from which it is worth a word."""
 POWER_OFF = 0.10
 """Deviation of P(k) from the real one that is worth a word."""
 
@@ -102,13 +101,10 @@ class RunView:
         summary: where it stands, proved; the feed puts it in, the fold leaves it alone.
         worker: the latest worker.
         started: its first word about the training; holds the whole config.
-        epochs: the epochs that count; those superseded by a resume are gone.
-        seams: epochs after which training was resumed.
+        history: epochs, spectra and samples that count; those superseded by a resume are gone.
         step: the latest word from inside the running epoch; None between epochs.
         steps: points inside epochs.
         data: how far the making of data is, before training starts.
-        spectra: P(k) of samples, by epoch.
-        samples: thumbnails, by epoch.
         checkpoints: the latest of each kind.
         warnings: of the latest worker.
         ended: the last word; None while it may live.
@@ -118,17 +114,34 @@ class RunView:
     summary: RunSummary
     worker: WorkerStarting | None = None
     started: RunStarted | None = None
-    epochs: tuple[EpochFinished, ...] = ()
-    seams: tuple[int, ...] = ()
+    history: History = field(default_factory=History)
     step: StepProgress | None = None
     steps: Steps = field(default_factory=lambda: Steps.of(()))
     data: DataProgress | None = None
-    spectra: tuple[PowerSpectrumMeasured, ...] = ()
-    samples: tuple[SamplesDrawn, ...] = ()
     checkpoints: tuple[CheckpointSaved, ...] = ()
     warnings: tuple[Warned, ...] = ()
     ended: RunEnded | None = None
     log: tuple[Event, ...] = ()
+
+    @property
+    def epochs(self) -> tuple[EpochFinished, ...]:
+        """The epochs that count."""
+        return self.history.epochs
+
+    @property
+    def seams(self) -> tuple[int, ...]:
+        """Epochs after which training was resumed."""
+        return self.history.seams
+
+    @property
+    def spectra(self) -> tuple[PowerSpectrumMeasured, ...]:
+        """P(k) of samples, by epoch."""
+        return self.history.spectra
+
+    @property
+    def samples(self) -> tuple[SamplesDrawn, ...]:
+        """Thumbnails, by epoch."""
+        return self.history.samples
 
     def values(self, name: str) -> Array:
         """Return a numeric field of the epochs as an array (n,), NaN where unknown."""
@@ -186,15 +199,19 @@ def _fold(view: RunView, event: Event) -> RunView:
         case WorkerStarting():
             changes: dict[str, Any] = {"worker": event, "ended": None, "step": None, "warnings": ()}
         case RunStarted():
-            return _restarted(view, event)
+            changes = {
+                "started": event,
+                "data": None,
+                "step": None,
+                "history": view.history.then(event),
+                "steps": view.steps.until(event.epoch),
+            }
         case DataProgress():
             changes = {"data": event}
         case EpochFinished():
-            changes = {"epochs": _then(view.epochs, event), "step": None}
-        case PowerSpectrumMeasured():
-            changes = {"spectra": _then(view.spectra, event)}
-        case SamplesDrawn():
-            changes = {"samples": _then(view.samples, event)}
+            changes = {"history": view.history.then(event), "step": None}
+        case PowerSpectrumMeasured() | SamplesDrawn():
+            changes = {"history": view.history.then(event)}
         case CheckpointSaved():
             others = tuple(one for one in view.checkpoints if one.kind != event.kind)
             changes = {"checkpoints": (*others, event)}
@@ -205,30 +222,6 @@ def _fold(view: RunView, event: Event) -> RunView:
         case _:
             return view
     return replace(view, **changes)
-
-
-def _then(known: tuple[ByEpoch, ...], event: ByEpoch) -> tuple[ByEpoch, ...]:
-    """Return what is known of the epochs before that of `event`, and `event`."""
-    if known and known[-1].epoch >= event.epoch:
-        known = tuple(one for one in known if one.epoch < event.epoch)
-    return (*known, event)
-
-
-def _restarted(view: RunView, event: RunStarted) -> RunView:
-    """Training goes on after `event.epoch`; what stands above it was lost with its worker."""
-    if view.started is None and not event.epoch:
-        return replace(view, started=event, data=None)
-    return replace(
-        view,
-        started=event,
-        data=None,
-        step=None,
-        epochs=tuple(one for one in view.epochs if one.epoch <= event.epoch),
-        seams=(*(seam for seam in view.seams if seam < event.epoch), *([event.epoch] if event.epoch else [])),
-        spectra=tuple(one for one in view.spectra if one.epoch <= event.epoch),
-        samples=tuple(one for one in view.samples if one.epoch <= event.epoch),
-        steps=view.steps.until(event.epoch),
-    )
 
 
 def phase_words(summary: RunSummary, warmup_epochs: int | None = None) -> str:
@@ -285,12 +278,8 @@ def advice(view: RunView) -> tuple[str, ...]:
 
 def _data_advice(view: RunView) -> str:
     source = view.step or (view.epochs[-1] if view.epochs else None)
-    if source is None or source.data_wait is None or source.data_wait < DATA_WAIT:
-        return ""
     data = (view.started.config.get("data") or {}) if view.started else {}
-    workers = data.get("num_workers")
-    remedy = "raise data.num_workers" if workers is None else f"data.num_workers {workers} -> {max(2, 2 * workers)}"
-    return f"waits {percent(source.data_wait)} of the time for data: {remedy}"
+    return data_wait_advice(None if source is None else source.data_wait, data.get("num_workers"))
 
 
 def _power_advice(view: RunView) -> str:

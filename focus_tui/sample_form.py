@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from focus_engine.advice import guidance_warning
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder
+from focus_engine.sampler_specs import SAMPLERS, fitting_samplers
 from focus_tui.present import RunView
 
 FLAGS = {
@@ -53,6 +55,11 @@ class ModelFacts:
     names: tuple[str, ...] = ()
     seen: tuple[tuple[float, ...], ...] = ()
 
+    def usual_eta(self, sampler: str) -> float:
+        """Return the eta of a sampler where its field is empty."""
+        spec = SAMPLERS.get(sampler)
+        return self.eta if spec is None or spec.takes_eta else spec.eta[0]
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -71,14 +78,13 @@ class Asked:
 
 def facts_of(config: Mapping[str, Any], names: tuple[str, ...], seen: Sequence[Sequence[float]] = ()) -> ModelFacts:
     """Return the facts of a whole config, its keys spelled as in the file."""
-    sampling, diffusion = config.get("sampling") or {}, config.get("diffusion") or {}
+    sampling = config.get("sampling") or {}
     known = ModelFacts()
-    own = sampling.get("num_steps", 50)
-    steps = {"ddim": sampling.get("ddim_timesteps", 50), "ddpm": diffusion.get("timesteps", 1000)}
+    steps = {name: spec.steps_in(config) for name, spec in SAMPLERS.items()}
     return ModelFacts(
         method=config.get("method", known.method),
         sampler=sampling.get("method", known.sampler),
-        steps={**steps, "euler": own, "heun": own},
+        steps={name: number for name, number in steps.items() if number is not None},
         eta=sampling.get("eta", known.eta),
         guidance=sampling.get("cfg_scale", known.guidance),
         names=names,
@@ -91,7 +97,7 @@ def facts_of_run(run: RunFolder, view: RunView | None) -> ModelFacts:
 
     Takes 0.1 s the first time, for the schema; the checks of `asked` need it too. Raises FocusError.
     """
-    from focus_engine.config import PARAMETER_NAMES, SAMPLERS
+    from focus_engine.config import PARAMETER_NAMES
     from focus_engine.config_file import load_config
 
     if view is not None and view.started is not None and view.started.config.get("sampling"):
@@ -101,7 +107,7 @@ def facts_of_run(run: RunFolder, view: RunView | None) -> ModelFacts:
         config = load_config(run.config).config
         names = config.data.params or PARAMETER_NAMES[: config.model.cond_dim]
         facts = facts_of(config.model_dump(by_alias=True), tuple(names))
-    return replace(facts, fitting=SAMPLERS.get(facts.method, (facts.sampler,)))
+    return replace(facts, fitting=fitting_samplers(facts.method))
 
 
 def param_key(name: str) -> str:
@@ -157,9 +163,8 @@ def _warnings(values: Mapping[str, str], facts: ModelFacts, problems: Mapping[st
     if "guidance" not in problems:
         guidance = _real(values["guidance"])
         used = facts.guidance if guidance is None else guidance
-        if used != 1.0:
-            whose = " (the config's)" if guidance is None else ""
-            warnings["guidance"] = f"{used:g}{whose} changes the density that was trained, and so P(k); 1 does not"
+        if warning := guidance_warning(used, "guidance (the config's)" if guidance is None else "guidance"):
+            warnings["guidance"] = warning
     return warnings
 
 

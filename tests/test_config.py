@@ -82,7 +82,7 @@ def test_an_old_config_loads_with_one_warning():
     assert loaded.config.model.channel_mults == (1, 2, 4, 8)
     assert loaded.config.experiment.created == "2025-01-01"
     (warning,) = loaded.warnings
-    assert warning.startswith("config.yaml:43: sampling.cfg_scale is 2")
+    assert warning.startswith("config.yaml:43: sampling.cfg_scale 2 changes the density")
 
 
 def test_an_empty_config_is_the_documented_defaults():

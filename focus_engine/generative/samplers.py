@@ -4,7 +4,7 @@ DDIM (Song et al., 2010.02502, eq. 12 and 16) steps from t to the next time u of
 x_u = a_u data + √(s_u² - c²) noise + c z, with c = η (s_u/s_t) √(1 - a_t²/a_u²): η = 0 is deterministic and
 first order, η = 1 is ancestral sampling (DDPM, 2006.11239) with the posterior variance. On a straight path the
 same step without noise is Euler's: x_u - x_t = (u - t) velocity. Heun's (second order) averages the velocities at
-both ends. The caller owns progress bars, batches and devices.
+both ends. The caller owns progress bars, batches and devices; what each sampler accepts stands in `sampler_specs`.
 """
 
 import math
@@ -14,7 +14,6 @@ from itertools import pairwise
 
 from torch import Tensor
 
-from focus_engine.errors import InputError
 from focus_engine.generative.process import Denoiser, Process
 
 
@@ -38,42 +37,6 @@ FreshNoise = Callable[[], Tensor]
 
 SamplerFunction = Callable[[Process, Denoiser, Tensor, FreshNoise, int, float], Iterator[Step]]
 """`run(process, denoise, x, fresh_noise, steps, eta)`, with `x` the starting noise, scaled by the prior."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sampler:
-    """A way to sample, and what it accepts."""
-
-    name: str
-    methods: tuple[str, ...]
-    """The methods (`diffusion`, `flow`) whose checkpoints it fits."""
-    run: SamplerFunction
-    default_eta: float = 0.0
-    takes_eta: bool = False
-    """Whether any η in [0, 1] will do; otherwise it is always `default_eta`."""
-    calls_per_step: int = 1
-
-    @property
-    def deterministic(self) -> bool:
-        """Whether the starting noise alone decides the map (at the default η)."""
-        return self.default_eta == 0
-
-    def check_eta(self, eta: float | None) -> float:
-        """Return the η to use; None asks for the default.
-
-        Raises:
-            InputError: η is outside [0, 1], or this sampler has no such η.
-        """
-        if eta is None:
-            return self.default_eta
-        if not 0 <= eta <= 1:
-            raise InputError(f"eta {eta:g}: use a number from 0 (deterministic) to 1 (as noisy as DDPM)")
-        if eta == self.default_eta or self.takes_eta:
-            return float(eta)
-        free = ", ".join(s.name for s in SAMPLERS.values() if s.takes_eta)
-        raise InputError(
-            f"eta {eta:g}: sampler {self.name} always has eta {self.default_eta:g}; samplers with a free eta: {free}"
-        )
 
 
 def ddim(
@@ -148,26 +111,5 @@ def heun(
         yield Step(index, steps, t, x, there.data)
 
 
-SAMPLERS = {
-    sampler.name: sampler
-    for sampler in (
-        Sampler("ddim", ("diffusion",), ddim, takes_eta=True),
-        Sampler("ddpm", ("diffusion",), ddpm, default_eta=1.0),
-        Sampler("euler", ("flow",), euler),
-        Sampler("heun", ("flow",), heun, calls_per_step=2),
-    )
-}
-
-
-def choose_sampler(name: str, method: str) -> Sampler:
-    """Return the sampler `name` for a checkpoint of `method`.
-
-    Raises:
-        InputError: there is no such sampler, or it does not fit the method.
-    """
-    fitting = ", ".join(s.name for s in SAMPLERS.values() if method in s.methods)
-    if name not in SAMPLERS:
-        raise InputError(f"sampler {name!r} is unknown; samplers for method {method}: {fitting}")
-    if method not in SAMPLERS[name].methods:
-        raise InputError(f"sampler {name} does not fit method {method}; use one of: {fitting}")
-    return SAMPLERS[name]
+FUNCTIONS: dict[str, SamplerFunction] = {"ddim": ddim, "ddpm": ddpm, "euler": euler, "heun": heun}
+"""By the names of `focus_engine.sampler_specs.SAMPLERS`."""

@@ -16,7 +16,8 @@ from torch import Tensor
 from focus_engine.errors import InputError
 from focus_engine.generative.guidance import evaluations_per_call
 from focus_engine.generative.process import Denoised, Network, Process
-from focus_engine.generative.samplers import choose_sampler
+from focus_engine.generative.samplers import FUNCTIONS
+from focus_engine.sampler_specs import choose_sampler
 
 Precision = Callable[[], AbstractContextManager[object]]
 """Makes the context of each network call, for example `lambda: torch.autocast("cuda", torch.bfloat16)`."""
@@ -71,13 +72,23 @@ class SamplingProgress:
     """The batch's maps, normalised float32 (b, C, H, W) on the CPU, with the last step; else None."""
 
 
-@dataclass(frozen=True, slots=True)
-class DrawnMaps:
-    """Sampled maps and what they cost."""
+class DrawnBatches:
+    """Gathers the maps of a drawing from its progress."""
 
-    maps: Tensor
-    """Normalised, float32 (N, C, H, W), CPU."""
-    evaluations_per_map: int
+    def __init__(self) -> None:
+        self._batches: list[Tensor] = []
+        self.evaluations_per_map = 0
+
+    def add(self, progress: SamplingProgress) -> None:
+        """Take in one more step."""
+        self.evaluations_per_map = progress.evaluations
+        if progress.finished is not None:
+            self._batches.append(progress.finished)
+
+    @property
+    def maps(self) -> Tensor:
+        """The maps finished so far, normalised float32 (N, C, H, W) on the CPU."""
+        return torch.cat(self._batches)
 
 
 class MapNoise:
@@ -117,34 +128,6 @@ def sample_steps(
     return _sample_batches(network, process, cond, map_shape, plan, torch.device(device), precision)
 
 
-def draw_maps(
-    network: Network,
-    process: Process,
-    cond: Tensor,
-    map_shape: tuple[int, int, int],
-    plan: SamplingPlan,
-    *,
-    device: torch.device | str = "cpu",
-    precision: Precision = nullcontext,
-    on_progress: Callable[[SamplingProgress], None] | None = None,
-) -> DrawnMaps:
-    """Run `sample_steps` to its end and return all maps.
-
-    Raises:
-        InputError: the plan does not fit the process (before anything is drawn).
-    """
-    batches: list[Tensor] = []
-    evaluations = 0
-    steps = sample_steps(network, process, cond, map_shape, plan, device=device, precision=precision)
-    for progress in steps:
-        if on_progress is not None:
-            on_progress(progress)
-        if progress.finished is not None:
-            batches.append(progress.finished)
-            evaluations = progress.evaluations
-    return DrawnMaps(torch.cat(batches) if batches else torch.empty(0, *map_shape), evaluations)
-
-
 def _sample_batches(
     network: Network,
     process: Process,
@@ -169,7 +152,7 @@ def _sample_batches(
                 return process.denoise(network, x, t, rows, guidance=plan.guidance)
 
         start = process.prior_scale * noise()
-        for step in sampler.run(process, denoise, start, noise, plan.steps, eta):
+        for step in FUNCTIONS[sampler.name](process, denoise, start, noise, plan.steps, eta):
             finished = step.x.float().cpu() if step.index == step.total - 1 else None
             yield SamplingProgress(
                 maps_done=first + (len(rows) if finished is not None else 0),

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from focus_engine.event_line import parse_event
-from focus_engine.events import EpochFinished, Event
+from focus_engine.events import Event
+from focus_engine.runs.history import history_of
 
 TAIL_BYTES = 1 << 12
 """How much of the end of a log is read first; four times as much until a summary is found."""
@@ -139,7 +140,7 @@ def read_events_of(path: Path, kinds: Sequence[type[Event]], most: int) -> list[
 
 
 def read_recent_events(path: Path) -> list[Event]:
-    """Return the end of the log, back to its last epoch or end: enough to summarise a run without reading it all."""
+    """Return the end of the log, back to the last epoch that counts: enough for a summary, without reading it all."""
     try:
         with path.open("rb") as log:
             size = os.fstat(log.fileno()).st_size
@@ -151,7 +152,7 @@ def read_recent_events(path: Path) -> list[Event]:
                 if start:
                     chunk = chunk[chunk.find(b"\n") + 1 :]
                 events = list(_parse(chunk.split(b"\n")))
-                if start == 0 or any(isinstance(event, EpochFinished) for event in events):
+                if start == 0 or history_of(events).epochs:
                     return events
                 length *= 4
     except (FileNotFoundError, NotADirectoryError):

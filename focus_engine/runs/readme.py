@@ -12,6 +12,7 @@ from focus_engine.config import PARAMETER_NAMES, Config, ModelBlock
 from focus_engine.errors import InputError
 from focus_engine.events import EpochFinished
 from focus_engine.runs.epoch_block import epoch_block
+from focus_engine.sampler_specs import SAMPLERS
 from focus_engine.yaml_edit import yaml_value
 
 SEED_MODEL = ModelBlock(base_channels=128, channel_mults=(1, 2, 4, 8), time_dim=256, cond_dim=6)
@@ -52,7 +53,7 @@ def experiment_file(name: str) -> str:
 
 def readme(file: str, name: str, config: Config) -> str:
     """Return the README `file` (README.md or README.ko.md) of the experiment `name`."""
-    model, training, sampling, diffusion = config.model, config.training, config.sampling, config.diffusion
+    model, training, sampling = config.model, config.training, config.sampling
     return Template(experiment_file(file)).substitute(
         name=name,
         arg=shlex.quote(name),
@@ -69,7 +70,7 @@ def readme(file: str, name: str, config: Config) -> str:
         num_epochs=training.num_epochs,
         lr=yaml_value(training.lr),
         sampler=sampling.method.upper(),
-        steps={"ddim": sampling.ddim_timesteps, "ddpm": diffusion.timesteps}.get(sampling.method, sampling.num_steps),
+        steps=SAMPLERS[sampling.method].steps_in(config),
         warmup=training.scheduler.warmup_epochs,
         min_delta=yaml_value(training.early_stopping.min_delta),
         block=epoch_block(_example(config)),

@@ -27,6 +27,7 @@ from focus_engine.events import (
 )
 from focus_engine.runs.event_log import read_recent_events
 from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.history import without_superseded
 from focus_engine.runs.process import ProcessIdentity
 
 State = Literal["created", "queued", "starting", "running", "stopping", "lost", "unreachable"] | EndState
@@ -104,7 +105,7 @@ def _own(run: RunFolder) -> RunSummary:
 def _look(run: RunFolder) -> RunSummary:
     events = read_recent_events(run.events)
     start = {"name": run.name, "path": str(run.path), "method": _method_in(run)}
-    values: dict[str, Any] = reduce(_fold, events, start)
+    values: dict[str, Any] = reduce(_fold, without_superseded(events), start)
     identity = ProcessIdentity.read(run.worker)
     if identity is not None and events:
         values |= {"pid": identity.pid, "host": identity.host, "started": identity.started}
@@ -122,12 +123,11 @@ def _fold(values: dict[str, Any], event: Event) -> dict[str, Any]:
         case Queued():
             changes = _queued(event, values)
         case RunStarted():
-            known = values.get("epoch")
             changes = {
                 "state": "running",
                 "method": event.method,
                 "num_epochs": event.num_epochs,
-                "epoch": event.epoch if known is None else min(known, event.epoch),
+                "epoch": event.epoch,
                 "phase": "warmup" if event.epoch < event.warmup_epochs else "training",
             }
         case StepProgress():

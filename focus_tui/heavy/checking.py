@@ -2,6 +2,8 @@
 
 import json
 
+from focus_engine.advice import data_wait_advice
+from focus_engine.config_file import load_config
 from focus_engine.events import DataProgress
 from focus_engine.rehearsal import Rehearsal, rehearse
 from focus_engine.runs.folder import RunFolder
@@ -67,6 +69,7 @@ def _warnings(found: Rehearsal, run: RunFolder) -> list[str]:
     if not found.enough_disk:
         need = size(3 * found.checkpoint_bytes)
         warnings.append(f"checkpoints need {need} while one is written: free some space where {run.path} lies")
-    if found.data_wait > 0.2:
-        warnings.append(f"training would wait {percent(found.data_wait)} of the time for data: raise data.num_workers")
+    workers = load_config(run.config).config.data.num_workers
+    if advice := data_wait_advice(found.data_wait, workers, "training would wait"):
+        warnings.append(advice)
     return warnings

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from focus_engine.advice import guidance_warning
 from focus_engine.comparison import ComparisonProgress
 from focus_engine.events import DataProgress
 from focus_engine.generative.sampling import SamplingPlan, SamplingProgress
@@ -98,8 +99,8 @@ def opened(run: RunFolder, options: DrawOptions, telling: Telling) -> tuple[Trai
         seed=options.seed,
         batch_size=options.batch_size,
     )
-    if plan.guidance != 1.0:
-        telling.warn(f"guidance {plan.guidance:g} changes the density that was trained, and so P(k); 1.0 does not")
+    if warning := guidance_warning(plan.guidance):
+        telling.warn(warning)
     telling.note(
         f"{visible(run.name)}: {path.name} (epoch {model.source['epoch']}), {plan.sampler}, {plan.steps} steps, "
         f"eta {plan.eta:g}, seed {plan.seed}"

@@ -243,7 +243,7 @@ class SampleScreen(FormScreen):
             field.complain(wanted.problems.get(key, wanted.warnings.get(key, "")), mild=key not in wanted.problems)
         sampler = values["sampler"] or facts.sampler
         self._text("steps").placeholder(str(facts.steps.get(sampler, "")))
-        self._text("eta").placeholder({"ddim": f"{facts.eta:g}", "ddpm": "1"}.get(sampler, "0"))
+        self._text("eta").placeholder(f"{facts.usual_eta(sampler):g}")
         self._text("guidance").placeholder(f"{facts.guidance:g}")
         self.show_command()
         return wanted

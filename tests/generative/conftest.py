@@ -10,6 +10,7 @@ from torch import Tensor
 from focus_engine.generative.diffusion import Diffusion
 from focus_engine.generative.noise import NoiseSchedule, build_schedule
 from focus_engine.generative.process import Denoised, Denoiser, Network
+from focus_engine.generative.sampling import DrawnBatches, sample_steps
 
 
 @dataclass(frozen=True)
@@ -86,3 +87,16 @@ def unit_noise() -> Callable[..., Tensor]:
         return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
     return make
+
+
+@pytest.fixture
+def draw_maps():
+    """Returns what `sample_steps` draws, gathered."""
+
+    def draw(*arguments, **options) -> DrawnBatches:
+        drawn = DrawnBatches()
+        for progress in sample_steps(*arguments, **options):
+            drawn.add(progress)
+        return drawn
+
+    return draw

@@ -13,7 +13,8 @@ from focus_engine.config import Config
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
 from focus_engine.generative.flow import Flow
-from focus_engine.generative.samplers import choose_sampler, euler, heun
+from focus_engine.generative.samplers import euler, heun
+from focus_engine.sampler_specs import choose_sampler
 
 GaussianField = Any  # the class in conftest.py, which tests cannot import
 NOBODY = torch.zeros(1, 0)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from focus_engine import config
 from focus_engine.errors import InputError
 from focus_engine.generative.diffusion import Diffusion, Prediction
 from focus_engine.generative.noise import NoiseSchedule, build_schedule
 from focus_engine.generative.process import Denoised
-from focus_engine.generative.samplers import SAMPLERS, Step, choose_sampler, ddim, ddpm
+from focus_engine.generative.samplers import Step, ddim, ddpm
+from focus_engine.sampler_specs import choose_sampler
 
 GaussianField = Any  # the class in conftest.py, which tests cannot import
 
@@ -158,13 +158,6 @@ def test_samplers_are_generators(unit_noise: Callable[..., Tensor]):
     assert calls == []
     next(steps)
     assert calls == [9]
-
-
-def test_registry_agrees_with_what_the_config_allows():
-    for method, names in config.SAMPLERS.items():
-        here = [s.name for s in SAMPLERS.values() if method in s.methods]
-        assert set(here) <= set(names)
-    assert {s.name for s in SAMPLERS.values() if "diffusion" in s.methods} == set(config.SAMPLERS["diffusion"])
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,18 @@ import asyncio
 import json
 import os
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from dashboard import FakeFeed, epoch, on_screen, spectrum, started, view_from, worker
 from textual.widgets import Static
 
+from focus_engine.config import Config
+from focus_engine.config_file import all_keys
 from focus_engine.runs.folder import RunFolder
 from focus_tui.app import FocusApp
-from focus_tui.compare import config_differences, data_warning, metric_row
+from focus_tui.compare import LOSS_KEYS, config_differences, data_warning, metric_row
 from focus_tui.comparison_report import cost_curves, cost_rows, read_comparison, score_rows
 from focus_tui.feed import RunGone
 from focus_tui.overlay import PALETTE, NamedCurve, color_of, draw_overlay, draw_ratios
@@ -140,6 +143,38 @@ def test_runs_that_do_not_compare_say_so():
     assert "not the same data" in data_warning([view("a", 1.0), view("b", 1.0, data_fingerprint="1")])
     other = view_from([started(config={"method": "flow"})], "c")
     assert "not the same loss" in data_warning([view("a", 1.0), other])
+
+
+@pytest.mark.parametrize(
+    ("method", "block", "key", "values"),
+    [
+        ("diffusion", "diffusion", "min_snr_gamma", (None, 5.0)),
+        ("diffusion", "diffusion", "prediction", ("epsilon", "v")),
+        ("flow", "flow_matching", "time_sampling", ("uniform", "logit_normal")),
+    ],
+)
+def test_losses_that_weigh_differently_do_not_compare(method, block, key, values):
+    runs = [
+        view_from([started(config={"method": method, block: {key: value}})], name)
+        for name, value in zip("ab", values, strict=True)
+    ]
+    assert "not the same loss" in data_warning(runs)
+    assert data_warning(runs[:1] * 2) == ""
+
+
+def test_a_setting_of_the_other_method_does_not_change_the_loss():
+    runs = [
+        view_from([started(config={"method": "flow", "diffusion": {"min_snr_gamma": value}})], name)
+        for name, value in (("a", None), ("b", 5.0))
+    ]
+    assert data_warning(runs) == ""
+
+
+def test_every_key_that_changes_the_loss_is_one_of_the_config():
+    known = set(all_keys())
+    for key in (key for keys in LOSS_KEYS.values() for key in keys):
+        assert tuple(key.split(".")) in known, key
+    assert set(LOSS_KEYS) == set(get_args(Config.model_fields["method"].annotation))
 
 
 def test_the_colours_of_the_first_runs_differ_and_every_run_has_a_sign():

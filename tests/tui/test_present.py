@@ -134,7 +134,7 @@ def test_plateau_words_in_warmup_and_without_any_rule():
 
 def test_advice_names_the_key_and_its_value():
     view = view_from([started(), step(1, 4, wait=0.38)])
-    assert advice(view) == ("waits 38.0 % of the time for data: data.num_workers 4 -> 8",)
+    assert advice(view) == ("waits 38 % of the time for data: raise data.num_workers 4 -> 8",)
 
 
 def test_advice_says_where_power_is_off():

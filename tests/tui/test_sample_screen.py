@@ -54,7 +54,7 @@ def want(**values):
         ({"steps": "ten"}, "steps", "'ten' is not a whole number"),
         ({"eta": "2"}, "eta", "from 0"),
         ({"eta": "nan"}, "eta", "from 0"),
-        ({"eta": "0", "sampler": "ddpm"}, "eta", "takes 1"),
+        ({"eta": "0", "sampler": "ddpm"}, "eta", "always has eta 1"),
         ({"guidance": "-1"}, "guidance", "give a number >= 0"),
         ({"guidance": "inf"}, "guidance", "give a number >= 0"),
         ({"maps": "-4"}, "maps", "give a whole number >= 1"),

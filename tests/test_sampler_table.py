@@ -1,0 +1,131 @@
+"""One table of samplers: everything that names a sampler reads it, and a new one needs no third file."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from focus_engine.config import Config
+from focus_engine.generative.build import build_process
+from focus_engine.generative.process import Denoised
+from focus_engine.generative.samplers import FUNCTIONS
+from focus_engine.sampler_specs import SAMPLERS, fitting_samplers
+
+TOY = """
+import contextlib, io, json, sys
+from pathlib import Path
+
+from focus_engine import sampler_specs
+sampler_specs.SAMPLERS["toy"] = sampler_specs.SamplerSpec("toy", ("diffusion",), "sampling.num_steps", eta=(0.0, 0.5))
+
+import torch
+from focus_engine.generative import samplers
+samplers.FUNCTIONS["toy"] = samplers.euler
+
+from focus_engine.config import Config
+from focus_engine.config_file import parse_config
+from focus_engine.config_schema import json_schema
+from focus_engine.errors import InputError
+from focus_engine.generative.build import build_process
+from focus_engine.generative.sampling import DrawnBatches, SamplingPlan, sample_steps
+from focus_engine.runs.create import create_experiment
+from focus_tui.__main__ import run as focus
+from focus_tui.options import SampleOptions
+from focus_tui.sample_form import FLAGS, asked, facts_of_run
+
+sys.path.insert(0, sys.argv[2])
+import write_reference
+
+def refusal(work):
+    try:
+        work()
+    except InputError as error:
+        return str(error)
+
+def help_text():
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        focus(["sample", "--help"])
+    return " ".join(out.getvalue().split())
+
+settings = ["sampling.method=toy", "sampling.num_steps=7"]
+run = create_experiment(Path(sys.argv[1]), "a", template="small", settings=settings)
+config = parse_config(run.config.read_text(), run.config).config
+facts = facts_of_run(run, None)
+form = dict.fromkeys(FLAGS, "") | {"sampler": "toy", "eta": "0.3"}
+drawn = DrawnBatches()
+plan = SamplingPlan("toy", steps=3)
+network = lambda x, *_: torch.zeros_like(x)
+for progress in sample_steps(network, build_process(config), torch.zeros(2, 6), (1, 8, 8), plan):
+    drawn.add(progress)
+print(json.dumps({
+    "readme": run.path.joinpath("README.md").read_text(),
+    "comments": run.config.read_text(),
+    "refused": refusal(lambda: parse_config("sampling: {method: plms}", Path("c"))),
+    "misfit": refusal(lambda: parse_config("sampling: {method: heun}", Path("c"))),
+    "flow": refusal(lambda: parse_config("method: flow\\nsampling: {method: toy}", Path("c"))),
+    "schema": json_schema()["$defs"]["SamplingBlock"]["properties"]["method"]["enum"],
+    "help": help_text(),
+    "reference": write_reference.configuration(),
+    "option": refusal(lambda: SampleOptions(sampler="plms")),
+    "eta": refusal(lambda: SampleOptions(sampler="toy", eta=0.8)),
+    "ddpm": refusal(lambda: SampleOptions(sampler="ddpm", eta=0.8)),
+    "fitting": facts.fitting,
+    "steps": facts.steps["toy"],
+    "problems": dict(asked(form, facts).problems),
+    "drawn": [list(drawn.maps.shape), drawn.evaluations_per_map],
+}))
+"""
+
+
+def test_a_new_sampler_needs_a_spec_and_a_function_and_nothing_else(tmp_path):
+    scripts = Path(__file__).parents[1] / "scripts"
+    ended = subprocess.run(
+        [sys.executable, "-c", TOY, str(tmp_path), str(scripts)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+    assert "TOY" in told["readme"]
+    assert "ddim, ddpm or toy for diffusion; euler or heun for flow." in told["comments"]
+    assert "Steps of euler, heun and toy." in told["comments"]
+    assert "Noise of ddim and toy" in told["comments"]
+    assert "'toy'" in told["refused"]
+    assert "allowed: ddim, ddpm, toy" in told["misfit"]
+    assert "allowed: euler, heun" in told["flow"]
+    assert "toy" in told["schema"]
+    assert "toy" in told["help"]
+    assert "`heun`, `toy`" in told["reference"]
+    assert "heun, toy" in told["option"]
+    assert told["eta"] == "--eta 0.8: sampler toy takes eta 0 to 0.5; samplers with a free eta: ddim and toy"
+    assert "free eta: ddim and toy" in told["ddpm"]
+    assert told["fitting"] == ["ddim", "ddpm", "toy"]
+    assert (told["steps"], told["problems"]) == (7, {})
+    assert told["drawn"] == [[2, 1, 8, 8], 3]
+
+
+def test_every_sampler_has_a_spec_and_a_function():
+    assert set(SAMPLERS) == set(FUNCTIONS)
+    assert all(name == spec.name for name, spec in SAMPLERS.items())
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_spec_is_true(name):
+    """The steps are read from the config, the network is called as often as it says, and --eta 0 is no mistake."""
+    spec = SAMPLERS[name]
+    config = Config(method=spec.methods[0])
+    assert spec.steps_in(config) == spec.steps_in(config.model_dump(by_alias=True))
+    assert spec.steps_in(config)
+    assert name in fitting_samplers(config.method)
+    calls = []
+
+    def denoise(x, t):
+        calls.append(t)
+        return Denoised(x, x)
+
+    noise = torch.ones(1, 1, 4, 4)
+    list(FUNCTIONS[name](build_process(config), denoise, noise, lambda: noise, 5, spec.check_eta(None)))
+    assert len(calls) == 5 * spec.nfe_per_step
+    if spec.deterministic:
+        assert spec.check_eta(0.0) == 0.0
