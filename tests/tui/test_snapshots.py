@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dashboard import FakeFeed, epoch, samples, spectrum, started, view_from, worker
+from dashboard import FakeFeed, view_from
+from example_events import epoch, samples, spectrum, started, worker
 from textual.widgets import Input
 
 from focus_engine.events import Warned
