@@ -9,7 +9,7 @@ JOBS   ?= 2
 # test-references alone builds Pylians (it needs a C compiler and takes minutes); test compares with the numbers that
 # it gave. test-slurm alone installs system packages (slurm-wlm, munge; it needs root).
 
-.PHONY: install test test-references test-slurm check demo chaos clean
+.PHONY: install test pytest test-references test-slurm check demo chaos clean
 
 install: $(VENV)/.installed
 
@@ -23,8 +23,12 @@ $(VENV)/.developed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@ $(VENV)/.installed
 
-test: check
-	$(BIN)/python -m pytest -q -n $(JOBS)
+# Checks and tests side by side; make waits for both.
+test: $(VENV)/.developed
+	+$(MAKE) --no-print-directory -j 2 check pytest
+
+pytest: $(VENV)/.developed
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup
 
 $(VENV)/.references: $(VENV)/.developed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check Pylians==0.12
