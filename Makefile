@@ -1,4 +1,4 @@
-# make demo | test | test-slurm | check | chaos | install | clean
+# make demo | test | test-references | test-slurm | check | chaos | install | clean
 # Everything lives in .venv; PYTHON chooses the interpreter it is made with (>= 3.11).
 
 PYTHON ?= python3
@@ -6,9 +6,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-# test-slurm alone installs system packages (slurm-wlm, munge; it needs root).
+# test-references alone builds Pylians (it needs a C compiler and takes minutes); test compares with the numbers that
+# it gave. test-slurm alone installs system packages (slurm-wlm, munge; it needs root).
 
-.PHONY: install test test-slurm check demo chaos clean
+.PHONY: install test pytest test-references test-slurm check demo chaos clean
 
 install: $(VENV)/.installed
 
@@ -20,12 +21,21 @@ $(VENV)/.installed: pyproject.toml
 $(VENV)/.developed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@# The reference for P(k); needs a C compiler. Its test is skipped, with the reason, where it can't be built.
-	-timeout 300 $(BIN)/python -m pip install --quiet --disable-pip-version-check Pylians || true
 	touch $@ $(VENV)/.installed
 
-test: check
-	$(BIN)/python -m pytest -q -n $(JOBS)
+# Checks and tests side by side; make waits for both.
+test: $(VENV)/.developed
+	+$(MAKE) --no-print-directory -j 2 check pytest
+
+pytest: $(VENV)/.developed
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup
+
+$(VENV)/.references: $(VENV)/.developed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check Pylians==0.12
+	touch $@
+
+test-references: $(VENV)/.references
+	$(BIN)/python -m pytest -q -m references
 
 test-slurm: $(VENV)/.developed
 	scripts/slurm_cluster.sh install

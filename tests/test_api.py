@@ -15,7 +15,7 @@ from focus_engine.trained import open_trained
 from focus_engine.worker import run_in_foreground
 from focus_tui.__main__ import run as focus
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.xdist_group("api")]  # they share two trained experiments
 
 TINY = {
     "data.simulations": 8,

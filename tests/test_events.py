@@ -1,9 +1,11 @@
 """The event table on disk: round trips, torn lines, unknown rows, and text that would drive a terminal."""
 
+import ast
 import json
 import math
 import os
 from dataclasses import MISSING, fields
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
@@ -176,3 +178,18 @@ def test_two_writers_never_mix_lines(tmp_path):
     events = read_events(log)
     assert len(events) == 100
     assert set(events) == {first, second}
+
+
+def test_tests_write_the_fields_of_events_in_one_place():
+    """So that a new required field touches the event table and `tests/support/example_events.py` alone."""
+    here = Path(__file__).resolve().parent
+    long = {kind.__name__ for kind in EVENT_TYPES.values() if len(fields(kind)) > 3}
+    by_hand = [
+        f"{path.relative_to(here)}:{call.lineno}: {call.func.id}"
+        for path in here.rglob("*.py")
+        if path.name != "example_events.py"
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in long
+        if not any(keyword.arg is None for keyword in call.keywords)  # changes another event
+    ]
+    assert by_hand == []

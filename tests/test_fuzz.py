@@ -8,9 +8,9 @@ import string
 from pathlib import Path
 from typing import Any
 
+from example_events import SAMPLES
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support_events import SAMPLES
 
 from focus_engine.config import Config
 from focus_engine.config_edit import set_keys

@@ -18,7 +18,7 @@ from focus_tui.__main__ import run as focus
 from focus_tui.sampling_process import SamplingJob
 from focus_tui.widgets.form_result import read_maps
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.xdist_group("journey")]  # they share one trained experiment
 
 SETTINGS = {
     "data.maps_path": "../../universes/maps.npy",

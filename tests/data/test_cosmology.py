@@ -8,7 +8,8 @@ CORNERS = [(0.1, 0.6), (0.3, 0.8), (0.5, 1.0)]
 
 
 def colossus(omega_m: float, sigma_8: float):
-    module = pytest.importorskip("colossus.cosmology.cosmology", reason="colossus (an independent code) is not here")
+    from colossus.cosmology import cosmology as module
+
     ours = Cosmology(omega_m, sigma_8)
     values = {"flat": True, "H0": 100 * ours.h, "Om0": omega_m, "Ob0": ours.Omega_b, "sigma8": sigma_8, "ns": ours.n_s}
     return ours, module.setCosmology("focus_test", {**values, "relspecies": False}, persistence="")

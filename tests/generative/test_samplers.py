@@ -195,8 +195,9 @@ def test_samplers_that_do_not_fit(name: str, method: str, message: str):
 @pytest.mark.parametrize("prediction", ["epsilon", "v"])
 @pytest.mark.parametrize(("steps", "eta"), [(10, 0.0), (25, 0.7), (100, 1.0)])
 def test_agrees_with_diffusers(unit_noise: Callable[..., Tensor], prediction: Prediction, steps: int, eta: float):
-    scheduling_ddim = pytest.importorskip("diffusers.schedulers.scheduling_ddim", reason="diffusers is not installed")
-    peer = scheduling_ddim.DDIMScheduler(
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+
+    peer = DDIMScheduler(
         num_train_timesteps=100,
         beta_start=1e-3,
         beta_end=0.2,

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from example_events import epoch
 
-from focus_engine.events import EpochFinished
 from focus_engine.runs.epoch_block import epoch_block
 
 BLOCK = """\
@@ -20,32 +20,7 @@ Epoch 1/200 [WARMUP]
   ✓ New best model!
 """
 
-EPOCH = EpochFinished(
-    epoch=1,
-    num_epochs=200,
-    phase="warmup",
-    step=211,
-    train_loss=0.12344,
-    val_loss=0.14561,
-    val_loss_raw=0.15,
-    lr=2.0e-5,
-    next_lr=4.0e-5,
-    lr_cut=False,
-    grad_norm=1.0,
-    seconds=120.5,
-    maps_per_second=112.0,
-    data_wait=0.0,
-    is_best=True,
-    best_val_loss=0.14561,
-    best_epoch=1,
-    scheduler="plateau",
-    bad_epochs=0,
-    plateau_patience=2,
-    early_stop_count=0,
-    early_stop_patience=10,
-    pk_error=None,
-    eta_seconds=23_979.5,
-)
+EPOCH = epoch(1, 0.14561, num_epochs=200, phase="warmup", train_loss=0.12344, lr=2.0e-5, seconds=120.5)
 
 
 def test_first_epoch_is_the_documented_block():

@@ -1,7 +1,8 @@
 """What a resume supersedes: one law, and everybody who tells of a run's epochs obeys it."""
 
 import pytest
-from dashboard import epoch, samples, spectrum, started, view_from, worker
+from dashboard import view_from
+from example_events import epoch, samples, spectrum, started, worker
 
 from focus_engine.api import Experiment
 from focus_engine.artist import _Drawing

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+from example_events import end, worker
 
 from focus_engine.errors import FocusError, InputError
-from focus_engine.events import RunEnded, WorkerStarting
 from focus_engine.runs.event_log import append_event
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.state import RunSummary, summarise
@@ -42,19 +42,7 @@ def says(monkeypatch: pytest.MonkeyPatch, job: Job | None, *, answers: bool = Tr
 
 
 def worker_began(run: RunFolder, when: float) -> None:
-    append_event(
-        run.events,
-        WorkerStarting(
-            time=when,
-            pid=1,
-            host="n1",
-            boot_id=None,
-            process_start=None,
-            focus_version="0",
-            resume=False,
-            foreground=False,
-        ),
-    )
+    append_event(run.events, worker(time=when, host="n1"))
 
 
 @pytest.mark.parametrize(
@@ -214,7 +202,7 @@ def test_a_job_that_waits_again_or_died(run, monkeypatch):
         "lost",
         "SLURM job 12 ran out of memory, and its worker left no word",
     )
-    append_event(run.events, RunEnded(time=1002.0, state="stopped", reason="r", epoch=3, seconds=1.0, peak_memory=None))
+    append_event(run.events, end("stopped", "r", time=1002.0))
     assert (summarise(run).state, summarise(run).reason) == ("stopped", "r")
     says(monkeypatch, Job("12", "PENDING", "BeginTime", "", "gpu"))
     assert summarise(run).state == "queued"

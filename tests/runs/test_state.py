@@ -7,88 +7,33 @@ import time
 from dataclasses import replace
 
 import pytest
+from example_events import end, epoch, spectrum, started, step, worker
 
-from focus_engine.events import (
-    EpochFinished,
-    PowerSpectrumMeasured,
-    RunEnded,
-    RunStarted,
-    StepProgress,
-    StopRequested,
-    WorkerStarting,
-)
+from focus_engine.events import StopRequested
 from focus_engine.runs import state
 from focus_engine.runs.event_log import append_event, read_recent_events
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.process import ProcessIdentity, boot_id, host_name, process_start
 from focus_engine.runs.state import RunSummary, summarise
 
-STARTED = RunStarted(
-    method="diffusion",
-    epoch=0,
+IMPORTED = time.time()
+STARTED = started(num_epochs=9, time=IMPORTED)
+STEP = step(1, 2, time=IMPORTED)
+EPOCH = epoch(
+    3,
+    0.6,
+    time=IMPORTED,
     num_epochs=9,
-    steps_per_epoch=4,
-    warmup_epochs=2,
-    batch_size=2,
-    accumulate=1,
-    n_parameters=10,
-    maps=(8, 2, 2),
-    simulations=(4, 1, 1),
-    map_shape=(1, 8, 8),
-    box_size=25.0,
-    param_names=("Omega_m",),
-    resident=True,
-    terminal_snr=None,
-    precision="float32",
-    seed=0,
-    threads=1,
-    device="cpu",
-    device_name="cpu",
-    git_commit=None,
-    versions={},
-    config_sha256="",
-    data_fingerprint="",
-)
-STEP = StepProgress(
-    epoch=1,
-    batch=2,
-    n_batches=4,
-    step=2,
-    train_loss=1.0,
-    lr=1e-4,
-    grad_norm=1.0,
-    maps_per_second=1.0,
-    data_wait=0.0,
-    eta_epoch=1.0,
-    device_memory=None,
-)
-EPOCH = EpochFinished(
-    epoch=3,
-    num_epochs=9,
-    phase="training",
     step=12,
     train_loss=0.5,
-    val_loss=0.6,
-    val_loss_raw=0.7,
-    lr=1e-4,
-    next_lr=1e-4,
-    lr_cut=False,
-    grad_norm=1.0,
-    seconds=2.0,
-    maps_per_second=4.0,
-    data_wait=0.0,
     is_best=False,
     best_val_loss=0.55,
     best_epoch=2,
-    scheduler="plateau",
     bad_epochs=1,
-    plateau_patience=2,
     early_stop_count=1,
-    early_stop_patience=10,
-    pk_error=None,
     eta_seconds=12.0,
 )
-ENDED = RunEnded(state="stopped", reason="time limit", epoch=3, seconds=9.0, peak_memory=None)
+ENDED = end("stopped", "time limit", time=IMPORTED)
 
 
 @pytest.fixture
@@ -114,16 +59,7 @@ def identity(pid, **changes):
 
 def write(run, who, *events):
     run.worker.write_text(who.to_json(), encoding="utf-8")
-    starting = WorkerStarting(
-        pid=who.pid,
-        host=who.host,
-        boot_id=who.boot_id,
-        process_start=who.process_start,
-        focus_version="0",
-        resume=False,
-        foreground=False,
-    )
-    for event in (starting, *events):
+    for event in (worker(who, time=time.time()), *events):
         append_event(run.events, event)
     return summarise(run)
 
@@ -221,18 +157,7 @@ def test_epochs_after_the_checkpoint_were_lost_with_the_worker(run, living):
 
 
 def test_pk_error_comes_from_its_own_event(run, living):
-    pk = PowerSpectrumMeasured(
-        epoch=3,
-        k=(1.0,),
-        real_mean=(1.0,),
-        real_std=(1.0,),
-        generated_mean=(1.0,),
-        ratio=(1.0,),
-        k_nyquist=4.0,
-        median_abs_error=0.12,
-        true_vs_true=None,
-        n_maps=4,
-    )
+    pk = spectrum(3, median_abs_error=0.12)
     assert write(run, identity(living.pid), STARTED, EPOCH, pk).pk_error == 0.12
 
 
@@ -283,7 +208,7 @@ def test_a_worker_that_ends_while_it_is_looked_at_is_never_lost(run, monkeypatch
     def ends_after_the_first_look(path):
         looks.append(read_recent_events(path))
         if len(looks) == 1:
-            append_event(run.events, RunEnded(state="finished", reason="", epoch=0, seconds=0.0, peak_memory=None))
+            append_event(run.events, end(number=0))
             worker.communicate(b"\n")
         return looks[-1]
 

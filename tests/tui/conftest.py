@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
+import example_events
 import pytest
 
-from focus_engine.events import EpochFinished
 from focus_tui.__main__ import run as focus_in_process
 
 
@@ -37,30 +37,5 @@ def focus(tmp_path, monkeypatch, capfd):
 
 @pytest.fixture
 def epoch():
-    """An EpochFinished event to start from."""
-    return EpochFinished(
-        epoch=1,
-        num_epochs=3,
-        phase="warmup",
-        step=4,
-        train_loss=0.5,
-        val_loss=0.6,
-        val_loss_raw=0.7,
-        lr=2e-5,
-        next_lr=4e-5,
-        lr_cut=False,
-        grad_norm=1.0,
-        seconds=2.0,
-        maps_per_second=4.0,
-        data_wait=0.0,
-        is_best=True,
-        best_val_loss=0.6,
-        best_epoch=1,
-        scheduler="plateau",
-        bad_epochs=0,
-        plateau_patience=2,
-        early_stop_count=0,
-        early_stop_patience=10,
-        pk_error=None,
-        eta_seconds=4.0,
-    )
+    """An EpochFinished event to start from: the first of three."""
+    return example_events.epoch(1, 0.6, num_epochs=3, phase="warmup", step=4, train_loss=0.5, lr=2e-5, next_lr=4e-5)

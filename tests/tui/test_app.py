@@ -9,10 +9,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from dashboard import FakeFeed, epoch, on_screen, started, view_from, worker
+from dashboard import FakeFeed, on_screen, view_from
+from example_events import end, epoch, started, worker
 from textual.command import CommandPalette
 
-from focus_engine.events import RunEnded
 from focus_engine.runs.event_log import append_event
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.process import ProcessIdentity, boot_id, host_name, process_start
@@ -119,7 +119,7 @@ async def test_a_worker_killed_for_real_is_lost_on_the_screen(tmp_path):
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             await head_says("lost")
-            append_event(run.events, RunEnded(state="stopped", reason="x", epoch=2, seconds=1.0, peak_memory=None))
+            append_event(run.events, end("stopped", "x", 2))
             await head_says("stopped")
 
 

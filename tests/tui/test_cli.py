@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from example_events import end, worker
 
-from focus_engine.events import RunEnded, Warned, WorkerStarting
+from focus_engine.events import Warned
 from focus_engine.runs.epoch_block import epoch_block
 from focus_engine.runs.event_log import append_event
 from focus_engine.runs.folder import RunFolder
@@ -31,16 +32,7 @@ def started(run, pid):
     run.make_folders()
     who = ProcessIdentity(pid, host_name(), boot_id(), process_start(pid), time.time())
     run.worker.write_text(who.to_json(), encoding="utf-8")
-    event = WorkerStarting(
-        pid=pid,
-        host=who.host,
-        boot_id=who.boot_id,
-        process_start=who.process_start,
-        focus_version="0",
-        resume=False,
-        foreground=False,
-    )
-    append_event(run.events, event)
+    append_event(run.events, worker(who))
 
 
 # ------------------------------------------------------------------ the border
@@ -202,7 +194,7 @@ def test_logs_are_the_epoch_blocks_byte_for_byte(focus, tmp_path, epoch):
     for event in epochs:
         append_event(run.events, event)
     append_event(run.events, Warned(code="x", message="beware \x1b[2J"))
-    append_event(run.events, RunEnded(state="finished", reason="all epochs", epoch=3, seconds=1.0, peak_memory=None))
+    append_event(run.events, end())
     code, out, err = focus("logs", "a")
     assert (code, out) == (0, "".join(map(epoch_block, epochs)))
     assert "warning: beware \\x1b[2J" in err

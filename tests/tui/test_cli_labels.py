@@ -4,8 +4,8 @@ import os
 import time
 
 import pytest
+from example_events import worker
 
-from focus_engine.events import WorkerStarting
 from focus_engine.runs.event_log import append_event
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.labels import Labels, read_labels, write_labels
@@ -84,18 +84,7 @@ def test_a_live_run_is_not_archived_and_neither_are_its_companions(focus, run, t
     other.config.touch()
     who = ProcessIdentity(os.getpid(), host_name(), boot_id(), process_start(os.getpid()), time.time())
     run.worker.write_text(who.to_json(), encoding="utf-8")
-    append_event(
-        run.events,
-        WorkerStarting(
-            pid=who.pid,
-            host=who.host,
-            boot_id=who.boot_id,
-            process_start=who.process_start,
-            focus_version="0",
-            resume=False,
-            foreground=False,
-        ),
-    )
+    append_event(run.events, worker(who))
     code, _, err = focus("archive", "b", "a")
     assert (code, err) == (2, "focus: a is starting: stop it before archiving it: focus stop a\n")
     assert not other.labels.exists()

@@ -8,7 +8,8 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from dashboard import FakeFeed, epoch, on_screen, spectrum, started, view_from, worker
+from dashboard import FakeFeed, on_screen, view_from
+from example_events import epoch, spectrum, started, worker
 from textual.widgets import Static
 
 from focus_engine.config import Config

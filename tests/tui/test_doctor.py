@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 from dashboard import FakeFeed, on_screen, view_from
 
 from focus_engine.runs.create import create_experiment
@@ -12,6 +13,13 @@ from focus_engine.runs.folder import RunFolder
 from focus_tui import doctor
 from focus_tui.app import FocusApp
 from focus_tui.doctor import disk_kind, examine
+
+
+@pytest.fixture
+def torch_at_once(monkeypatch):
+    """Let torch have answered: what is asked here is something else, and importing torch takes seconds."""
+    answer = {"torch": "2.13", "cuda": None, "gpus": [], "bf16": False, "threads": 1}
+    monkeypatch.setattr(doctor, "TORCH", f"print({json.dumps(json.dumps(answer))})")
 
 
 def by_name(findings):
@@ -43,6 +51,7 @@ def test_the_disk_is_known_by_its_mount(tmp_path):
     assert disk_kind(tmp_path) not in {None, "proc"}
 
 
+@pytest.mark.usefixtures("torch_at_once")
 def test_folders_that_everybody_may_write_are_named(tmp_path):
     root = tmp_path / "experiments"
     root.mkdir()
@@ -51,6 +60,7 @@ def test_folders_that_everybody_may_write_are_named(tmp_path):
     assert by_name(examine(root, None))["permissions"].remedy == f"chmod o-w {root}"
 
 
+@pytest.mark.usefixtures("torch_at_once")
 def test_slurm_is_found_by_its_commands(tmp_path, monkeypatch):
     for name, says in (("sbatch", "slurm 23.02"), ("sinfo", "gpu* up 1-00:00:00")):
         (tmp_path / name).write_text(f"#!/bin/sh\necho '{says}'\n")
@@ -59,6 +69,7 @@ def test_slurm_is_found_by_its_commands(tmp_path, monkeypatch):
     assert by_name(examine(tmp_path, None))["slurm"].found == "slurm 23.02; partitions gpu*"
 
 
+@pytest.mark.usefixtures("torch_at_once")
 def test_an_experiment_is_examined_with_its_data(tmp_path):
     run = create_experiment(tmp_path, "simulated", template="small")
     assert "100 universes" in by_name(examine(tmp_path, run))["data"].found

@@ -7,30 +7,13 @@ import struct
 
 import numpy as np
 import pytest
-from dashboard import epoch, samples, spectrum, started, worker
+from example_events import epoch, samples, spectrum, started, step, worker
 
 from focus_engine.errors import FocusError
-from focus_engine.events import StepProgress
 from focus_engine.runs.event_log import append_event
 from focus_engine.runs.folder import RunFolder
 from focus_tui import take_away
 from focus_tui.export import SCALARS, pair_picture, write_csv
-
-
-def step(batch: int) -> StepProgress:
-    return StepProgress(
-        epoch=1,
-        batch=batch,
-        n_batches=10,
-        step=batch,
-        train_loss=0.5,
-        lr=1e-4,
-        grad_norm=None,
-        maps_per_second=1.0,
-        data_wait=0.0,
-        eta_epoch=None,
-        device_memory=None,
-    )
 
 
 @pytest.fixture
@@ -39,7 +22,17 @@ def alpha(tmp_path):
     run.make_folders()
     run.config.write_text("method: diffusion\n")
     lost = [epoch(3, 99.0)]
-    events = [worker(), started(), step(3), step(9), epoch(1, 0.5), epoch(2, 0.25), *lost, worker(), started(after=2)]
+    events = [
+        worker(),
+        started(),
+        step(1, 3),
+        step(1, 9),
+        epoch(1, 0.5),
+        epoch(2, 0.25),
+        *lost,
+        worker(),
+        started(after=2),
+    ]
     for event in [*events, epoch(3, 0.125), spectrum(3, (1.0, 1.1, 0.9, 1.05, 1.0)), samples(3)]:
         append_event(run.events, event)
     return run

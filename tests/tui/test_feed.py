@@ -6,9 +6,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from dashboard import epoch, started, worker
+from example_events import end, epoch, started, worker
 
-from focus_engine.events import RunEnded
 from focus_engine.runs.event_log import append_event
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.labels import Labels, write_labels
@@ -128,7 +127,7 @@ def test_an_end_is_seen(tmp_path, feed):
     posted = Posted()
     feed.start(posted)
     posted.wait(lambda m: "a" in rows(m))
-    append_event(run.events, RunEnded(state="finished", reason="all epochs", epoch=1, seconds=1.0, peak_memory=None))
+    append_event(run.events, end(number=1))
     feed.refresh()
     posted.wait(lambda m: "a" in rows(m) and rows(m)["a"].summary.state == "finished")
 

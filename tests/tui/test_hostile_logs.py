@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from dashboard import FakeFeed, epoch, on_screen, samples, spectrum, started, view_from, worker
+from dashboard import FakeFeed, on_screen, view_from
+from example_events import epoch, samples, spectrum, started, worker
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -4,9 +4,8 @@ import json
 from dataclasses import fields, replace
 
 import pytest
-from dashboard import started
+from example_events import end, started
 
-from focus_engine.events import RunEnded
 from focus_engine.runs.event_log import append_event
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.labels import Labels, write_labels
@@ -25,8 +24,7 @@ def runs(tmp_path, epoch):
         if time is not None:
             append_event(run.events, replace(epoch, time=time, best_val_loss=best, val_loss=best, epoch=3))
             state = "finished" if name == "vp10" else "failed"
-            ended = RunEnded(time=time, state=state, reason="x", epoch=3, seconds=1.0, peak_memory=None)
-            append_event(run.events, ended)
+            append_event(run.events, end(state, "x", time=time))
     write_labels(made["vp10"], Labels(("baseline",), "the one\nof the paper"))
     write_labels(made["vp2"], Labels(archived=True))
     return made

@@ -1,7 +1,7 @@
 """`focus logs --plot`: the same pictures as on the screen, for a terminal or a file."""
 
 import pytest
-from dashboard import epoch, spectrum, started, worker
+from example_events import epoch, spectrum, started, worker
 
 from focus_engine.runs.event_log import append_event
 from focus_engine.runs.folder import RunFolder

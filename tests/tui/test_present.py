@@ -2,29 +2,13 @@
 
 import numpy as np
 import pytest
-from dashboard import NOW, epoch, samples, spectrum, started, view_from, worker
+from dashboard import view_from
+from example_events import end, epoch, making_data, samples, spectrum, started, step, worker
 
-from focus_engine.events import DataProgress, RunEnded, StepProgress, StopRequested, Warned
+from focus_engine.events import StopRequested, Warned
 from focus_engine.runs.state import RunSummary
 from focus_tui import present
 from focus_tui.present import advice, fold, phase_words, plateau_words
-
-
-def step(at: int, batch: int, wait: float = 0.0, loss: float = 0.5) -> StepProgress:
-    return StepProgress(
-        time=NOW,
-        epoch=at,
-        batch=batch,
-        n_batches=10,
-        step=10 * (at - 1) + batch,
-        train_loss=loss,
-        lr=1e-4,
-        grad_norm=None,
-        maps_per_second=50.0,
-        data_wait=wait,
-        eta_epoch=1.0,
-        device_memory=None,
-    )
 
 
 def test_epochs_are_kept_in_order_and_the_rest_beside_them():
@@ -69,7 +53,7 @@ def test_the_step_belongs_to_its_epoch():
 
 
 def test_data_progress_is_shown_until_training_starts():
-    making = DataProgress(time=NOW, what="simulating universes", done=3, total=10)
+    making = making_data()
     view = view_from([worker(), making])
     assert view.data == making
     assert fold(view, [started()]).data is None
@@ -89,9 +73,9 @@ def test_the_log_holds_epochs_and_notes_only():
 
 
 def test_an_end_stays_until_another_worker_comes():
-    end = RunEnded(time=NOW, state="stopped", reason="asked", epoch=1, seconds=1.0, peak_memory=None)
-    view = view_from([worker(), started(), epoch(1), end])
-    assert view.ended == end
+    ended = end("stopped", "asked", 1)
+    view = view_from([worker(), started(), epoch(1), ended])
+    assert view.ended == ended
     assert fold(view, [worker()]).ended is None
 
 
@@ -133,7 +117,7 @@ def test_plateau_words_in_warmup_and_without_any_rule():
 
 
 def test_advice_names_the_key_and_its_value():
-    view = view_from([started(), step(1, 4, wait=0.38)])
+    view = view_from([started(), step(1, 4, data_wait=0.38)])
     assert advice(view) == ("waits 38 % of the time for data: raise data.num_workers 4 -> 8",)
 
 

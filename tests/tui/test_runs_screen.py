@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dashboard import FakeFeed, epoch, on_screen, row_from, started, view_from, worker
+from dashboard import FakeFeed, on_screen, row_from, view_from
+from example_events import epoch, started, worker
 from textual.widgets import Input, Static
 
 from focus_engine.runs.folder import RunFolder

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dashboard import FakeFeed, epoch, on_screen, samples, spectrum, started, view_from, worker
+from dashboard import FakeFeed, on_screen, view_from
+from example_events import epoch, samples, saved, spectrum, started, worker
 from textual.widgets import Button, Static
 
-from focus_engine.events import CheckpointSaved
 from focus_engine.runs.folder import RunFolder
 from focus_tui.app import FocusApp
 from focus_tui.sample_form import ModelFacts, asked, command_of
@@ -168,11 +168,15 @@ def alpha(tmp_path):
 
 
 def view(run, **summary):
-    saved = [
-        CheckpointSaved(time=time.time(), epoch=number, path="x", kind=kind, bytes=1, seconds=0.1)
-        for kind, number in (("best", 7), ("last", 9))
+    checkpoints = [saved(7, "best"), saved(9, "last")]
+    events = [
+        worker(),
+        started(config=CONFIG),
+        *(epoch(n) for n in range(1, 10)),
+        spectrum(6),
+        samples(6),
+        *checkpoints,
     ]
-    events = [worker(), started(config=CONFIG), *(epoch(n) for n in range(1, 10)), spectrum(6), samples(6), *saved]
     return view_from(events, run.name, str(run.path.parent), state="finished", **summary)
 
 

@@ -1,7 +1,7 @@
 """Two ways to choose the lines of a long log: they choose the same, and lose nothing but steps."""
 
 import pytest
-from dashboard import epoch, started, worker
+from example_events import epoch, started, worker
 
 from focus_engine.runs import event_log
 from focus_engine.runs.event_log import LogReader

@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from dashboard import FakeFeed, epoch, on_screen, samples, spectrum, started, view_from, worker
+from dashboard import FakeFeed, on_screen, view_from
+from example_events import end, epoch, making_data, samples, spectrum, started, step, worker
 
-from focus_engine.events import DataProgress, RunEnded, StepProgress, Warned
+from focus_engine.events import StepProgress, Warned
 from focus_engine.runs.folder import RunFolder
 from focus_tui.app import FocusApp
 from focus_tui.feed import RunGone
@@ -182,7 +183,7 @@ def test_the_head_says_lost_and_what_to_do():
 
 
 def test_the_head_shows_the_making_of_data():
-    view = view_from([worker(), DataProgress(what="simulating universes", done=37, total=100)], state="starting")
+    view = view_from([worker(), making_data(37, 100)], state="starting")
     assert re.search(r"simulating universes █+.?·+ 37/100", head(view))
 
 
@@ -205,8 +206,7 @@ def test_hostile_log_text_is_shown_and_not_obeyed():
 
 
 def test_the_end_is_in_the_log():
-    end = RunEnded(state="failed", reason="loss is NaN", epoch=3, seconds=1.0, peak_memory=None)
-    assert [line for line, _ in log_lines(end)] == ["-- failed after epoch 3: loss is NaN"]
+    assert [line for line, _ in log_lines(end("failed", "loss is NaN"))] == ["-- failed after epoch 3: loss is NaN"]
 
 
 def test_pictures_of_an_epoch_without_samples_are_those_before_it():
@@ -236,10 +236,8 @@ def test_pairs_fit_their_room(size, depth):
     assert len(lines) <= height
 
 
-def step(batch: int, **fields: object) -> StepProgress:
-    values = {"epoch": 10, "batch": batch, "n_batches": 50, "step": 90 + batch, "train_loss": 0.2, "lr": 1e-4}
-    rest = {"grad_norm": 1.0, "maps_per_second": 80.0, "data_wait": 0.0, "eta_epoch": 3.0, "device_memory": None}
-    return StepProgress(**(values | rest | fields))
+def step_of_50(batch: int, number: int = 10, **given: object) -> StepProgress:
+    return step(number, batch, n_batches=50, step=90 + batch, **given)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +271,7 @@ def test_every_layout_shows_something_and_leaves_room_for_it(width, height):
 @pytest.mark.parametrize(("width", "height"), [(20, 6), (40, 10), (80, 24), (120, 40), (250, 70)])
 def test_the_head_keeps_to_its_lines_and_says_the_state_first(width, height):
     views = [full_view(), full_view(state="lost", reason="x" * 300), view_from([], state="created")]
-    views.append(view_from([worker(), started(), *full_view().epochs, step(25)]))
+    views.append(view_from([worker(), started(), *full_view().epochs, step_of_50(25)]))
     for view in views:
         lines = head_lines(view, None, width, head_rows(height))
         assert len(lines) >= 1
@@ -289,7 +287,7 @@ def test_at_80_columns_the_words_hold_phase_gauges_and_error():
 
 def test_a_step_changes_only_the_line_of_progress():
     events = [worker(), started(), *full_view().epochs]
-    before, after = (head_lines(view_from([*events, step(n)]), None, 120) for n in (10, 40))
+    before, after = (head_lines(view_from([*events, step_of_50(n)]), None, 120) for n in (10, 40))
     differ = [one.plain for one, other in zip(before, after, strict=True) if one.plain != other.plain]
     assert len(differ) == 1
     assert "epoch 10" in differ[0]
@@ -300,7 +298,7 @@ async def test_a_step_draws_no_picture_again(app, feed):
     async with on_screen(app, 120, 40) as pilot:
         before = {chart.id: chart._strips for chart in app.screen.query(Chart)}
         events = [worker(), started(), *full_view().epochs, *full_view().spectra, *full_view().samples]
-        feed.news(view_from([*events, step(25)]))
+        feed.news(view_from([*events, step_of_50(25)]))
         await pilot.pause()
         assert " 50 %" in words(app)
         assert all(chart._strips is before[chart.id] for chart in app.screen.query(Chart))
@@ -327,7 +325,7 @@ async def test_other_maps_come_first(app):
 
 
 async def test_steps_inside_epochs_are_drawn_when_asked_for():
-    steps = [step(n, epoch=e, train_loss=1 / e) for e in (1, 2, 3) for n in (10, 20, 30, 40)]
+    steps = [step_of_50(n, e, train_loss=1 / e) for e in (1, 2, 3) for n in (10, 20, 30, 40)]
     view = view_from([worker(), started(), *steps, *full_view().epochs])
     app = FocusApp(Path("/x"), feed=FakeFeed([view]), first=ALPHA)
     async with on_screen(app, 120, 40) as pilot:

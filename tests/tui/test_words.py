@@ -1,8 +1,9 @@
 """Runs in words: pure functions, fixed widths, wide letters, hostile names."""
 
 import pytest
+from example_events import end, making_data
 
-from focus_engine.events import DataProgress, RunEnded, Warned
+from focus_engine.events import Warned
 from focus_engine.runs.state import RunSummary
 from focus_tui.terminal import cells, fitted, visible
 from focus_tui.words import GLYPHS, bar_line, duration, note, progress_line, size, state_words, status_lines
@@ -103,7 +104,7 @@ def test_control_characters_are_shown_never_obeyed(text, shown):
 
 def test_notes_are_harmless():
     assert note(Warned(code="x", message="\x1b]0;own\x07")) == "warning: \\x1b]0;own\\x07"
-    ended = RunEnded(state="early_stopped", reason="10 bad epochs", epoch=30, seconds=1.0, peak_memory=None)
+    ended = end("early_stopped", "10 bad epochs", 30)
     assert note(ended) == "early stopped after epoch 30: 10 bad epochs"
 
 
@@ -119,4 +120,4 @@ def test_cutting_counts_cells():
 def test_progress_fits(columns, done, total):
     line = bar_line(done, total, ["3/7 universes", "12 s left"], columns)
     assert cells(line) <= columns
-    assert progress_line(DataProgress(what="simulating", done=done, total=total), columns) is not None
+    assert progress_line(making_data(done, total), columns) is not None
