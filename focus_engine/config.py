@@ -5,12 +5,12 @@ JSON Schema and the reference are generated from these classes. Reading YAML, li
 live in `config_file`; nothing below the loader asks for a key that may be missing.
 """
 
-import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from focus_engine.sampler_specs import SAMPLERS, fitting_samplers, sampler_words, samplers_by_steps, samplers_with_eta
+from focus_engine.config_laws import JointError, joint_laws
+from focus_engine.sampler_specs import SAMPLERS, sampler_words, samplers_by_steps, samplers_with_eta
 
 PARAMETER_NAMES = ("Omega_m", "sigma_8", "A_SN1", "A_AGN1", "A_SN2", "A_AGN2")
 """Parameters in the column order of every CAMELS table; files are read by position, never by header."""
@@ -296,7 +296,8 @@ class Config(Block):
             inner = experiment.pop("method")
             data["experiment"] = experiment
             if _method(data.get("method", inner)) != _method(inner):
-                raise ValueError(f"method is {data['method']!r} but experiment.method is {inner!r}: keep one of them")
+                words = f"method is {data['method']!r} but experiment.method is {inner!r}: keep one of them"
+                raise JointError(words, "method", "experiment.method")
             data["method"] = inner
         if "method" in data:
             data["method"] = _method(data["method"])
@@ -312,87 +313,11 @@ class Config(Block):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         """Check the laws that join two keys; each message names both."""
-        for law, message in _joint_laws(self):
-            if not law:
-                raise ValueError(message)
+        for holds, message, keys in joint_laws(self, PARAMETER_NAMES):
+            if not holds:
+                raise JointError(message, *keys)
         return self
 
 
 def _method(value: object) -> object:
     return "flow" if value == "flow_matching" else value
-
-
-def _joint_laws(config: Config) -> list[tuple[bool, str]]:
-    data, model, diffusion, training = config.data, config.model, config.diffusion, config.training
-    fitting = fitting_samplers(config.method)
-    steps_key = SAMPLERS[config.sampling.method].steps_key
-    steps = SAMPLERS[config.sampling.method].steps_in(config) or 0
-    names = data.params or ()
-    unknown = [name for name in names if name not in PARAMETER_NAMES]
-    return [
-        (
-            data.source != "files" or data.maps_path is not None or data.data_dir is not None,
-            "data.source is 'files' but neither data.maps_path nor data.data_dir is given",
-        ),
-        (
-            data.maps_path is None or data.params_path is not None or data.data_dir is not None,
-            "data.maps_path is given without data.params_path",
-        ),
-        (
-            "standardised" in data.stored_as or (data.stored_mean, data.stored_std) == (0.0, 1.0),
-            f"data.stored_mean and data.stored_std are given, but data.stored_as is {data.stored_as!r}, which has none",
-        ),
-        (
-            data.stored_as == "physical" or data.source == "files",
-            f"data.stored_as is {data.stored_as!r} but data.source is 'simulated': simulated maps are physical",
-        ),
-        (
-            not unknown,
-            f"data.params: unknown {', '.join(map(repr, unknown))}; allowed: {', '.join(PARAMETER_NAMES)}",
-        ),
-        (len(set(names)) == len(names), "data.params: a name stands twice"),
-        (
-            data.params is None or len(names) == model.cond_dim,
-            f"data.params names {len(names)} parameters but model.cond_dim is {model.cond_dim}: make them agree",
-        ),
-        (
-            model.in_channels == model.out_channels,
-            f"model.out_channels is {model.out_channels} but model.in_channels is {model.in_channels}: make them equal",
-        ),
-        (model.time_dim % 2 == 0, f"model.time_dim is {model.time_dim}: use an even number"),
-        (
-            diffusion.beta_start <= diffusion.beta_end,
-            f"diffusion.beta_start {diffusion.beta_start:g} exceeds diffusion.beta_end {diffusion.beta_end:g}",
-        ),
-        (
-            not diffusion.zero_terminal_snr or diffusion.prediction == "v",
-            "diffusion.zero_terminal_snr needs diffusion.prediction: v (noise alone cannot tell the map at t = T)",
-        ),
-        (
-            config.flow_matching.sigma_min < config.flow_matching.sigma_max,
-            (
-                f"flow_matching.sigma_min {config.flow_matching.sigma_min:g} must be below sigma_max "
-                f"{config.flow_matching.sigma_max:g}"
-            ),
-        ),
-        (
-            config.sampling.method in fitting,
-            (
-                f"sampling.method is {config.sampling.method!r}, which does not fit method: {config.method}; "
-                f"allowed: {', '.join(fitting)}"
-            ),
-        ),
-        (
-            config.method == "flow" or steps <= diffusion.timesteps,
-            f"{steps_key} is {steps}, more than diffusion.timesteps {diffusion.timesteps}",
-        ),
-        (
-            training.scheduler.name != "plateau" or training.scheduler.min_lr <= training.lr,
-            f"training.scheduler.min_lr {training.scheduler.min_lr:g} exceeds training.lr {training.lr:g}",
-        ),
-        (math.isfinite(training.lr), "training.lr must be finite"),
-        (
-            training.devices <= training.batch_size,
-            f"training.devices is {training.devices}, more than the {training.batch_size} maps of training.batch_size",
-        ),
-    ]

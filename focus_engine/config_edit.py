@@ -17,13 +17,16 @@ def set_keys(text: str, settings: Iterable[str], path: Path) -> str:
     """
     for setting in settings:
         dotted, equals, raw = setting.partition("=")
-        at = tuple(dotted.strip().split("."))
-        if not equals or not dotted.strip():
-            raise InputError(f"--set {setting!r}: write key=value, such as --set training.lr=3e-4")
+        key = dotted.strip()
+        at = tuple(key.split("."))
+        if not equals or not key:
+            words = "write key=value, such as --set training.lr=3e-4"
+            raise InputError(words, where=f"--set {setting!r}", keys=(key,))
         if at not in set(all_keys()):
             inside = known_keys(at)
             hint = f" is a block; its keys: {', '.join(inside)}" if inside else nearest_key(at)
-            raise InputError(f"--set {setting!r}: {'' if inside else 'unknown key '}{dotted.strip()!r}{hint}")
-        text = set_value(text, at, parse_value(raw))
+            words = f"{'' if inside else 'unknown key '}{key!r}{hint}"
+            raise InputError(words, where=f"--set {setting!r}", keys=(key,))
+        text = set_value(text, at, parse_value(raw, at))
     parse_config(text, path)
     return text

@@ -4,9 +4,8 @@ Separate from the schema because YAML (`yaml_text`) knows lines and the schema k
 """
 
 import difflib
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from focus_engine.advice import guidance_warning
 from focus_engine.config import Config
-from focus_engine.errors import InputError
+from focus_engine.errors import InputError, Problem
 from focus_engine.yaml_text import KeyPath, ParsedYaml, parse_yaml
 
 
@@ -62,7 +61,7 @@ def parse_config(text: str, path: Path) -> ConfigFile:
     try:
         config = Config.model_validate(parsed.data)
     except ValidationError as error:
-        raise InputError("\n".join(_describe(error, parsed, path))) from None
+        raise InputError(problems=_describe(error, parsed, path)) from None
     return ConfigFile(config=config, text=text, path=path, warnings=tuple(_warnings(config, parsed, path)))
 
 
@@ -95,30 +94,37 @@ def _block(at: KeyPath) -> type[BaseModel] | None:
     return model
 
 
-def _describe(error: ValidationError, parsed: ParsedYaml, path: Path) -> list[str]:
+def _describe(error: ValidationError, parsed: ParsedYaml, path: Path) -> list[Problem]:
     problems = [_locate(detail, parsed) for detail in error.errors(include_url=False)]
-    return [f"{path}:{line}: {message}" if line else f"{path}: {message}" for line, message in sorted(problems)]
+    told = sorted(problems, key=lambda one: (one[0], str(one[1])))
+    return [replace(problem, where=f"{path}:{line}" if line else str(path)) for line, problem in told]
 
 
-def _locate(detail: ErrorDetails, parsed: ParsedYaml) -> tuple[int, str]:
-    """The line (0 when unknown) and the sentence of one of pydantic's complaints."""
+def _locate(detail: ErrorDetails, parsed: ParsedYaml) -> tuple[int, Problem]:
+    """The line (0 when unknown) and the words of one of pydantic's complaints."""
     at = tuple(part for part in detail["loc"] if isinstance(part, str))
     at = tuple(part for part in at if part in {k for keys in parsed.lines for k in keys} or _is_key(part))
+    problem = _problem(detail, at)
+    named = [tuple(key.split(".")) for key in problem.keys]
+    above = [one[:n] for one in named for n in range(len(one) - 1, 0, -1)]
+    return next((parsed.lines[one] for one in (*named, *above) if one in parsed.lines), 0), problem
+
+
+def _problem(detail: ErrorDetails, at: KeyPath) -> Problem:
     name = ".".join(at)
-    given = detail["input"]
-    kind, context = detail["type"], detail.get("ctx", {})
+    given, kind, context = detail["input"], detail["type"], detail.get("ctx", {})
+    keys = (name,) if name else ()
     if kind == "extra_forbidden":
-        message = f"unknown key {name!r}{nearest_key(at)}"
-    elif kind == "value_error":
-        message = str(context.get("error", detail["msg"]))
-        at = at or _mentioned(message, parsed)
-    elif kind in {"model_type", "model_attributes_type"}:
-        message = f"{name}: {given!r} is not a block of keys; allowed keys: {', '.join(known_keys(at))}"
-    elif kind == "literal_error":
-        message = f"{name}: {given!r} is not allowed; allowed: {context['expected']}"
-    else:
-        message = f"{name}: {given!r}: {_rule(kind, context, detail['msg'])}"
-    return next((parsed.lines[at[:n]] for n in range(len(at), 0, -1) if at[:n] in parsed.lines), 0), message
+        return Problem(f"unknown key {name!r}{nearest_key(at)}", keys=keys)
+    if kind == "value_error":
+        error = context.get("error", detail["msg"])
+        return Problem(str(error), keys=keys or getattr(error, "keys", ()))
+    if kind in {"model_type", "model_attributes_type"}:
+        words = f"{given!r} is not a block of keys; allowed keys: {', '.join(known_keys(at))}"
+        return Problem(words, subject=name, keys=keys)
+    if kind == "literal_error":
+        return Problem(f"{given!r} is not allowed; allowed: {context['expected']}", subject=name, keys=keys)
+    return Problem(f"{given!r}: {_rule(kind, context, detail['msg'])}", subject=name, keys=keys)
 
 
 def _is_key(part: str) -> bool:
@@ -159,13 +165,6 @@ def nearest_key(at: KeyPath) -> str:
     if elsewhere:
         return f"; did you mean {'.'.join(elsewhere[0])!r}?"
     return f"; allowed here: {', '.join(siblings or known_keys(()))}"
-
-
-def _mentioned(message: str, parsed: ParsedYaml) -> KeyPath:
-    for dotted in re.findall(r"[a-z_]+(?:\.[A-Za-z_]+)+|^method\b", message):
-        if tuple(dotted.split(".")) in parsed.lines:
-            return tuple(dotted.split("."))
-    return ()
 
 
 def _warnings(config: Config, parsed: ParsedYaml, path: Path) -> Iterator[str]:

@@ -15,16 +15,18 @@ class Problem:
 
     Attributes:
         words: what is wrong with it and what is allowed.
-        where: file, line, option and value, in front of the words; empty where the words say it.
+        where: file, line, option and value, in front of all; empty where the words say it.
+        subject: what the words are about, in front of them; empty where the words say it.
         keys: keys of the config, options or parameters that it is about, the most telling one first.
     """
 
     words: str
     where: str = ""
+    subject: str = ""
     keys: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.words}" if self.where else self.words
+        return ": ".join(part for part in (self.where, self.subject, self.words) if part)
 
 
 class FocusError(Exception):
@@ -36,7 +38,7 @@ class FocusError(Exception):
         self, message: str = "", *, where: str = "", keys: Sequence[str] = (), problems: Sequence[Problem] = ()
     ) -> None:
         """Say what is wrong: one thing by `message`, `where` and `keys`, or several by `problems`, a line each."""
-        self.problems = tuple(problems) or (Problem(message, where, tuple(keys)),)
+        self.problems = tuple(problems) or (Problem(message, where, keys=tuple(keys)),)
         super().__init__("\n".join(map(str, self.problems)))
 
     @property

@@ -67,7 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
                 outcome = Outcome("stopped", "asked to stop before training began")
             else:
                 return _fail(run, end, error)
-        done = {"state": outcome.state, "reason": outcome.reason, "peak_memory": peak_memory()} if rank == 0 else {}
+        told = {"state": outcome.state, "why": outcome.why, "where": outcome.where, "peak_memory": peak_memory()}
+        done = told if rank == 0 else {}
         replace(end, how="done", when=time.time(), outcome=done).write(run.ranks)
     return 0
 

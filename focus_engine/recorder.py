@@ -85,10 +85,10 @@ class Recorder:
             notify(self._run, state=self.ended.state, reason=self.ended.reason, epoch=self.ended.epoch)
 
     def what_is_left(self) -> str:
-        """Return the end of a sentence about the checkpoint that a broken run leaves."""
+        """Return what is to be said of the checkpoint that a broken run leaves; empty before training."""
         if self.checkpoint is not None:
-            return f"; the last good checkpoint is {self.checkpoint.name} (epoch {self.epoch})"
-        return "; no checkpoint was written yet" if self._training else ""
+            return f"the last good checkpoint is {self.checkpoint.name} (epoch {self.epoch})"
+        return "no checkpoint was written yet" if self._training else ""
 
 
 def peak_memory() -> int | None:

@@ -289,7 +289,7 @@ class _Session:
         finally:
             loop.close()
         if outcome.state == "stopped" and self.switch.interrupted:
-            return replace(outcome, reason=f"interrupted in epoch {self.prepared.state.epoch + 1}")
+            return replace(outcome, why=f"interrupted in epoch {self.prepared.state.epoch + 1}", where="")
         return outcome
 
     def _after_epoch(self, event: EpochFinished) -> Iterator[Event]:

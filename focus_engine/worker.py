@@ -22,7 +22,6 @@ from focus_engine import __version__
 from focus_engine.atomic import remove_leftovers
 from focus_engine.errors import FocusError, InputError
 from focus_engine.events import (
-    EndState,
     Event,
     Queued,
     RunEnded,
@@ -42,6 +41,9 @@ from focus_engine.switch import StopNow, StopSwitch
 POLL_SECONDS = 0.5
 REQUEUE = 75
 """Exit code of a SLURM job that was stopped by the cluster and wants to go on (EX_TEMPFAIL)."""
+
+INTERRUPTED = 130
+"""Exit code of a run in the foreground that Ctrl-C stopped (128 + SIGINT)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,15 +126,17 @@ def work(run: RunFolder, orders: Orders) -> Generator[Event, None, int]:
             slots = yield from _take_slots(run, recorder, switch, orders)
             closing.callback(slots.close)
             outcome = yield from _train(run, recorder, switch, closing, slots, orders)
-            code, ended = 0, recorder.end(outcome.state, _with_requeue(outcome.state, outcome.reason, switch, orders))
+            code, ended = 0, recorder.end(outcome.state, _reason(outcome, switch, orders))
         except GeneratorExit:
-            recorder.end("stopped", "whoever watched it went away" + recorder.what_is_left())
+            recorder.end("stopped", Outcome("stopped", "whoever watched it went away", recorder.what_is_left()).reason)
             raise
         except BaseException as error:  # noqa: BLE001  (a process border: whatever happened is the run's last word)
             switch.immediate = False
             code, ended = _failure(error, recorder, switch, orders)
         yield ended
-    return REQUEUE if ended.state == "stopped" and _wants_requeue(switch, orders) else code
+    if ended.state != "stopped":
+        return code
+    return REQUEUE if _wants_requeue(switch, orders) else INTERRUPTED if switch.interrupted else code
 
 
 def _wants_requeue(switch: StopSwitch, orders: Orders) -> bool:
@@ -144,12 +148,12 @@ def _wants_requeue(switch: StopSwitch, orders: Orders) -> bool:
     return switch.out_of_time or (switch.terminated and was_preempted(os.environ.get(JOB_VARIABLE, "")))
 
 
-def _with_requeue(state: EndState, reason: str, switch: StopSwitch, orders: Orders) -> str:
-    if state != "stopped" or not _wants_requeue(switch, orders):
-        return reason
+def _reason(outcome: Outcome, switch: StopSwitch, orders: Orders) -> str:
+    """Return why the run ended, or why the cluster stopped it and that it will go on."""
+    if outcome.state != "stopped" or not _wants_requeue(switch, orders):
+        return outcome.reason
     why = "the SLURM job's time is nearly over" if switch.out_of_time else "another SLURM job takes the node"
-    where = reason.rpartition("; ")[2] if "; " in reason else "stopped before training began"
-    return f"{why}; {where}; the job asks to be requeued"
+    return f"{why}; {outcome.where or 'stopped before training began'}; the job asks to be requeued"
 
 
 def _take_slots(
@@ -224,7 +228,7 @@ def _train_together(
                 event = next(ranks)
             except StopIteration as stopped:
                 recorder.peak_memory = stopped.value["peak_memory"]
-                return Outcome(stopped.value["state"], stopped.value["reason"])
+                return Outcome(*(stopped.value[name] for name in ("state", "why", "where")))
             yield recorder.follow(event)
 
 
@@ -233,13 +237,14 @@ def _failure(error: BaseException, recorder: Recorder, switch: StopSwitch, order
     if isinstance(error, StopNow | KeyboardInterrupt):
         how = "interrupted" if switch.interrupted else "asked to stop"
         when = "" if recorder.training else " before training began"
-        reason = f"{how}{when}{recorder.what_is_left()}"
-        return 0, recorder.end("stopped", _with_requeue("stopped", reason, switch, orders))
+        outcome = Outcome("stopped", f"{how}{when}", recorder.what_is_left())
+        return 0, recorder.end("stopped", _reason(outcome, switch, orders))
     if not isinstance(error, FocusError | OSError):
         with contextlib.suppress(OSError):
             traceback.print_exception(error)
     code = error.exit_code if isinstance(error, FocusError) else FocusError.exit_code
-    return code, recorder.end("failed", describe_failure(error) + recorder.what_is_left())
+    said = [describe_failure(error), recorder.what_is_left()]
+    return code, recorder.end("failed", "; ".join(part for part in said if part))
 
 
 @contextlib.contextmanager
@@ -281,12 +286,22 @@ def run_in_foreground(
         RunConflictError: it must not be started now.
         InputError: config, data or checkpoint are wrong (the log has it as the last word too).
     """
-    with _lock(run, resume=resume):
-        orders = Orders(resume=resume, device=device, devices=devices, foreground=True)
+    orders = Orders(resume=resume, device=device, devices=devices, foreground=True)
+    return train_here(run, orders, on_event)[0]
+
+
+def train_here(run: RunFolder, orders: Orders, on_event: Callable[[Event], None]) -> tuple[RunEnded, int]:
+    """Train `run` in this process as `run_in_foreground` does; return how it ended and its exit code.
+
+    Raises:
+        RunConflictError: it must not be started now.
+        InputError: config, data or checkpoint are wrong (the log has it as the last word too).
+    """
+    with _lock(run, resume=orders.resume):
         ended, code = _watch(work(run, orders), on_event)
     if code == InputError.exit_code:
         raise InputError(ended.reason)
-    return ended
+    return ended, code
 
 
 def _watch(events: Generator[Event, None, int], on_event: Callable[[Event], None]) -> tuple[RunEnded, int]:

@@ -56,13 +56,14 @@ class ParsedYaml:
     lines: dict[KeyPath, int] = field(default_factory=dict)
 
 
-def parse_value(text: str) -> object:
-    """Parse the value of `--set key=value` as YAML. Raises InputError when it is not YAML."""
+def parse_value(text: str, at: KeyPath = ()) -> object:
+    """Parse the value of `--set key=value`, of the key `at`, as YAML. Raises InputError when it is not YAML."""
     try:
         node = yaml.compose(text, Loader=ConfigLoader)
     except yaml.YAMLError as error:
-        raise InputError(f"--set: {text!r} is not a YAML value: {_problem(error)}") from None
-    return None if node is None else _Builder(Path("--set")).build(node, ())
+        words = f"{text!r} is not a YAML value: {_problem(error)}"
+        raise InputError(words, where="--set", keys=_dotted(at)) from None
+    return None if node is None else _Builder(Path("--set")).build(node, at)
 
 
 def parse_yaml(text: str, path: Path) -> ParsedYaml:
@@ -72,18 +73,18 @@ def parse_yaml(text: str, path: Path) -> ParsedYaml:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark is not None else str(path)
-        raise InputError(f"{where}: not valid YAML: {_problem(error)}") from None
+        raise InputError(f"not valid YAML: {_problem(error)}", where=where) from None
     except RecursionError:
-        raise InputError(f"{path}: nested too deeply for a config") from None
+        raise InputError("nested too deeply for a config", where=str(path)) from None
     if node is None:
         return ParsedYaml({})
     builder = _Builder(path)
     try:
         data = builder.build(node, ())
     except RecursionError:
-        raise InputError(f"{path}: nested too deeply for a config") from None
+        raise InputError("nested too deeply for a config", where=str(path)) from None
     if not isinstance(data, dict):
-        raise InputError(f"{path}:{node.start_mark.line + 1}: a config is a mapping of keys to values")
+        raise InputError("a config is a mapping of keys to values", where=f"{path}:{node.start_mark.line + 1}")
     return ParsedYaml(data, builder.lines)
 
 
@@ -99,9 +100,9 @@ class _Builder:
     def build(self, node: yaml.Node, at: KeyPath) -> Any:  # noqa: ANN401  (YAML holds anything)
         self._nodes += 1
         if self._nodes > MAX_NODES:
-            raise self._error(node, "more values than a config can hold (aliases that multiply?)")
+            raise self._error(node, at, "more values than a config can hold (aliases that multiply?)")
         if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.startswith("tag:yaml.org,2002:python"):
-            raise self._error(node, f"the tag {node.tag!r} is not allowed; write a plain value")
+            raise self._error(node, at, f"the tag {node.tag!r} is not allowed; write a plain value")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, at)
         if isinstance(node, yaml.SequenceNode):
@@ -109,24 +110,30 @@ class _Builder:
         try:
             return self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError):
-            raise self._error(node, f"{node.value!r} cannot be read") from None
+            raise self._error(node, at, f"{node.value!r} cannot be read") from None
 
     def _mapping(self, node: yaml.MappingNode, at: KeyPath) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
             if key is None:
-                raise self._error(key_node, "a key must be a plain word")
+                raise self._error(key_node, at, "a key must be a plain word")
             if (*at, key) in self.lines and key in data:
-                raise self._error(key_node, f"the key {key!r} stands twice (first on line {self.lines[(*at, key)]})")
+                raise self._error(
+                    key_node, at, f"the key {key!r} stands twice (first on line {self.lines[(*at, key)]})"
+                )
             self.lines[(*at, key)] = key_node.start_mark.line + 1
             value = self.build(value_node, (*at, key))
             if value is not None:  # a key without a value is a key left out
                 data[key] = value
         return data
 
-    def _error(self, node: yaml.Node, message: str) -> InputError:
-        return InputError(f"{self.path}:{node.start_mark.line + 1}: {message}")
+    def _error(self, node: yaml.Node, at: KeyPath, message: str) -> InputError:
+        return InputError(message, where=f"{self.path}:{node.start_mark.line + 1}", keys=_dotted(at))
+
+
+def _dotted(at: KeyPath) -> tuple[str, ...]:
+    return (".".join(at),) if at else ()
 
 
 def _problem(error: yaml.YAMLError) -> str:

@@ -7,10 +7,10 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from focus_engine.errors import FocusError
+from focus_engine.errors import FocusError, Problem
 from focus_engine.runs.folder import RunFolder
 
 CHOICES = {
@@ -138,25 +138,25 @@ def check_form(root: Path, name: str, start: Start, values: Mapping[str, str]) -
         planned = plan(base.run.name, settings_of(values))
         text, follows = planned.text, _flat(planned.config.model_dump(by_alias=True))
         known |= {key: value for key, value in follows.items() if not values.get(key)}
-    except (FocusError, OSError) as error:
-        problems |= attributed(str(error), values)
+    except FocusError as error:
+        problems |= attributed(error.problems, values)
+    except OSError as error:
+        problems[""] = str(error)
     warnings = _missing_files(values, root / (name or NOBODY))
     return Checked(problems, warnings, text, base.text, templates, base.config.method, known)
 
 
-def attributed(message: str, values: Mapping[str, str]) -> dict[str, str]:
-    """Return the lines of the parser's message by the field that each is about."""
-    problems: dict[str, str] = {}
-    for line in message.splitlines():
-        words = re.sub(r"^\S*?(?:config\.yaml|--set)(?::\d+)?: ", "", line)
-        named = [key for key in KEYS if re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", words)]
+def attributed(problems: Sequence[Problem], values: Mapping[str, str]) -> dict[str, str]:
+    """Return the words of each problem by the fields that it is about; those of no field under ""."""
+    said: dict[str, str] = {}
+    free = {one.partition("=")[0].strip() for one in free_settings(values.get(MORE, ""))}
+    for problem in problems:
+        named = [key for key in problem.keys if key in KEYS]
         filled = [key for key in named if values.get(key)]
-        free = [one for one in free_settings(values.get(MORE, "")) if one.partition("=")[0].strip() in words]
-        valued = [key for key in KEYS if values.get(key) and f"{values[key]!r}" in words]
-        keys = filled or ([MORE] if free else []) or named[:1] or valued or [""]
-        for key in keys:
-            problems.setdefault(key, re.sub(rf"^(?:--set \S.*?: )?{re.escape(key)}: ", "", words) if key else words)
-    return problems
+        for key in filled or ([MORE] if free.intersection(problem.keys) else []) or named[:1] or [""]:
+            bare = problem.words if key == problem.subject else str(replace(problem, where=""))
+            said.setdefault(key, bare)
+    return said
 
 
 def _missing_files(values: Mapping[str, str], folder: Path) -> dict[str, str]:

@@ -55,9 +55,9 @@ class DrawOptions:
         _at_least(self.n_maps, 1, "-n")
         _at_least(self.batch_size, 1, "--batch-size")
         if not 0 <= self.seed <= MAX_SEED:
-            raise InputError(f"--seed {self.seed}: give a whole number from 0 to {MAX_SEED}")
+            raise InputError(f"give a whole number from 0 to {MAX_SEED}", where=f"--seed {self.seed}")
         if self.guidance is not None and not (math.isfinite(self.guidance) and self.guidance >= 0):
-            raise InputError(f"--guidance {self.guidance:g}: give a number >= 0; 1 samples the trained density")
+            raise InputError("give a number >= 0; 1 samples the trained density", where=f"--guidance {self.guidance:g}")
         if self.sampler is not None and self.sampler not in SAMPLERS:
             raise InputError(f"--sampler {self.sampler!r} is unknown; allowed: {', '.join(SAMPLERS)}")
         if not self.checkpoint.strip():
@@ -87,7 +87,7 @@ class SampleOptions(DrawOptions):
         if self.params is not None and self.params_file is not None:
             raise InputError("--params and --params-file are both given: keep one of them")
         if self.params_file is not None and not self.params_file.is_file():
-            raise InputError(f"--params-file {self.params_file}: no such file")
+            raise InputError("no such file", where=f"--params-file {self.params_file}")
         if self.output is not None:
             check_output(self.output, ".npz")
 
@@ -107,7 +107,7 @@ class EvaluateOptions(DrawOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.output is not None and self.output.exists() and not self.output.is_dir():
-            raise InputError(f"-o {self.output}: is not a folder")
+            raise InputError("is not a folder", where=f"-o {self.output}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,9 @@ class CompareOptions(DrawOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.checkpoint not in {"best", "last"}:
-            raise InputError(f"--checkpoint {self.checkpoint!r}: compare takes best or last, of every experiment")
+            raise InputError(
+                "compare takes best or last, of every experiment", where=f"--checkpoint {self.checkpoint!r}"
+            )
         for steps in self.ladder or ():
             _at_least(steps, 1, "--steps")
         if self.output is not None:
@@ -143,7 +145,9 @@ def parse_ladder(text: str | None) -> tuple[int, ...] | None:
     try:
         return tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
-        raise InputError(f"--steps {text!r}: give whole numbers with commas between them, such as 5,10,50") from None
+        raise InputError(
+            "give whole numbers with commas between them, such as 5,10,50", where=f"--steps {text!r}"
+        ) from None
 
 
 def parse_params(text: str | None) -> Params | None:
@@ -154,11 +158,11 @@ def parse_params(text: str | None) -> Params | None:
     for entry in text.split(","):
         name, equals, value = (part.strip() for part in entry.partition("="))
         if not equals or not name:
-            raise InputError(f"--params {text!r}: write NAME=VALUE pairs, such as Omega_m=0.3,sigma_8=0.8")
+            raise InputError("write NAME=VALUE pairs, such as Omega_m=0.3,sigma_8=0.8", where=f"--params {text!r}")
         if name not in PARAMETER_NAMES:
-            raise InputError(f"--params: unknown parameter {name!r}; allowed: {', '.join(PARAMETER_NAMES)}")
+            raise InputError(f"unknown parameter {name!r}; allowed: {', '.join(PARAMETER_NAMES)}", where="--params")
         if name in pairs:
-            raise InputError(f"--params: {name} stands twice")
+            raise InputError(f"{name} stands twice", where="--params")
         pairs[name] = _number(value, name)
     return tuple(pairs.items())
 
@@ -166,11 +170,11 @@ def parse_params(text: str | None) -> Params | None:
 def check_output(path: Path, suffix: str) -> Path:
     """Return `path` when a file of that kind can be written there. Raises InputError."""
     if path.suffix != suffix:
-        raise InputError(f"-o {path}: give a file name that ends in {suffix}")
+        raise InputError(f"give a file name that ends in {suffix}", where=f"-o {path}")
     if path.is_dir():
-        raise InputError(f"-o {path}: is a folder; give a file name")
+        raise InputError("is a folder; give a file name", where=f"-o {path}")
     if not path.absolute().parent.is_dir():
-        raise InputError(f"-o {path}: the folder {path.absolute().parent} does not exist")
+        raise InputError(f"the folder {path.absolute().parent} does not exist", where=f"-o {path}")
     return path
 
 
@@ -178,15 +182,15 @@ def _number(text: str, name: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise InputError(f"--params: {name}={text!r} is not a number") from None
+        raise InputError(f"{name}={text!r} is not a number", where="--params") from None
     if not math.isfinite(value):
-        raise InputError(f"--params: {name}={text} is not a finite number")
+        raise InputError(f"{name}={text} is not a finite number", where="--params")
     return value
 
 
 def _at_least(value: int | None, low: int, option: str) -> None:
     if value is not None and value < low:
-        raise InputError(f"{option} {value}: give a whole number >= {low}")
+        raise InputError(f"give a whole number >= {low}", where=f"{option} {value}")
 
 
 def check_eta(eta: float | None, sampler: str | None) -> None:

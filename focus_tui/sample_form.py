@@ -3,7 +3,6 @@
 The checks are those of the command line: each field alone is handed to `SampleOptions`.
 """
 
-import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -132,7 +131,7 @@ def asked(values: Mapping[str, str], facts: ModelFacts) -> Asked:
         try:
             make()
         except InputError as error:
-            problems[key] = _bare(str(error))
+            problems[key] = error.problems[0].words  # the field's label says which option
 
     check("checkpoint", lambda: SampleOptions(checkpoint=values["checkpoint"] or "best"))
     check("sampler", lambda: SampleOptions(sampler=sampler))
@@ -166,11 +165,6 @@ def _warnings(values: Mapping[str, str], facts: ModelFacts, problems: Mapping[st
         if warning := guidance_warning(used, "guidance (the config's)" if guidance is None else "guidance"):
             warnings["guidance"] = warning
     return warnings
-
-
-def _bare(message: str) -> str:
-    """Return a message of the command line without the option in front, which the field's label says."""
-    return re.sub(r"^--?[\w-]+(?: [^:;]*)?: ", "", message)
 
 
 def _whole(text: str) -> int | None:

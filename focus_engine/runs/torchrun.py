@@ -44,7 +44,7 @@ class RankEnd:
         when: Unix seconds.
         message: what went wrong, in a sentence.
         user_error: whether what the user gave was wrong.
-        outcome: of rank 0 when it is done: state, reason, peak_memory.
+        outcome: of rank 0 when it is done: state, why, where, peak_memory.
     """
 
     rank: int

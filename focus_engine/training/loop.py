@@ -96,9 +96,9 @@ def train(
         yield event
         outcome = _end_of_training(training, state)
         if outcome is None and stop_wanted() is not None:
-            return Outcome("stopped", f"asked to stop; stopped after epoch {state.epoch}")
+            return Outcome("stopped", "asked to stop", f"stopped after epoch {state.epoch}")
         if outcome is None and _out_of_time(training):
-            return Outcome("stopped", f"{_time_limit(training)}; stopped after epoch {state.epoch}")
+            return Outcome("stopped", _time_limit(training), f"stopped after epoch {state.epoch}")
     return outcome
 
 
@@ -118,7 +118,8 @@ def _end_of_training(training: Training, state: TrainState) -> Outcome | None:
 
 
 def _stopped_now(state: TrainState) -> Outcome:
-    return Outcome("stopped", f"asked to stop now; stopped in epoch {state.epoch + 1}", save=state.running.batch > 0)
+    where = f"stopped in epoch {state.epoch + 1}"
+    return Outcome("stopped", "asked to stop now", where, save=state.running.batch > 0)
 
 
 def _time_limit(training: Training) -> str:
@@ -143,7 +144,7 @@ def _train_epoch(
         if stop_wanted() == "now":
             return _stopped_now(state)
         if _out_of_time(training):
-            return Outcome("stopped", f"{_time_limit(training)}; stopped in epoch {epoch}", save=True)
+            return Outcome("stopped", _time_limit(training), f"stopped in epoch {epoch}", save=True)
         grad_norm = _step(training, state, epoch, group_of_batches)
         if pace.due():
             yield pace.event(state, epoch, lr, grad_norm)

@@ -2,7 +2,7 @@
 
 from focus_engine.errors import FocusError
 from focus_engine.runs.folder import RunFolder
-from focus_engine.worker import run_in_foreground
+from focus_engine.worker import INTERRUPTED, Orders, train_here
 from focus_tui.follow import Printer
 
 
@@ -14,11 +14,12 @@ def train(run: RunFolder, *, resume: bool, device: str | None = None, devices: i
         KeyboardInterrupt: Ctrl-C stopped it, after a checkpoint.
     """
     printer = Printer()
+    orders = Orders(resume=resume, device=device, devices=devices, foreground=True)
     try:
-        ended = run_in_foreground(run, resume=resume, device=device, devices=devices, on_event=printer.show)
+        ended, code = train_here(run, orders, printer.show)
     finally:
         printer.clear()
     if ended.state == "failed":
         raise FocusError(f"{run.name} failed after epoch {ended.epoch}")
-    if ended.state == "stopped" and "interrupt" in ended.reason:
+    if code == INTERRUPTED:
         raise KeyboardInterrupt

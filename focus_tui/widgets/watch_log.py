@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.strip import Strip
 from textual.widget import Widget
 
-from focus_engine.events import EpochFinished, Event
+from focus_engine.events import EpochFinished, Event, RunEnded, Warned
 from focus_engine.runs.epoch_block import epoch_block
 from focus_tui.terminal import cells, visible
 from focus_tui.words import counted, duration, loss, note, rate
@@ -37,7 +37,8 @@ def log_lines(event: Event, *, brief: bool = False, width: int = 0) -> list[tupl
     words = note(event)
     if words is None:
         return []
-    style = WARN if words.startswith("warning") else BAD if words.startswith("failed") else DIM
+    failed = isinstance(event, RunEnded) and event.state == "failed"
+    style = WARN if isinstance(event, Warned) else BAD if failed else DIM
     lines = visible(words).replace("\t", " ").split("\n")
     return [(part, style) for line in lines for part in _wrapped(f"-- {line}", width)]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 
 import pytest
@@ -9,11 +10,13 @@ from workers import Make, epochs_of, last_word
 
 from focus_engine import worker
 from focus_engine.events import EpochFinished, RunStarted, WorkerStarting
+from focus_engine.outcome import Outcome
 from focus_engine.runs.event_log import read_events
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.launch import RunConflictError, check_can_start
 from focus_engine.runs.state import UNREACHABLE_SECONDS, summarise
 from focus_engine.slurm.jobs import JOB_VARIABLE, Submitted
+from focus_engine.switch import StopNow, StopSwitch
 
 
 @pytest.fixture
@@ -70,3 +73,17 @@ def test_a_worker_that_beats_on_is_not_joined_by_another(
     assert "cut off is running already" in capsys.readouterr().err
     assert [type(event) for event in read_events(run.events)].count(RunStarted) == 1
     assert len([event for event in read_events(run.events) if isinstance(event, EpochFinished)]) == 1
+
+
+@pytest.mark.parametrize("where", ["", "stopped in epoch 3", "no checkpoint; none at all"])
+def test_a_job_out_of_time_says_how_far_it_came_whatever_the_words(tmp_path, where):
+    """The parts of the last word are joined, never taken apart again."""
+    switch = StopSwitch(RunFolder(tmp_path))
+    with switch.listening(foreground=False, slurm=True), pytest.raises(StopNow):
+        os.kill(os.getpid(), signal.SIGUSR1)
+    outcome = Outcome("stopped", "asked to stop; at once", where)
+    assert outcome.reason == "asked to stop; at once" + (f"; {where}" if where else "")
+    assert worker._reason(outcome, switch, worker.Orders()) == outcome.reason
+    said = worker._reason(outcome, switch, worker.Orders(slurm=True))
+    where = where or "stopped before training began"
+    assert said == f"the SLURM job's time is nearly over; {where}; the job asks to be requeued"

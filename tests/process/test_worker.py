@@ -34,7 +34,7 @@ from focus_engine.runs.slots import take_free_slots
 from focus_engine.runs.state import summarise
 from focus_engine.training import loop
 from focus_engine.training.checkpoint import load_checkpoint
-from focus_engine.worker import run_in_foreground
+from focus_engine.worker import INTERRUPTED, Orders, run_in_foreground, train_here
 
 pytestmark = pytest.mark.process
 
@@ -347,7 +347,8 @@ def test_ctrl_c_in_the_foreground(make: Make, at: type[Event], state: str):
         if isinstance(event, at) and not any(isinstance(one, at) for one in events[:-1]):
             os.kill(os.getpid(), signal.SIGINT)
 
-    word = run_in_foreground(run, resume=False, device=None, on_event=watch)
+    word, code = train_here(run, Orders(foreground=True), watch)
+    assert code == INTERRUPTED
     assert word == last_word(run) == events[-1]
     assert word.state == state
     assert word.reason.startswith("interrupted")

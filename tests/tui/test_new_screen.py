@@ -10,6 +10,7 @@ from textual import events
 from textual.widgets import Static
 
 from focus_engine.config_file import load_config
+from focus_engine.errors import Problem
 from focus_engine.runs.create import create_experiment
 from focus_engine.runs.folder import RunFolder
 from focus_tui.__main__ import run as focus
@@ -105,7 +106,21 @@ def test_several_wrong_fields_are_all_told(tmp_path):
 
 
 def test_a_message_that_no_field_is_about_is_still_told():
-    assert attributed("the moon is full", {}) == {"": "the moon is full"}
+    assert attributed([Problem("the moon is full")], {"training.lr": "the"}) == {"": "the moon is full"}
+
+
+def test_a_value_that_reads_like_a_key_is_not_taken_for_it(tmp_path):
+    """The field is the one that the error is about, not one that its words happen to name."""
+    said = problems(tmp_path, device="training.lr", training__lr="0.1")
+    assert list(said) == ["device"]
+
+
+def test_a_law_of_two_keys_is_said_of_those_that_were_filled(tmp_path):
+    plateau = "training.scheduler.name=plateau"
+    said = problems(tmp_path, more=f"{plateau} training.scheduler.min_lr=1", training__lr="0.1")
+    assert said == {"training.lr": "training.scheduler.min_lr 1 exceeds training.lr 0.1"}
+    said = problems(tmp_path, more=f"{plateau} training.scheduler.min_lr=1")
+    assert list(said) == [MORE]
 
 
 def test_names_are_checked_and_never_taken_twice(tmp_path):
