@@ -39,7 +39,7 @@ test-references: $(VENV)/.references
 
 test-slurm: $(VENV)/.developed
 	scripts/slurm_cluster.sh install
-	FOCUS_TEST_SLURM=1 $(BIN)/python -m pytest -q tests/slurm
+	FOCUS_TEST_SLURM=1 $(BIN)/python -m pytest -q tests/launch/slurm/test_cluster.py
 
 check: $(VENV)/.developed
 	$(BIN)/ruff check .

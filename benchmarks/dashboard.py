@@ -27,11 +27,11 @@ from pathlib import Path
 
 import psutil
 
-from focus_engine.events import EpochFinished, Event, RunEnded, RunStarted, StepProgress, WorkerStarting
-from focus_engine.runs.event_log import append_event
+from focus_engine.events.log import append_event
+from focus_engine.events.table import EpochFinished, Event, RunEnded, RunStarted, StepProgress, WorkerStarting
+from focus_engine.launch.process import ProcessIdentity, boot_id, host_name, process_start
 from focus_engine.runs.folder import RunFolder
-from focus_engine.runs.process import ProcessIdentity, boot_id, host_name, process_start
-from focus_tui.replay import recordings
+from focus_tui.dashboard.replay import recordings
 
 RESULTS = Path(__file__).parent / "results" / "dashboard.json"
 COLUMNS, ROWS = 120, 40

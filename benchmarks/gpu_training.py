@@ -28,15 +28,16 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from focus_engine.config import Config
+from focus_engine.config.schema import Config
 from focus_engine.data.maps import MapSet
-from focus_engine.devices import choose_device, device_name
+from focus_engine.data.opening import open_maps
+from focus_engine.evaluation.trained_model import model_in_training
 from focus_engine.models.build import build_network, count_parameters
-from focus_engine.prepare import PreparedData, PreparedRun, open_maps, prepare_data, prepare_run
-from focus_engine.trained import model_in_training
 from focus_engine.training.checkpoint import save_checkpoint
+from focus_engine.training.devices import choose_device, device_name
 from focus_engine.training.loop import train
 from focus_engine.training.memory import is_out_of_memory
+from focus_engine.training.prepare import PreparedData, PreparedRun, prepare_data, prepare_run
 
 WARMUP_STEPS, STEPS, PROFILED_STEPS = 4, 12, 2
 RESULTS = Path(__file__).parent / "results"

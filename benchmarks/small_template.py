@@ -19,8 +19,8 @@ from typing import Any
 
 import yaml
 
-from focus_engine.config import Config
-from focus_engine.templates import TEMPLATES, find_template
+from focus_engine.config.schema import Config
+from focus_engine.config.templates import TEMPLATES, find_template
 
 BAR = 2.0
 """Largest allowed error in units of true-against-true."""
@@ -56,10 +56,11 @@ def measure(config: Config, threads: int) -> dict[str, Any]:
     import torch
 
     from focus_engine.data.maps import MapSet
-    from focus_engine.prepare import open_maps, prepare_data, prepare_run
+    from focus_engine.data.opening import open_maps
+    from focus_engine.evaluation.trained_model import model_in_training
     from focus_engine.statistics.compare import evaluate_maps
-    from focus_engine.trained import model_in_training
     from focus_engine.training.loop import train
+    from focus_engine.training.prepare import prepare_data, prepare_run
 
     torch.set_num_threads(threads)
     maps = next(step for step in open_maps(config, Path.cwd()) if isinstance(step, MapSet))

@@ -6,10 +6,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from focus_engine.version import __version__
+
 if TYPE_CHECKING:
     from focus_engine.api import Experiment as Experiment
 
-__version__ = "0.1.0"
 __all__ = ["Experiment", "__version__"]
 
 

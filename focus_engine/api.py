@@ -21,23 +21,24 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from focus_engine.config import Config
-from focus_engine.config_file import load_config
+from focus_engine.config.load import load_config
+from focus_engine.config.schema import Config
 from focus_engine.errors import InputError
-from focus_engine.events import EpochFinished, Event, RunEnded
+from focus_engine.events.history import history_of
+from focus_engine.events.log import EventTail, read_events
+from focus_engine.events.table import EpochFinished, Event, RunEnded
+from focus_engine.launch.process import ProcessIdentity
+from focus_engine.launch.start import request_stop, start_run
+from focus_engine.launch.state import summarise
+from focus_engine.launch.summary import LIVE_STATES, RunSummary
 from focus_engine.runs.create import create_experiment
-from focus_engine.runs.event_log import EventTail, read_events
 from focus_engine.runs.folder import RunFolder, default_run, experiments_root, find_run, list_runs
-from focus_engine.runs.history import history_of
-from focus_engine.runs.launch import request_stop, start_run
-from focus_engine.runs.process import ProcessIdentity
-from focus_engine.runs.state import LIVE_STATES, RunSummary, summarise
 
 if TYPE_CHECKING:
-    from focus_engine.comparison import Comparison
-    from focus_engine.rehearsal import Rehearsal
-    from focus_engine.sampling_job import Sampled
+    from focus_engine.evaluation.comparison import Comparison
+    from focus_engine.evaluation.sampling import Sampled
     from focus_engine.statistics.compare import Evaluation, FieldEvaluation
+    from focus_engine.worker.rehearsal import Rehearsal
 
 Result = TypeVar("Result")
 
@@ -197,7 +198,7 @@ class Experiment:
             InputError: config or data are wrong.
             FocusError: it would fail, such as for want of memory.
         """
-        from focus_engine.rehearsal import Rehearsal, rehearse  # noqa: PLC0415  (torch: 2 s)
+        from focus_engine.worker.rehearsal import Rehearsal, rehearse  # noqa: PLC0415  (torch: 2 s)
 
         return _last(rehearse(self.run, device=device), Rehearsal)
 
@@ -230,8 +231,8 @@ class Experiment:
             InputError: there is no such checkpoint, or something does not fit it.
             FocusError: the maps are not finite.
         """
-        from focus_engine.sampling_job import Sampled, choose_params, sample_run  # noqa: PLC0415  (torch: 2 s)
-        from focus_engine.trained import find_checkpoint, open_trained  # noqa: PLC0415
+        from focus_engine.evaluation.sampling import Sampled, choose_params, sample_run  # noqa: PLC0415  (torch: 2 s)
+        from focus_engine.evaluation.trained_model import find_checkpoint, open_trained  # noqa: PLC0415
 
         model = open_trained(find_checkpoint(self.run, checkpoint), device=device)
         chosen = model.plan(**plan)
@@ -258,8 +259,8 @@ class Experiment:
             InputError: there is no such checkpoint, or the data are gone or have changed.
             FocusError: the generated maps are not physical.
         """
-        from focus_engine.sampling_job import Evaluated, evaluate_run  # noqa: PLC0415  (torch: 2 s)
-        from focus_engine.trained import find_checkpoint, open_trained  # noqa: PLC0415
+        from focus_engine.evaluation.sampling import Evaluated, evaluate_run  # noqa: PLC0415  (torch: 2 s)
+        from focus_engine.evaluation.trained_model import find_checkpoint, open_trained  # noqa: PLC0415
 
         model = open_trained(find_checkpoint(self.run, checkpoint), device=device)
         return _last(evaluate_run(self.run, model, model.plan(**plan), count), Evaluated).evaluation
@@ -284,14 +285,8 @@ class Experiment:
         Raises:
             InputError: they were trained on other data, or one has no checkpoint.
         """
-        from focus_engine.comparison import (  # noqa: PLC0415  (torch: 2 s)
-            LADDER,
-            Comparison,
-            Contender,
-            compare_models,
-            comparison_path,
-        )
-        from focus_engine.trained import find_checkpoint, open_trained  # noqa: PLC0415
+        from focus_engine.evaluation.comparison import LADDER, Comparison, Contender, compare_models, comparison_path  # noqa: PLC0415  (torch: 2 s)
+        from focus_engine.evaluation.trained_model import find_checkpoint, open_trained  # noqa: PLC0415
 
         if not others:
             raise InputError("compare needs at least one other experiment")

@@ -55,12 +55,12 @@ def _dispatch(arguments: list[str]) -> int:
     match arguments:
         case ["ls", *flags] | ["--root", _, "ls", *flags] if {"--json", "--all"}.issuperset(flags):
             from focus_engine.runs.folder import experiments_root
-            from focus_tui.listing import print_runs
+            from focus_tui.cli.listing import print_runs
 
             root = Path(arguments[1]) if arguments[0] == "--root" else None
             print_runs(experiments_root(root), as_json="--json" in flags, archived="--all" in flags)
             return 0
-    from focus_tui.cli import app
+    from focus_tui.cli.app import app
 
     result = app(args=arguments, prog_name="focus", standalone_mode=False)
     return result if isinstance(result, int) else 0

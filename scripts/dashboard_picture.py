@@ -13,11 +13,11 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
-from focus_engine.events import EpochFinished, StepProgress
+from focus_engine.events.table import EpochFinished, StepProgress
+from focus_engine.launch.process import ProcessIdentity, boot_id, host_name, process_start
 from focus_engine.runs.folder import RunFolder
-from focus_engine.runs.process import ProcessIdentity, boot_id, host_name, process_start
-from focus_tui.app import FocusApp
-from focus_tui.replay import Recorded, lay_out, recordings
+from focus_tui.dashboard.app import FocusApp
+from focus_tui.dashboard.replay import Recorded, lay_out, recordings
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 SIZE = (120, 40)

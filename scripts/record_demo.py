@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-RECORDING = Path(__file__).parents[1] / "focus_tui" / "recording"
+RECORDING = Path(__file__).parents[1] / "focus_tui" / "dashboard" / "recording"
 STEP_SECONDS = 2.0
 """Step events are thinned to one in so many seconds."""
 

@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from focus_engine.config import Config
-from focus_engine.config_schema import json_schema
-from focus_engine.events import EVENT_TYPES, SCHEMA, Event
-from focus_engine.runs.state import RunSummary
+from focus_engine.config.json_schema import json_schema
+from focus_engine.config.schema import Config
+from focus_engine.events.table import EVENT_TYPES, SCHEMA, Event
+from focus_engine.launch.summary import RunSummary
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 NOTE = "<!-- Written by scripts/write_reference.py from the code; change it there. -->\n\n"

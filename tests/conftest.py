@@ -16,7 +16,7 @@ settings.register_profile("search", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 # They need a SLURM cluster, which `make test-slurm` installs and starts.
-collect_ignore = [] if os.environ.get("FOCUS_TEST_SLURM") else ["slurm"]
+collect_ignore = [] if os.environ.get("FOCUS_TEST_SLURM") else ["launch/slurm/test_cluster.py"]
 
 # Checkpoints that name code are stamped with a key; tests keep away from that of whoever runs them.
 os.environ.setdefault("FOCUS_KEY_FILE", str(Path(tempfile.gettempdir()) / f"focus-test-key-{os.getuid()}"))

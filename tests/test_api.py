@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from focus_engine import Experiment
-from focus_engine.comparison import why_not_comparable
 from focus_engine.errors import FocusError, InputError, RunConflictError
-from focus_engine.events import EpochFinished, RunEnded, RunStarted
+from focus_engine.evaluation.comparison import why_not_comparable
+from focus_engine.evaluation.trained_model import open_trained
+from focus_engine.events.table import EpochFinished, RunEnded, RunStarted
 from focus_engine.models.build import build_network, count_parameters
-from focus_engine.trained import open_trained
-from focus_engine.worker import run_in_foreground
+from focus_engine.worker.work import run_in_foreground
 from focus_tui.__main__ import run as focus
 
 pytestmark = [pytest.mark.process, pytest.mark.xdist_group("api")]  # they share two trained experiments

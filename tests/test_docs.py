@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import list_runs
-from focus_engine.runs.state import summarise
 from focus_tui.__main__ import run as focus
 
 HOME = Path(__file__).parent.parent

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from focus_engine.config import Config
-from focus_engine.config_edit import set_keys
-from focus_engine.config_file import all_keys, parse_config
-from focus_engine.config_laws import joint_laws
+from focus_engine.config.edit import set_keys
+from focus_engine.config.laws import joint_laws
+from focus_engine.config.load import all_keys, parse_config
+from focus_engine.config.schema import Config
 from focus_engine.errors import FocusError, InputError, Problem
 
 

@@ -12,21 +12,22 @@ from example_events import SAMPLES
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from focus_engine.config import Config
-from focus_engine.config_edit import set_keys
-from focus_engine.config_file import all_keys, parse_config
+from focus_engine.config.edit import set_keys
+from focus_engine.config.load import all_keys, parse_config
+from focus_engine.config.schema import Config, plain_config
+from focus_engine.config.templates import TEMPLATES, config_text
 from focus_engine.errors import InputError
-from focus_engine.event_line import parse_event
-from focus_engine.events import EVENT_TYPES, Event
-from focus_engine.runs.epoch_block import epoch_block
-from focus_engine.runs.event_log import read_events
+from focus_engine.events.epoch_block import epoch_block
+from focus_engine.events.line import parse_event
+from focus_engine.events.log import read_events
+from focus_engine.events.table import EVENT_TYPES, Event
+from focus_engine.launch.state import summarise
+from focus_engine.launch.summary import RunSummary
 from focus_engine.runs.folder import RunFolder
-from focus_engine.runs.resumable import check_resumable, plain_config
-from focus_engine.runs.state import RunSummary, summarise
-from focus_engine.templates import TEMPLATES, config_text
-from focus_tui.columns import RunRow
-from focus_tui.listing import row_document
-from focus_tui.words import note, progress_line, status_lines
+from focus_engine.runs.resumable import check_resumable
+from focus_tui.cli.listing import row_document
+from focus_tui.view.columns import RunRow
+from focus_tui.view.words import note, progress_line, status_lines
 
 TEMPLATE = config_text(TEMPLATES["diffusion"], name="x", created="2026-01-01", schema="s.json")
 KEYS = [".".join(key) for key in all_keys()]

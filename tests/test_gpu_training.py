@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from focus_engine.config import Config
+from focus_engine.config.schema import Config
 from focus_engine.models.build import build_network, count_parameters
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "gpu_training.py"

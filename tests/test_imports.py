@@ -20,22 +20,23 @@ def loaded(code):
 
 def test_the_light_tier_has_no_torch_and_no_numpy():
     modules = loaded(
-        "import focus_engine.config_edit, focus_engine.config_schema, focus_engine.templates, focus_engine.events\n"
-        "import focus_engine.runs.create, focus_engine.runs.launch, focus_engine.runs.state"
+        "import focus_engine.config.edit, focus_engine.config.json_schema, focus_engine.config.templates\n"
+        "import focus_engine.events.table\n"
+        "import focus_engine.runs.create, focus_engine.launch.start, focus_engine.launch.state"
     )
     assert not modules & (HEAVY | {"numpy", "typer"})
 
 
 def test_runs_are_listed_without_pydantic():
     modules = loaded(
-        "import focus_engine.runs.launch, focus_engine.runs.state, focus_engine.runs.epoch_block\n"
-        "import focus_tui.listing, focus_tui.run_table, focus_tui.follow, focus_tui.words"
+        "import focus_engine.launch.start, focus_engine.launch.state, focus_engine.events.epoch_block\n"
+        "import focus_tui.cli.listing, focus_tui.cli.run_table, focus_tui.view.follow, focus_tui.view.words"
     )
     assert not modules & (HEAVY | {"numpy", "typer", "pydantic", "yaml"})
 
 
 def test_settings_are_read_without_pydantic_and_yaml_only_when_there_are_some(tmp_path):
-    code = "from pathlib import Path; from focus_tui.settings import load_settings; load_settings(Path({!r}))"
+    code = "from pathlib import Path; from focus_tui.dashboard.settings import load_settings; load_settings(Path({!r}))"
     file = tmp_path / "tui.yaml"
     assert not loaded(code.format(str(file))) & (HEAVY | {"numpy", "typer", "pydantic", "yaml"})
     file.write_text("sort: -val\nfilters: {good: pk<5%}\n", encoding="utf-8")
@@ -75,6 +76,8 @@ def test_statistics_need_no_torch():
 
 
 def test_mathematics_needs_no_terminal():
-    modules = loaded("import focus_engine.training.loop, focus_engine.data.universes, focus_engine.generative.sampling")
+    modules = loaded(
+        "import focus_engine.training.loop, focus_engine.simulation.universes, focus_engine.generative.sampling"
+    )
     assert "torch" in modules
     assert not modules & {"matplotlib", "typer", "plotext", "textual", "focus_tui"}

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focus_engine.events import CheckpointSaved, PowerSpectrumMeasured, RunEnded
-from focus_engine.runs.event_log import read_events
+from focus_engine.events.log import read_events
+from focus_engine.events.table import CheckpointSaved, PowerSpectrumMeasured, RunEnded
+from focus_engine.launch.process import ProcessIdentity
 from focus_engine.runs.folder import RunFolder
-from focus_engine.runs.process import ProcessIdentity
 from focus_tui.__main__ import run as focus
-from focus_tui.sampling_process import SamplingJob
-from focus_tui.widgets.form_result import read_maps
+from focus_tui.dashboard.jobs import SamplingJob
+from focus_tui.dashboard.widgets.form_result import read_maps
 
 pytestmark = [pytest.mark.process, pytest.mark.xdist_group("journey")]  # they share one trained experiment
 

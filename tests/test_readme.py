@@ -19,7 +19,7 @@ def test_a_command_parses(line):
     import click
     import typer
 
-    from focus_tui.cli import app
+    from focus_tui.cli.app import app
 
     command, words = typer.main.get_command(app), shlex.split(line)[1:]
     context = click.Context(command, info_name="focus")
@@ -44,7 +44,7 @@ def test_the_two_commands_are_targets_of_make():
 
 
 def test_its_epoch_block_is_the_one_that_is_printed():
-    from focus_engine.runs.epoch_block import RULE
+    from focus_engine.events.epoch_block import RULE
 
     (block,) = re.findall(r"^```\n(=.*?)```", README, flags=re.DOTALL | re.MULTILINE)
     assert block.splitlines()[0] == block.splitlines()[2] == RULE

@@ -8,33 +8,33 @@ from pathlib import Path
 import pytest
 import torch
 
-from focus_engine.config import Config
+from focus_engine.config.samplers import SAMPLERS, fitting_samplers
+from focus_engine.config.schema import Config
 from focus_engine.generative.build import build_process
 from focus_engine.generative.process import Denoised
 from focus_engine.generative.samplers import FUNCTIONS
-from focus_engine.sampler_specs import SAMPLERS, fitting_samplers
 
 TOY = """
 import contextlib, io, json, sys
 from pathlib import Path
 
-from focus_engine import sampler_specs
+from focus_engine.config import samplers as sampler_specs
 sampler_specs.SAMPLERS["toy"] = sampler_specs.SamplerSpec("toy", ("diffusion",), "sampling.num_steps", eta=(0.0, 0.5))
 
 import torch
 from focus_engine.generative import samplers
 samplers.FUNCTIONS["toy"] = samplers.euler
 
-from focus_engine.config import Config
-from focus_engine.config_file import parse_config
-from focus_engine.config_schema import json_schema
+from focus_engine.config.schema import Config
+from focus_engine.config.load import parse_config
+from focus_engine.config.json_schema import json_schema
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
 from focus_engine.generative.sampling import DrawnBatches, SamplingPlan, sample_steps
 from focus_engine.runs.create import create_experiment
 from focus_tui.__main__ import run as focus
-from focus_tui.options import SampleOptions
-from focus_tui.sample_form import FLAGS, asked, facts_of_run
+from focus_tui.compute.options import SampleOptions
+from focus_tui.dashboard.sample_form import FLAGS, asked, facts_of_run
 
 sys.path.insert(0, sys.argv[2])
 import write_reference

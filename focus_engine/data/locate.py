@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from focus_engine.config import DataBlock
+from focus_engine.config.schema import DataBlock
 from focus_engine.errors import InputError
 
 _MAPS_PATTERNS = ("Maps_*.npy", "maps.npy", "*.npy", "*.npz", "*.h5", "*.hdf5")  # CMD, `focus data simulate`, any other

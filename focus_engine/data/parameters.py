@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from focus_engine.config import PARAMETER_NAMES
+from focus_engine.config.schema import PARAMETER_NAMES
 from focus_engine.errors import InputError
 
 Table = NDArray[np.float64]

@@ -1,6 +1,6 @@
 """From the config to a generative process: the only place that knows which methods there are."""
 
-from focus_engine.config import Config
+from focus_engine.config.schema import Config
 from focus_engine.generative.diffusion import Diffusion
 from focus_engine.generative.flow import Flow
 from focus_engine.generative.noise import build_schedule

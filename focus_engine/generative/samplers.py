@@ -112,4 +112,4 @@ def heun(
 
 
 FUNCTIONS: dict[str, SamplerFunction] = {"ddim": ddim, "ddpm": ddpm, "euler": euler, "heun": heun}
-"""By the names of `focus_engine.sampler_specs.SAMPLERS`."""
+"""By the names of `focus_engine.config.samplers.SAMPLERS`."""

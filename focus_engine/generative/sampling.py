@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from focus_engine.config.samplers import choose_sampler
 from focus_engine.errors import InputError
 from focus_engine.generative.guidance import evaluations_per_call
 from focus_engine.generative.process import Denoised, Network, Process
 from focus_engine.generative.samplers import FUNCTIONS
-from focus_engine.sampler_specs import choose_sampler
 
 Precision = Callable[[], AbstractContextManager[object]]
 """Makes the context of each network call, for example `lambda: torch.autocast("cuda", torch.bfloat16)`."""

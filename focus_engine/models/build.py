@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from focus_engine.config import ModelBlock
+from focus_engine.config.schema import ModelBlock
 from focus_engine.errors import InputError
 from focus_engine.models.unet import SimpleUNet
 from focus_engine.trust import OWN_NETWORKS

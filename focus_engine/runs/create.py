@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from focus_engine.atomic import write_atomically
-from focus_engine.config import Config
-from focus_engine.config_edit import set_keys
-from focus_engine.config_file import load_config, parse_config
-from focus_engine.config_schema import FILE, FOLDER, write_schema
+from focus_engine.config.edit import set_keys
+from focus_engine.config.json_schema import FILE, FOLDER, write_schema
+from focus_engine.config.load import load_config, parse_config
+from focus_engine.config.schema import Config
+from focus_engine.config.templates import check_method, config_text, find_template, schema_line
+from focus_engine.config.yaml_edit import yaml_value
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder, check_name
 from focus_engine.runs.readme import experiment_file, readmes
-from focus_engine.templates import check_method, config_text, find_template, schema_line
-from focus_engine.yaml_edit import yaml_value
 
 
 @dataclass(frozen=True)

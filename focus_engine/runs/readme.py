@@ -8,12 +8,12 @@ import shlex
 from importlib import resources
 from string import Template
 
-from focus_engine.config import PARAMETER_NAMES, Config, ModelBlock
+from focus_engine.config.samplers import SAMPLERS
+from focus_engine.config.schema import PARAMETER_NAMES, Config, ModelBlock
+from focus_engine.config.yaml_edit import yaml_value
 from focus_engine.errors import InputError
-from focus_engine.events import EpochFinished
-from focus_engine.runs.epoch_block import epoch_block
-from focus_engine.sampler_specs import SAMPLERS
-from focus_engine.yaml_edit import yaml_value
+from focus_engine.events.epoch_block import epoch_block
+from focus_engine.events.table import EpochFinished
 
 SEED_MODEL = ModelBlock(base_channels=128, channel_mults=(1, 2, 4, 8), time_dim=256, cond_dim=6)
 """The network whose size is common knowledge: 146 M weights."""

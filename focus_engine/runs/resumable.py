@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from focus_engine.config import Config
+from focus_engine.config.schema import Config, plain_config
 from focus_engine.errors import InputError
-from focus_engine.events import RunStarted
-from focus_engine.runs.event_log import read_events
+from focus_engine.events.log import read_events
+from focus_engine.events.table import RunStarted
 from focus_engine.runs.folder import RunFolder
 
 FREE_TO_CHANGE = {
@@ -66,11 +66,6 @@ def trained_config(run: RunFolder) -> dict[str, Any] | None:
     """Return the plain config of the last training of `run` as its log tells it, or None when it does not."""
     started = [event for event in read_events(run.events) if isinstance(event, RunStarted)]
     return started[-1].config or None if started else None
-
-
-def plain_config(config: Config) -> dict[str, Any]:
-    """Return the whole config as plain data, keys spelled as in the file."""
-    return config.model_dump(mode="json", by_alias=True)
 
 
 def _filled(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

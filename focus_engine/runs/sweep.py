@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from focus_engine.config.yaml_edit import yaml_value
+from focus_engine.config.yaml_text import parse_value
 from focus_engine.errors import InputError
 from focus_engine.runs.create import PlannedExperiment, create_experiment, plan_experiment
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.labels import read_labels, write_labels
-from focus_engine.yaml_edit import yaml_value
-from focus_engine.yaml_text import parse_value
 
 
 @dataclass(frozen=True)

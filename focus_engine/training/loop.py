@@ -15,14 +15,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from focus_engine.config import TrainingBlock
+from focus_engine.config.schema import TrainingBlock
 from focus_engine.data.batches import Batch, Batches
 from focus_engine.data.randomness import keyed_integer
 from focus_engine.errors import FocusError
-from focus_engine.events import EpochFinished, Event, StepProgress
+from focus_engine.events.outcome import Outcome
+from focus_engine.events.table import EpochFinished, Event, StepProgress
 from focus_engine.generative.process import Network, Process
 from focus_engine.generative.sampling import Precision
-from focus_engine.outcome import Outcome
 from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.training.schedule import learning_rate
 from focus_engine.training.state import EpochSums, TrainState

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from focus_engine.config import Config
+from focus_engine.config.schema import Config
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
 from focus_engine.generative.diffusion import Diffusion, Prediction

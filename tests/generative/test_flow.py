@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from focus_engine.config import Config
+from focus_engine.config.samplers import choose_sampler
+from focus_engine.config.schema import Config
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
 from focus_engine.generative.flow import Flow
 from focus_engine.generative.samplers import euler, heun
-from focus_engine.sampler_specs import choose_sampler
 
 GaussianField = Any  # the class in conftest.py, which tests cannot import
 NOBODY = torch.zeros(1, 0)

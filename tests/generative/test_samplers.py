@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from focus_engine.config.samplers import choose_sampler
 from focus_engine.errors import InputError
 from focus_engine.generative.diffusion import Diffusion, Prediction
 from focus_engine.generative.noise import NoiseSchedule, build_schedule
 from focus_engine.generative.process import Denoised
 from focus_engine.generative.samplers import Step, ddim, ddpm
-from focus_engine.sampler_specs import choose_sampler
 
 GaussianField = Any  # the class in conftest.py, which tests cannot import
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from focus_engine.config_file import load_config
+from focus_engine.config.load import load_config
 from focus_engine.errors import InputError
 from focus_engine.runs.create import adopt_config, create_experiment, rebase_paths
 from focus_engine.runs.folder import RunFolder

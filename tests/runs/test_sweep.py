@@ -2,7 +2,7 @@
 
 import pytest
 
-from focus_engine.config_file import load_config
+from focus_engine.config.load import load_config
 from focus_engine.errors import InputError
 from focus_engine.runs.create import create_experiment
 from focus_engine.runs.folder import list_runs

@@ -20,17 +20,19 @@ from pathlib import Path
 
 from workers import ended, same, write_config
 
-from focus_engine import run_training, worker
 from focus_engine.data import batches
 from focus_engine.errors import FocusError
-from focus_engine.events import EpochFinished, WorkerStarting
-from focus_engine.runs.event_log import read_events
+from focus_engine.events.log import read_events
+from focus_engine.events.table import EpochFinished, WorkerStarting
+from focus_engine.launch.process import ProcessIdentity, process_start
+from focus_engine.launch.start import request_stop
+from focus_engine.launch.state import summarise
+from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import RunFolder
-from focus_engine.runs.launch import request_stop
-from focus_engine.runs.process import ProcessIdentity, process_start
-from focus_engine.runs.state import LIVE_STATES, summarise
 from focus_engine.training import loop
 from focus_engine.training.checkpoint import load_checkpoint
+from focus_engine.worker import session as run_training
+from focus_engine.worker import work as worker
 
 EPOCHS = 5
 MORE = "checkpoint_minutes: 1.0e-3\n  ema_decay: 0.9"
@@ -361,7 +363,7 @@ import sys
 from pathlib import Path
 from focus_engine.errors import RunConflictError
 from focus_engine.runs.folder import RunFolder
-from focus_engine.runs.launch import start_run
+from focus_engine.launch.start import start_run
 sys.stdin.read()
 try:
     start_run(RunFolder(Path(sys.argv[1])))

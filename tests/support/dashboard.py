@@ -7,13 +7,13 @@ from dataclasses import replace
 from textual.message import Message
 from textual.pilot import Pilot
 
-from focus_engine.events import EpochFinished, Event
+from focus_engine.events.table import EpochFinished, Event
+from focus_engine.launch.summary import RunSummary
 from focus_engine.runs.folder import RunFolder
-from focus_engine.runs.state import RunSummary
-from focus_tui.app import FocusApp
-from focus_tui.columns import RunRow
-from focus_tui.feed import RunRead, RunsRead
-from focus_tui.present import RunView, fold
+from focus_tui.dashboard.app import FocusApp
+from focus_tui.dashboard.feed import RunRead, RunsRead
+from focus_tui.view.columns import RunRow
+from focus_tui.view.run_view import RunView, fold
 
 
 def view_from(events: Sequence[Event], name: str = "alpha", root: str = "/x", **summary: object) -> RunView:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import Any, get_type_hints
 
-from focus_engine.events import (
+from focus_engine.events.table import (
     EVENT_TYPES,
     CheckpointSaved,
     DataProgress,
@@ -22,7 +22,7 @@ from focus_engine.events import (
     StepProgress,
     WorkerStarting,
 )
-from focus_engine.runs.process import ProcessIdentity
+from focus_engine.launch.process import ProcessIdentity
 
 NOW = 1_790_000_000.0
 

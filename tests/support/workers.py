@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 
-from focus_engine.events import EpochFinished, Event, RunEnded
-from focus_engine.runs.event_log import read_events
+from focus_engine.events.log import read_events
+from focus_engine.events.table import EpochFinished, Event, RunEnded
+from focus_engine.launch.process import process_start
+from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder
-from focus_engine.runs.process import process_start
-from focus_engine.runs.state import summarise
 
 CONFIG = """\
 data: {{{data}}}

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from focus_engine.config import TrainingBlock
+from focus_engine.config.schema import TrainingBlock
 from focus_engine.data.batches import Batches
 from focus_engine.data.maps import MapSet, open_map_set
 from focus_engine.data.normalise import ParameterScaler, fit_normaliser
 from focus_engine.data.symmetries import Augmentation
-from focus_engine.events import EpochFinished, Event
+from focus_engine.events.outcome import Outcome
+from focus_engine.events.table import EpochFinished, Event
 from focus_engine.generative.diffusion import Diffusion
 from focus_engine.generative.noise import build_schedule
 from focus_engine.generative.process import Process
-from focus_engine.outcome import Outcome
 from focus_engine.training import validation
 from focus_engine.training.loop import Training, train
 from focus_engine.training.state import TrainState, new_state

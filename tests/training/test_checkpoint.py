@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import torch
 
-from focus_engine.config import Config
+from focus_engine.config.schema import Config, plain_config
 from focus_engine.data.normalise import ParameterScaler
 from focus_engine.errors import InputError
-from focus_engine.prepare import restore_state, versions
-from focus_engine.runs.resumable import check_resumable, plain_config
-from focus_engine.trained import open_trained
+from focus_engine.evaluation.trained_model import open_trained
+from focus_engine.runs.resumable import check_resumable
 from focus_engine.training.checkpoint import Checkpoint, keep_as_best, keep_previous, load_checkpoint, save_checkpoint
+from focus_engine.training.prepare import restore_state, versions
 
 
 @pytest.fixture

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from focus_engine.config import Config
+from focus_engine.config.schema import Config
 from focus_engine.data.maps import MapSet
-from focus_engine.devices import choose_device, choose_precision, precision_context
-from focus_engine.events import EpochFinished
+from focus_engine.data.opening import open_maps
+from focus_engine.evaluation.trained_model import model_in_training
+from focus_engine.events.table import EpochFinished
 from focus_engine.models.build import build_network
-from focus_engine.prepare import PreparedRun, open_maps, prepare_data, prepare_run
-from focus_engine.trained import model_in_training
 from focus_engine.training.checkpoint import load_checkpoint, save_checkpoint
+from focus_engine.training.devices import choose_device, choose_precision, precision_context
 from focus_engine.training.loop import train
 from focus_engine.training.memory import is_out_of_memory
+from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
@@ -93,7 +94,7 @@ def test_a_resumed_run_ends_as_the_undisturbed_one(make_run, tmp_path, precision
     next(event for event in loop if isinstance(event, EpochFinished))
     save_checkpoint(tmp_path / "checkpoint.pt", first.checkpoint())
     resumed = epochs_of(make_run(GPU, saved=tmp_path / "checkpoint.pt", precision=precision, num_epochs=3))
-    # Sums of cudnn's kernels may change order; on a CPU the two agree bit for bit (tests/process).
+    # Sums of cudnn's kernels may change order; on a CPU the two agree bit for bit (tests/worker).
     assert [event.val_loss for event in resumed] == pytest.approx(
         [event.val_loss for event in undisturbed[1:]], rel=1e-3
     )

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from focus_engine.events import EpochFinished
+from focus_engine.events.table import EpochFinished
 from focus_engine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from focus_engine.training.loop import DivergedError
 

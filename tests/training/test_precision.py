@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from focus_engine.devices import precision_context
+from focus_engine.training.devices import precision_context
 
 
 def test_bf16_is_as_good_as_float32_within_noise(bench):

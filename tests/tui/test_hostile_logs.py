@@ -8,13 +8,13 @@ from example_events import epoch, samples, spectrum, started, worker
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from focus_engine.event_line import parse_event
-from focus_engine.events import Event
+from focus_engine.events.line import parse_event
+from focus_engine.events.table import Event
 from focus_engine.runs.folder import RunFolder
-from focus_tui.app import FocusApp
-from focus_tui.export import tables
-from focus_tui.screens.watch import WatchScreen
-from focus_tui.widgets.watch_panes import PANES, Look, picture
+from focus_tui.dashboard.app import FocusApp
+from focus_tui.dashboard.screens.watch import WatchScreen
+from focus_tui.view.export import tables
+from focus_tui.view.pictures import PANES, Look, picture
 
 GOOD = [worker(), started(), epoch(1), spectrum(1), samples(1), epoch(2), worker(), started(after=1), epoch(2)]
 VALUES = st.one_of(

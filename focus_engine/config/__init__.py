@@ -1,0 +1,1 @@
+"""The config: its schema, and reading, checking and editing config.yaml."""

@@ -1,0 +1,65 @@
+"""The JSON Schema of config.yaml, for editors: completion, hover texts and red lines while typing.
+
+Derived from the typed schema and loosened where the loader is kinder than pydantic's export says: a key without
+a value is a key left out, and old spellings load.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from focus_engine.atomic import write_atomically
+from focus_engine.config.schema import Config
+
+FOLDER = ".focus"
+FILE = "config.schema.json"
+_OUTSIDE = ("description", "default", "title", "examples")
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of config.yaml."""
+    schema = Config.model_json_schema(by_alias=True)
+    schema["title"] = "FOCUS config.yaml"
+    for block in (schema, *schema["$defs"].values()):
+        block["properties"] = {key: _may_be_empty(rule) for key, rule in block["properties"].items()}
+    spellings = {"enum": ["diffusion", "flow", "flow_matching", None]}
+    schema["properties"]["method"] |= spellings
+    schema["$defs"]["ExperimentBlock"]["properties"]["method"] = {
+        **spellings,
+        "description": "Old place of the key method.",
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _may_be_empty(rule: dict[str, Any]) -> dict[str, Any]:
+    """Allow null beside what `rule` allows, keeping its description where editors look for it."""
+    if any(option.get("type") == "null" for option in rule.get("anyOf", ())):
+        return rule
+    if "enum" in rule:
+        return {**{k: v for k, v in rule.items() if k != "type"}, "enum": [*rule["enum"], None]}
+    outside: dict[str, Any] = {key: rule[key] for key in _OUTSIDE if key in rule}
+    inside = {key: value for key, value in rule.items() if key not in outside}
+    return {**outside, "anyOf": [inside, {"type": "null"}]}
+
+
+def schema_text() -> str:
+    """Return the JSON Schema as it is printed and written."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def write_schema(root: Path) -> Path:
+    """Write the schema below the experiments folder `root` unless it is there; return its path.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    path, text = root / FOLDER / FILE, schema_text()
+    try:
+        if path.read_text(encoding="utf-8") == text:
+            return path
+    except (OSError, UnicodeDecodeError):
+        pass
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path

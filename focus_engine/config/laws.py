@@ -1,0 +1,139 @@
+"""The laws of a config that join two keys, each with the keys that it is about."""
+
+import math
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from focus_engine.config.samplers import SAMPLERS, fitting_samplers
+
+if TYPE_CHECKING:
+    from focus_engine.config.schema import Config
+
+Law = tuple[bool, str, tuple[str, ...]]
+"""Whether it holds, what is wrong where it does not, and the keys that it joins, the most telling one first."""
+
+
+class JointError(ValueError):
+    """A law that joins several keys does not hold.
+
+    Attributes:
+        keys: dotted, the most telling one first.
+    """
+
+    def __init__(self, message: str, *keys: str) -> None:
+        super().__init__(message)
+        self.keys = keys
+
+
+def joint_laws(config: "Config", parameter_names: Collection[str]) -> list[Law]:
+    """Return the laws of `config`; `parameter_names` are those that data.params may hold."""
+    return [*_data_laws(config, parameter_names), *_network_laws(config), *_sampling_laws(config), *_loop_laws(config)]
+
+
+def _data_laws(config: "Config", parameter_names: Collection[str]) -> list[Law]:
+    data, model = config.data, config.model
+    names = data.params or ()
+    unknown = [name for name in names if name not in parameter_names]
+    return [
+        (
+            data.source != "files" or data.maps_path is not None or data.data_dir is not None,
+            "data.source is 'files' but neither data.maps_path nor data.data_dir is given",
+            ("data.source", "data.maps_path", "data.data_dir"),
+        ),
+        (
+            data.maps_path is None or data.params_path is not None or data.data_dir is not None,
+            "data.maps_path is given without data.params_path",
+            ("data.maps_path", "data.params_path"),
+        ),
+        (
+            "standardised" in data.stored_as or (data.stored_mean, data.stored_std) == (0.0, 1.0),
+            f"data.stored_mean and data.stored_std are given, but data.stored_as is {data.stored_as!r}, which has none",
+            ("data.stored_mean", "data.stored_std", "data.stored_as"),
+        ),
+        (
+            data.stored_as == "physical" or data.source == "files",
+            f"data.stored_as is {data.stored_as!r} but data.source is 'simulated': simulated maps are physical",
+            ("data.stored_as", "data.source"),
+        ),
+        (
+            not unknown,
+            f"data.params: unknown {', '.join(map(repr, unknown))}; allowed: {', '.join(parameter_names)}",
+            ("data.params",),
+        ),
+        (len(set(names)) == len(names), "data.params: a name stands twice", ("data.params",)),
+        (
+            data.params is None or len(names) == model.cond_dim,
+            f"data.params names {len(names)} parameters but model.cond_dim is {model.cond_dim}: make them agree",
+            ("data.params", "model.cond_dim"),
+        ),
+    ]
+
+
+def _network_laws(config: "Config") -> list[Law]:
+    model = config.model
+    return [
+        (
+            model.in_channels == model.out_channels,
+            f"model.out_channels is {model.out_channels} but model.in_channels is {model.in_channels}: make them equal",
+            ("model.out_channels", "model.in_channels"),
+        ),
+        (
+            model.time_dim % 2 == 0,
+            f"model.time_dim is {model.time_dim}: use an even number",
+            ("model.time_dim",),
+        ),
+    ]
+
+
+def _sampling_laws(config: "Config") -> list[Law]:
+    diffusion, flow, sampling = config.diffusion, config.flow_matching, config.sampling
+    fitting = fitting_samplers(config.method)
+    spec = SAMPLERS[sampling.method]
+    steps = spec.steps_in(config) or 0
+    return [
+        (
+            diffusion.beta_start <= diffusion.beta_end,
+            f"diffusion.beta_start {diffusion.beta_start:g} exceeds diffusion.beta_end {diffusion.beta_end:g}",
+            ("diffusion.beta_start", "diffusion.beta_end"),
+        ),
+        (
+            not diffusion.zero_terminal_snr or diffusion.prediction == "v",
+            "diffusion.zero_terminal_snr needs diffusion.prediction: v (noise alone cannot tell the map at t = T)",
+            ("diffusion.zero_terminal_snr", "diffusion.prediction"),
+        ),
+        (
+            flow.sigma_min < flow.sigma_max,
+            f"flow_matching.sigma_min {flow.sigma_min:g} must be below sigma_max {flow.sigma_max:g}",
+            ("flow_matching.sigma_min", "flow_matching.sigma_max"),
+        ),
+        (
+            sampling.method in fitting,
+            (
+                f"sampling.method is {sampling.method!r}, which does not fit method: {config.method}; "
+                f"allowed: {', '.join(fitting)}"
+            ),
+            ("sampling.method", "method"),
+        ),
+        (
+            config.method == "flow" or steps <= diffusion.timesteps,
+            f"{spec.steps_key} is {steps}, more than diffusion.timesteps {diffusion.timesteps}",
+            (spec.steps_key, "diffusion.timesteps"),
+        ),
+    ]
+
+
+def _loop_laws(config: "Config") -> list[Law]:
+    training = config.training
+    return [
+        (
+            training.scheduler.name != "plateau" or training.scheduler.min_lr <= training.lr,
+            f"training.scheduler.min_lr {training.scheduler.min_lr:g} exceeds training.lr {training.lr:g}",
+            ("training.scheduler.min_lr", "training.lr"),
+        ),
+        (math.isfinite(training.lr), "training.lr must be finite", ("training.lr",)),
+        (
+            training.devices <= training.batch_size,
+            f"training.devices is {training.devices}, more than the {training.batch_size} maps of training.batch_size",
+            ("training.devices", "training.batch_size"),
+        ),
+    ]

@@ -1,0 +1,219 @@
+"""Templates of experiments: the text of config.yaml, generated from the schema.
+
+Every key stands in the file with its default and the sentence that explains it, so that the template, the schema
+and the reference can't drift apart. A template is a name, a purpose and the few keys in which it differs from the
+defaults; keys that have no default wait there as comments, in the form that `--set` fills in.
+"""
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from focus_engine.config.load import parse_config
+from focus_engine.config.schema import Config
+from focus_engine.config.yaml_edit import yaml_value
+from focus_engine.config.yaml_text import KeyPath
+from focus_engine.errors import InputError
+
+WIDTH = 110
+"""Columns of a generated config; comments are wrapped to them."""
+MAX_HEAD = 40
+"""A key with its value that is longer has its comment above it."""
+FOLLOWING = ("data.source",)
+"""Keys whose value follows from others; written as comments."""
+
+METHOD_BLOCKS = {"diffusion": "diffusion", "flow": "flow_matching"}
+"""The block of the config that belongs to each method; the other one is not written."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A named starting point.
+
+    Attributes:
+        purpose: one line, for `focus new --help` and the config's description.
+        method: diffusion or flow.
+        settings: dotted key to value, where it differs from the schema's default.
+    """
+
+    purpose: str
+    method: str = "diffusion"
+    settings: dict[str, object] = field(default_factory=dict)
+
+
+TEMPLATES: dict[str, Template] = {
+    "diffusion": Template(
+        "Standard diffusion (DDPM training, DDIM sampling) of dark-matter density maps",
+        settings={
+            "model.base_channels": 128,
+            "model.channel_mults": (1, 2, 4, 8),
+            "model.time_dim": 256,
+            "training.batch_size": 64,
+            "diffusion.schedule": "linear",
+            "sampling.ddim_timesteps": 50,
+        },
+    ),
+    "small": Template(
+        "Small diffusion model of 32 x 32 maps; trains in minutes on a CPU",
+        settings={
+            "data.train_split": 0.8,
+            "model.cond_dim": 2,
+            "model.base_channels": 24,
+            "model.channel_mults": (1, 2),
+            "model.time_dim": 128,
+            "diffusion.schedule": "cosine",
+            "diffusion.prediction": "v",
+            "diffusion.zero_terminal_snr": True,
+            "training.batch_size": 16,
+            "training.num_epochs": 10,
+            "training.lr": 2.0e-3,
+            "training.sample_every": 4,
+            "training.scheduler.name": "cosine",
+            "training.scheduler.warmup_epochs": 1,
+            "training.early_stopping.patience": 0,
+            "training.ema_decay": 0.995,
+            "sampling.ddim_timesteps": 50,
+        },
+    ),
+    "flow": Template(
+        "Flow matching along straight paths (Heun sampling) of dark-matter density maps",
+        method="flow",
+        settings={
+            "model.from": "FlowUNet",
+            "model.base_channels": 128,
+            "model.channel_mults": (1, 2, 4, 8),
+            "model.time_dim": 256,
+            "training.batch_size": 64,
+            "sampling.method": "heun",
+            "sampling.num_steps": 50,
+        },
+    ),
+    "small_flow": Template(
+        "Small flow matching model of 32 x 32 maps; trains in minutes on a CPU",
+        method="flow",
+        settings={
+            "data.train_split": 0.8,
+            "model.from": "FlowUNet",
+            "model.cond_dim": 2,
+            "model.base_channels": 24,
+            "model.channel_mults": (1, 2),
+            "model.time_dim": 128,
+            "training.batch_size": 16,
+            "training.num_epochs": 10,
+            "training.lr": 2.0e-3,
+            "training.sample_every": 4,
+            "training.scheduler.name": "cosine",
+            "training.scheduler.warmup_epochs": 1,
+            "training.early_stopping.patience": 0,
+            "training.ema_decay": 0.995,
+            "sampling.method": "heun",
+            "sampling.num_steps": 25,
+        },
+    ),
+}
+"""Every template; the first is the default."""
+DEFAULT_TEMPLATE = next(iter(TEMPLATES))
+
+
+def check_method(method: str) -> str:
+    """Return the method of that name. Raises InputError when it is unknown."""
+    method = "flow" if method == "flow_matching" else method
+    if method not in METHOD_BLOCKS:
+        raise InputError(f"--method {method!r} is unknown; allowed: {', '.join(METHOD_BLOCKS)}")
+    return method
+
+
+def find_template(name: str | None, method: str | None = None) -> Template:
+    """Return the template called `name`, else the first that fits `method`.
+
+    Raises:
+        InputError: there is none of that name, or it is for the other method.
+    """
+    method = None if method is None else check_method(method)
+    if name is None:
+        return next(t for t in TEMPLATES.values() if method is None or t.method == method)
+    template = TEMPLATES.get(name)
+    if template is None:
+        raise InputError(f"--template {name!r} is unknown; allowed: {', '.join(TEMPLATES)}")
+    if method is not None and template.method != method:
+        raise InputError(f"--template {name} is for method {template.method}, not {method}")
+    return template
+
+
+def config_text(template: Template, *, name: str, created: str, schema: str) -> str:
+    """Return the config.yaml of a new experiment.
+
+    Args:
+        template: where to start from.
+        name: of the experiment.
+        created: ISO date.
+        schema: where editors find the JSON Schema: a path relative to the config, or a URL.
+    """
+    values = {**template.settings, "experiment.name": name, "experiment.created": created}
+    values |= {"experiment.description": template.purpose, "method": template.method}
+    unused = {block for method, block in METHOD_BLOCKS.items() if method != template.method}
+    lines = [schema_line(schema)]
+    for key, info in Config.model_fields.items():
+        if key not in unused:
+            lines += ["", *_entry(key, info, values)]
+    text = "\n".join(lines) + "\n"
+    parse_config(text, Path("template"))
+    return text
+
+
+def schema_line(schema: str) -> str:
+    """Return the first line of a config, which tells editors where the JSON Schema is."""
+    return f"# yaml-language-server: $schema={schema}"
+
+
+def _entry(key: str, info: FieldInfo, values: Mapping[str, object]) -> list[str]:
+    """The lines of a key at the top level: a block with its heading, or a single key."""
+    if (block := _block_of(info)) is not None:
+        return _block((key,), block, values)
+    return [*_wrapped(info.description or "", 0), _assignment((key,), info, values)]
+
+
+def _block(at: KeyPath, block: type[BaseModel], values: Mapping[str, object]) -> list[str]:
+    indent = 2 * (len(at) - 1)
+    lines = [*_wrapped((block.__doc__ or "").splitlines()[0], indent), f"{' ' * indent}{at[-1]}:"]
+    keys = {info.alias or name: info for name, info in block.model_fields.items()}
+    heads = {key: _assignment((*at, key), info, values) for key, info in keys.items() if _block_of(info) is None}
+    column = 2 + max((len(head) for head in heads.values() if len(head) <= MAX_HEAD), default=0)
+    for key, head in heads.items():
+        lines += _with_comment(head, keys[key].description or "", column)
+    for key, info in keys.items():
+        if (inner := _block_of(info)) is not None:
+            lines += ["", *_block((*at, key), inner, values)]
+    return lines
+
+
+def _block_of(info: FieldInfo) -> type[BaseModel] | None:
+    kind = info.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _assignment(at: KeyPath, info: FieldInfo, values: Mapping[str, object]) -> str:
+    """`key: value`, or `# key: example` where there is no value."""
+    blank, key, dotted = "  " * (len(at) - 1), at[-1], ".".join(at)
+    value = values.get(dotted, info.default)
+    if value is None or (dotted in FOLLOWING and dotted not in values):
+        example = yaml_value(info.examples[0]) if info.examples else ""
+        return f"{blank}# {key}: {example}".rstrip()
+    return f"{blank}{key}: {yaml_value(value)}"
+
+
+def _with_comment(head: str, comment: str, column: int) -> list[str]:
+    """A key with its comment beside it, wrapped in a column of its own; above it when the key is long."""
+    if len(head) > MAX_HEAD:
+        indent = len(head) - len(head.lstrip())
+        return [*_wrapped(comment, indent), head]
+    first, *rest = textwrap.wrap(comment, WIDTH - column - 2, break_on_hyphens=False)
+    return [f"{head:<{column}}# {first}", *(f"{'':<{column}}# {line}" for line in rest)]
+
+
+def _wrapped(comment: str, indent: int) -> list[str]:
+    return [f"{' ' * indent}# {line}" for line in textwrap.wrap(comment, WIDTH - indent - 2)]

@@ -1,0 +1,49 @@
+"""From the data block of a config to opened maps, simulated first where they must be."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from focus_engine.config.schema import Config
+from focus_engine.data.locate import resolve_map_paths
+from focus_engine.data.maps import MapSet, Stored, open_map_set
+from focus_engine.events.table import DataProgress
+from focus_engine.simulation.cache import simulate_cached_universes
+
+
+def open_maps(config: Config, config_dir: Path) -> Iterator[DataProgress | MapSet]:
+    """Yield progress while universes are simulated (if they must be), and at last the opened maps.
+
+    Raises:
+        InputError: the files are not there or not what the config says.
+        FocusError: the disk refuses.
+    """
+    block = config.data
+    if block.source == "files":
+        maps_path, params_path = resolve_map_paths(block, config_dir)
+    else:
+        for progress in simulate_cached_universes(block):
+            maps_path, params_path = progress.maps_path, progress.params_path
+            if not progress.finished:
+                what = "waiting for universes of another run" if progress.waiting else "simulating universes"
+                yield DataProgress(what=what, done=progress.done, total=progress.total)
+    yield open_map_set(
+        maps_path,
+        params_path,
+        box_size=block.box_size,
+        maps_per_simulation=block.maps_per_simulation,
+        params=block.params,
+        cond_dim=config.model.cond_dim,
+        in_channels=config.model.in_channels,
+        maps_key=block.maps_key if block.source == "files" else None,
+        stored=Stored(block.stored_as, block.stored_mean, block.stored_std),
+    )
+
+
+def spread(ids: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return `count` of `ids` spread evenly over them (all when there are fewer)."""
+    if len(ids) <= count:
+        return ids
+    return ids[np.linspace(0, len(ids) - 1, count).round().astype(np.int64)]

@@ -1,0 +1,1 @@
+"""Trained models: drawing maps from them, and comparing them."""

@@ -1,0 +1,324 @@
+"""What `focus compare` does: several trained models judged on the same unseen maps, and what each step costs.
+
+Every model draws maps with the same seed, at the parameters of the same test maps: those that none of them has
+trained or validated on. Models of other data, boxes or resolutions have no maps in common and are refused.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from focus_engine.atomic import write_atomically
+from focus_engine.data.maps import MapSet
+from focus_engine.data.opening import open_maps, spread
+from focus_engine.errors import InputError
+from focus_engine.evaluation.sampling import draw_physical, report_document
+from focus_engine.evaluation.trained_model import TrainedModel
+from focus_engine.events.table import DataProgress
+from focus_engine.figures.pages import draw_comparison
+from focus_engine.generative.sampling import SamplingPlan, SamplingProgress
+from focus_engine.runs.folder import RunFolder
+from focus_engine.statistics.compare import Evaluation, evaluate_maps
+from focus_engine.training.devices import device_name
+from focus_engine.units import NORMALISED
+
+COMPARED_MAPS = 96
+"""Test maps that are compared unless more are asked for; spread evenly over the test simulations."""
+LADDER = (5, 10, 25, 50)
+"""Numbers of steps at which error and cost are measured, beside each model's own."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A trained model that is compared.
+
+    Attributes:
+        run: its experiment.
+        model: its weights.
+        plan: how it samples; the seed and the number of maps at once are the same for all.
+    """
+
+    run: RunFolder
+    model: TrainedModel
+    plan: SamplingPlan
+
+
+@dataclass(frozen=True)
+class ComparisonProgress:
+    """How far a comparison is.
+
+    Attributes:
+        done: steps of single maps that are done, over all models and numbers of steps.
+        total: of how many.
+        words: which model is sampled, with how many steps.
+    """
+
+    done: int
+    total: int
+    words: str
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A number of steps: what it costs and what it yields.
+
+    Attributes:
+        steps: of the sampler.
+        nfe: network evaluations per map.
+        seconds_per_map: wall time of sampling divided by the number of maps [s].
+        power_error: median |P_generated / P_real - 1| below 0.8 k_Nyquist; None when the maps are not physical.
+        pdf_w1: Wasserstein-1 distance of the one-point PDFs, in standard deviations; None likewise.
+        slab_bias: mean of generated / real slab mean - 1; None likewise.
+    """
+
+    steps: int
+    nfe: int
+    seconds_per_map: float
+    power_error: float | None
+    pdf_w1: float | None
+    slab_bias: float | None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one model did.
+
+    Attributes:
+        contender: who.
+        evaluation: every statistic at its own plan.
+        rungs: error and cost against the number of steps, its own number among them.
+    """
+
+    contender: Contender
+    evaluation: Evaluation
+    rungs: tuple[Rung, ...]
+
+    @property
+    def own(self) -> Rung:
+        """The rung of the model's own number of steps."""
+        return next(rung for rung in self.rungs if rung.steps == self.contender.plan.steps)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several models on the same test maps.
+
+    Attributes:
+        standings: one a model, in the order given.
+        n_maps: test maps compared.
+        n_simulations: of how many simulations.
+        device: on what it was timed.
+        report: the JSON file.
+        figure: the PNG.
+    """
+
+    standings: tuple[Standing, ...]
+    n_maps: int
+    n_simulations: int
+    device: str
+    report: Path
+    figure: Path
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document of `focus compare --json` as far as it is about samples."""
+        return {
+            "n_maps": self.n_maps,
+            "n_simulations": self.n_simulations,
+            "device": self.device,
+            "runs": [
+                {
+                    "name": one.contender.run.name,
+                    "path": str(one.contender.run.path),
+                    **report_document(one.evaluation, one.contender.model, one.contender.plan),
+                    "steps": [{field.name: getattr(rung, field.name) for field in fields(Rung)} for rung in one.rungs],
+                }
+                for one in self.standings
+            ],
+        }
+
+
+def comparison_path(runs: Sequence[RunFolder]) -> Path:
+    """Return where the report of these runs goes: among the figures of the first."""
+    name = "_".join(run.path.name for run in runs)
+    if len(name.encode()) > 120:
+        name = f"{len(runs)}_runs_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return runs[0].figs / f"comparison_{name}.json"
+
+
+def why_not_comparable(models: Sequence[tuple[str, TrainedModel]]) -> str | None:
+    """Return why the samples of these named models can't be judged together, or None when they can."""
+    (first, reference), *others = models
+    for name, model in models:
+        if model.data["units"] == NORMALISED:
+            return f"{name} was trained on maps stored as unknown, which have no physical P(k), PDF or slab mean"
+    for name, model in others:
+        for key, words in (("box_size", "box size"), ("map_shape", "map shape"), ("fingerprint", "data set")):
+            one, other = reference.data[key], model.data[key]
+            if one != other:
+                shown = "" if key == "fingerprint" else f": {one} and {other}"
+                return f"{first} and {name} were trained on another {words}{shown}"
+        if reference.scaler.names != model.scaler.names:
+            return f"{first} and {name} are conditioned on other parameters"
+    if not _unseen(models):
+        return "no simulation is unseen by all of them (data.train_split or training.seed differ)"
+    return None
+
+
+def _unseen(models: Sequence[tuple[str, TrainedModel]]) -> list[int]:
+    """The simulations that are test simulations of every model."""
+    common = set.intersection(*(set(model.data["split"]["test"]) for _, model in models))
+    return sorted(common)
+
+
+def compare_models(
+    contenders: Sequence[Contender], count: int | None, ladder: Sequence[int], output: Path
+) -> Iterator[DataProgress | ComparisonProgress | Comparison]:
+    """Draw the maps of each contender at each number of steps; yield progress and at last the comparison.
+
+    The report goes to `output` (.json), the figure beside it (.png); a newer one replaces an older one.
+
+    Raises:
+        InputError: the models can't be compared, or the data are gone or have changed.
+        FocusError: the maps of a model's own plan are not physical.
+        OSError: the disk refuses.
+    """
+    named = [(one.run.name, one.model) for one in contenders]
+    if refused := why_not_comparable(named):
+        raise InputError(f"samples are not compared: {refused}")
+    maps = yield from _open(contenders[0])
+    ids = spread(maps.maps_of(_unseen(named)), count or COMPARED_MAPS)
+    standings: list[Standing] = []
+    work = [_plans(contender, ladder) for contender in contenders]
+    total = sum(plan.steps for plans in work for plan in plans) * len(ids)
+    done = 0
+    for contender, plans in zip(contenders, work, strict=True):
+        standing = yield from _judge(contender, maps, ids, plans, _Count(contender.run.name, done, total))
+        standings.append(standing)
+        done += sum(plan.steps for plan in plans) * len(ids)
+    comparison = Comparison(
+        standings=tuple(standings),
+        n_maps=len(ids),
+        n_simulations=len(set(maps.simulation_of(ids).tolist())),
+        device=device_name(contenders[0].model.device),
+        report=output,
+        figure=output.with_suffix(".png"),
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(output) as temporary:
+        temporary.write_text(json.dumps(comparison.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    draw_comparison(
+        comparison.figure,
+        [(one.contender.run.name, one.evaluation, one.rungs) for one in comparison.standings],
+        title=f"{len(ids)} maps of {comparison.n_simulations} unseen simulations, {comparison.device}",
+    )
+    yield comparison
+
+
+def _open(contender: Contender) -> Generator[DataProgress, None, MapSet]:
+    maps: MapSet | None = None
+    for opened in open_maps(contender.model.config, contender.run.path):
+        if isinstance(opened, MapSet):
+            maps = opened
+        else:
+            yield opened
+    if maps is None or maps.fingerprint != contender.model.data["fingerprint"]:
+        raise InputError(f"{contender.run.name}: its data have changed since it was trained; bring the old files back")
+    return maps
+
+
+@dataclass(frozen=True)
+class _Count:
+    """Turns a sampler's progress into that of the whole comparison: `done` of `total` steps of maps stand before it."""
+
+    name: str
+    done: int
+    total: int
+
+    def after(self, steps: int) -> "_Count":
+        return _Count(self.name, self.done + steps, self.total)
+
+    def at(self, step: SamplingProgress, batch_size: int) -> ComparisonProgress:
+        running = 0 if step.finished is not None else min(batch_size, step.maps_total - step.maps_done) * step.step
+        done = self.done + step.maps_done * step.steps + running
+        return ComparisonProgress(done, self.total, f"{self.name}, {step.steps} steps")
+
+
+def _judge(
+    contender: Contender, maps: MapSet, ids: NDArray[np.int64], plans: Sequence[SamplingPlan], count: _Count
+) -> Generator[ComparisonProgress, None, Standing]:
+    """Sample by each of the plans; the model's own must succeed."""
+    params, real = maps.params_of(ids), maps.read(ids)
+    simulations = maps.simulation_of(ids)
+
+    def evaluation(generated: NDArray[np.float32]) -> Evaluation:
+        return evaluate_maps(real[:, 0], generated[:, 0], real_simulation_ids=simulations, box_size=maps.box_size)
+
+    for _ in contender.model.draw(params[: plans[0].batch_size], plans[0]):
+        pass  # the first calls of a network on a GPU cost more than all that follow: not timed
+    own: Evaluation | None = None
+    rungs = []
+    for plan in plans:
+        began = time.perf_counter()
+        generated, nfe = yield from _drawn(contender.model, params, plan, count)
+        count = count.after(plan.steps * len(ids))
+        seconds = (time.perf_counter() - began) / len(ids)
+        judged: Evaluation | None = None
+        if plan == contender.plan:
+            judged = own = evaluation(generated)
+        elif _is_physical(generated):
+            judged = evaluation(generated)
+        rungs.append(_rung(plan, nfe, seconds, judged))
+    assert own is not None  # noqa: S101  (the own plan is one of the plans)
+    return Standing(contender, own, tuple(rungs))
+
+
+def _drawn(
+    model: TrainedModel, params: NDArray[np.float32], plan: SamplingPlan, count: _Count
+) -> Generator[ComparisonProgress, None, tuple[NDArray[np.float32], int]]:
+    drawing = draw_physical(model, params, plan)
+    while True:
+        try:
+            step = next(drawing)
+        except StopIteration as end:
+            drawn: tuple[NDArray[np.float32], int] = end.value
+            return drawn
+        yield count.at(step, plan.batch_size)
+
+
+def _rung(plan: SamplingPlan, nfe: int, seconds: float, judged: Evaluation | None) -> Rung:
+    if judged is None:
+        return Rung(plan.steps, nfe, seconds, None, None, None)
+    power, pdf, slab = judged.power_spectrum, judged.pdf, judged.slab_mean
+    return Rung(plan.steps, nfe, seconds, power.median_abs_error, pdf.w1, slab.bias)
+
+
+def _plans(contender: Contender, ladder: Sequence[int]) -> list[SamplingPlan]:
+    """The plans of a contender, few steps first; numbers that its process can't take are left out."""
+    model, plan = contender.model, contender.plan
+    plans = []
+    for steps in sorted({*ladder, plan.steps}):
+        try:
+            plans.append(
+                model.plan(
+                    sampler=plan.sampler,
+                    steps=steps,
+                    eta=plan.eta,
+                    guidance=plan.guidance,
+                    seed=plan.seed,
+                    batch_size=plan.batch_size,
+                )
+            )
+        except InputError:
+            continue
+    return plans
+
+
+def _is_physical(maps: NDArray[np.float32]) -> bool:
+    return bool(np.isfinite(maps).all() and (maps >= 0).all() and maps.any(axis=(1, 2, 3)).all())

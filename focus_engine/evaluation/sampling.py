@@ -1,0 +1,231 @@
+"""What `focus sample` and `focus evaluate` do: draw maps from a checkpoint, and judge them.
+
+Both are generators of progress, so that a terminal, a dashboard or a script can show what happens.
+"""
+
+import json
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from focus_engine.atomic import write_atomically
+from focus_engine.data.maps import MapSet
+from focus_engine.data.opening import open_maps, spread
+from focus_engine.data.parameters import read_parameter_table, select_parameters
+from focus_engine.errors import FocusError, InputError
+from focus_engine.evaluation.trained_model import TrainedModel, write_samples
+from focus_engine.events.table import DataProgress
+from focus_engine.figures.pages import draw_evaluation, draw_samples
+from focus_engine.generative.sampling import DrawnBatches, SamplingPlan, SamplingProgress
+from focus_engine.runs.folder import RunFolder
+from focus_engine.statistics.compare import Evaluation, FieldEvaluation, evaluate_fields, evaluate_maps
+from focus_engine.statistics.power import PowerSpectrum, measured_power
+from focus_engine.units import NORMALISED
+
+MAX_TEST_MAPS = 300
+"""Test maps that are compared unless more are asked for; spread evenly over the test simulations."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """Maps drawn from a checkpoint.
+
+    Attributes:
+        maps: float32 (N, C, H, W), physical units.
+        params: float32 (N, P).
+        power: P(k) of the first channel; None when the maps are not physical.
+        path: the .npz.
+        figure: the PNG.
+        nfe: network evaluations per map.
+    """
+
+    maps: NDArray[np.float32]
+    params: NDArray[np.float32]
+    power: PowerSpectrum | None
+    path: Path
+    figure: Path
+    nfe: int
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """A run judged against its test maps.
+
+    Attributes:
+        evaluation: every statistic with its true-against-true.
+        real: the test maps, float32 (N, C, H, W), physical units.
+        generated: the samples at the same parameters.
+        params: their parameters (N, P).
+        report: the JSON file.
+        figure: the PNG.
+    """
+
+    evaluation: Evaluation | FieldEvaluation
+    real: NDArray[np.float32]
+    generated: NDArray[np.float32]
+    params: NDArray[np.float32]
+    report: Path
+    figure: Path
+
+
+def choose_params(
+    model: TrainedModel, count: int | None, given: Mapping[str, float] | None, file: Path | None
+) -> NDArray[np.float32]:
+    """Return the parameters (N, P) to sample at.
+
+    Values by name hold for all maps (those that did not vary in training may be left out), a file gives a row a
+    map; left out, the parameters of the validation maps in order, again and again.
+
+    Raises:
+        InputError: an unknown, missing or non-finite parameter, or a file that does not fit.
+    """
+    names = model.scaler.names
+    if file is not None:
+        rows, _ = select_parameters(read_parameter_table(file), names or None, len(names), where=str(file))
+        table = np.asarray(rows, dtype=np.float32)
+        return np.resize(table, (count, table.shape[1])) if count else table
+    if given is not None:
+        return np.tile(_row(model, given), (count or 16, 1))
+    per_simulation = model.data["maps_per_simulation"]
+    known = np.repeat(np.array(model.data["validation_params"], dtype=np.float32), per_simulation, axis=0)
+    wanted = np.arange(count or 16) % len(known)
+    return known[wanted].reshape(len(wanted), len(names))
+
+
+def _row(model: TrainedModel, given: Mapping[str, float]) -> NDArray[np.float32]:
+    scaler = model.scaler
+    unknown = [name for name in given if name not in scaler.names]
+    if unknown:
+        raise InputError(
+            f"--params: {', '.join(unknown)}: this model is conditioned on {', '.join(scaler.names) or 'nothing'}"
+        )
+    constant = {name: low for name, low, high in zip(scaler.names, scaler.low, scaler.high, strict=True) if low == high}
+    values = {**constant, **given}
+    missing = [name for name in scaler.names if name not in values]
+    if missing:
+        example = ",".join(f"{name}={mean:.3g}" for name, mean in zip(scaler.names, scaler.mean, strict=True))
+        raise InputError(f"--params: {', '.join(missing)} missing; give all of them, such as --params {example}")
+    row = np.array([values[name] for name in scaler.names], dtype=np.float32)
+    if not np.isfinite(row).all():
+        raise InputError(f"--params: every value must be a finite number, not {dict(given)}")
+    return row
+
+
+def sample_run(
+    run: RunFolder, model: TrainedModel, params: NDArray[np.float32], plan: SamplingPlan, output: Path | None
+) -> Iterator[SamplingProgress | Sampled]:
+    """Draw a map for each row of `params`, write .npz and PNG, and yield progress and at last what was drawn.
+
+    Raises:
+        InputError: `output` exists or is no .npz.
+        FocusError: the maps are not finite.
+        OSError: the disk refuses.
+    """
+    path = output_path(run, plan, output)
+    maps, nfe = yield from _draw(model, params, plan)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_samples(path, maps, params, model, plan)
+    units = str(model.data["units"])
+    unphysical = units != NORMALISED and not (maps >= 0).all()
+    power = None if unphysical else measured_power(maps[:, 0], model.data["box_size"], units)
+    figure = path.with_suffix(".png")
+    names, data = model.scaler.names, model.data
+    draw_samples(figure, None, maps, params, names, box_size=data["box_size"], units=data["units"], title=run.name)
+    yield Sampled(maps, params, power, path, figure, nfe)
+
+
+def output_path(run: RunFolder, plan: SamplingPlan, output: Path | None) -> Path:
+    """Return where the samples go: `output`, which must not exist, or a free name in the run's samples folder.
+
+    Raises:
+        InputError: `output` exists, is no .npz, or its folder does not exist.
+    """
+    if output is not None:
+        if output.suffix != ".npz":
+            raise InputError(f"-o {output}: samples are written as .npz; name the file so")
+        if output.exists():
+            raise InputError(f"-o {output}: exists already; nothing is overwritten, choose another name")
+        if not output.absolute().parent.is_dir():
+            raise InputError(f"-o {output}: there is no folder {output.absolute().parent}")
+        return output
+    stem = f"samples_{plan.sampler}{plan.steps}_seed{plan.seed}"
+    free = (run.samples / f"{stem}{f'-{n}' if n > 1 else ''}.npz" for n in range(1, 100_000))
+    return next(path for path in free if not path.exists())
+
+
+def _draw(
+    model: TrainedModel, params: NDArray[np.float32], plan: SamplingPlan
+) -> Generator[SamplingProgress, None, tuple[NDArray[np.float32], int]]:
+    maps, nfe = yield from draw_physical(model, params, plan)
+    if not np.isfinite(maps).all():
+        raise FocusError("the network gave maps that are not finite: it was not trained far enough, or diverged")
+    return maps, nfe
+
+
+def draw_physical(
+    model: TrainedModel, params: NDArray[np.float32], plan: SamplingPlan
+) -> Generator[SamplingProgress, None, tuple[NDArray[np.float32], int]]:
+    """Yield the sampler's progress; return the maps (N, C, H, W) in physical units and the evaluations per map.
+
+    The maps of a network that was hardly trained may be infinite.
+    """
+    drawn = DrawnBatches()
+    for progress in model.draw(params, plan):
+        drawn.add(progress)
+        yield progress
+    return model.physical(drawn.maps), drawn.evaluations_per_map
+
+
+def evaluate_run(
+    run: RunFolder, model: TrainedModel, plan: SamplingPlan, count: int | None, output: Path | None = None
+) -> Iterator[DataProgress | SamplingProgress | Evaluated]:
+    """Draw a map at the parameters of each test map and compare; yield progress and at last the report.
+
+    The report goes to `output`, else into the run folder; a newer one replaces an older one.
+
+    Raises:
+        InputError: the data are gone or have changed.
+        FocusError: the generated maps are not physical.
+        OSError: the disk refuses.
+    """
+    maps: MapSet | None = None
+    for opened in open_maps(model.config, run.path):
+        if isinstance(opened, MapSet):
+            maps = opened
+        else:
+            yield opened
+    if maps is None or maps.fingerprint != model.data["fingerprint"]:
+        raise InputError(f"{run.name}: its data have changed since it was trained; bring the old files back")
+    ids = spread(maps.maps_of(model.data["split"]["test"]), count or MAX_TEST_MAPS)
+    params, real = maps.params_of(ids), maps.read(ids)
+    generated, _ = yield from _draw(model, params, plan)
+    judge = evaluate_maps if maps.physical else evaluate_fields
+    evaluation = judge(real[:, 0], generated[:, 0], real_simulation_ids=maps.simulation_of(ids), box_size=maps.box_size)
+    report, figure = (output or run.path) / "evaluation.json", (output or run.figs) / "evaluation.png"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    figure.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(report) as temporary:
+        temporary.write_text(json.dumps(report_document(evaluation, model, plan), indent=1) + "\n", encoding="utf-8")
+    shown = spread(np.arange(len(ids)), 6)  # of different simulations
+    draw_evaluation(
+        figure,
+        evaluation,
+        real=real[shown],
+        generated=generated[shown],
+        params=params[shown],
+        param_names=model.scaler.names,
+        units=maps.units,
+        title=f"{run.name}, {model.source.get('file', '')} (epoch {model.source.get('epoch', '?')})",
+    )
+    yield Evaluated(evaluation, real, generated, params, report, figure)
+
+
+def report_document(
+    evaluation: Evaluation | FieldEvaluation, model: TrainedModel, plan: SamplingPlan
+) -> dict[str, object]:
+    """Return the document of `focus evaluate --json`."""
+    sampling = {name: getattr(plan, name) for name in ("sampler", "steps", "eta", "guidance", "seed")}
+    return {**evaluation.to_dict(), "checkpoint": dict(model.source), "sampling": sampling}

@@ -1,0 +1,171 @@
+"""Appending to and following `events.jsonl`.
+
+One line is one `write`, so lines of two writers never mix on a local disk. Readers keep a byte offset and poll
+`stat`, because file notifications do not exist on NFS; a torn last line is normal and is read again later.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from focus_engine.events.history import history_of
+from focus_engine.events.line import parse_event
+from focus_engine.events.table import Event
+
+TAIL_BYTES = 1 << 12
+"""How much of the end of a log is read first; four times as much until a summary is found."""
+
+
+Thin = Callable[[bytes, int, int], list[bytes]]
+CHUNK_BYTES = 1 << 24
+"""How much of a log is read at once, so that a huge one needs little memory."""
+THINNED_BYTES = 1 << 22
+"""A log is thinned so that about this much of its steps is parsed."""
+_STEP = b'{"type":"step_progress"'
+
+
+def append_event(path: Path, event: Event) -> None:
+    """Append `event` to the log at `path`, made if need be. Raises OSError when the disk refuses."""
+    line = (event.to_json() + "\n").encode()
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a writer died inside its last line
+            line = b"\n" + line
+        if os.write(descriptor, line) != len(line):
+            raise OSError(28, "the disk took only a part of an event", str(path))
+    finally:
+        os.close(descriptor)
+
+
+def read_events(path: Path) -> list[Event]:
+    """Return every event of the log, in order; a log that is not there yet has none."""
+    return EventTail(path).poll()
+
+
+class EventTail:
+    """Follows a log from a byte offset; `poll` returns what came since the last call."""
+
+    def __init__(self, path: Path) -> None:
+        self._reader = LogReader(path, every_step=True)
+
+    def poll(self) -> list[Event]:
+        """Return the events written since the last poll; starts anew when the file was replaced or cut."""
+        events: list[Event] = []
+        while True:
+            chunk = self._reader.poll()
+            events += chunk.events
+            if not chunk.more:
+                return events
+
+
+@dataclass(frozen=True)
+class LogChunk:
+    """What a poll of a log brought.
+
+    Attributes:
+        events: new events, in order.
+        restarted: the file was replaced or cut: what was read before is void.
+        more: the log holds more than was read at once.
+    """
+
+    events: tuple[Event, ...] = ()
+    restarted: bool = False
+    more: bool = False
+
+
+class LogReader:
+    """Follows a log from a byte offset in chunks of bounded size.
+
+    A log that is long when it is first read is thinned as it is parsed: every line but those of steps, and of
+    these an even share, because a curve of a million points looks the same as one of twenty thousand.
+    """
+
+    def __init__(self, path: Path, *, every_step: bool = False, thin: Thin | None = None) -> None:
+        """Follow the log at `path`; `thin` chooses the lines of a long log, `thinned_lines` unless it is given."""
+        self._path = path
+        self._thin = thin or thinned_lines
+        self._offset = 0
+        self._file_id: tuple[int, int] | None = None
+        self._stride = 1
+        self._every_step = every_step
+
+    def poll(self) -> LogChunk:
+        """Return what was written since the last poll, at most `CHUNK_BYTES` of it."""
+        restarted = False
+        try:
+            with self._path.open("rb") as log:
+                status = os.fstat(log.fileno())
+                file_id = (status.st_dev, status.st_ino)
+                if file_id != self._file_id or status.st_size < self._offset:
+                    restarted = self._file_id is not None
+                    self._file_id, self._offset = file_id, 0
+                    self._stride = 1 if self._every_step else max(1, status.st_size // THINNED_BYTES)
+                if status.st_size == self._offset:
+                    return LogChunk(restarted=restarted)
+                log.seek(self._offset)
+                chunk = log.read(CHUNK_BYTES)
+                if b"\n" not in chunk and status.st_size - self._offset > len(chunk):
+                    chunk += log.readline()  # one line longer than a chunk
+        except (FileNotFoundError, NotADirectoryError):
+            return LogChunk(restarted=self._lost())
+        end = chunk.rfind(b"\n") + 1
+        self._offset += end
+        more = len(chunk) == CHUNK_BYTES and self._offset < status.st_size and end > 0
+        lines = chunk[:end].split(b"\n") if self._stride == 1 else self._thin(chunk, end, self._stride)
+        events = tuple(_parse(lines))
+        if not more:
+            self._stride = 1  # what comes from now on is read as it comes
+        return LogChunk(events, restarted, more)
+
+    def _lost(self) -> bool:
+        """Forget a log that is gone; whether there was one."""
+        was, self._file_id, self._offset = self._file_id is not None, None, 0
+        return was
+
+
+def read_events_of(path: Path, kinds: Sequence[type[Event]], most: int) -> list[Event]:
+    """Return the events of some kinds in the last `most` bytes of the log; lines of others are not parsed."""
+    try:
+        with path.open("rb") as log:
+            size = os.fstat(log.fileno()).st_size
+            log.seek(max(0, size - most))
+            chunk = log.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    starts = tuple(b'{"type":"%s"' % kind.type.encode() for kind in kinds)
+    whole = (line for line in chunk.split(b"\n") if line.startswith(starts))
+    return [event for line in whole if (event := parse_event(line)) is not None]
+
+
+def read_recent_events(path: Path) -> list[Event]:
+    """Return the end of the log, back to the last epoch that counts: enough for a summary, without reading it all."""
+    try:
+        with path.open("rb") as log:
+            size = os.fstat(log.fileno()).st_size
+            length = TAIL_BYTES
+            while True:
+                start = max(0, size - length)
+                log.seek(start)
+                chunk = log.read(size - start)
+                if start:
+                    chunk = chunk[chunk.find(b"\n") + 1 :]
+                events = list(_parse(chunk.split(b"\n")))
+                if start == 0 or history_of(events).epochs:
+                    return events
+                length *= 4
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def thinned_lines(chunk: bytes, end: int, stride: int) -> list[bytes]:
+    """Return the lines of `chunk[:end]`, but of those of steps only one in `stride` or so."""
+    lines = chunk[:end].split(b"\n")
+    return [line for place, line in enumerate(lines) if not place % stride or not line.startswith(_STEP)]
+
+
+def _parse(lines: Iterable[bytes]) -> Iterator[Event]:
+    for line in lines:
+        if line and (event := parse_event(line)) is not None:
+            yield event

@@ -1,0 +1,1 @@
+"""PNG figures, drawn from the results that the terminal draws too."""

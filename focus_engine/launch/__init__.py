@@ -1,0 +1,1 @@
+"""Starting runs, and proving what they do: processes, slots, torchrun, SLURM."""

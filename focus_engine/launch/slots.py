@@ -1,0 +1,260 @@
+"""Whose turn it is to train on this machine: slots of devices, and a queue that needs no daemon.
+
+A slot is a file that a worker keeps locked while it trains; the system frees it when the worker dies, however it
+dies. A worker that finds none free takes a ticket, which is a locked file too, and is served when no older ticket
+could use the same device. All of it is one user's, on one host: `FOCUS_CACHE/queue/HOST`.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from focus_engine.cache import cache_folder
+from focus_engine.errors import FocusError, InputError
+from focus_engine.gpus import visible_gpus
+from focus_engine.launch.process import host_name
+from focus_engine.runs.folder import RunFolder
+
+SLOTS_VARIABLE = "FOCUS_SLOTS"
+POLL_SECONDS = 0.2
+MAX_POLL_SECONDS = 5.0
+"""The longer the queue before it, the less often a ticket looks: at POLL_SECONDS x place, but at least this often."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device with slots: torch's name of it, and its name in the queue's folder."""
+
+    name: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a waiting worker stands.
+
+    Attributes:
+        number: 1 is next.
+        devices: the devices that it waits for.
+        training: names of the runs that train on them.
+    """
+
+    number: int
+    devices: tuple[str, ...]
+    training: tuple[str, ...]
+
+
+@dataclass
+class Slots:
+    """Slots that are held until they are closed or the process ends; `devices` names them as torch does."""
+
+    devices: tuple[str, ...] = ()
+    _locks: list[int] = field(default_factory=list)
+
+    def add(self, device: Device, lock: int) -> None:
+        """Hold one more, whose locked file is open as `lock`."""
+        self.devices = (*self.devices, device.name)
+        self._locks.append(lock)
+
+    def close(self) -> None:
+        """Give them back."""
+        while self._locks:
+            os.close(self._locks.pop())
+        self.devices = ()
+
+
+def slots_per_device() -> int:
+    """Return how many runs may train on a device at once: `$FOCUS_SLOTS`, else 1.
+
+    Raises:
+        InputError: the variable is not a whole number from 1 on.
+    """
+    given = os.environ.get(SLOTS_VARIABLE, "1").strip()
+    if not given.isdecimal() or int(given) < 1:
+        raise InputError(f"{SLOTS_VARIABLE}={given!r}: the number of runs that may share a device, 1 or more")
+    return int(given)
+
+
+def devices_for(wanted: str) -> tuple[Device, ...]:
+    """Return the devices that `wanted` (the config's `device`) may mean, the one with most free memory first.
+
+    `auto` and `cuda` are any GPU, and the CPU where there is none.
+    """
+    gpus = visible_gpus()
+    if wanted in {"auto", "cuda"}:
+        best = sorted(gpus, key=lambda gpu: -gpu.free)
+        return tuple(Device(gpu.device, gpu.uuid) for gpu in best) or (Device("cpu", "cpu"),)
+    return (Device(wanted, next((gpu.uuid for gpu in gpus if gpu.device == wanted), wanted.replace(":", "-"))),)
+
+
+def take_free_slots(run: RunFolder, wanted: str, count: int = 1) -> Slots:
+    """Take `count` free slots for a run that starts at once; those that are not free it does without.
+
+    Raises:
+        InputError: FOCUS_SLOTS is not a number, or `count` devices are more than there are.
+        FocusError: the queue's folder cannot be written.
+    """
+    held, devices, per_device = Slots(), devices_for(wanted), slots_per_device()
+    _check_count(wanted, devices, count)
+    _take(_folder(), run, held, devices, per_device, count)
+    return held
+
+
+def wait_for_slots(run: RunFolder, wanted: str, count: int = 1) -> Iterator[Place | Slots]:
+    """Yield the place in the queue again and again, and at last the slots, which the caller closes.
+
+    Whoever stops asking leaves the queue. Between two places lie a few tenths of a second.
+
+    Raises:
+        InputError: FOCUS_SLOTS is not a number, or `count` devices are more than there are.
+        FocusError: the queue's folder cannot be written.
+    """
+    devices, per_device = devices_for(wanted), slots_per_device()
+    _check_count(wanted, devices, count)
+    folder, held = _folder(), Slots()
+    with _Ticket(folder, run, [device.key for device in devices]) as ticket:
+        try:
+            while True:
+                older = ticket.older()
+                theirs = {key for other in older for key in other}
+                _take(folder, run, held, [one for one in devices if one.key not in theirs], per_device, count)
+                if len(held.devices) == count:
+                    break
+                number = 1 + sum(any(device.key in other for device in devices) for other in older)
+                yield Place(number, tuple(one.name for one in devices), _training(folder, devices, per_device))
+                time.sleep(min(POLL_SECONDS * number, MAX_POLL_SECONDS))
+        except BaseException:
+            held.close()
+            raise
+    yield held
+
+
+def _check_count(wanted: str, devices: Sequence[Device], count: int) -> None:
+    if count > len(devices):
+        have = ", ".join(device.name for device in devices)
+        raise InputError(f"training.devices: {count}, but device: {wanted} has {len(devices)} here ({have})")
+
+
+def _folder() -> Path:
+    """The queue's folder. Raises FocusError when it cannot be made."""
+    folder = cache_folder() / "queue" / host_name()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    return folder
+
+
+def _unwritable(folder: Path, error: OSError) -> FocusError:
+    return FocusError(f"the queue in {folder} cannot be used: {error.strerror}; set FOCUS_CACHE to a folder of yours")
+
+
+def _take(folder: Path, run: RunFolder, held: Slots, devices: Sequence[Device], per_device: int, count: int) -> None:
+    """Add free slots to `held` until it has `count`, one a device."""
+    for device in devices:
+        if len(held.devices) >= count:
+            return
+        if device.name in held.devices:
+            continue
+        for number in range(per_device):
+            if (lock := _locked_file(_slot(folder, device, number), run.name)) is not None:
+                held.add(device, lock)
+                break
+
+
+def _slot(folder: Path, device: Device, number: int) -> Path:
+    return folder / f"slot-{device.key}-{number}"
+
+
+def _locked_file(path: Path, content: str) -> int | None:
+    """Lock the file at `path` and write `content` to it; None when another holds it. Raises FocusError."""
+    lock = None
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock, 0)
+        os.write(lock, content.encode(errors="replace"))
+    except OSError as error:
+        if lock is not None:
+            os.close(lock)
+        if isinstance(error, BlockingIOError):
+            return None
+        raise _unwritable(path.parent, error) from None
+    return lock
+
+
+def _training(folder: Path, devices: Sequence[Device], per_device: int) -> tuple[str, ...]:
+    """Names of the runs that hold slots of `devices`."""
+    names = []
+    for device in devices:
+        for number in range(per_device):
+            path = _slot(folder, device, number)
+            if not _is_free(path):
+                with contextlib.suppress(OSError):
+                    names.append(path.read_text(encoding="utf-8", errors="replace"))
+    return tuple(names)
+
+
+def _is_free(path: Path) -> bool:
+    """Whether nobody holds the file at `path`."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+class _Ticket:
+    """A place in the queue, for as long as the process lives and the block lasts.
+
+    The file's name is the time at which it was drawn; inside stand the keys of the devices it waits for. It gets
+    its name when it is locked, so that a ticket without a lock is one whose owner is gone.
+    """
+
+    def __init__(self, folder: Path, run: RunFolder, keys: Sequence[str]) -> None:
+        self._name = f"ticket-{time.time_ns():020d}-{os.getpid()}"
+        self._path = folder / self._name
+        draft = folder / f"new-{self._name}"
+        lock = _locked_file(draft, json.dumps({"run": str(run.path), "devices": list(keys)}))
+        if lock is None:  # cannot be: the name is ours alone
+            raise FocusError(f"{draft} is held by another process")
+        self._lock = lock
+        try:
+            draft.rename(self._path)
+        except OSError as error:
+            os.close(lock)
+            raise _unwritable(folder, error) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+        os.close(self._lock)
+
+    def older(self) -> list[set[str]]:
+        """Return the devices that each living older ticket waits for; those of dead owners are cleared away."""
+        tickets = []
+        for path in sorted(self._path.parent.glob("ticket-*")):
+            if path.name >= self._name:
+                break
+            if _is_free(path):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+                continue
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                tickets.append(set(json.loads(path.read_text(encoding="utf-8"))["devices"]))
+        return tickets

@@ -1,0 +1,275 @@
+"""Starting and stopping workers: a detached process per run, a lock against simultaneous starts.
+
+`start_run` returns once the worker has written its first event, which is the proof that it exists. Stopping is a
+small file plus a signal, so that it works from any terminal and any host that sees the folder.
+"""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Literal
+
+from focus_engine.errors import FocusError, InputError, RunConflictError
+from focus_engine.events.log import EventTail, append_event
+from focus_engine.events.table import (
+    DataProgress,
+    Event,
+    Queued,
+    RunEnded,
+    RunStarted,
+    StopRequested,
+    StopWithdrawn,
+    WorkerStarting,
+)
+from focus_engine.launch.process import ProcessIdentity
+from focus_engine.launch.slots import slots_per_device
+from focus_engine.launch.state import summarise
+from focus_engine.launch.summary import LIVE_STATES, RunSummary
+from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.safety import check_links
+
+START_SECONDS = 60.0
+"""A worker that has not written its first event by then has failed to start."""
+LOCK_SECONDS = 2.0
+"""How long the lock of a run that does not run is waited for: threads of a killed worker hold it a moment longer."""
+EXIT_SECONDS = 5.0
+"""How long the exit code of a worker that failed is waited for."""
+POLL_SECONDS = 0.02
+LOCK_VARIABLE = "FOCUS_LOCK_FD"
+"""Names the inherited descriptor of the lock in the worker's environment."""
+
+
+@contextmanager
+def run_lock(run: RunFolder) -> Iterator[IO[bytes]]:
+    """Hold the lock of `run`.
+
+    Raises:
+        InputError: something in the folder is a link that leads out of it.
+        RunConflictError: somebody else holds it.
+        FocusError: the folder cannot be written.
+    """
+    check_links(run)
+    try:
+        run.make_folders()
+        file = run.lock.open("ab")
+    except OSError as error:
+        raise FocusError(f"{run.path} cannot be written: {error.strerror} ({error.filename})") from None
+    with file as lock:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while not _locked(lock):
+            if time.monotonic() > deadline or summarise(run).state in LIVE_STATES:
+                raise RunConflictError(f"{run.name} is being started or is running already: focus status {run.name}")
+            time.sleep(POLL_SECONDS)
+        yield lock
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Take the lock if it is free."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def check_can_start(run: RunFolder, *, resume: bool) -> RunSummary:
+    """Return the summary of `run` when it may be started (or resumed).
+
+    Raises:
+        RunConflictError: it lives already, or it has checkpoints and is not resumed, or it is done.
+        InputError: the config of a run to be resumed is wrong, or another than that it was trained with.
+    """
+    summary = summarise(run)
+    name = run.name
+    if summary.state in LIVE_STATES:
+        where = f"process {summary.pid} on {summary.host}" if summary.state != "queued" else summary.reason
+        raise RunConflictError(f"{name} is {summary.state} already ({where}): watch it with focus logs -f {name}")
+    if summary.state == "unreachable":
+        raise RunConflictError(f"{name} may still run: {summary.reason}. Look at {summary.host} first")
+    if not resume and run.has_checkpoints():
+        raise RunConflictError(
+            f"{name} has checkpoints, which a new start would replace: "
+            f"go on with focus resume {name}, or begin anew with focus new NAME --from {name}"
+        )
+    if resume:
+        _check_resume(run, summary)
+    return summary
+
+
+def _check_resume(run: RunFolder, summary: RunSummary) -> None:
+    from focus_engine.config.load import load_config  # noqa: PLC0415  (pydantic: 0.1 s that `focus ls` does without)
+    from focus_engine.runs.resumable import check_resumable, trained_config  # noqa: PLC0415  (the same)
+
+    name, config = run.name, load_config(run.config).config
+    anew = f"or begin anew: focus new NAME --from {name}"
+    patience, count = config.training.early_stopping.patience, summary.early_stop_count
+    if summary.state == "early_stopped" and count is not None and 0 < patience <= count:
+        raise RunConflictError(
+            f"{name} stopped by itself ({summary.reason}): raise training.early_stopping.patience in {run.config} "
+            f"to train on, {anew}"
+        )
+    if summary.state == "finished" and summary.epoch is not None and config.training.num_epochs <= summary.epoch:
+        raise RunConflictError(
+            f"{name} is finished ({summary.reason}): raise training.num_epochs in {run.config} to train on, {anew}"
+        )
+    if run.has_checkpoints() and (trained := trained_config(run)) is not None:
+        check_resumable(config, trained)
+
+
+def start_run(
+    run: RunFolder,
+    *,
+    resume: bool = False,
+    device: str | None = None,
+    devices: int | None = None,
+    queue: bool = False,
+) -> ProcessIdentity:
+    """Start the worker of `run` in the background and return its identity.
+
+    The worker has its own session, so that it survives the terminal and the logout. A new run is left to itself
+    after its first word; a resumed one when it has its checkpoint and data together, so that whoever resumes it
+    learns at once why it cannot go on.
+
+    Args:
+        run: the experiment; its config must be checked already.
+        resume: go on from the last checkpoint (from epoch 1 when there is none yet).
+        device: overrides the config's device, such as "cuda:1".
+        devices: overrides training.devices: how many of them train together.
+        queue: wait until the device has a free slot; else train at once, whoever else does.
+
+    Raises:
+        RunConflictError: it must not be started now.
+        InputError: it cannot go on with this config, checkpoint or data.
+        FocusError: the worker died before its first word; the message ends with its log.
+    """
+    slots_per_device()
+    with run_lock(run) as lock:
+        check_can_start(run, resume=resume)
+        run.stop_request.unlink(missing_ok=True)
+        tail = EventTail(run.events)
+        tail.poll()
+        command = [sys.executable, "-m", "focus_engine.worker", str(run.path)]
+        command += ["--resume"] if resume else []
+        command += ["--device", device] if device else []
+        command += ["--devices", str(devices)] if devices else []
+        command += ["--queue"] if queue else []
+        with run.worker_log.open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=(lock.fileno(),),
+                env={**os.environ, LOCK_VARIABLE: str(lock.fileno())},
+            )
+    identity = _wait_for_word(run, process, tail, (RunStarted, DataProgress, Queued) if resume else (WorkerStarting,))
+    # Collected when it ends, so that a launcher that lives on (a dashboard, a notebook) keeps no zombie.
+    threading.Thread(target=process.wait, name=f"focus-collect-{process.pid}", daemon=True).start()
+    return identity
+
+
+def _wait_for_word(
+    run: RunFolder, process: "subprocess.Popen[bytes]", tail: EventTail, awaited: tuple[type[Event], ...]
+) -> ProcessIdentity:
+    """Return the worker's identity when it has said one of the `awaited`, or when it is alive but slow to."""
+    deadline = time.monotonic() + START_SECONDS
+    spoke = False
+    while time.monotonic() < deadline:
+        gone = process.poll() is not None  # asked before the log is read: its last word is in there then
+        events = tail.poll()
+        spoke = spoke or any(isinstance(event, WorkerStarting) and event.pid == process.pid for event in events)
+        last = events[-1] if events else None
+        if isinstance(last, RunEnded) and last.state == "failed" and WorkerStarting not in awaited:
+            raise _refusal(process)(f"{run.name}: {last.reason}")
+        identity = ProcessIdentity.read(run.worker)
+        if spoke and identity is not None and any(isinstance(event, (*awaited, RunEnded)) for event in events):
+            return identity
+        if gone:
+            raise FocusError(f"the worker of {run.name} died at once (exit {process.returncode}):\n{log_end(run)}")
+        time.sleep(POLL_SECONDS)
+    identity = ProcessIdentity.read(run.worker)
+    if spoke and identity is not None:
+        return identity
+    process.terminate()
+    raise FocusError(f"the worker of {run.name} said nothing for {START_SECONDS:.0f} s:\n{log_end(run)}")
+
+
+def _refusal(process: "subprocess.Popen[bytes]") -> type[FocusError]:
+    """Whose fault it was, by the exit code of a worker that has said its last word."""
+    try:
+        return InputError if process.wait(EXIT_SECONDS) == InputError.exit_code else FocusError
+    except subprocess.TimeoutExpired:  # the user's notify.command takes its time
+        return FocusError
+
+
+def log_end(run: RunFolder, lines: int = 12) -> str:
+    """Return the last lines of the worker's log, for a message."""
+    try:
+        text = run.worker_log.read_bytes()[-8192:].decode(errors="replace")
+    except OSError:
+        return "(no worker log)"
+    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (its log is empty)"
+
+
+def request_stop(run: RunFolder, when: Literal["epoch", "now"]) -> RunSummary:
+    """Ask the worker of `run` to stop after the current epoch, or now; return the summary it had.
+
+    Raises:
+        RunConflictError: it does not run.
+    """
+    summary = summarise(run)
+    if summary.state not in {*LIVE_STATES, "unreachable"}:
+        raise RunConflictError(f"{run.name} does not run: it is {summary.state}")
+    if summary.state == "queued" and _cancelled(run):
+        return summary
+    temporary = run.stop_request.with_name("stop.new")
+    temporary.write_text(when + "\n", encoding="ascii")
+    temporary.replace(run.stop_request)
+    append_event(run.events, StopRequested(when=when))
+    identity = ProcessIdentity.read(run.worker)
+    if when == "now" and identity is not None and identity.life() == "alive":
+        os.kill(identity.pid, signal.SIGTERM)  # cuts a long sampling short; the file alone is read between steps
+    return summary
+
+
+def _cancelled(run: RunFolder) -> bool:
+    """Whether the run was a SLURM job that waited, and waits no more. Raises FocusError when SLURM objects."""
+    from focus_engine.launch.slurm.jobs import cancel  # noqa: PLC0415  (only for runs of a cluster)
+    from focus_engine.launch.slurm.join import job_of  # noqa: PLC0415  (the same)
+
+    held = job_of(run)
+    if held is None or held.job is None or not held.job.waits:
+        return False
+    if (objection := cancel(held.submitted.job_id)) is not None:
+        raise FocusError(f"{run.name}: SLURM job {held.submitted.job_id} cannot be cancelled: {objection}")
+    return True
+
+
+def withdraw_stop(run: RunFolder) -> None:
+    """Take a request to stop after the current epoch back.
+
+    Raises:
+        RunConflictError: nobody asked for it, it was to stop now, or it has been obeyed.
+    """
+    summary = summarise(run)
+    if summary.state not in LIVE_STATES:
+        raise RunConflictError(f"{run.name} does not run any more: it is {summary.state}; go on with focus resume")
+    if read_stop_request(run) != "epoch":
+        raise RunConflictError(f"{run.name} has no stop after this epoch to withdraw")
+    run.stop_request.unlink(missing_ok=True)
+    append_event(run.events, StopWithdrawn())
+
+
+def read_stop_request(run: RunFolder) -> Literal["epoch", "now"] | None:
+    """Return what somebody asked of the worker, if anybody did."""
+    try:
+        return "now" if run.stop_request.read_text(encoding="ascii").strip() == "now" else "epoch"
+    except OSError:
+        return None

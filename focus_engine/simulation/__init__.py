@@ -1,0 +1,1 @@
+"""The embedded simulator: particle-mesh universes and their maps."""

@@ -1,0 +1,256 @@
+"""From a config to everything that training needs: data, split, normalisation, network, process, state.
+
+The worker, the rehearsal and the tests build a run here and nowhere else, so that a run is made the same way
+each time.
+"""
+
+import json
+import platform
+import sys
+import time
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import torch
+
+from focus_engine.config.schema import Config, plain_config
+from focus_engine.data.batches import Batches, Share
+from focus_engine.data.maps import MapSet
+from focus_engine.data.normalise import Normaliser, ParameterScaler, fit_normaliser
+from focus_engine.data.opening import spread
+from focus_engine.data.splits import Split, split_by_simulation
+from focus_engine.data.symmetries import Augmentation
+from focus_engine.errors import InputError
+from focus_engine.generative.build import build_process
+from focus_engine.generative.diffusion import Diffusion
+from focus_engine.generative.process import Process
+from focus_engine.generative.sampling import Precision
+from focus_engine.models.build import build_network
+from focus_engine.training.checkpoint import Checkpoint
+from focus_engine.training.devices import choose_precision, device_name, git_commit, precision_context
+from focus_engine.training.loop import Training
+from focus_engine.training.ranks import ALONE, Ranks
+from focus_engine.training.state import TrainState, new_state
+from focus_engine.training.validation import Validation
+from focus_engine.trust import stamp
+from focus_engine.version import __version__
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedData:
+    """Opened maps, split and with their normalisation.
+
+    Attributes:
+        maps: the whole set, memory-mapped.
+        split: simulation ids.
+        normaliser: fitted on the training maps, or taken from a checkpoint.
+        scaler: the same for the parameters.
+        fingerprint: digest of maps and parameters.
+    """
+
+    maps: MapSet
+    split: Split
+    normaliser: Normaliser
+    scaler: ParameterScaler
+    fingerprint: str
+
+    def describe(self) -> dict[str, Any]:
+        """Return the plain record of the data that a checkpoint keeps."""
+        return {
+            "fingerprint": self.fingerprint,
+            "box_size": self.maps.box_size,
+            "map_shape": list(self.maps.shape),
+            "param_names": list(self.maps.param_names),
+            "maps_per_simulation": self.maps.maps_per_simulation,
+            "n_simulations": self.maps.n_simulations,
+            "split": {name: list(getattr(self.split, name)) for name in ("train", "validation", "test")},
+            "validation_params": self.maps.params[list(self.split.validation)].tolist(),
+            "units": self.maps.units,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedRun:
+    """A run that is ready to train.
+
+    Attributes:
+        config: the checked config.
+        data: opened maps.
+        process: diffusion (or flow).
+        training: what the loop needs.
+        state: new, or as a checkpoint left it.
+        device: where it trains.
+        precision: float32 or bf16.
+        context: the same for network calls.
+    """
+
+    config: Config
+    data: PreparedData
+    process: Process
+    training: Training
+    state: TrainState
+    device: torch.device
+    precision: str
+    context: Precision
+
+    def checkpoint(self) -> Checkpoint:
+        """Return what the run's checkpoint holds now."""
+        return Checkpoint(
+            config=plain_config(self.config),
+            state=self.state.to_dict(),
+            normaliser=self.data.normaliser.to_dict(),
+            scaler=self.data.scaler.to_dict(),
+            data=self.data.describe(),
+            provenance=provenance(self.config, self.device, self.precision),
+        )
+
+
+def prepare_data(config: Config, maps: MapSet, saved: Checkpoint | None = None) -> PreparedData:
+    """Split the maps and fit their normalisation, or take both from a checkpoint.
+
+    Raises:
+        InputError: too few simulations, unlawful values, or other data than the checkpoint was trained on.
+    """
+    fingerprint = maps.fingerprint
+    if saved is not None:
+        if fingerprint != saved.data["fingerprint"]:
+            raise InputError(
+                f"{maps.maps_path}: the data have changed since the checkpoint was written (fingerprint "
+                f"{fingerprint[:12]}, was {saved.data['fingerprint'][:12]}): bring the old files back, or begin anew "
+                "with focus new NAME --from this experiment"
+            )
+        split = Split(**{name: tuple(ids) for name, ids in saved.data["split"].items()})
+        normaliser = Normaliser.from_dict(saved.normaliser)
+        scaler = ParameterScaler.from_dict(saved.scaler)
+        return PreparedData(maps, split, normaliser, scaler, fingerprint)
+    split = split_by_simulation(maps.n_simulations, config.data.train_split, config.training.seed)
+    transform = config.data.normalize if maps.physical else "none"
+    normaliser = fit_normaliser(maps, maps.maps_of(split.train), transform)
+    return PreparedData(maps, split, normaliser, ParameterScaler.fit(maps, split.train), fingerprint)
+
+
+def prepare_run(
+    config: Config,
+    data: PreparedData,
+    device: torch.device,
+    *,
+    saved: Checkpoint | None = None,
+    began: float | None = None,
+    ranks: Ranks = ALONE,
+) -> PreparedRun:
+    """Build network, process and batches on `device`; go on from `saved` when it is given.
+
+    training.max_minutes counts from `began`, a `time.monotonic()`; left out: from now. Of several `ranks`, each
+    reads its part of every batch.
+
+    Raises:
+        InputError: the settings do not fit together or do not fit the checkpoint.
+    """
+    settings = config.training
+    precision = choose_precision(settings.precision, device)
+    context = precision_context(precision, device)
+    process = build_process(config)
+    network = build_network(config.model, seed=settings.seed).to(device)
+    check_map_size(network, data.maps)
+    state = new_state(network, settings)
+    if saved is not None:
+        restore_state(state, saved)
+    augmentation = settings.augmentation
+    symmetries = Augmentation(augmentation.rotation_p, augmentation.flip_p, augmentation.shift)
+    common = {"seed": settings.seed, "device": device, "num_workers": config.data.num_workers}
+    common["share"] = Share(ranks.rank, ranks.size)
+    batches = Batches(
+        data.maps,
+        data.maps.maps_of(data.split.train),
+        data.normaliser,
+        data.scaler,
+        batch_size=settings.batch_size,
+        shuffle=config.data.shuffle,
+        augmentation=symmetries if settings.use_augmentation else None,
+        **common,  # type: ignore[arg-type]
+    )
+    if saved is not None and saved.config["training"]["batch_size"] != settings.batch_size:
+        maps_done = state.running.maps  # batches of another size count otherwise
+        state.running.batch = len(batches) if maps_done == batches.n_maps else maps_done // settings.batch_size
+    held_out = Batches(
+        data.maps,
+        data.maps.maps_of(data.split.validation),
+        data.normaliser,
+        data.scaler,
+        batch_size=settings.batch_size,
+        **common,  # type: ignore[arg-type]
+    )
+    validation = Validation(held_out, process, seed=settings.seed, precision=context, ranks=ranks)
+    began = time.monotonic() if began is None else began
+    deadline = None if settings.max_minutes is None else began + 60 * settings.max_minutes
+    replica = ranks.replica(network, device)
+    training = Training(settings, process, batches, validation, context, deadline, ranks, replica)
+    return PreparedRun(config, data, process, training, state, device, precision, context)
+
+
+def terminal_snr(process: Process, data: PreparedData) -> float | None:
+    """Return the signal-to-noise ratio at t = T of the Fourier mode that has most power; None without such a t.
+
+    For a red field that is its mean or its largest waves. Sampling starts from pure noise: what signal is left
+    there in training, sampling lacks, and comes out wrong (2305.08891). Measured on up to 64 training maps.
+    """
+    if not isinstance(process, Diffusion):
+        return None
+    ids = spread(data.maps.maps_of(data.split.train), 64)
+    fields = data.normaliser.normalise(torch.from_numpy(data.maps.read(ids))).double().numpy()
+    pixels = fields.shape[-2] * fields.shape[-1]
+    power = (np.abs(np.fft.fft2(fields)) ** 2).mean(axis=(0, 1)) / pixels  # white noise of unit variance has 1
+    return float(process.schedule.terminal_snr_by_mode(power, 1.0).max())
+
+
+def check_map_size(network: torch.nn.Module, maps: MapSet) -> None:
+    """Raise InputError, naming the stride, when the network cannot take maps of this size."""
+    stride = getattr(network, "stride", 1)
+    _, height, width = maps.shape
+    if height % stride or width % stride:
+        raise InputError(
+            f"{maps.maps_path}: maps of {height} x {width} pixels do not fit a network of stride {stride}: "
+            f"sides must be multiples of {stride}; use fewer model.channel_mults"
+        )
+
+
+def restore_state(state: TrainState, saved: Checkpoint) -> None:
+    """Bring `state` to where `saved` left off. Raises InputError when it is of another model."""
+    try:
+        state.load_dict(saved.state)
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        first = (str(error).splitlines() or ["?"])[0]
+        raise InputError(f"the checkpoint is of another model than config.yaml describes: {first}") from None
+
+
+def config_digest(config: Config) -> str:
+    """Return the SHA-256 of the config as checked."""
+    return sha256(json.dumps(plain_config(config), sort_keys=True).encode()).hexdigest()
+
+
+def provenance(config: Config, device: torch.device, precision: str) -> dict[str, Any]:
+    """Return with what a run was made, as plain data."""
+    return {
+        "versions": versions(),
+        "host": platform.node(),
+        "device": str(device),
+        "device_name": device_name(device),
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+        "seed": config.training.seed,
+        "git_commit": git_commit(),
+        "stamp": stamp(config.model.from_),
+        "config_sha256": config_digest(config),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    return {
+        "focus": __version__,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "torch": str(torch.__version__),  # its own class would be refused by weights_only
+        "numpy": np.__version__,
+    }

@@ -1,0 +1,147 @@
+"""Figures drawn beside training, in a process of their own at low priority.
+
+A figure is made from the run folder alone (its events and its sampled maps), so this process needs nothing from
+the worker but the name of what to draw, a line of text each. A figure that fails, hangs or dies costs training
+nothing; the worker's death ends this process, because its standard input closes.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from focus_engine.events.history import History
+from focus_engine.events.log import EventTail
+from focus_engine.events.table import Event, RunEnded
+from focus_engine.runs.folder import RunFolder
+
+FINISH_SECONDS = 60.0
+"""How long the end of a run waits for figures still being drawn."""
+
+
+class Artist:
+    """Asks a process of its own for figures; never raises and never waits but in `finish`."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def draw(self, what: str) -> None:
+        """Ask for `history`, or `samples EPOCH` or `power EPOCH`."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._start()
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.write(f"{what}\n".encode())
+
+    def _start(self) -> "subprocess.Popen[bytes] | None":
+        command = [sys.executable, "-m", "focus_engine.worker.artist", str(self._run.path)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+                env=environment,
+                bufsize=0,
+            )
+        except OSError:
+            return None
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+        return process
+
+    def finish(self) -> bool:
+        """Let what was asked for be drawn, and the history a last time; return whether the process ended well."""
+        if self._process is None:
+            return True
+        self.draw("history")  # the log has the run's last word by now
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        try:
+            return self._process.wait(FINISH_SECONDS) == 0
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            return False
+
+
+class _Drawing:
+    """Draws the figures of one run from what its log and its samples hold."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._tail = EventTail(run.events)
+        self.counts = History()
+        self._last: Event | None = None
+
+    def draw(self, request: str) -> None:
+        for event in self._tail.poll():
+            self.counts, self._last = self.counts.then(event), event
+        what, _, epoch = request.partition(" ")
+        if what == "history":
+            self.history()
+        elif what == "samples":
+            self.samples(int(epoch))
+        elif what == "power":
+            self.power(int(epoch))
+
+    def history(self) -> None:
+        from focus_engine.figures.pages import draw_training_history  # noqa: PLC0415  (matplotlib: 0.4 s, only here)
+
+        early = isinstance(self._last, RunEnded) and self._last.state == "early_stopped"
+        if self.counts.epochs:
+            draw_training_history(
+                self._run.training_history,
+                self.counts.epochs,
+                early_stopped=early,
+                resumed_after=self.counts.seams,
+                title=self._run.name,
+            )
+
+    def samples(self, epoch: int) -> None:
+        from focus_engine.figures.pages import draw_samples  # noqa: PLC0415  (matplotlib: 0.4 s, only here)
+
+        with np.load(self._run.sample_maps(epoch), allow_pickle=False) as drawn:
+            draw_samples(
+                self._run.sample_figure(epoch),
+                drawn["real"],
+                drawn["maps"],
+                drawn["params"],
+                [str(name) for name in drawn["param_names"]],
+                box_size=float(drawn["box_size"]),
+                units=str(drawn["units"]),
+                title=f"{self._run.name}, epoch {epoch}",
+            )
+
+    def power(self, epoch: int) -> None:
+        from focus_engine.figures.pages import draw_power_spectrum  # noqa: PLC0415  (matplotlib: 0.4 s, only here)
+
+        for measured in (one for one in self.counts.spectra if one.epoch == epoch):
+            title = f"{self._run.name}, epoch {epoch}"
+            draw_power_spectrum(self._run.power_figure(epoch), measured, title=title)
+
+
+def main() -> int:
+    """Draw what standard input asks for, a line each, until it ends; return 1 when a figure failed."""
+    with contextlib.suppress(OSError):
+        os.nice(10)
+    drawing = _Drawing(RunFolder(Path(sys.argv[1])))
+    failed = 0
+    requests = iter(sys.stdin.readline, "")
+    for request in requests:
+        try:
+            drawing.draw(request.strip())
+        except Exception as error:  # noqa: BLE001  (a process border: one bad figure must not cost the others)
+            sys.stderr.write(f"figure {request.strip()!r} failed: {type(error).__name__}: {error}\n")
+            failed = 1
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Telling the user that a run ended, by the command that their config names.
+
+Light, so that whoever notices the end can tell of it: the worker, or somebody who finds the worker gone.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+
+from focus_engine.config.load import load_config
+from focus_engine.errors import InputError
+from focus_engine.runs.folder import RunFolder
+
+NOTIFY_SECONDS = 60.0
+
+
+def notify(run: RunFolder, *, state: str, reason: str, epoch: int) -> None:
+    """Run `notify.command` with the outcome in its environment; what becomes of it harms nothing."""
+    try:
+        command = load_config(run.config).config.notify.command
+    except InputError:
+        return
+    if command is None:
+        return
+    told = {"FOCUS_NAME": run.name, "FOCUS_PATH": str(run.path), "FOCUS_STATE": state}
+    told |= {"FOCUS_REASON": reason, "FOCUS_EPOCH": str(epoch)}
+    try:
+        process = subprocess.Popen(  # noqa: S602  (the user's own shell command, from their own config)
+            command,
+            shell=True,
+            env={**os.environ, **told},
+            stdin=subprocess.DEVNULL,
+            stdout=2,  # stdout is data
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        _complain(str(error))
+        return
+    try:
+        code = process.wait(NOTIFY_SECONDS)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # with all that it started
+        process.wait()
+        _complain(f"still not done after {NOTIFY_SECONDS:g} s: ended")
+        return
+    if code:
+        _complain(f"ended with code {code}")
+
+
+def _complain(sentence: str) -> None:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"notify.command: {sentence}\n")

@@ -1,0 +1,119 @@
+"""What a process that trains writes of itself: events, epoch blocks, its last word."""
+
+import contextlib
+import resource
+import sys
+import time
+from pathlib import Path
+
+from focus_engine.errors import FocusError
+from focus_engine.events.epoch_block import epoch_block
+from focus_engine.events.log import append_event
+from focus_engine.events.table import CheckpointSaved, EndState, EpochFinished, Event, RunEnded, RunStarted
+from focus_engine.runs.folder import RunFolder
+from focus_engine.worker.notify import notify
+
+
+class Recorder:
+    """Writes events to the log, and epoch blocks to train.log.
+
+    Attributes:
+        epoch: epochs that the last checkpoint holds.
+        checkpoint: the last good checkpoint.
+        ended: the last word, once it is said.
+        peak_memory: largest memory of the process that trains, where that is another one [bytes].
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self.epoch = 0
+        self.checkpoint: Path | None = None
+        self.ended: RunEnded | None = None
+        self.peak_memory: int | None = None
+        self._run = run
+        self._began = time.monotonic()
+        self._training = False
+
+    @property
+    def training(self) -> bool:
+        """Whether training has begun."""
+        return self._training
+
+    def start_clock(self) -> None:
+        """Count the run's time from now: it waited in the queue until now."""
+        self._began = time.monotonic()
+
+    @property
+    def began(self) -> float:
+        """`time.monotonic()` when the worker began, or when its turn came."""
+        return self._began
+
+    def record(self, event: Event) -> Event:
+        """Append `event` to the log and return it. Raises OSError when the disk refuses."""
+        append_event(self._run.events, event)
+        self._training = self._training or isinstance(event, RunStarted)
+        if isinstance(event, EpochFinished):
+            with self._run.train_log.open("a", encoding="utf-8") as log:
+                log.write(epoch_block(event) + "\n")
+        return event
+
+    def follow(self, event: Event) -> Event:
+        """Learn from an event that another process has written, and return it."""
+        self._training = self._training or isinstance(event, RunStarted)
+        if isinstance(event, CheckpointSaved):
+            self.epoch, self.checkpoint = event.epoch, self._run.checkpoint_last
+        return event
+
+    def end(self, state: EndState, reason: str) -> RunEnded:
+        """Say the last word, once; a disk that refuses even that does not hinder the end."""
+        if self.ended is None:
+            self.ended = RunEnded(
+                state=state,
+                reason=reason,
+                epoch=self.epoch,
+                seconds=time.monotonic() - self._began,
+                peak_memory=self.peak_memory or peak_memory(),
+            )
+            try:
+                append_event(self._run.events, self.ended)
+            except OSError as error:
+                say(f"the event log cannot be written: {describe_failure(error)}")
+        return self.ended
+
+    def tell_user(self) -> None:
+        """Run the user's command for the end of a run."""
+        if self.ended is not None:
+            notify(self._run, state=self.ended.state, reason=self.ended.reason, epoch=self.ended.epoch)
+
+    def what_is_left(self) -> str:
+        """Return what is to be said of the checkpoint that a broken run leaves; empty before training."""
+        if self.checkpoint is not None:
+            return f"the last good checkpoint is {self.checkpoint.name} (epoch {self.epoch})"
+        return "no checkpoint was written yet" if self._training else ""
+
+
+def peak_memory() -> int | None:
+    """Largest memory of the GPU where one was used, else of the process [bytes]."""
+    torch = sys.modules.get("torch")  # not imported for this: the run may have failed before
+    if torch is not None and torch.cuda.is_initialized() and torch.cuda.max_memory_allocated():
+        return int(torch.cuda.max_memory_allocated())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def say(sentence: str) -> None:
+    """Write a sentence to stderr, which is worker.log in the background; a full disk does not hinder."""
+    with contextlib.suppress(OSError):  # worker.log may lie on the disk that is full
+        sys.stderr.write(f"{sentence}\n")
+
+
+def describe_failure(error: BaseException) -> str:
+    """Return what went wrong in one sentence, with what to do where there is something."""
+    if isinstance(error, FocusError):
+        return str(error)
+    if type(error).__name__ in {"OutOfMemoryError", "MemoryError"}:
+        return "out of memory: halve training.batch_size and double training.accumulate, or use a smaller model"
+    if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename else ""
+        return f"{error.strerror or type(error).__name__}{where}: free some space or check the folder's rights"
+    first = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first} (the traceback is in worker.log)"

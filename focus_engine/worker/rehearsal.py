@@ -1,0 +1,228 @@
+"""A rehearsal: everything that a training would do, but for the training.
+
+Config, data, network and device are put together as the worker does it, a few steps are made on weights that are
+thrown away, and what they cost is scaled to the whole. Nothing is written to the run folder.
+"""
+
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from focus_engine.config.load import load_config
+from focus_engine.data.maps import MapSet
+from focus_engine.data.memory import free_memory
+from focus_engine.data.opening import open_maps
+from focus_engine.errors import FocusError
+from focus_engine.evaluation.trained_model import model_in_training
+from focus_engine.events.table import DataProgress
+from focus_engine.models.build import count_parameters
+from focus_engine.runs.folder import RunFolder
+from focus_engine.training.devices import choose_device, device_name
+from focus_engine.training.loop import train
+from focus_engine.training.memory import is_out_of_memory, memory_advice
+from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
+from focus_engine.worker.samples import POWER_MAPS
+
+TIMED_STEPS = 3
+"""Steps that are timed, after a first one that is not."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a training would take.
+
+    Attributes:
+        method: diffusion or flow.
+        device: such as cuda:0.
+        device_name: what its maker calls it.
+        precision: float32 or bf16.
+        n_parameters: of the network.
+        maps: for training, validation and test.
+        map_shape: channels, height, width.
+        resident: whether the training maps are held on the device.
+        batch_size: maps a batch.
+        accumulate: batches a step.
+        steps_per_epoch: optimiser steps.
+        seconds_per_step: of an optimiser step.
+        data_wait: share of that spent waiting for data.
+        seconds_per_epoch: with validation, without samples.
+        num_epochs: at most.
+        sampling_seconds: of the samples during training, each time; None where none are drawn.
+        peak_memory: largest memory of the device, on a CPU of the process [bytes].
+        free_memory: of the device before anything was put there [bytes].
+        checkpoint_bytes: of one checkpoint; two are kept, and a third stands beside them while it is written.
+        free_disk: where the run folder lies [bytes].
+    """
+
+    method: str
+    device: str
+    device_name: str
+    precision: str
+    n_parameters: int
+    maps: tuple[int, int, int]
+    map_shape: tuple[int, int, int]
+    resident: bool
+    batch_size: int
+    accumulate: int
+    steps_per_epoch: int
+    seconds_per_step: float
+    data_wait: float
+    seconds_per_epoch: float
+    num_epochs: int
+    sampling_seconds: float | None
+    peak_memory: int
+    free_memory: int
+    checkpoint_bytes: int
+    free_disk: int
+
+    @property
+    def enough_disk(self) -> bool:
+        """Whether the checkpoints fit."""
+        return 3 * self.checkpoint_bytes < self.free_disk
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document of `focus check --json`."""
+        return asdict(self) | {"enough_disk": self.enough_disk}
+
+
+def rehearse(run: RunFolder, *, device: str | None = None) -> Iterator[DataProgress | Rehearsal]:
+    """Yield the progress of making universes, if they must be made, and at last what a training of `run` would take.
+
+    Raises:
+        InputError: config or data are wrong.
+        FocusError: there is not enough memory; the message says which batch would need half of it.
+    """
+    config = load_config(run.config).config
+    place = choose_device(device or config.device)
+    maps: MapSet | None = None
+    for opened in open_maps(config, run.path):
+        if isinstance(opened, MapSet):
+            maps = opened
+        else:
+            yield opened
+    if maps is None:
+        raise FocusError("the data set could not be opened")
+    free = free_memory(place)
+    if place.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(place)
+    try:
+        prepared = prepare_run(config, prepare_data(config, maps), place)
+        yield _measured(run, prepared, free)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise FocusError(memory_advice(config.training)) from error
+        raise
+
+
+def _measured(run: RunFolder, prepared: PreparedRun, free: int) -> Rehearsal:
+    config, training, data = prepared.config, prepared.training, prepared.data
+    seconds, waited = _time_steps(prepared)
+    validation = _time_validation(prepared)
+    per_simulation = data.maps.maps_per_simulation
+    train_maps, validation_maps, test_maps = (
+        len(part) * per_simulation for part in (data.split.train, data.split.validation, data.split.test)
+    )
+    return Rehearsal(
+        method=config.method,
+        device=str(prepared.device),
+        device_name=device_name(prepared.device),
+        precision=prepared.precision,
+        n_parameters=count_parameters(prepared.state.network),
+        maps=(train_maps, validation_maps, test_maps),
+        map_shape=data.maps.shape,
+        resident=training.batches.resident,
+        batch_size=config.training.batch_size,
+        accumulate=config.training.accumulate,
+        steps_per_epoch=training.steps_per_epoch,
+        seconds_per_step=seconds,
+        data_wait=min(1.0, waited / seconds) if seconds else 0.0,
+        seconds_per_epoch=seconds * training.steps_per_epoch + validation,
+        num_epochs=config.training.num_epochs,
+        sampling_seconds=_time_sampling(prepared) if config.training.sample_every else None,
+        peak_memory=_peak_memory(prepared.device),
+        free_memory=free,
+        checkpoint_bytes=_tensor_bytes(prepared.state.to_dict()),
+        free_disk=shutil.disk_usage(run.path).free,
+    )
+
+
+def _time_steps(prepared: PreparedRun) -> tuple[float, float]:
+    """Make a few steps; return the seconds of one, and how many of them it waited for data."""
+    batches, times, waits = prepared.training.batches, [], []
+    wanted = min(1 + TIMED_STEPS, prepared.training.steps_per_epoch)
+
+    def stop_wanted() -> str | None:  # asked before each step, and before validation
+        _synchronise(prepared.device)
+        times.append(time.perf_counter())
+        waits.append(batches.seconds_waited)
+        return "now" if len(times) > wanted else None
+
+    for _ in train(prepared.training, prepared.state, stop_wanted):  # type: ignore[arg-type]
+        pass
+    first = 1 if len(times) > 2 else 0  # the first step of a network pays for its kernels
+    steps = len(times) - 1 - first
+    return (times[-1] - times[first]) / steps, (waits[-1] - waits[first]) / steps
+
+
+def _time_validation(prepared: PreparedRun) -> float:
+    """Return the seconds of a validation, scaled up from one batch of it."""
+    validation, state = prepared.training.validation, prepared.state
+    calls = []
+
+    def cut_short() -> bool:
+        _synchronise(prepared.device)
+        calls.append(time.perf_counter())
+        return len(calls) > 1
+
+    began = time.perf_counter()
+    state.network.eval()
+    validation.losses(state.ema.module, state.network, cut_short=cut_short)
+    if len(calls) < 2:  # all of it was one batch
+        return time.perf_counter() - began
+    return (calls[1] - calls[0]) * validation.n_batches
+
+
+def _time_sampling(prepared: PreparedRun) -> float:
+    """Return the seconds of drawing the samples of an epoch, scaled up from one network call of the sampler."""
+    model = model_in_training(prepared)
+    count = min(POWER_MAPS, prepared.config.training.batch_size)
+    plan = model.plan(batch_size=count)
+    params = prepared.data.maps.params_of(prepared.data.maps.maps_of(prepared.data.split.validation)[:count])
+    times = [time.perf_counter()]
+    for _ in model.draw(params, plan):
+        _synchronise(prepared.device)
+        times.append(time.perf_counter())
+        if len(times) > 3:
+            break
+    steps = times[1:] if len(times) > 2 else times
+    return (steps[-1] - steps[0]) / (len(steps) - 1) * plan.steps * -(-POWER_MAPS // count)
+
+
+def _synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given, so that a clock may be read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _tensor_bytes(value: object) -> int:
+    """Return the bytes of all tensors in nested containers."""
+    if isinstance(value, torch.Tensor):
+        return value.numel() * value.element_size()
+    if isinstance(value, dict):
+        return sum(_tensor_bytes(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return sum(_tensor_bytes(item) for item in value)
+    return 0

@@ -1,0 +1,350 @@
+"""One run from its folder to its outcome: prepare, train, save, sample, draw.
+
+Apart from `worker` because it loads torch; the worker proves its existence before that, and has the last word.
+"""
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from focus_engine.atomic import write_atomically
+from focus_engine.config.advice import data_wait_advice
+from focus_engine.config.edit import set_keys
+from focus_engine.config.load import load_config
+from focus_engine.config.schema import Config, plain_config
+from focus_engine.data.maps import MapSet
+from focus_engine.data.opening import open_maps
+from focus_engine.errors import FocusError, InputError
+from focus_engine.evaluation.trained_model import model_in_training
+from focus_engine.events.log import read_events
+from focus_engine.events.outcome import Outcome
+from focus_engine.events.table import (
+    CheckpointSaved,
+    DataProgress,
+    EpochFinished,
+    Event,
+    PowerSpectrumMeasured,
+    RunStarted,
+    Warned,
+)
+from focus_engine.models.build import count_parameters
+from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.resumable import check_resumable
+from focus_engine.training.checkpoint import Checkpoint, keep_as_best, keep_previous, load_checkpoint, save_checkpoint
+from focus_engine.training.devices import choose_device, device_name
+from focus_engine.training.loop import DivergedError, train
+from focus_engine.training.memory import (
+    WantOfMemoryError,
+    is_out_of_memory,
+    memory_advice,
+    release_memory,
+    smaller_batches,
+)
+from focus_engine.training.prepare import PreparedData, PreparedRun, prepare_data, prepare_run, provenance, terminal_snr
+from focus_engine.training.ranks import ALONE, Ranks
+from focus_engine.trust import check_stamp, runs_code
+from focus_engine.worker.artist import Artist
+from focus_engine.worker.samples import draw_run_samples
+
+if TYPE_CHECKING:
+    from focus_engine.worker.recorder import Recorder
+    from focus_engine.worker.stop import StopSwitch
+
+TERMINAL_SNR_ADVICE = 0.05
+"""Signal-to-noise ratio left in one mode at t = T above which advice is given."""
+
+
+def train_run(  # noqa: C901  (the run as a whole, from the top down)
+    run: RunFolder,
+    recorder: "Recorder",
+    switch: "StopSwitch",
+    closing: ExitStack,
+    *,
+    resume: bool,
+    device: str | None,
+    began: float,
+    ranks: Ranks = ALONE,
+) -> Generator[Event, None, Outcome]:
+    """Train `run` from its first or its last checkpoint, yielding recorded events; return how it ended.
+
+    Until training begins, a signal to stop ends it with `switch.StopNow`. `closing` takes what is left to do after
+    the last word. `began` is the `time.monotonic()` from which training.max_minutes counts. Several `ranks` run this
+    at the same time; rank 0 alone writes.
+
+    Raises:
+        FocusError: it failed.
+    """
+    file = load_config(run.config)
+    config = file.config
+    for message in file.warnings:
+        yield recorder.record(Warned(code="config", message=message))
+    if runs_code(config.model.from_):
+        yield recorder.record(Warned(code="own_code", message=f"model.from: the code of {config.model.from_} is run"))
+    place = choose_device(device or config.device)
+    saved = None
+    if resume:
+        saved, warning = last_good_checkpoint(run)
+        if warning:
+            yield recorder.record(Warned(code="checkpoint", message=warning))
+    if saved is not None:
+        recorder.epoch, recorder.checkpoint = saved.epoch, run.checkpoint_last
+        check_resumable(config, saved.config)
+        check_stamp(run.checkpoint_last, config.model.from_, saved.provenance.get("stamp"))
+        _take_thread_count(saved, place)
+    maps = yield from _open_maps(run, config, recorder, switch)
+    if maps is None:
+        return Outcome("stopped", "asked to stop before training began")
+    data = prepare_data(config, maps, saved)
+    yield from _zeros(data, recorder, saved)
+    prepared = prepare_run(config, data, place, saved=saved, began=began, ranks=ranks)
+    artist = Artist(run)
+    closing.callback(artist.finish)
+    switch.immediate = False
+    snr = terminal_snr(prepared.process, data)
+    yield recorder.record(_started(prepared, snr))
+    if snr is not None and snr > TERMINAL_SNR_ADVICE and saved is None:
+        message = (
+            f"at t = T the largest waves of these maps still stand out of the noise (signal-to-noise {snr:.2f}), so "
+            "samples get them wrong: use diffusion.prediction: v with diffusion.zero_terminal_snr: true"
+        )
+        yield recorder.record(Warned(code="terminal_snr", message=message))
+    session = _Session(run, prepared, recorder, switch, artist)
+    if saved is not None:
+        yield from session.catch_up()
+    while True:
+        try:
+            return (yield from session.train())
+        except WantOfMemoryError as error:
+            if ranks.size > 1 or (smaller := _with_smaller_batches(run, config)) is None:
+                raise
+            config, words = smaller, str(error)
+        del prepared, session  # out here the error and what its frames held are gone too
+        release_memory()
+        saved = load_checkpoint(run.checkpoint_last) if run.checkpoint_last.is_file() else None
+        message = f"{words}: done (training.on_oom: halve); going on after epoch {0 if saved is None else saved.epoch}"
+        yield recorder.record(Warned(code="out_of_memory", message=message))
+        prepared = prepare_run(config, data, place, saved=saved, began=began)
+        yield recorder.record(_started(prepared, snr))
+        session = _Session(run, prepared, recorder, switch, artist)
+
+
+def _zeros(data: PreparedData, recorder: "Recorder", saved: Checkpoint | None) -> Iterator[Event]:
+    """Warn of pixels that have no logarithm, once."""
+    if data.normaliser.n_floored and saved is None:
+        share = data.normaliser.n_floored / data.normaliser.n_values
+        floor = ", ".join(f"{value:g}" for value in data.normaliser.floor)
+        message = f"{share:.2%} of the training pixels are exactly 0; log10 reads them as {floor} {data.maps.units}"
+        yield recorder.record(Warned(code="zeros", message=message))
+
+
+def _with_smaller_batches(run: RunFolder, config: Config) -> Config | None:
+    """Halve the batches in config.yaml if the run wants that and they can be halved; return the new config."""
+    smaller = smaller_batches(config.training)
+    if config.training.on_oom != "halve" or smaller is None:
+        return None
+    changes = [f"training.batch_size={smaller[0]}", f"training.accumulate={smaller[1]}"]
+    text = set_keys(run.config.read_text(encoding="utf-8"), changes, run.config)
+    with write_atomically(run.config) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return load_config(run.config).config
+
+
+def _take_thread_count(saved: Checkpoint, place: torch.device) -> None:
+    """Go on with the threads the run began with: sums, and so the weights' last bits, depend on their number."""
+    threads = saved.provenance.get("threads")
+    if place.type == "cpu" and isinstance(threads, int) and threads > 0:
+        torch.set_num_threads(threads)
+
+
+def _open_maps(
+    run: RunFolder, config: Config, recorder: "Recorder", switch: "StopSwitch"
+) -> Generator[Event, None, MapSet | None]:
+    """Record each step of progress once; return the maps, or None when asked to stop meanwhile."""
+    shown: tuple[str, int] | None = None
+    for progress in open_maps(config, run.path):
+        if not isinstance(progress, DataProgress):
+            return progress
+        if shown != (progress.what, progress.done):
+            shown = (progress.what, progress.done)
+            yield recorder.record(progress)
+        if switch.wanted() is not None:
+            return None
+    raise FocusError("the data set could not be opened")
+
+
+def last_good_checkpoint(run: RunFolder) -> tuple[Checkpoint | None, str | None]:
+    """Return the newest checkpoint that can be read, and a warning when that is not the last one.
+
+    Raises:
+        InputError: there are checkpoints, but none can be read.
+    """
+    if not run.has_checkpoints():
+        return None, "there is no checkpoint yet: training starts again from epoch 1"
+    problems = []
+    for path in (run.checkpoint_last, run.checkpoint_previous, run.checkpoint_best):
+        if path == run.checkpoint_previous and not path.is_file():
+            continue
+        try:
+            saved = load_checkpoint(path)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        if not problems:
+            return saved, None
+        return saved, f"{problems[0]}; going on from {path.name}, epoch {saved.epoch}"
+    raise InputError("; ".join(problems))
+
+
+def _started(prepared: PreparedRun, snr: float | None) -> RunStarted:
+    """The run's first event after torch is there: with what, on what, from where."""
+    config, data = prepared.config, prepared.data
+    made = provenance(config, prepared.device, prepared.precision)
+    split = (data.split.train, data.split.validation, data.split.test)
+    per_simulation = data.maps.maps_per_simulation
+    return RunStarted(
+        method=config.method,
+        epoch=prepared.state.epoch,
+        num_epochs=config.training.num_epochs,
+        steps_per_epoch=prepared.training.steps_per_epoch,
+        warmup_epochs=config.training.scheduler.warmup_epochs,
+        batch_size=config.training.batch_size,
+        accumulate=config.training.accumulate,
+        n_parameters=count_parameters(prepared.state.network),
+        maps=(len(split[0]) * per_simulation, len(split[1]) * per_simulation, len(split[2]) * per_simulation),
+        simulations=(len(split[0]), len(split[1]), len(split[2])),
+        map_shape=data.maps.shape,
+        box_size=data.maps.box_size,
+        param_names=data.maps.param_names,
+        resident=prepared.training.batches.resident,
+        terminal_snr=snr,
+        precision=prepared.precision,
+        seed=config.training.seed,
+        threads=made["threads"],
+        ranks=prepared.training.ranks.size,
+        device=made["device"],
+        device_name=device_name(prepared.device),
+        git_commit=made["git_commit"],
+        versions=made["versions"],
+        config=plain_config(config),
+        config_sha256=made["config_sha256"],
+        data_fingerprint=data.fingerprint,
+    )
+
+
+@dataclass
+class _Session:
+    """A prepared run being trained: between the loop's events it saves, samples and asks for figures."""
+
+    run: RunFolder
+    prepared: PreparedRun
+    recorder: "Recorder"
+    switch: "StopSwitch"
+    artist: Artist
+    advised: bool = field(default=False, init=False)
+    saved: float = field(default_factory=time.monotonic, init=False)
+
+    def catch_up(self) -> Iterator[Event]:
+        """Bring back what the last checkpoint was written too early to know: the samples of its epoch."""
+        state = self.prepared.state
+        known = [event for event in read_events(self.run.events) if isinstance(event, PowerSpectrumMeasured)]
+        state.pk_error = next((one.median_abs_error for one in reversed(known) if one.epoch <= state.epoch), None)
+        missing = state.running.batch == 0 and not any(one.epoch == state.epoch for one in known)
+        if missing and self._samples_due(state.epoch) and not self._stop_now():
+            yield from self._sample(state.epoch)
+
+    def train(self) -> Generator[Event, None, Outcome]:
+        """Train to the end, whichever it is. Raises FocusError, OSError or what torch raises when it fails."""
+        loop = train(self.prepared.training, self.prepared.state, self.switch.wanted)
+        try:
+            while True:
+                try:
+                    event = next(loop)
+                except StopIteration as stopped:
+                    outcome: Outcome = stopped.value
+                    break
+                yield self.recorder.record(event)
+                if isinstance(event, EpochFinished):
+                    yield from self._after_epoch(event)
+                elif time.monotonic() - self.saved >= 60 * self.prepared.config.training.checkpoint_minutes:
+                    yield from self._save(is_best=False)
+            if outcome.save:
+                yield from self._save(is_best=False)
+        except DivergedError as error:
+            raise FocusError(f"{error}: lower training.lr, or use precision: float32") from error
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise WantOfMemoryError(memory_advice(self.prepared.config.training)) from error
+            raise
+        finally:
+            loop.close()
+        if outcome.state == "stopped" and self.switch.interrupted:
+            return replace(outcome, why=f"interrupted in epoch {self.prepared.state.epoch + 1}", where="")
+        return outcome
+
+    def _after_epoch(self, event: EpochFinished) -> Iterator[Event]:
+        yield from self._save(is_best=event.is_best)
+        self._draw("history")
+        advice = data_wait_advice(event.data_wait, self.prepared.config.data.num_workers, "training waits")
+        if advice and not self.advised:
+            self.advised = True
+            yield self.recorder.record(Warned(code="data_wait", message=advice))
+        if self._samples_due(event.epoch) and not self._stop_now():
+            yield from self._sample(event.epoch)
+
+    def _samples_due(self, epoch: int) -> bool:
+        settings = self.prepared.config.training
+        every = settings.sample_every
+        return epoch > 0 and every > 0 and (epoch % every == 0 or epoch == settings.num_epochs)
+
+    def _stop_now(self) -> bool:
+        return bool(self.prepared.training.ranks.agree(self.switch.now()))
+
+    def _draw(self, what: str) -> None:
+        if self.prepared.training.ranks.lead:
+            self.artist.draw(what)
+
+    def _save(self, *, is_best: bool) -> Iterator[Event]:
+        """Write checkpoint_last.pt and keep the one before; a best one is the same file under another name."""
+        if not self.prepared.training.ranks.lead:
+            return
+        began = time.monotonic()
+        with keep_previous(self.run.checkpoint_last, self.run.checkpoint_previous):
+            size = save_checkpoint(self.run.checkpoint_last, self.prepared.checkpoint())
+        self.recorder.epoch, self.recorder.checkpoint = self.prepared.state.epoch, self.run.checkpoint_last
+        if is_best:
+            keep_as_best(self.run.checkpoint_last, self.run.checkpoint_best)
+        self.saved = time.monotonic()
+        seconds = self.saved - began
+        for kind, path in (("last", self.run.checkpoint_last), ("best", self.run.checkpoint_best)):
+            if kind == "last" or is_best:
+                yield self.recorder.record(
+                    CheckpointSaved(
+                        epoch=self.prepared.state.epoch,
+                        path=str(path.relative_to(self.run.path)),
+                        kind="best" if kind == "best" else "last",
+                        bytes=size,
+                        seconds=seconds,
+                    )
+                )
+
+    def _sample(self, epoch: int) -> Iterator[Event]:
+        """Draw maps and measure P(k); a failure costs the samples, not the run."""
+        try:
+            drawn = draw_run_samples(self.prepared, model_in_training(self.prepared), self.run, self.switch.now)
+        except Exception as error:  # noqa: BLE001  (whatever samples die of, training goes on)
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            yield self.recorder.record(Warned(code="samples", message=f"no samples at epoch {epoch}: {first}"))
+            return
+        if drawn is None:
+            return
+        samples, power = drawn
+        yield self.recorder.record(samples)
+        self._draw(f"samples {epoch}")
+        if power is not None:
+            self.prepared.state.pk_error = power.median_abs_error
+            yield self.recorder.record(power)
+            self._draw(f"power {epoch}")

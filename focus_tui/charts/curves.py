@@ -1,0 +1,298 @@
+"""Curves as text: numbers and a size in, drawn text out, for the command line and the dashboard alike.
+
+Every function is pure and returns at most `height` lines of at most `width` cells, with ANSI colours, or plain
+when `color` is false (then generated curves are dots, so that they still differ). Unknown values are None or
+NaN. Importing this costs numpy only; plotext comes with the first chart (see canvas.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from focus_tui.charts.canvas import (
+    BAND,
+    BLUE,
+    DOT,
+    GREEN,
+    GREY,
+    LINE,
+    ORANGE,
+    RED,
+    TEXT,
+    UPRIGHT,
+    Curve,
+    Legend,
+    Limits,
+    Panel,
+    compose,
+    level,
+    log10,
+    numbers,
+    padded,
+    scatter_band,
+    smoothed,
+    too_small,
+    upright,
+)
+from focus_tui.charts.epoch_marks import EpochAxis, entries_of, epoch_axis, marks_of
+from focus_tui.charts.half_blocks import draw_map, draw_maps
+from focus_tui.charts.ticks import integer_ticks, linear_ticks, log_ticks
+
+__all__ = ["draw_losses", "draw_lr", "draw_map", "draw_maps", "draw_pdf", "draw_power", "draw_single_power"]
+
+Array = NDArray[np.float64]
+
+
+DENSITY_POWER = "P(k) [(Mpc/h)²]"
+FIELD_POWER = "P(k) of the normalised field"
+"""What the axis of a power spectrum is called: of a density, and of maps that were normalised nobody knows how."""
+
+
+def draw_power(
+    k: ArrayLike,
+    real_mean: ArrayLike,
+    real_std: ArrayLike,
+    generated_mean: ArrayLike,
+    *,
+    width: int,
+    height: int,
+    color: bool = True,
+    title: str = "",
+    k_nyquist: float | None = None,
+    generated_label: str = "generated",
+    y_label: str = DENSITY_POWER,
+) -> str:
+    """Return P(k) [(Mpc/h)²] of generated maps over the real mean and its ±1σ, above their ratio.
+
+    k in h/Mpc. The ratio panel has lines at ±5 % and ±10 %. On the logarithmic axis the lower edge of the band
+    is as far below the mean as mean + σ is above it.
+    """
+    k, real, std, generated = (numbers(values) for values in (k, real_mean, real_std, generated_mean))
+    if words := too_small(width, height, k, real):
+        return words
+    x, band = log10(k), scatter_band(log10(k), real, std)
+    curves = [*band, Curve(x, log10(real)), _generated(x, log10(generated), color)]
+    entries = [("━", "real", TEXT), (BAND, "±1σ", GREY), _generated_entry(color, generated_label)]
+    head = Legend(title, y_label, entries + _nyquist_entry(k_nyquist)).lines(width, color)
+    rows = height - len(head) - 4  # two axis rows, the tick labels and the label of the axis
+    below = max(3, rows * 3 // 10)
+    x_limits = padded(x, _nyquist(k_nyquist), margin=0.02)
+    upper = _log_log(curves, x_limits, max(1, rows - below), width, k_nyquist, x_labels=False)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lower = _ratio(x, generated / real, x_limits, below, width, color, k_nyquist)
+    return compose(head, [upper, lower] if rows >= 7 else [_tall(upper, rows + 1)], "k [h/Mpc]", width, color)
+
+
+def draw_single_power(
+    k: ArrayLike,
+    mean: ArrayLike,
+    std: ArrayLike | None = None,
+    *,
+    width: int,
+    height: int,
+    color: bool = True,
+    title: str = "",
+    k_nyquist: float | None = None,
+    y_label: str = DENSITY_POWER,
+) -> str:
+    """Return the mean P(k) of some maps, with its ±1σ from map to map where that is known."""
+    k, mean = numbers(k), numbers(mean)
+    std = np.full(k.shape, np.nan) if std is None else numbers(std)
+    if words := too_small(width, height, k, mean):
+        return words
+    x, band = log10(k), scatter_band(log10(k), mean, std)
+    entries = [("━", "mean", ORANGE), *([(BAND, "±1σ", GREY)] if band else []), *_nyquist_entry(k_nyquist)]
+    head = Legend(title, y_label, entries).lines(width, color)
+    x_limits = padded(x, _nyquist(k_nyquist), margin=0.02)
+    curves = [*band, Curve(x, log10(mean), ORANGE)]
+    panel = _log_log(curves, x_limits, height - len(head) - 3, width, k_nyquist)
+    return compose(head, [panel], "k [h/Mpc]", width, color)
+
+
+def draw_losses(
+    epochs: ArrayLike,
+    train: ArrayLike,
+    val: ArrayLike,
+    *,
+    width: int,
+    height: int,
+    color: bool = True,
+    title: str = "",
+    log: bool = True,
+    log_x: bool = False,
+    smoothing: float = 0.0,
+    first_epoch: float = 0,
+    warmup_epochs: int = 0,
+    cuts: Sequence[float] = (),
+    best_epoch: int | None = None,
+    resumed_after: Sequence[float] = (),
+    early_stopped: bool = False,
+    step_epochs: ArrayLike | None = None,
+    step_loss: ArrayLike | None = None,
+) -> str:
+    """Return train and validation loss against the epoch.
+
+    `cuts` and `resumed_after` are the epochs after which the rate was cut or training went on; the epochs of
+    warmup are shaded; with `early_stopped` the end is marked. `smoothing` is the weight of the past in a running
+    mean; the losses themselves then stay as faint curves behind. `step_loss` at `step_epochs` is the training
+    loss inside epochs, drawn faint. Only epochs from `first_epoch` on are shown.
+    """
+    epochs, train, val = numbers(epochs), numbers(train), numbers(val)
+    shown = epochs >= first_epoch
+    smooth_train, smooth_val = smoothed(train, smoothing)[shown], smoothed(val, smoothing)[shown]
+    epochs, train, val = epochs[shown], train[shown], val[shown]
+    steps = [numbers([] if one is None else one) for one in (step_epochs, step_loss)]
+    known = np.concatenate([train, val])
+    if words := too_small(width, height, epochs, known):
+        return words
+    log = log and bool(np.nanmax(known) > 0)
+    scale = log10 if log else np.asarray
+    axis = epoch_axis(epochs, width, log_x=log_x, room=early_stopped)
+    limits = padded(scale(known), scale(smooth_train), scale(smooth_val), margin=0.05)
+    marks = marks_of(axis, limits, epochs, warmup_epochs, cuts, resumed_after, early_stopped)
+    best = epochs == (np.nan if best_epoch is None else best_epoch)
+    faint = [(steps[0], steps[1]), *([(epochs, train), (epochs, val)] if smoothing > 0 else [])]
+    curves = [mark for happening in marks for mark in happening.curves]
+    curves += [_faint(axis.place(x), scale(y).clip(*limits), color) for x, y in faint if x.size]
+    curves += [
+        Curve(axis.place(epochs), scale(smooth_train), BLUE),
+        _generated(axis.place(epochs), scale(smooth_val), color),
+        Curve(axis.place(epochs[best]), scale(smooth_val[best]), RED, "★", joined=False),
+    ]
+    entries = [("━", "train", BLUE), ("━" if color else DOT, "validation", ORANGE)]
+    entries += [("★", f"best @ {best_epoch}", RED)] if best.any() else []
+    head = Legend(title, "loss", entries + entries_of(marks)).lines(width, color, most=1 + (height >= 12))
+    return _over_epochs(head, curves, axis, limits, width, height, color, log=log)
+
+
+def draw_lr(
+    epochs: ArrayLike,
+    lr: ArrayLike,
+    *,
+    width: int,
+    height: int,
+    color: bool = True,
+    title: str = "",
+    log: bool = True,
+    log_x: bool = False,
+    warmup_epochs: int = 0,
+    cuts: Sequence[float] = (),
+    resumed_after: Sequence[float] = (),
+) -> str:
+    """Return the learning rate against the epoch, in steps, with warmup shaded and cuts and resumes marked."""
+    epochs, lr = numbers(epochs), numbers(lr)
+    if words := too_small(width, height, epochs, lr):
+        return words
+    log = log and bool(np.nanmax(lr) > 0)
+    y = log10(lr) if log else lr
+    limits = padded(y, margin=0.08)
+    axis = epoch_axis(epochs, width, log_x=log_x)
+    marks = marks_of(axis, limits, epochs, warmup_epochs, cuts, resumed_after)
+    turns = np.diff(y, prepend=np.nan, append=np.nan) != 0  # between the epochs
+    ends = turns[:-1] | turns[1:]  # the first and the last epoch at each rate
+    x = np.repeat(epochs[ends], 2) + np.tile([-0.5, 0.5], int(ends.sum()))
+    curves = [mark for happening in marks for mark in happening.curves]
+    curves.append(Curve(axis.place(x), np.repeat(y[ends], 2), GREEN))
+    head = Legend(title, "learning rate", entries_of(marks)).lines(width, color)
+    return _over_epochs(head, curves, axis, limits, width, height, color, log=log)
+
+
+def draw_pdf(
+    log10_value: ArrayLike,
+    real_pdf: ArrayLike,
+    generated_pdf: ArrayLike,
+    real_std: ArrayLike | None = None,
+    *,
+    width: int,
+    height: int,
+    color: bool = True,
+    title: str = "",
+    x_label: str = "map value [(M☉/h)/(Mpc/h)²]",
+) -> str:
+    """Return the one-point PDFs per dex (log) of real and generated maps against the pixel value (log)."""
+    x, real, generated = numbers(log10_value), numbers(real_pdf), numbers(generated_pdf)
+    std = np.full(x.shape, np.nan) if real_std is None else numbers(real_std)
+    if words := too_small(width, height, x, real):
+        return words
+    band = scatter_band(x, real, std)
+    entries = [("━", "real", TEXT), *([(BAND, "±1σ", GREY)] if band else []), _generated_entry(color)]
+    head = Legend(title, "PDF per dex", entries).lines(width, color)
+    curves = [*band, Curve(x, log10(real)), _generated(x, log10(generated), color)]
+    shown = x[(real > 0) | (generated > 0)]
+    panel = _log_log(curves, padded(shown, margin=0.02), height - len(head) - 3, width, None)
+    return compose(head, [panel], x_label, width, color)
+
+
+def _faint(x: Array, y: Array, color: bool) -> Curve:
+    return Curve(x, y, GREY, LINE if color else "·", joined=color)
+
+
+def _generated(x: Array, y: Array, color: bool) -> Curve:
+    return Curve(x, y, ORANGE, LINE if color else DOT, joined=color)
+
+
+def _generated_entry(color: bool, words: str = "generated") -> tuple[str, str, int | None]:
+    return ("━" if color else DOT, words, ORANGE)
+
+
+def _nyquist(k_nyquist: float | None) -> Array:
+    return log10(np.array([k_nyquist or np.nan]))
+
+
+def _nyquist_entry(k_nyquist: float | None) -> list[tuple[str, str, int | None]]:
+    return [(UPRIGHT, "k_Nyquist", GREY)] if k_nyquist else []
+
+
+def _log_log(
+    curves: list[Curve], x_limits: Limits, rows: int, width: int, k_nyquist: float | None, *, x_labels: bool = True
+) -> Panel:
+    """Return a panel whose curves are in log10 along both axes."""
+    edges = [edge for curve in curves for edge in (curve.y, curve.down_to) if edge is not None]
+    y_limits = padded(*edges, margin=0.04)
+    if k_nyquist:
+        curves = [upright(float(_nyquist(k_nyquist)[0]), y_limits), *curves]
+    x_ticks, y_ticks = log_ticks(*x_limits, width // 10), log_ticks(*y_limits, max(2, rows // 2))
+    return Panel(curves, x_limits, y_limits, x_ticks, y_ticks, rows, x_labels)
+
+
+def _ratio(
+    x: Array, ratio: Array, x_limits: Limits, rows: int, width: int, color: bool, k_nyquist: float | None
+) -> Panel:
+    """Return generated / real around 1, with lines at ±5 % and ±10 % where the rows tell them apart."""
+    known = np.abs(ratio[np.isfinite(ratio)] - 1)
+    reach = float(np.clip(known.max(initial=0.0) * 1.1, 0.12, 1.0))
+    limits = (1 - reach, 1 + reach)
+    row = 2 * reach / rows
+    curves = [level(1 + sign * 0.05, x_limits, "┈") for sign in (-1, 1) if row < 0.05]
+    curves += [level(1 + sign * 0.1, x_limits, "╌") for sign in (-1, 1) if row < 0.1]
+    curves.append(level(1.0, x_limits, "─"))
+    if k_nyquist:
+        curves.append(upright(float(_nyquist(k_nyquist)[0]), limits))
+    curves.append(_generated(x, ratio, color))
+    ticks = ([0.9, 1.0, 1.1], ["0.9", "1", "1.1"]) if row < 0.1 else linear_ticks(*limits, max(3, rows // 2))
+    return Panel(curves, x_limits, limits, log_ticks(*x_limits, width // 10), ticks, rows)
+
+
+def _tall(panel: Panel, rows: int) -> Panel:
+    """Return a panel that stands alone, with the labels of its horizontal axis."""
+    return Panel(panel.curves, panel.x_limits, panel.y_limits, panel.x_ticks, panel.y_ticks, rows)
+
+
+def _over_epochs(
+    head: list[str],
+    curves: list[Curve],
+    axis: EpochAxis,
+    y_limits: Limits,
+    width: int,
+    height: int,
+    color: bool,
+    *,
+    log: bool,
+) -> str:
+    rows = height - len(head) - 3
+    x_ticks = (log_ticks if axis.log else integer_ticks)(*axis.limits, width // 10)
+    y_ticks = (log_ticks if log else linear_ticks)(*y_limits, max(2, rows // 2))
+    return compose(head, [Panel(curves, axis.limits, y_limits, x_ticks, y_ticks, rows)], "epoch", width, color)

@@ -1,0 +1,1 @@
+"""The commands of `focus`, one module a group."""

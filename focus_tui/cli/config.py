@@ -1,0 +1,54 @@
+"""`focus config`: checking a config and describing what may stand in it."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from focus_engine.errors import InputError
+from focus_engine.runs.folder import find_run
+from focus_tui.cli.choose import root_of
+from focus_tui.terminal import out, say
+
+app = typer.Typer(help="Check a config; print its JSON Schema.", rich_markup_mode=None, no_args_is_help=True)
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE|EXP", help="A config file, or an experiment.")],
+) -> None:
+    """Check a config; opens no data. Errors name file, line, and what is allowed.
+
+    Example: focus config check experiments/experiment_diffusion/config.yaml
+    """
+    from focus_engine.config.load import load_config
+
+    loaded = load_config(_config_path(file, root_of(context)))
+    for warning in loaded.warnings:
+        say(f"warning: {warning}")
+    config = loaded.config
+    size = f"{config.model.base_channels} channels x {list(config.model.channel_mults)}"
+    out(f"{loaded.path}: ok ({config.method}, {config.model.from_}, {size}, {config.training.num_epochs} epochs)")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of config.yaml, for editors.
+
+    Example: focus config schema > config.schema.json
+    """
+    from focus_engine.config.json_schema import schema_text
+
+    out(schema_text().removesuffix("\n"))
+
+
+def _config_path(given: str, root: Path) -> Path:
+    path = Path(given).expanduser()
+    if os.path.lexists(path) and not path.is_dir():
+        return path
+    if path.suffix in {".yaml", ".yml"} and not path.is_dir():
+        raise InputError(f"{path}: no such config file")
+    run = find_run(given, root)
+    return run.config

@@ -1,0 +1,172 @@
+"""`focus data`: make, bring in and look at maps."""
+
+import math
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from focus_engine.errors import InputError
+from focus_engine.runs.folder import RunFolder, find_run, list_runs
+from focus_tui.cli.choose import chosen_run, root_of
+
+app = typer.Typer(help="Simulate, import and describe maps.", rich_markup_mode=None, no_args_is_help=True)
+
+STORED_AS = ("physical", "log10", "standardised", "log10_standardised")
+DATA = "data"
+"""The folder beside the experiments in which sets of maps are kept."""
+
+Box = Annotated[float, typer.Option("--box-size", metavar="L", help="Side of the periodic box [Mpc/h].")]
+Per = Annotated[int, typer.Option("--maps-per-simulation", metavar="N", help="CAMELS: 15, 3 axes x 5 slabs.")]
+
+
+Key = Annotated[
+    str | None, typer.Option("--key", metavar="NAME", help="Array of an .npz or HDF5 file.", show_default=False)
+]
+StoredAs = Annotated[
+    str,
+    typer.Option(
+        "--stored-as", metavar="HOW", help="physical, log10, standardised, log10_standardised: how values were made."
+    ),
+]
+Mean = Annotated[float, typer.Option("--mean", help="Subtracted when they were standardised.")]
+Std = Annotated[float, typer.Option("--std", help="Divided by when they were standardised.")]
+
+
+@app.command()
+def simulate(
+    context: typer.Context,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="FOLDER", help="Where the set goes [data/simulated beside experiments/].")
+    ] = None,
+    simulations: Annotated[int, typer.Option("-n", "--simulations", metavar="N", help="Universes.")] = 100,
+    grid: Annotated[int, typer.Option(help="Particles and mesh cells per side.")] = 32,
+    map_size: Annotated[int | None, typer.Option(help="Pixels per side of a map [as grid].")] = None,
+    box_size: Box = 25.0,
+    maps_per_simulation: Per = 15,
+    seed: Annotated[int, typer.Option(help="Of the whole set; universe i depends on seed and i alone.")] = 0,
+    omega_m: Annotated[str | None, typer.Option("--Omega_m", metavar="LOW:HIGH", help="Range, or a value.")] = None,
+    sigma_8: Annotated[str | None, typer.Option("--sigma_8", metavar="LOW:HIGH", help="Range, or a value.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
+) -> None:
+    """Make particle-mesh universes.
+
+    In CAMELS layout. Interrupt at will: the same command goes on.
+
+    Example: focus data simulate -n 200 --grid 64 --sigma_8 0.7:0.9
+    """
+    ranges = {"Omega_m": parse_range("--Omega_m", omega_m), "sigma_8": parse_range("--sigma_8", sigma_8)}
+    _positive("--box-size", box_size)
+    from focus_tui.compute.data import SimulateOptions
+    from focus_tui.compute.data import simulate as run_simulate
+
+    options = SimulateOptions(
+        folder=folder or data_root(context) / "simulated",
+        simulations=simulations,
+        grid=grid,
+        map_size=map_size or grid,
+        box_size=box_size,
+        maps_per_simulation=maps_per_simulation,
+        seed=seed,
+        device=device,
+        params_range={name: bounds for name, bounds in ranges.items() if bounds is not None},
+    )
+    run_simulate(options)
+
+
+@app.command("import")
+def bring_in(
+    context: typer.Context,
+    maps: Annotated[Path, typer.Argument(metavar="MAPS", help=".npy, .npz, HDF5, or a folder of maps; float32.")],
+    params: Annotated[Path, typer.Argument(metavar="PARAMS", help="Table, one row a simulation, CAMELS order.")],
+    name: Annotated[str, typer.Option("--name", metavar="N", help="Name of the set: data/N beside experiments/.")],
+    box_size: Box = 25.0,
+    maps_per_simulation: Per = 15,
+    link: Annotated[bool, typer.Option("--link", help="A hard link instead of a copy.")] = False,
+    key: Key = None,
+    stored_as: StoredAs = "physical",
+    mean: Mean = 0.0,
+    std: Std = 1.0,
+) -> None:
+    """Bring maps into the data folder.
+
+    Every pixel is checked before anything is copied.
+
+    Example: focus data import Maps_Mcdm_IllustrisTNG_LH_z=0.00.npy params_LH_IllustrisTNG.txt --name tng
+    """
+    _positive("--box-size", box_size)
+    _at_least_one("--maps-per-simulation", maps_per_simulation)
+    if stored_as not in STORED_AS:
+        raise InputError(f"--stored-as {stored_as!r} is unknown; allowed: {', '.join(STORED_AS)}")
+    _positive("--std", std)
+    from focus_tui.compute.data import bring_in as run_import
+
+    options = {"box_size": box_size, "per": maps_per_simulation, "link": link, "key": key}
+    run_import(maps, params, name, data_root(context), **options, stored=(stored_as, mean, std))  # type: ignore[arg-type]
+
+
+@app.command()
+def info(
+    context: typer.Context,
+    what: Annotated[
+        str | None, typer.Argument(metavar="FILE|FOLDER|SET|EXP", help="Maps, a set under data/, or an experiment.")
+    ] = None,
+    params: Annotated[Path | None, typer.Option("--params", metavar="FILE", help="Parameter table of FILE.")] = None,
+    box_size: Box = 25.0,
+    maps_per_simulation: Per = 15,
+    key: Key = None,
+) -> None:
+    """Describe maps.
+
+    Shape, units, ranges, zeros, parameters, a drawn map and P(k).
+
+    Example: focus data info experiment_diffusion
+    """
+    _positive("--box-size", box_size)
+    _at_least_one("--maps-per-simulation", maps_per_simulation)
+    run, files = _find(context, what)
+    from focus_tui.compute.data import info as run_info
+
+    run_info(files, run, params, box_size=box_size, per=maps_per_simulation, key=key)
+
+
+def _find(context: typer.Context, what: str | None) -> tuple[RunFolder | None, str | None]:
+    """What is meant: an experiment, else files."""
+    if what is None:
+        return chosen_run(context, None), None
+    root = root_of(context)
+    if any(run.name == what for run in list_runs(root)) or RunFolder(Path(what).absolute()).exists():
+        return find_run(what, root), None
+    if "/" not in what and not os.path.lexists(what) and (data_root(context) / what).is_dir():
+        return None, str(data_root(context) / what)
+    return None, what
+
+
+def data_root(context: typer.Context) -> Path:
+    """Return the folder of the sets of maps: `data/` beside the experiments."""
+    return root_of(context).parent / DATA
+
+
+def parse_range(option: str, text: str | None) -> tuple[float, float] | None:
+    """Parse `0.1:0.5` or `0.3`. Raises InputError."""
+    if text is None:
+        return None
+    low, colon, high = text.partition(":")
+    try:
+        bounds = float(low), float(high if colon else low)
+    except ValueError:
+        raise InputError(f"{option} {text}: write LOW:HIGH or a value, such as {option} 0.2:0.4") from None
+    if not (math.isfinite(bounds[0]) and math.isfinite(bounds[1]) and 0 < bounds[0] <= bounds[1]):
+        raise InputError(f"{option} {text}: give positive numbers, the lower one first")
+    return bounds
+
+
+def _positive(option: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"{option} {value:g}: give a number above 0")
+
+
+def _at_least_one(option: str, value: int) -> None:
+    if value < 1:
+        raise InputError(f"{option} {value}: give at least 1")

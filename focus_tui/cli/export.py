@@ -1,0 +1,140 @@
+"""`focus export`: take a run's numbers and figures to other programs and papers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from focus_engine.errors import InputError
+from focus_engine.runs.folder import RunFolder
+from focus_tui.cli.choose import Exp, chosen_run
+from focus_tui.terminal import out, say, visible
+
+if TYPE_CHECKING:
+    from focus_tui.view.run_view import RunView
+
+FIGURES = ("loss", "lr", "power", "maps")
+FORMATS = ("png", "pdf", "svg")
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file that was asked for.
+
+    Attributes:
+        path: where it goes.
+        check: raises InputError when it may not be written there.
+        write: writes it.
+    """
+
+    path: Path
+    check: Callable[[], None]
+    write: Callable[[], object]
+
+
+def export(
+    context: typer.Context,
+    exp: Exp = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Tables of epochs, P(k) and steps.", show_default=False)
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A TensorBoard event file.", show_default=False)
+    ] = None,
+    figure: Annotated[
+        str | None,
+        typer.Option(metavar="loss|lr|power|maps|all", help="For papers: 3.4 inches wide.", show_default=False),
+    ] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", metavar="png|pdf|svg", help="Of figures [png].", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Where figures go [.].", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+) -> None:
+    """Write curves, tables and figures of an experiment to files.
+
+    Prints the path of each. What a resume superseded is left out.
+
+    Example: focus export experiment_diffusion --csv tables --figure all --format pdf -o paper
+    """
+    _check(csv, tensorboard, figure, format_, output)
+    run = chosen_run(context, exp)
+    from focus_tui.view.export import read_whole_view  # numpy: 0.1 s
+
+    view = read_whole_view(run)
+    if not view.epochs:
+        raise InputError(f"{visible(run.name)} has finished no epoch yet: there is nothing to export")
+    outputs = [
+        *(_csv(run, view, csv, force=force) if csv else ()),
+        *(_tensorboard(view, tensorboard, force=force) if tensorboard else ()),
+        *(_figures(run, view, figure, output or Path(), format_ or "png", force=force) if figure else ()),
+    ]
+    for one in outputs:  # all are checked before the first is written
+        one.check()
+    for one in outputs:
+        one.path.parent.mkdir(parents=True, exist_ok=True)
+        one.write()
+        out(str(one.path))
+
+
+def _check(
+    csv: Path | None, tensorboard: Path | None, figure: str | None, format_: str | None, output: Path | None
+) -> None:
+    """Raise InputError when the options ask for nothing, or for what there is not."""
+    if figure is None and csv is None and tensorboard is None:
+        raise InputError("nothing to export: give --csv DIR, --tensorboard DIR or --figure loss|lr|power|maps|all")
+    if figure is not None and figure not in {*FIGURES, "all"}:
+        raise InputError(f"--figure {visible(figure)} is unknown; allowed: {', '.join(FIGURES)}, all")
+    if format_ is not None and format_ not in FORMATS:
+        raise InputError(f"--format {visible(format_)} is unknown; allowed: {', '.join(FORMATS)}")
+    if figure is None and (format_ is not None or output is not None):
+        raise InputError(f"{'--format' if output is None else '-o'} is about figures: name one with --figure")
+    for folder in (csv, tensorboard, output):
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file: name a folder")
+
+
+def _csv(run: RunFolder, view: "RunView", folder: Path, *, force: bool) -> list[Output]:
+    from focus_tui.view.export import check_absent, tables, write_csv
+
+    outputs = []
+    for table in tables(view):
+        path = folder / f"{run.name}_{table.name}.csv"
+        if not table.rows:
+            say(f"{visible(run.name)} has measured no {table.name} yet: no {visible(path.name)}")
+            continue
+        write = partial(write_csv, path, table.header, table.rows, force=force)
+        outputs.append(Output(path, partial(check_absent, path, force=force), write))
+    return outputs
+
+
+def _tensorboard(view: "RunView", folder: Path, *, force: bool) -> list[Output]:
+    from focus_tui.view.export import check_tensorboard, tensorboard_file, write_tensorboard
+
+    check = partial(check_tensorboard, view, folder, force=force)
+    return [Output(tensorboard_file(view, folder), check, partial(write_tensorboard, view, folder, force=force))]
+
+
+def _figures(run: RunFolder, view: "RunView", figure: str, folder: Path, suffix: str, *, force: bool) -> list[Output]:
+    """Return the figures asked for; of `all`, those that there is something to draw for."""
+    from focus_tui.compute.paper import draw_paper_figure
+    from focus_tui.view.export import check_absent
+
+    missing = {"power": not view.spectra, "maps": not view.samples}
+    outputs = []
+    for kind in FIGURES if figure == "all" else (figure,):
+        if missing.get(kind):
+            words = f"{visible(run.name)} has no {'P(k)' if kind == 'power' else 'maps'} of samples yet"
+            if figure != "all":
+                raise InputError(f"{words}: nothing to draw (training.sample_every sets when samples are drawn)")
+            say(f"{words}: no figure")
+            continue
+        path = folder / f"{run.name}_{kind}.{suffix}"
+        write = partial(draw_paper_figure, path, kind, view, run)
+        outputs.append(Output(path, partial(check_absent, path, force=force), write))
+    return outputs

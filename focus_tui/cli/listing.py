@@ -1,0 +1,120 @@
+"""`focus ls`: every experiment on a line, or as JSON. Without typer and pydantic, so that it answers at once."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from focus_engine.launch.state import summarise
+from focus_engine.runs.folder import RunFolder, list_runs
+from focus_engine.runs.labels import Labels, read_labels
+from focus_tui.terminal import colours, out, say, visible, width
+from focus_tui.view.columns import HISTORY_KEYS, Column, RunRow, columns_of, in_standing_order
+
+Order = Callable[[Iterable[RunRow]], list[RunRow]]
+
+
+def print_runs(
+    root: Path,
+    *,
+    as_json: bool = False,
+    archived: bool = False,
+    wanted: str = "",
+    sort: str | None = None,
+    columns: str | None = None,
+) -> None:
+    """Print the experiments under `root`.
+
+    Args:
+        root: the experiments folder.
+        as_json: JSON instead of a table.
+        archived: those that are put away too.
+        wanted: a filter (see `focus_tui.view.query`).
+        sort: a column, with `-` in front for descending; None for live ones first, then the most recent (as
+            JSON by name).
+        columns: keys of the columns, with commas between them; None for those of `LIST_KEYS`.
+
+    Raises:
+        InputError: a filter, a sort or columns that cannot be; nothing was read.
+    """
+    chosen = None if columns is None else columns_of(columns.split(","))
+    passes, asked = _filter(wanted, archived=archived)
+    ordered = _order(sort) if sort is not None else list if as_json else in_standing_order
+    asked |= {column.key for column in chosen or ()} | {(sort or "").strip().lstrip("-")}
+    known = [read_row(run, details=not asked.isdisjoint(HISTORY_KEYS)) for run in list_runs(root)]
+    rows = ordered(row for row in known if passes(row))
+    if as_json:
+        out(json.dumps([row_document(row) for row in rows], ensure_ascii=False, indent=2, allow_nan=False))
+    elif not rows:
+        say(_nothing(root, wanted, known))
+    else:
+        _print_table(rows, chosen)
+
+
+def read_row(run: RunFolder, *, details: bool = False) -> RunRow:
+    """Return what the list shows of `run`; with its curve, speed and device if asked."""
+    row = RunRow(summarise(run), read_labels(run))
+    if details:
+        from focus_tui.view.row_details import detailed
+
+        row = detailed(row)
+    return row
+
+
+def row_document(row: RunRow) -> dict[str, Any]:
+    """Return the documented JSON object of `focus ls --json` and `focus status --json`."""
+    labels = {"tags": list(row.labels.tags), "note": row.labels.note, "archived": row.labels.archived}
+    return row.summary.to_dict() | labels
+
+
+def label_lines(labels: Labels) -> list[str]:
+    """Return what people wrote on a run, as `focus status` says it."""
+    note = [visible(line) for line in labels.note.splitlines()]
+    rows = [
+        *([("tags", " ".join(labels.tags))] if labels.tags else []),
+        *(("" if number else "note", line) for number, line in enumerate(note)),
+        *([("archived", "yes: not in the list")] if labels.archived else []),
+    ]
+    return [f"  {label:<11} {text}" for label, text in rows]
+
+
+def _filter(wanted: str, *, archived: bool) -> tuple[Callable[[RunRow], bool], set[str]]:
+    """Return whether a row is wanted, and the fields that this asks for."""
+    if not wanted.strip():
+        return lambda row: archived or not row.labels.archived, set()
+    from focus_tui.view.query import parse_query
+
+    query = parse_query(wanted)
+    query = replace(query, archived=query.archived or archived)
+    now = time.time()
+    return lambda row: query.matches(row, now), set(query.fields)
+
+
+def _order(sort: str) -> Order:
+    from focus_tui.view.query import parse_sort, sort_rows
+
+    key, descending = parse_sort(sort)
+    return lambda rows: sort_rows(in_standing_order(rows), key, descending)
+
+
+def _print_table(rows: Sequence[RunRow], columns: Sequence[Column] | None) -> None:
+    from focus_tui.cli.run_table import run_table
+
+    for line in run_table(rows, now=time.time(), width=width(), color=colours(), columns=columns):
+        out(line)
+
+
+def _nothing(root: Path, wanted: str, known: Sequence[RunRow]) -> str:
+    if not known:
+        return f"no experiments under {root} yet. Make one:\n  focus new experiment_diffusion"
+    put_away = sum(row.labels.archived for row in known)
+    if not wanted.strip():
+        return f"{_counted(put_away)} archived: focus ls --all"
+    hidden = f"; {_counted(put_away)} archived: add --all" if put_away else ""
+    return f"none of {_counted(len(known))} passes the filter {wanted.strip()!r}{hidden}"
+
+
+def _counted(count: int) -> str:
+    return f"{count} experiment{'' if count == 1 else 's'}"

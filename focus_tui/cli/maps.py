@@ -1,0 +1,216 @@
+"""Commands that compute on maps: sample, evaluate, compare, power, demo.
+
+Arguments are checked before anything is opened.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from focus_engine.config.samplers import sampler_words
+from focus_engine.errors import InputError
+from focus_engine.runs.folder import find_run
+from focus_tui.cli.choose import Exp, Json, Trust, chosen_run, complete_names, root_of
+
+Steps = Annotated[int | None, typer.Option("--steps", help="Steps of the sampler.", show_default=False)]
+Eta = Annotated[float | None, typer.Option("--eta", help="0 is deterministic, 1 is DDPM.", show_default=False)]
+Sampler = Annotated[str | None, typer.Option("--sampler", metavar="S", help=f"{sampler_words()}.", show_default=False)]
+Guidance = Annotated[
+    float | None, typer.Option("--guidance", metavar="W", help="1 samples the trained density.", show_default=False)
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="K", help="The noise of map i depends on seed and i alone.")]
+Checkpoint = Annotated[str, typer.Option("--checkpoint", metavar="best|last|PATH", help="Which weights.")]
+Batch = Annotated[int | None, typer.Option("--batch-size", metavar="N", help="Maps at once.", show_default=False)]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 … as in the config.")]
+Progress = Annotated[
+    str,
+    typer.Option(
+        "--progress",
+        metavar="bar|json",
+        help='json: one object a line on stderr: {"done", "total", "words"}, {"note"} or {"warning"}.',
+    ),
+]
+
+
+def sample(
+    context: typer.Context,
+    exp: Exp = None,
+    steps: Steps = None,
+    eta: Eta = None,
+    sampler: Sampler = None,
+    n_maps: Annotated[int | None, typer.Option("-n", metavar="N", help="Number of maps.", show_default=False)] = None,
+    params: Annotated[
+        str | None,
+        typer.Option("--params", metavar="Omega_m=0.3,…", help="Left out: those of the validation maps, in order."),
+    ] = None,
+    params_file: Annotated[Path | None, typer.Option("--params-file", metavar="F", help="One row a map.")] = None,
+    guidance: Guidance = None,
+    seed: Seed = 0,
+    checkpoint: Checkpoint = "best",
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE.npz", show_default=False)] = None,
+    batch_size: Batch = None,
+    device: Device = None,
+    as_json: Json = False,
+    progress: Progress = "bar",
+    _trust: Trust = False,
+) -> None:
+    """Draw maps from a trained model.
+
+    In physical units: an .npz, a PNG, and P(k) in the terminal. With --json, stdout holds one object: path,
+    figure, n_maps, nfe (network calls a map) and power as of focus power --json.
+
+    Example: focus sample --steps 100 --eta 0 -n 16 --params Omega_m=0.3,sigma_8=0.8 -o maps.npz
+    """
+    from focus_tui.compute.options import SampleOptions, parse_params
+
+    options = SampleOptions(
+        steps=steps,
+        eta=eta,
+        sampler=sampler,
+        guidance=guidance,
+        seed=seed,
+        checkpoint=checkpoint,
+        n_maps=n_maps,
+        batch_size=batch_size,
+        device=device,
+        params=parse_params(params),
+        params_file=params_file,
+        output=output,
+        json=as_json,
+        progress=progress,
+    )
+    run = chosen_run(context, exp)
+    from focus_tui.compute.sampling import sample as sample_run
+
+    sample_run(run, options)
+
+
+def evaluate(
+    context: typer.Context,
+    exp: Exp = None,
+    steps: Steps = None,
+    eta: Eta = None,
+    sampler: Sampler = None,
+    n_maps: Annotated[int | None, typer.Option("-n", metavar="N", help="Test maps to use.", show_default=False)] = None,
+    guidance: Guidance = None,
+    seed: Seed = 0,
+    checkpoint: Checkpoint = "best",
+    batch_size: Batch = None,
+    device: Device = None,
+    as_json: Json = False,
+    progress: Progress = "bar",
+    _trust: Trust = False,
+) -> None:
+    """Judge samples against held-out maps.
+
+    P(k), PDF and slab mean, each beside its true-against-true value.
+
+    Example: focus evaluate experiment_diffusion --json > report.json
+    """
+    from focus_tui.compute.options import EvaluateOptions
+
+    options = EvaluateOptions(
+        steps=steps,
+        eta=eta,
+        sampler=sampler,
+        guidance=guidance,
+        seed=seed,
+        checkpoint=checkpoint,
+        n_maps=n_maps,
+        batch_size=batch_size,
+        device=device,
+        json=as_json,
+        progress=progress,
+    )
+    run = chosen_run(context, exp)
+    from focus_tui.compute.evaluating import evaluate as evaluate_run
+
+    evaluate_run(run, options)
+
+
+def compare(
+    context: typer.Context,
+    exps: Annotated[
+        list[str],
+        typer.Argument(metavar="A B...", help="Names or paths of experiments.", autocompletion=complete_names),
+    ],
+    steps: Annotated[
+        str | None,
+        typer.Option("--steps", metavar="5,10,…", help="Numbers of steps to measure [5,10,25,50].", show_default=False),
+    ] = None,
+    n_maps: Annotated[
+        int | None, typer.Option("-n", metavar="N", help="Test maps to use [96].", show_default=False)
+    ] = None,
+    curves: Annotated[bool, typer.Option("--curves", help="Only losses and configs: draw no samples.")] = False,
+    seed: Seed = 0,
+    checkpoint: Annotated[str, typer.Option("--checkpoint", metavar="best|last", help="Which weights.")] = "best",
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE.json", show_default=False)] = None,
+    batch_size: Batch = None,
+    device: Device = None,
+    as_json: Json = False,
+    progress: Progress = "bar",
+    _trust: Trust = False,
+) -> None:
+    """Compare experiments.
+
+    Loss curves, configs, and samples at the parameters of the same unseen maps: P(k), PDF and slab mean beside
+    true against true; error against number of steps and seconds per map. Experiments of other data, box or
+    resolution are compared by their curves alone.
+
+    Example: focus compare experiment_diffusion experiment_flow
+    """
+    from focus_tui.compute.options import CompareOptions, parse_ladder
+
+    options = CompareOptions(
+        ladder=parse_ladder(steps),
+        curves=curves,
+        seed=seed,
+        checkpoint=checkpoint,
+        n_maps=n_maps,
+        output=output,
+        batch_size=batch_size,
+        device=device,
+        json=as_json,
+        progress=progress,
+    )
+    root = root_of(context)
+    runs = list(dict.fromkeys(find_run(name, root) for name in exps))
+    if len(runs) < 2:
+        raise InputError("compare needs at least two different experiments: focus compare A B")
+    from focus_tui.compute.comparing import compare as compare_runs
+
+    compare_runs(runs, options)
+
+
+def power(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Maps: .npy, .npz with `maps`, HDF5, or a folder.")],
+    box_size: Annotated[
+        float | None, typer.Option("--box-size", metavar="L", help="Side of the box [Mpc/h].", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure P(k) of any maps on disk.
+
+    In (Mpc/h)^2 against k in h/Mpc.
+
+    Example: focus power samples.npz --json
+    """
+    if box_size is not None and not 0 < box_size < float("inf"):
+        raise InputError(f"--box-size {box_size:g}: give the side of the box in Mpc/h, above 0")
+    from focus_tui.compute.power import power as measure
+
+    measure(file, box_size, as_json=as_json)
+
+
+def demo(context: typer.Context) -> None:
+    """Show the whole journey on a CPU, in minutes.
+
+    Simulates universes, trains a small model in the background, samples and judges it.
+
+    Example: focus demo
+    """
+    root = root_of(context)
+    from focus_tui.compute.demo import demo as run_demo
+
+    run_demo(root)

@@ -1,0 +1,180 @@
+"""Commands about experiments as folders: new, ls, status, logs, rm. None of them imports torch."""
+
+import json
+import shutil
+import sys
+from typing import Annotated
+
+import typer
+
+from focus_engine.errors import FocusError, InputError, RunConflictError
+from focus_engine.launch.start import run_lock
+from focus_engine.launch.state import summarise
+from focus_engine.launch.summary import LIVE_STATES
+from focus_engine.runs.folder import RunFolder, find_run
+from focus_tui.cli.choose import Exp, Json, chosen_run, complete_names, root_of
+from focus_tui.terminal import out, say, visible
+from focus_tui.view import words
+
+
+def new(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the experiment and of its folder.")],
+    template: Annotated[
+        str | None, typer.Option(help="diffusion [default], flow, small or small_flow (minutes on a CPU).")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="diffusion or flow: the first template of that method.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="EXP", help="Copy this experiment's config.", autocompletion=complete_names),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key; comments stay. Repeatable.")
+    ] = None,
+    lang: Annotated[
+        str | None, typer.Option(metavar="en|ko", help="Language of its README [the locale's].", show_default=False)
+    ] = None,
+) -> None:
+    """Make an experiment.
+
+    A folder with a commented config.yaml, READMEs and run_model.sh.
+
+    Example: focus new my_run --template small --set training.num_epochs=20
+    """
+    from focus_engine.runs.create import create_experiment  # pydantic: 0.1 s that `focus ls` does without
+
+    root = root_of(context)
+    copied = None if source is None else find_run(source, root)
+    made = {"template": template, "method": method, "source": copied, "language": lang}
+    run = create_experiment(root, name, settings=settings or (), **made)  # type: ignore[arg-type]
+    out(str(run.path))
+    say(f"edit   {run.config}\ncheck  focus config check {shown(run)}\nstart  focus start {shown(run)}")
+
+
+def ls(
+    context: typer.Context,
+    wanted: Annotated[
+        str, typer.Option("--filter", metavar="QUERY", help="state:running,lost lr>=1e-4 name~vp tag:x -method:flow …")
+    ] = "",
+    sort: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="best, -epoch (descending), …", show_default=False)
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="state,name,best,time,note, …", show_default=False)
+    ] = None,
+    archived: Annotated[bool, typer.Option("--all", help="Archived ones too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the experiments.
+
+    State, epoch, loss, P(k) error, time left. Live ones first.
+
+    Example: focus ls --filter 'state:lost age<1d' --sort best
+    """
+    from focus_tui.cli.listing import print_runs
+
+    root = root_of(context)
+    print_runs(root, as_json=as_json, archived=archived, wanted=wanted, sort=sort, columns=columns)
+
+
+def status(context: typer.Context, exp: Exp = None, as_json: Json = False) -> None:
+    """Show where an experiment stands.
+
+    Proved from its log and its process, never assumed.
+
+    Example: focus status experiment_diffusion
+    """
+    from focus_tui.cli.listing import label_lines, read_row, row_document
+    from focus_tui.cli.slurm import job_document, job_lines
+
+    run = chosen_run(context, exp)
+    row = read_row(run)
+    if as_json:
+        job = job_document(run)
+        document = row_document(row) | ({} if job is None else {"slurm": job})
+        out(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
+        return
+    for line in [*words.status_lines(row.summary), *job_lines(run, row.summary), *label_lines(row.labels)]:
+        out(line)
+
+
+def logs(
+    context: typer.Context,
+    exp: Exp = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the run ends; Ctrl-C leaves it.")] = False,
+    last: Annotated[int | None, typer.Option("-n", "--last", min=0, help="Only the last N epochs.")] = None,
+    events: Annotated[bool, typer.Option("--events", help="The events themselves, one JSON object a line.")] = False,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw loss, learning rate and P(k) instead.")] = False,
+) -> None:
+    """Print the epoch blocks of an experiment.
+
+    Example: focus logs -f -n 3
+    """
+    if plot:
+        if follow or events or last is not None:
+            raise InputError("--plot draws the whole log once: leave --follow, --events and --last out")
+        from focus_tui.view.log_plot import plot_log  # numpy: 0.1 s
+
+        plot_log(chosen_run(context, exp))
+        return
+    from focus_tui.view.follow import print_log
+
+    print_log(chosen_run(context, exp), follow=follow, last=last, raw=events)
+
+
+def rm(
+    context: typer.Context,
+    exps: Annotated[
+        list[str],
+        typer.Argument(metavar="EXP...", help="Names or paths of experiments.", autocompletion=complete_names),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete experiments.
+
+    With their checkpoints and logs; cannot be undone.
+
+    Example: focus rm old_run --yes
+    """
+    root = root_of(context)
+    runs = list(dict.fromkeys(find_run(name, root) for name in exps))
+    for run in runs:
+        _check_removable(run)
+    if not yes:
+        _ask(runs)
+    for run in runs:
+        with run_lock(run):  # a start at the same moment is refused
+            _check_removable(run)
+            shutil.rmtree(run.path)
+        say(f"deleted {visible(run.name)}")
+
+
+def _check_removable(run: RunFolder) -> None:
+    if run.path.is_symlink():
+        raise InputError(f"{run.path} is a link to {run.path.resolve()}: remove the link itself with rm")
+    if not run.config.is_file():
+        raise InputError(f"{run.path} has no config.yaml: not certainly an experiment; remove it with rm -r")
+    summary = summarise(run)
+    if summary.state in LIVE_STATES:
+        raise RunConflictError(f"{run.name} is {summary.state}: stop it first: focus stop --now {shown(run)}")
+    if summary.state == "unreachable":
+        raise RunConflictError(f"{run.name} may still run on {summary.host}: {summary.reason}")
+
+
+def _ask(runs: list[RunFolder]) -> None:
+    for run in runs:
+        files = [path for path in run.path.rglob("*") if path.is_file() and not path.is_symlink()]
+        checkpoints = sum(path.suffix == ".pt" for path in files)
+        total = words.size(sum(path.stat().st_size for path in files))
+        say(f"{visible(str(run.path))}: {total}, {checkpoints} checkpoints")
+    if not sys.stdin.isatty():
+        raise InputError("rm deletes for good: say --yes where nobody can be asked")
+    if not typer.confirm(f"delete {'it' if len(runs) == 1 else f'these {len(runs)}'}?", err=True):
+        raise FocusError("nothing was deleted")
+
+
+def shown(run: RunFolder) -> str:
+    """Return the experiment's name as it can be pasted into a shell."""
+    import shlex
+
+    return shlex.quote(run.name)

@@ -1,0 +1,85 @@
+"""Options of `focus start` and `focus resume` that make a run a SLURM job, and what is said of it."""
+
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
+
+import typer
+
+from focus_engine.errors import InputError
+from focus_engine.launch.summary import RunSummary
+from focus_engine.runs.folder import RunFolder
+from focus_tui.terminal import visible
+from focus_tui.view.words import duration
+
+Slurm = Annotated[bool, typer.Option("--slurm", help="Submit it as a SLURM job.")]
+Partition = Annotated[str | None, typer.Option(metavar="NAME", help="SLURM partition.", show_default=False)]
+Time = Annotated[str | None, typer.Option("--time", metavar="LIMIT", help="… wall-clock limit, D-HH:MM:SS.")]
+Nodes = Annotated[int | None, typer.Option("--nodes", min=1, metavar="N", help="… nodes.", show_default=False)]
+Account = Annotated[str | None, typer.Option(metavar="NAME", help="… account.", show_default=False)]
+Sbatch = Annotated[
+    list[str] | None, typer.Option("--sbatch", metavar="KEY=VALUE", help="… any other option of sbatch. Repeatable.")
+]
+
+
+@dataclass(frozen=True)
+class SlurmAsked:
+    """The options of SLURM as they were given."""
+
+    partition: str | None
+    time: str | None
+    nodes: int | None
+    account: str | None
+    sbatch: list[str] | None
+
+    def refuse_without_slurm(self) -> None:
+        """Raise InputError when any is given to a run that is no job."""
+        if given := [f"--{one.name}" for one in fields(self) if getattr(self, one.name)]:
+            raise InputError(f"{', '.join(given)}: only with --slurm")
+
+
+def submit(run: RunFolder, *, resume: bool, gpus: int | None, asked: SlurmAsked) -> str:
+    """Submit `run`; return what came of it in words. Raises FocusError when SLURM refuses."""
+    from focus_engine.launch.slurm.options import SlurmOptions, parse_sbatch
+    from focus_engine.launch.slurm.submit import submit_run
+
+    given = SlurmOptions(
+        partition=asked.partition,
+        gpus=gpus,
+        time=asked.time,
+        nodes=asked.nodes,
+        account=asked.account,
+        sbatch=parse_sbatch(asked.sbatch or []),
+    )
+    job, options = submit_run(run, given, resume=resume)
+    where = f" to {options.partition}" if options.partition else ""
+    return f"submitted {visible(run.name)}{where}, SLURM job {job.job_id}"
+
+
+def job_document(run: RunFolder) -> dict[str, Any] | None:
+    """Return what `focus status --json` says of the SLURM job of `run`; None when it has none."""
+    from focus_engine.launch.slurm.join import job_of
+
+    if not run.slurm_job.is_file() or (held := job_of(run)) is None:
+        return None
+    job = held.job
+    known = {"state": None, "reason": None, "nodes": None, "partition": None, "seconds_left": None}
+    if job is not None:
+        known |= {name: getattr(job, name) or None for name in known}
+    return {"job_id": held.submitted.job_id, "cluster": held.submitted.cluster, **known}
+
+
+def job_lines(run: RunFolder, summary: RunSummary) -> list[str]:
+    """Return what `focus status` says of the SLURM job of `run`."""
+    from focus_engine.launch.slurm.join import job_of, time_words
+
+    if not run.slurm_job.is_file() or (held := job_of(run)) is None:
+        return []
+    job = held.job
+    if job is None:
+        return [f"  {'SLURM':<11} job {visible(held.submitted.job_id)}, not known any more"]
+    on = f" on {visible(job.partition)}" if job.partition else ""
+    node = f", node {visible(job.nodes)}" if job.nodes else ""
+    lines = [f"  {'SLURM':<11} job {visible(job.job_id)}, {visible(job.state.lower())}{on}{node}"]
+    if (words := time_words(summary, job, duration)) is not None:
+        lines.append(f"  {'time limit':<11} {words}")
+    return lines

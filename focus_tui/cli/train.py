@@ -1,0 +1,245 @@
+"""Commands that train: check, train, start, resume, stop."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from focus_engine.errors import FocusError, InputError
+from focus_engine.launch.state import summarise
+from focus_engine.launch.summary import LIVE_STATES
+from focus_engine.runs.folder import RunFolder, find_run
+from focus_tui.cli.choose import Exp, Json, NamedExp, Trust, chosen_run, complete_names, root_of
+from focus_tui.cli.runs import shown
+from focus_tui.cli.slurm import Account, Nodes, Partition, Sbatch, Slurm, SlurmAsked, Time, submit
+from focus_tui.terminal import out, say, visible
+
+Gpu = Annotated[int | None, typer.Option("--gpu", min=0, metavar="N", help="Train on this GPU.", show_default=False)]
+Gpus = Annotated[
+    int | None,
+    typer.Option("--gpus", min=1, metavar="N", help="Train on N GPUs together [training.devices].", show_default=False),
+]
+
+
+def train(
+    context: typer.Context,
+    exp: Exp = None,
+    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Train with this config …")] = None,
+    exp_dir: Annotated[
+        Path | None, typer.Option("--exp_dir", "--exp-dir", metavar="DIR", help="… in this folder (made if need be).")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    gpu: Gpu = None,
+    gpus: Gpus = None,
+    _trust: Trust = False,
+) -> None:
+    """Train in the foreground.
+
+    With progress bar and epoch blocks; Ctrl-C stops cleanly after a checkpoint.
+
+    Example: focus train --config config.yaml --exp_dir runs/a
+    """
+    run = _run_to_train(context, exp, config, exp_dir)
+    check_config(run)
+    from focus_tui.compute.training import train as train_here
+
+    train_here(run, resume=resume, device=_device(gpu, gpus), devices=gpus)
+
+
+def start(
+    context: typer.Context,
+    exps: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="EXP...",
+            help="Names or paths; left out: the one you stand in, else the latest.",
+            show_default=False,
+            autocompletion=complete_names,
+        ),
+    ] = None,
+    gpu: Gpu = None,
+    gpus: Gpus = None,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Wait until the device is free [where several are given].")
+    ] = False,
+    slurm: Slurm = False,
+    partition: Partition = None,
+    time_limit: Time = None,
+    nodes: Nodes = None,
+    account: Account = None,
+    sbatch: Sbatch = None,
+    _trust: Trust = False,
+) -> None:
+    """Train in the background.
+
+    Survives logout; returns at once. Several are queued: as many train at once as there are GPUs (FOCUS_SLOTS: runs
+    on each; on a machine without GPU one trains), oldest first. One that cannot start does not keep the others.
+
+    Example: focus start experiment_diffusion --gpu 1
+    """
+    root = root_of(context)
+    runs = [find_run(name, root) for name in dict.fromkeys(exps)] if exps else [chosen_run(context, None)]
+    asked = SlurmAsked(partition, time_limit, nodes, account, sbatch)
+    if slurm:
+        _submit(runs, resume=False, gpu=gpu, gpus=gpus, queue=queue, asked=asked)
+        return
+    asked.refuse_without_slurm()
+    if len(runs) == 1:
+        _launch(runs[0], resume=False, gpu=gpu, gpus=gpus, queue=queue)
+    else:
+        start_queued(runs, gpu=gpu, gpus=gpus)
+
+
+def _submit(
+    runs: Sequence[RunFolder], *, resume: bool, gpu: int | None, gpus: int | None, queue: bool, asked: SlurmAsked
+) -> None:
+    """Submit runs to SLURM, whose queue and devices they use."""
+    if gpu is not None or queue:
+        raise InputError(f"{'--queue' if queue else '--gpu'}: not with --slurm, which has its own; ask for --gpus N")
+    for run in runs:
+        check_config(run)
+        out(submit(run, resume=resume, gpus=gpus, asked=asked))
+        say(f"watch  focus status {shown(run)}\nstop   focus stop {shown(run)}\nscript {run.slurm_script}")
+
+
+def start_queued(runs: Sequence[RunFolder], *, gpu: int | None = None, gpus: int | None = None) -> None:
+    """Queue several runs; one that cannot start is said and does not keep the others. Raises typer.Exit then."""
+    failed: list[FocusError] = []
+    for run in runs:
+        try:
+            _launch(run, resume=False, gpu=gpu, gpus=gpus, queue=True)
+        except FocusError as error:
+            failed.append(error)
+            say(f"focus: {error}")
+    if failed:
+        raise typer.Exit(failed[0].exit_code)
+
+
+def resume(
+    context: typer.Context,
+    exp: Exp = None,
+    gpu: Gpu = None,
+    gpus: Gpus = None,
+    queue: Annotated[bool, typer.Option("--queue", help="Wait until the device is free.")] = False,
+    slurm: Slurm = False,
+    partition: Partition = None,
+    time_limit: Time = None,
+    nodes: Nodes = None,
+    account: Account = None,
+    sbatch: Sbatch = None,
+    _trust: Trust = False,
+) -> None:
+    """Go on from the last checkpoint.
+
+    In the background; from epoch 1 where there is no checkpoint yet.
+
+    Example: focus resume experiment_diffusion
+    """
+    run = chosen_run(context, exp)
+    asked = SlurmAsked(partition, time_limit, nodes, account, sbatch)
+    if slurm:
+        _submit([run], resume=True, gpu=gpu, gpus=gpus, queue=queue, asked=asked)
+        return
+    asked.refuse_without_slurm()
+    _launch(run, resume=True, gpu=gpu, gpus=gpus, queue=queue)
+
+
+def check(
+    context: typer.Context,
+    exp: Exp = None,
+    gpu: Gpu = None,
+    as_json: Json = False,
+) -> None:
+    """Rehearse a training.
+
+    Config, data, a few steps on the device: time per epoch, peak memory, disk for checkpoints. Starts nothing.
+
+    Example: focus check experiment_diffusion
+    """
+    run = chosen_run(context, exp)
+    check_config(run)
+    from focus_tui.compute.checking import check as rehearse
+
+    rehearse(run, device=_device(gpu), as_json=as_json)
+
+
+def stop(
+    context: typer.Context,
+    exp: NamedExp,
+    now: Annotated[bool, typer.Option("--now", help="Within a step, with a checkpoint.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when it has stopped.")] = False,
+) -> None:
+    """Stop training after the current epoch. `focus resume` goes on from there.
+
+    Example: focus stop experiment_diffusion --now
+    """
+    from focus_engine.launch.start import request_stop
+
+    run = find_run(exp, root_of(context))
+    summary = request_stop(run, "now" if now else "epoch")
+    if summary.state == "queued" and summarise(run).state != "queued":
+        say(f"{visible(run.name)} waits no more: it was {summary.reason}")
+        return
+    when = "now, with a checkpoint" if now else f"after epoch {(summary.epoch or 0) + 1}"
+    say(f"{visible(run.name)} stops {when}; go on later: focus resume {shown(run)}")
+    if summary.state == "unreachable":
+        say(f"but {summary.reason}: it obeys when it comes back")
+    elif wait:
+        while (summary := summarise(run)).state in LIVE_STATES:
+            time.sleep(0.2)
+        say(f"{visible(run.name)}: {summary.state}, {summary.reason}")
+
+
+def _launch(run: RunFolder, *, resume: bool, gpu: int | None, gpus: int | None, queue: bool) -> None:
+    from focus_engine.launch.start import start_run
+
+    check_config(run)
+    identity = start_run(run, resume=resume, device=_device(gpu, gpus), devices=gpus, queue=queue)
+    did = "queued" if queue else "resumed" if resume else "started"
+    out(f"{did} {visible(run.name)}, process {identity.pid}")
+    say(f"watch  focus logs -f {shown(run)}\nstop   focus stop {shown(run)}")
+
+
+def _run_to_train(context: typer.Context, exp: str | None, config: Path | None, exp_dir: Path | None) -> RunFolder:
+    if config is None and exp_dir is None:
+        return chosen_run(context, exp)
+    if exp is not None:
+        raise InputError(f"give either the experiment {exp!r} or --config and --exp_dir, not both")
+    if config is None and exp_dir is not None:
+        return find_run(str(exp_dir.absolute()), root_of(context))
+    if config is not None and exp_dir is None:
+        raise InputError(f"--config {config} needs --exp_dir DIR: the folder for checkpoints and logs")
+    from focus_engine.runs.create import adopt_config
+
+    assert config is not None and exp_dir is not None  # noqa: S101, PT018  (for the type checker: settled above)
+    return adopt_config(config, exp_dir)
+
+
+def check_config(run: RunFolder) -> None:
+    """Check the config of `run` before anything starts, and say its warnings. Raises InputError."""
+    from focus_engine.config.load import load_config
+    from focus_engine.config.templates import check_method
+    from focus_engine.runs.safety import open_to_everybody
+
+    loaded = load_config(run.config)
+    for warning in loaded.warnings:
+        say(f"warning: {warning}")
+    for path in open_to_everybody(run):
+        say(f"warning: everybody can write in {visible(str(path))}: chmod o-w {visible(str(path))}")
+    check_method(loaded.config.method)
+
+
+def _device(gpu: int | None, gpus: int | None = None) -> str | None:
+    """Torch's name of the device that the options ask for. Raises InputError when there are not so many GPUs."""
+    if gpus is None:
+        return None if gpu is None else f"cuda:{gpu}"
+    if gpu is not None:
+        raise InputError(f"give --gpu {gpu} (that one) or --gpus {gpus} (so many), not both")
+    from focus_engine.gpus import visible_gpus
+
+    if (found := len(visible_gpus())) < gpus:
+        have = f"this machine has {found}" if found else "FOCUS sees none on this machine"
+        raise InputError(f"--gpus {gpus}: {have}; on a CPU, set training.devices to the number of processes")
+    return "cuda"

@@ -1,0 +1,75 @@
+"""`focus check`: what a training would take, before it is started."""
+
+import json
+
+from focus_engine.config.advice import data_wait_advice
+from focus_engine.config.load import load_config
+from focus_engine.events.table import DataProgress
+from focus_engine.runs.folder import RunFolder
+from focus_engine.worker.rehearsal import Rehearsal, rehearse
+from focus_tui.terminal import out, say
+from focus_tui.view.follow import Printer
+from focus_tui.view.words import bar_line, duration, percent, size
+
+
+def check(run: RunFolder, *, device: str | None, as_json: bool) -> None:
+    """Rehearse `run` and show what it would take.
+
+    Raises:
+        InputError: config or data are wrong.
+        FocusError: there is not enough memory.
+    """
+    printer = Printer()
+    found: Rehearsal | None = None
+    try:
+        for step in rehearse(run, device=device):
+            if isinstance(step, DataProgress):
+                printer.progress(bar_line(step.done, step.total, [step.what]))
+            else:
+                found = step
+    finally:
+        printer.clear()
+    assert found is not None  # noqa: S101  (the rehearsal ends with its result)
+    if as_json:
+        out(json.dumps(found.to_dict()))
+        return
+    for label, words in rehearsal_lines(found):
+        out(f"{label:<11} {words}")
+    for warning in _warnings(found, run):
+        say(f"warning: {warning}")
+
+
+def rehearsal_lines(found: Rehearsal) -> list[tuple[str, str]]:
+    """Return what a training would take, line by line."""
+    _, height, width = found.map_shape
+    training, validation, test = found.maps
+    maps_per_step = found.batch_size * found.accumulate
+    epoch = found.seconds_per_epoch
+    lines = [
+        ("method", found.method),
+        ("data", f"{training} maps train, {validation} validate, {test} test; {height} x {width} pixels"),
+        ("", "held on the device" if found.resident else f"read from disk: {percent(found.data_wait)} of a step waits"),
+        ("device", f"{found.device} {found.device_name}, {found.precision}"),
+        ("network", f"{found.n_parameters:,} parameters"),
+        ("step", f"{duration(found.seconds_per_step)}, {maps_per_step / found.seconds_per_step:.0f} maps/s"),
+        ("epoch", f"{duration(epoch)}: {found.steps_per_epoch} steps and validation"),
+        ("training", f"{duration(epoch * found.num_epochs)} for all {found.num_epochs} epochs"),
+    ]
+    if found.sampling_seconds is not None:
+        lines.append(("samples", f"{duration(found.sampling_seconds)} each time"))
+    return [
+        *lines,
+        ("memory", f"{size(found.peak_memory)} at most, {size(found.free_memory)} were free"),
+        ("checkpoint", f"{size(found.checkpoint_bytes)}; two are kept, {size(found.free_disk)} are free"),
+    ]
+
+
+def _warnings(found: Rehearsal, run: RunFolder) -> list[str]:
+    warnings = []
+    if not found.enough_disk:
+        need = size(3 * found.checkpoint_bytes)
+        warnings.append(f"checkpoints need {need} while one is written: free some space where {run.path} lies")
+    workers = load_config(run.config).config.data.num_workers
+    if advice := data_wait_advice(found.data_wait, workers, "training would wait"):
+        warnings.append(advice)
+    return warnings

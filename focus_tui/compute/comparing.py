@@ -1,0 +1,158 @@
+"""`focus compare`: what was logged of several experiments, and what their samples are worth."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from focus_engine.evaluation.comparison import (
+    LADDER,
+    Comparison,
+    Contender,
+    compare_models,
+    comparison_path,
+    why_not_comparable,
+)
+from focus_engine.runs.folder import RunFolder
+from focus_tui.charts.overlay import NamedCurve, draw_overlay, draw_ratios, named_legend
+from focus_tui.compute.drawing import Telling, opened, relative
+from focus_tui.compute.options import CompareOptions
+from focus_tui.terminal import cells, colours, fitted, out, visible
+from focus_tui.view.compare import METRICS, Difference, config_differences, config_of, data_warning, metric_row
+from focus_tui.view.comparison_report import cost_curves, cost_rows, read_comparison, score_rows
+from focus_tui.view.log_plot import read_view
+from focus_tui.view.run_view import RunView, floats
+
+MOST_COLUMNS = 110
+
+
+def compare(runs: Sequence[RunFolder], options: CompareOptions) -> None:
+    """Compare `runs` and show it.
+
+    Raises:
+        InputError: a run's data are gone or have changed, or an option does not fit its model.
+        FocusError: the generated maps are not physical.
+    """
+    telling = Telling(options.progress)
+    views = [read_view(run) for run in runs]
+    different = config_differences([config_of(view) for view in views])
+    comparison: Comparison | None = None
+    refused = "--curves was given" if options.curves else _no_checkpoint(runs, options)
+    if refused is None:
+        contenders = _contenders(runs, options, telling)
+        refused = why_not_comparable([(one.run.name, one.model) for one in contenders])
+    if refused is None:
+        comparison = _judged(contenders, options, telling)
+    elif not options.curves:
+        telling.warn(f"samples are not compared, curves are: {refused}")
+    if options.json:
+        out(json.dumps(_document(runs, views, different, comparison, refused), allow_nan=False))
+        return
+    width = min(MOST_COLUMNS, shutil.get_terminal_size((80, 24)).columns)
+    _show_curves(runs, views, width)
+    _show_differences(runs, different, width)
+    if comparison is not None:
+        _show_samples(comparison, width)
+
+
+def _no_checkpoint(runs: Sequence[RunFolder], options: CompareOptions) -> str | None:
+    untrained = [
+        run.name
+        for run in runs
+        if not (run.checkpoint_best if options.checkpoint == "best" else run.checkpoint_last).is_file()
+    ]
+    return f"{', '.join(untrained)} has no checkpoint yet" if untrained else None
+
+
+def _contenders(runs: Sequence[RunFolder], options: CompareOptions, telling: Telling) -> list[Contender]:
+    """Open each run; all of them draw as many maps at once."""
+    found = [Contender(run, *opened(run, options, telling)) for run in runs]
+    batch = min(one.plan.batch_size for one in found)
+    return [Contender(one.run, one.model, one.model.plan(seed=options.seed, batch_size=batch)) for one in found]
+
+
+def _judged(contenders: Sequence[Contender], options: CompareOptions, telling: Telling) -> Comparison:
+    output = options.output or comparison_path([one.run for one in contenders])
+    steps = compare_models(contenders, options.n_maps, options.ladder or LADDER, output)
+    return telling.shown(steps, contenders[0].plan)
+
+
+def _document(
+    runs: Sequence[RunFolder],
+    views: Sequence[RunView],
+    different: Sequence[Difference],
+    comparison: Comparison | None,
+    refused: str | None,
+) -> dict[str, Any]:
+    """Return the document of `focus compare --json`."""
+    names = [run.name for run in runs]
+    return {
+        "runs": [view.summary.to_dict() | {"curves": _curves(view)} for view in views],
+        "warning": data_warning(views) or None,
+        "config_differences": {row.key: dict(zip(names, row.values, strict=True)) for row in different},
+        "samples": None if comparison is None else comparison.to_dict(),
+        "samples_refused": refused,
+    }
+
+
+def _curves(view: RunView) -> dict[str, list[float | None]]:
+    names = ("epoch", "train_loss", "val_loss", "lr", "seconds")
+    return {name: [getattr(event, name) for event in view.epochs] for name in names}
+
+
+def _show_curves(runs: Sequence[RunFolder], views: Sequence[RunView], width: int) -> None:
+    """Print the table of numbers and draw the validation losses."""
+    names = [visible(run.name) for run in runs]
+    rows = [("", *METRICS), *((name, *metric_row(view, views[0])) for name, view in zip(names, views, strict=True))]
+    for line in _table(rows):
+        out(line)
+    warning = data_warning(views)
+    if warning:
+        out(f"note: {warning}")
+    curves = [NamedCurve(place, view.values("epoch"), view.values("val_loss")) for place, view in enumerate(views)]
+    out(f"\nvalidation loss   {named_legend(names, color=colours())}")
+    out(draw_overlay(curves, width=width, height=14, color=colours(), log=True))
+
+
+def _show_differences(runs: Sequence[RunFolder], different: Sequence[Difference], width: int) -> None:
+    """Print the keys in which the configs differ."""
+    if not different:
+        out("\nthe configs are the same")
+        return
+    out(f"\nconfig: {len(different)} keys differ")
+    key = max(cells(row.key) for row in different)
+    room = max(8, (width - key - 2) // len(runs) - 2)
+    for row in [Difference("", tuple(visible(run.name) for run in runs)), *different]:
+        out(f"  {fitted(row.key, key)}" + "".join(f"  {fitted(value, room)}" for value in row.values).rstrip())
+
+
+def _show_samples(comparison: Comparison, width: int) -> None:
+    """Draw P(k) ratios, print the scores and what they cost."""
+    color = colours()
+    report = read_comparison(comparison.to_dict())
+    names = [visible(one.name) for one in report.models]
+    ratios = [NamedCurve(place, floats(one.k), floats(one.ratio)) for place, one in enumerate(report.models)]
+    out(f"\nP(k) of samples / real   {named_legend(names, color=color)}")
+    out(draw_ratios(ratios, width=width, height=14, color=color, k_nyquist=report.models[0].k_nyquist))
+    out(f"\n{comparison.n_maps} maps of {comparison.n_simulations} unseen simulations, at equal parameters and noise")
+    for line in _table(score_rows(report)):
+        out(line)
+    out(f"\nP(k) error [%] against seconds per map ({comparison.device})   {named_legend(names, color=color)}")
+    costs = cost_curves(report, "seconds_per_map")
+    if all(np.size(curve.x) > 1 for curve in costs):
+        out(draw_overlay(costs, width=width, height=14, color=color, log=True, log_x=True, x_label="seconds per map"))
+    for line in _table(cost_rows(report)):
+        out(line)
+    out(f"\nreport  {relative(comparison.report)}\nfigure  {relative(comparison.figure)}")
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of cells with the first column to the left and the others to the right."""
+    widths = [max(cells(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for first, *others in rows:
+        right = "".join("  " + " " * (wide - cells(text)) + text for text, wide in zip(others, widths[1:], strict=True))
+        lines.append(f"{first}{' ' * (widths[0] - cells(first))}{right}".rstrip())
+    return lines

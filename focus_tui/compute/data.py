@@ -1,0 +1,220 @@
+"""`focus data`: universes made, maps brought in, a set looked at."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from focus_engine.data.bring_in import ImportedMaps, import_maps
+from focus_engine.data.maps import MapSet, Stored, StoredAs, open_map_set
+from focus_engine.data.summary import DataSummary, describe
+from focus_engine.errors import FocusError, InputError
+from focus_engine.runs.folder import RunFolder
+from focus_engine.units import NORMALISED
+from focus_tui.charts.curves import DENSITY_POWER, FIELD_POWER, draw_single_power
+from focus_tui.charts.half_blocks import ColorDepth, draw_map
+from focus_tui.terminal import colours, out, say
+from focus_tui.view.follow import Printer
+from focus_tui.view.words import bar_line, duration, size
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulateOptions:
+    """What `focus data simulate` was asked for; sizes as in the `data` block of a config."""
+
+    folder: Path
+    simulations: int
+    grid: int
+    map_size: int
+    box_size: float
+    maps_per_simulation: int
+    seed: int
+    device: str
+    params_range: dict[str, tuple[float, float]]
+
+
+def simulate(options: SimulateOptions) -> None:
+    """Make or continue a set of universes, with a progress bar; prints its folder.
+
+    Raises:
+        InputError: an argument of which there is no set, or a folder that holds something else.
+        FocusError: the disk refuses.
+    """
+    from focus_engine.simulation.simulate import UniverseLayout
+    from focus_engine.simulation.universes import simulate_universes
+
+    layout = UniverseLayout(options.grid, options.map_size, options.box_size, options.maps_per_simulation)
+    universes = simulate_universes(
+        options.folder,
+        simulations=options.simulations,
+        layout=layout,
+        seed=options.seed,
+        params_range=options.params_range or None,
+        device=options.device,
+    )
+    bar = _Bar("universes")
+    last = None
+    for last in universes:
+        bar.show(last.done, last.total, "waiting for another process" if last.waiting else "")
+    bar.clear()
+    if last is None or not last.finished:
+        raise FocusError(f"the universes in {options.folder} are not complete; the same command goes on")
+    out(str(options.folder))
+    say(f"{last.total * layout.maps_per_simulation} maps of {last.total} universes. In a config:\n  data:")
+    say(f"    maps_path: {last.maps_path.absolute()}\n    params_path: {last.params_path.absolute()}")
+    say(f"    box_size: {layout.box_size}\n    maps_per_simulation: {layout.maps_per_simulation}")
+
+
+def bring_in(
+    maps: Path,
+    params: Path,
+    name: str,
+    root: Path,
+    *,
+    box_size: float,
+    per: int,
+    link: bool,
+    key: str | None,
+    stored: tuple[StoredAs, float, float],
+) -> None:
+    """Check maps and parameters and copy them to `root`/`name`; prints the folder.
+
+    Raises:
+        InputError: unlawful data, or a name that is taken.
+        FocusError: the files cannot be written.
+    """
+    bars = {"check": _Bar("maps checked"), "copy": _Bar("copied", size)}
+    steps = import_maps(
+        maps,
+        params,
+        name,
+        root,
+        box_size=box_size,
+        maps_per_simulation=per,
+        link=link,
+        maps_key=key,
+        stored=Stored(*stored),
+    )
+    for step in steps:
+        if isinstance(step, ImportedMaps):
+            bars["copy"].clear()
+            out(str(step.folder))
+            say("in a config:\n  data:")
+            say(f"    maps_path: {step.map_set.maps_path.absolute()}")
+            say(f"    params_path: {step.map_set.params_path.absolute()}")
+        else:
+            bars[step.stage].show(step.done, step.total)
+
+
+def info(
+    what: str | None, run: RunFolder | None, params: Path | None, *, box_size: float, per: int, key: str | None
+) -> None:
+    """Describe a set of maps: shape, units, ranges, zeros, parameters, a map and P(k).
+
+    Args:
+        what: a maps file or a folder with maps and parameters; None to take those of `run`.
+        run: an experiment.
+        params: the parameter table of a maps file.
+        box_size: side of the box [Mpc/h] of a file.
+        per: maps per simulation of a file.
+        key: array of an .npz or HDF5 file.
+
+    Raises:
+        InputError: it is no set of maps.
+    """
+    _show(describe(_open_run(run) if run is not None else _open_files(what or ".", params, box_size, per, key)))
+
+
+def _open_run(run: RunFolder) -> MapSet:
+    from focus_engine.config.load import load_config
+    from focus_engine.data.opening import open_maps
+
+    bar = _Bar("universes")
+    for step in open_maps(load_config(run.config).config, run.path):
+        if isinstance(step, MapSet):
+            bar.clear()
+            return step
+        bar.show(step.done, step.total)
+    raise FocusError(f"the maps of {run.name} could not be made")
+
+
+def _open_files(what: str, params: Path | None, box_size: float, per: int, key: str | None) -> MapSet:
+    from focus_engine.config.schema import DataBlock
+    from focus_engine.data.locate import resolve_map_paths
+
+    path = Path(what).expanduser().absolute()
+    if not os.path.lexists(path):
+        raise InputError(f"{what}: no such file, folder or experiment")
+    a_map_a_file = path.is_dir() and params is not None
+    whole = path.is_dir() and not a_map_a_file
+    folder = path if whole else path.parent
+    block = DataBlock(
+        source="files",
+        data_dir=str(folder),
+        maps_path=None if whole else str(path),
+        params_path=None if params is None else str(params.absolute()),
+    )
+    maps_path, params_path = resolve_map_paths(block, folder)
+    return open_map_set(maps_path, params_path, box_size=box_size, maps_per_simulation=per, maps_key=key)
+
+
+def _show(summary: DataSummary) -> None:
+    s = summary
+    channels, height, width = s.shape
+    out(f"{s.n_maps} maps of {s.n_simulations} simulations ({s.maps_per_simulation} each): {s.layout}")
+    out(f"  shape       ({channels}, {height}, {width}) {s.dtype}, {size(s.n_bytes)}")
+    out(f"  units       {s.units}, box {s.box_size:g} Mpc/h")
+    for number, channel in enumerate(s.channels):
+        label = "values" if len(s.channels) == 1 else f"channel {number}"
+        zeros = f"{channel.zeros:,} zeros of {channel.pixels:,} pixels"
+        out(f"  {label:<11} {channel.low:.4g} to {channel.high:.4g}, mean {channel.mean:.4g}, {zeros}")
+    if s.read_maps < s.n_maps:
+        out(f"  (values of {s.read_maps} maps spread over the set)")
+    for parameter in s.parameters:
+        out(f"  {parameter.name:<11} {parameter.low:.4g} to {parameter.high:.4g}, mean {parameter.mean:.4g}")
+    columns = min(100, shutil.get_terminal_size().columns)
+    depth: ColorDepth = "truecolor" if colours() else None
+    out()
+    title = f"map {s.example_id}"
+    example, wide = np.asarray(s.example), min(64, columns)
+    out(draw_map(example, width=wide, height=26, color_depth=depth, title=title, units=s.units))
+    out()
+    spectrum = s.spectrum
+    std = None if spectrum.n_maps < 2 else spectrum.std
+    chart = draw_single_power(
+        spectrum.k,
+        spectrum.mean,
+        std,
+        width=columns,
+        height=18,
+        color=colours(),
+        title=f"{spectrum.n_maps} maps",
+        k_nyquist=spectrum.k_nyquist,
+        y_label=FIELD_POWER if s.units == NORMALISED else DENSITY_POWER,
+    )
+    out(chart)
+
+
+class _Bar:
+    """A progress bar on stderr with the time that is left."""
+
+    def __init__(self, unit: str, number: Callable[[float], str] = lambda n: f"{n:.0f}") -> None:
+        self._unit, self._number = unit, number
+        self._printer = Printer()
+        self._first: tuple[int, float] | None = None
+
+    def show(self, done: int, total: int, *words: str) -> None:
+        now = time.monotonic()
+        self._first = self._first or (done, now)
+        made, since = done - self._first[0], now - self._first[1]
+        left = f"{duration(since / made * (total - done))} left" if made > 0 and done < total else ""
+        parts: Iterable[str] = (f"{self._number(done)}/{self._number(total)} {self._unit}", left, *words)
+        columns = shutil.get_terminal_size().columns - 1
+        self._printer.progress(bar_line(done, total, [part for part in parts if part], columns))
+
+    def clear(self) -> None:
+        self._printer.clear()

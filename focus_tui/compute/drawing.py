@@ -1,0 +1,116 @@
+"""Drawing maps from a checkpoint: what `focus sample`, `focus evaluate` and `focus demo` share."""
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from focus_engine.config.advice import guidance_warning
+from focus_engine.evaluation.comparison import ComparisonProgress
+from focus_engine.evaluation.trained_model import TrainedModel, find_checkpoint, open_trained
+from focus_engine.events.table import DataProgress
+from focus_engine.generative.sampling import SamplingPlan, SamplingProgress
+from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.safety import check_links
+from focus_engine.trust import OWN_NETWORKS
+from focus_tui.compute.options import DrawOptions
+from focus_tui.terminal import say, visible
+from focus_tui.view.follow import Printer
+from focus_tui.view.words import bar_line
+
+Result = TypeVar("Result")
+WORD_SECONDS = 0.1
+"""Least time between two lines of `--progress json`; the end of a batch is always told."""
+
+
+class Telling:
+    """Tells on stderr what happens: with a bar for people, or as one JSON object a line for programs."""
+
+    def __init__(self, how: str = "bar") -> None:
+        self._json = how == "json"
+        self._printer = Printer()
+        self._told = -math.inf
+
+    def note(self, words: str) -> None:
+        """Say a sentence."""
+        say(json.dumps({"note": words}) if self._json else words)
+
+    def warn(self, words: str) -> None:
+        """Say what deserves attention."""
+        say(json.dumps({"warning": words}) if self._json else f"warning: {words}")
+
+    def progress(self, done: int, total: int, words: list[str]) -> None:
+        """Say how far the work is."""
+        if not self._json:
+            self._printer.progress(bar_line(done, total, words))
+            return
+        now = time.monotonic()
+        if now - self._told >= WORD_SECONDS or done == total:
+            self._told = now
+            say(json.dumps({"done": done, "total": total, "words": ", ".join(words)}))
+
+    def shown(
+        self, steps: Iterator[SamplingProgress | DataProgress | ComparisonProgress | Result], plan: SamplingPlan
+    ) -> Result:
+        """Pull `steps` to their end and tell how far they are; return the result, which comes last."""
+        result: Result | None = None
+        try:
+            for step in steps:
+                if isinstance(step, SamplingProgress):
+                    self.progress(*_sampled(step, plan))
+                elif isinstance(step, ComparisonProgress):
+                    self.progress(step.done, step.total, [visible(step.words)])
+                elif isinstance(step, DataProgress):
+                    self.progress(step.done, step.total, [step.what])
+                else:
+                    result = step
+        finally:
+            self._printer.clear()
+        assert result is not None  # noqa: S101  (the engine's generators end with their result)
+        return result
+
+
+def _sampled(step: SamplingProgress, plan: SamplingPlan) -> tuple[int, int, list[str]]:
+    """Steps of single maps: done, of how many, and words."""
+    total = step.maps_total * plan.steps
+    batch = min(plan.batch_size, step.maps_total - step.maps_done) if step.finished is None else 0
+    done = step.maps_done * plan.steps + batch * step.step
+    return done, total, [f"sampling {step.maps_total} maps", f"step {step.step}"]
+
+
+def opened(run: RunFolder, options: DrawOptions, telling: Telling) -> tuple[TrainedModel, SamplingPlan]:
+    """Open the checkpoint that was asked for and the plan to draw with.
+
+    Raises:
+        InputError: no such checkpoint, or the options do not fit its model.
+    """
+    check_links(run)
+    path = find_checkpoint(run, options.checkpoint)
+    model = open_trained(path, device=options.device)
+    if model.config.model.from_ not in OWN_NETWORKS:
+        telling.warn(f"the code of {visible(model.config.model.from_)} is run (model.from)")
+    plan = model.plan(
+        sampler=options.sampler,
+        steps=options.steps,
+        eta=options.eta,
+        guidance=options.guidance,
+        seed=options.seed,
+        batch_size=options.batch_size,
+    )
+    if warning := guidance_warning(plan.guidance):
+        telling.warn(warning)
+    telling.note(
+        f"{visible(run.name)}: {path.name} (epoch {model.source['epoch']}), {plan.sampler}, {plan.steps} steps, "
+        f"eta {plan.eta:g}, seed {plan.seed}"
+    )
+    return model, plan
+
+
+def relative(path: Path) -> str:
+    """Return `path` as short as it can be named from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

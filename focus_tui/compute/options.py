@@ -1,0 +1,203 @@
+"""What the commands that draw maps were asked for: parsed and checked before anything is opened.
+
+A wrong argument is wrong whether or not there is a checkpoint, so these classes refuse it when they are made.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from focus_engine.config.samplers import SAMPLERS, check_eta_range
+from focus_engine.config.schema import PARAMETER_NAMES
+from focus_engine.errors import InputError
+
+MAX_SEED = 2**63 - 1
+PROGRESS = ("bar", "json")
+
+Params = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawOptions:
+    """How maps are drawn; None means what the config says.
+
+    Attributes:
+        steps: of the sampler.
+        eta: 0 is deterministic, 1 is DDPM.
+        sampler: a name in `SAMPLERS`.
+        guidance: 1.0 samples the trained density.
+        seed: noise of map i depends on the seed and i alone.
+        checkpoint: best, last, or a path.
+        n_maps: how many maps.
+        batch_size: maps drawn at once.
+        device: as in the config.
+        progress: how it is told on stderr: a bar for people, or one JSON object a line.
+
+    Raises:
+        InputError: naming the option, the value and what is allowed.
+    """
+
+    steps: int | None = None
+    eta: float | None = None
+    sampler: str | None = None
+    guidance: float | None = None
+    seed: int = 0
+    checkpoint: str = "best"
+    n_maps: int | None = None
+    batch_size: int | None = None
+    device: str | None = None
+    progress: str = "bar"
+
+    def __post_init__(self) -> None:
+        if self.progress not in PROGRESS:
+            raise InputError(f"--progress {self.progress!r} is unknown; allowed: {', '.join(PROGRESS)}")
+        _at_least(self.steps, 1, "--steps")
+        _at_least(self.n_maps, 1, "-n")
+        _at_least(self.batch_size, 1, "--batch-size")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise InputError(f"give a whole number from 0 to {MAX_SEED}", where=f"--seed {self.seed}")
+        if self.guidance is not None and not (math.isfinite(self.guidance) and self.guidance >= 0):
+            raise InputError("give a number >= 0; 1 samples the trained density", where=f"--guidance {self.guidance:g}")
+        if self.sampler is not None and self.sampler not in SAMPLERS:
+            raise InputError(f"--sampler {self.sampler!r} is unknown; allowed: {', '.join(SAMPLERS)}")
+        if not self.checkpoint.strip():
+            raise InputError("--checkpoint is empty; give best, last or a path")
+        check_eta(self.eta, self.sampler)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleOptions(DrawOptions):
+    """What `focus sample` was asked for.
+
+    Attributes:
+        params: parameters by name, the same for every map; None with `params_file`, or for those of the
+            validation maps in order.
+        params_file: a table with one row a map.
+        output: the .npz file; None for a name under the experiment's samples/.
+        json: print the result as JSON instead of drawing it.
+    """
+
+    params: Params | None = None
+    params_file: Path | None = None
+    output: Path | None = None
+    json: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.params is not None and self.params_file is not None:
+            raise InputError("--params and --params-file are both given: keep one of them")
+        if self.params_file is not None and not self.params_file.is_file():
+            raise InputError("no such file", where=f"--params-file {self.params_file}")
+        if self.output is not None:
+            check_output(self.output, ".npz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(DrawOptions):
+    """What `focus evaluate` was asked for.
+
+    Attributes:
+        output: folder of the report (JSON and PNG); None for the experiment's own.
+        json: print the document instead of drawing it.
+    """
+
+    output: Path | None = None
+    json: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output is not None and self.output.exists() and not self.output.is_dir():
+            raise InputError("is not a folder", where=f"-o {self.output}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(DrawOptions):
+    """What `focus compare` was asked for.
+
+    Attributes:
+        ladder: numbers of steps at which error and cost are measured; None for the usual ones.
+        curves: compare what was logged alone, and draw no samples.
+        output: the report (.json); None for one under the first experiment's figs/.
+        json: print the document instead of drawing it.
+    """
+
+    ladder: tuple[int, ...] | None = None
+    curves: bool = False
+    output: Path | None = None
+    json: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.checkpoint not in {"best", "last"}:
+            raise InputError(
+                "compare takes best or last, of every experiment", where=f"--checkpoint {self.checkpoint!r}"
+            )
+        for steps in self.ladder or ():
+            _at_least(steps, 1, "--steps")
+        if self.output is not None:
+            check_output(self.output, ".json")
+
+
+def parse_ladder(text: str | None) -> tuple[int, ...] | None:
+    """Parse `5,10,50`. Raises InputError for what is no list of whole numbers."""
+    if text is None:
+        return None
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        raise InputError(
+            "give whole numbers with commas between them, such as 5,10,50", where=f"--steps {text!r}"
+        ) from None
+
+
+def parse_params(text: str | None) -> Params | None:
+    """Parse `Omega_m=0.3,sigma_8=0.8`. Raises InputError for unknown names, doubles and what is no number."""
+    if text is None:
+        return None
+    pairs: dict[str, float] = {}
+    for entry in text.split(","):
+        name, equals, value = (part.strip() for part in entry.partition("="))
+        if not equals or not name:
+            raise InputError("write NAME=VALUE pairs, such as Omega_m=0.3,sigma_8=0.8", where=f"--params {text!r}")
+        if name not in PARAMETER_NAMES:
+            raise InputError(f"unknown parameter {name!r}; allowed: {', '.join(PARAMETER_NAMES)}", where="--params")
+        if name in pairs:
+            raise InputError(f"{name} stands twice", where="--params")
+        pairs[name] = _number(value, name)
+    return tuple(pairs.items())
+
+
+def check_output(path: Path, suffix: str) -> Path:
+    """Return `path` when a file of that kind can be written there. Raises InputError."""
+    if path.suffix != suffix:
+        raise InputError(f"give a file name that ends in {suffix}", where=f"-o {path}")
+    if path.is_dir():
+        raise InputError("is a folder; give a file name", where=f"-o {path}")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"the folder {path.absolute().parent} does not exist", where=f"-o {path}")
+    return path
+
+
+def _number(text: str, name: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f"{name}={text!r} is not a number", where="--params") from None
+    if not math.isfinite(value):
+        raise InputError(f"{name}={text} is not a finite number", where="--params")
+    return value
+
+
+def _at_least(value: int | None, low: int, option: str) -> None:
+    if value is not None and value < low:
+        raise InputError(f"give a whole number >= {low}", where=f"{option} {value}")
+
+
+def check_eta(eta: float | None, sampler: str | None) -> None:
+    """Check eta against its sampler (None: not chosen yet). Raises InputError."""
+    if eta is None:
+        return
+    if sampler is None:
+        check_eta_range(eta, f"--eta {eta:g}")
+    else:
+        SAMPLERS[sampler].check_eta(eta, f"--eta {eta:g}")

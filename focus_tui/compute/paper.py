@@ -1,0 +1,124 @@
+"""Figures of a run as papers want them: one column wide, 8 pt, no titles, fonts that printers take.
+
+The panels are those of the figures drawn beside training; here is their size.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from focus_engine.errors import InputError
+from focus_engine.figures.history import loss_panel, rate_panel
+from focus_engine.figures.pages import save
+from focus_engine.figures.panels import STYLE, SURFACE_DENSITY, map_rows, power_panels
+from focus_engine.runs.folder import RunFolder
+from focus_engine.units import NORMALISED
+from focus_tui.charts.map_pairs import thumbnails
+from focus_tui.view.run_view import RunView
+
+COLUMN = 3.4
+"""Width of a column of a journal [inches]."""
+MAP_COLUMNS = 3
+"""Pairs of maps that fit across it."""
+
+PAPER: dict[Any, Any] = STYLE | {
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "axes.linewidth": 0.6,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "legend.fontsize": 6.5,
+    "savefig.dpi": 600,
+    "pdf.fonttype": 42,  # journals refuse type 3
+    "svg.hashsalt": "focus",
+}
+
+
+def draw_paper_figure(path: Path, kind: str, view: RunView, run: RunFolder) -> None:
+    """Draw loss, lr, power or maps (the latest ones) of a run; the suffix of `path` is the format.
+
+    Raises:
+        InputError: the maps of the run can't be read.
+        OSError: the disk refuses.
+    """
+    with mpl.rc_context(PAPER):
+        figure = _FIGURES[kind](view, run)
+        save(figure, path, path.suffix.removeprefix("."))
+
+
+def _loss(view: RunView, _: RunFolder) -> Figure:
+    figure = Figure(figsize=(COLUMN, 2.5), layout="constrained")
+    axes = figure.subplots()
+    loss_panel(axes, view.epochs, early_stopped=view.early_stopped, resumed_after=view.seams)
+    axes.set(xlabel="epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="upper center", frameon=True, framealpha=0.9, edgecolor="none")
+    return figure
+
+
+def _rate(view: RunView, _: RunFolder) -> Figure:
+    figure = Figure(figsize=(COLUMN, 2.0), layout="constrained")
+    axes = figure.subplots()
+    rate_panel(axes, view.epochs, resumed_after=view.seams)
+    axes.set(xlabel="epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none")
+    return figure
+
+
+def _power(view: RunView, _: RunFolder) -> Figure:
+    figure = Figure(figsize=(COLUMN, 3.6), layout="constrained")
+    power_panels(figure, view.spectra[-1], "")
+    return figure
+
+
+def _maps(view: RunView, run: RunFolder) -> Figure:
+    real, generated, box_size = _pairs(view, run)
+    depth = real.shape[1] / real.shape[2]
+    figure = Figure(figsize=(COLUMN, 0.45 + 1.55 * depth), layout="constrained")
+    rows = [("real", real), ("generated", generated)]
+    units = NORMALISED if view.samples[-1].normalised else SURFACE_DENSITY
+    map_rows(figure, rows, np.empty((len(real), 0)), (), box_size, units)
+    return figure
+
+
+def _pairs(view: RunView, run: RunFolder) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], float]:
+    """Return real and generated maps (N, H, W) and the side of the box [Mpc/h].
+
+    The maps themselves where the run still has them, else the thumbnails of its log.
+    """
+    drawn = view.samples[-1]
+    box_size = view.started.box_size if view.started else 1.0
+    try:
+        with np.load(run.path / drawn.path, allow_pickle=False) as kept:
+            real, generated, box_size = kept["real"], kept["maps"], float(kept["box_size"])
+    except (OSError, ValueError, KeyError):
+        try:
+            real, generated = (np.stack(maps) for maps in thumbnails(drawn))
+        except ValueError as error:
+            raise InputError(f"{run.events}: the maps of epoch {drawn.epoch} can't be read: {error}") from error
+    count = min(MAP_COLUMNS, len(real), len(generated))
+    return real[:count], generated[:count], box_size
+
+
+_FIGURES: dict[str, Callable[[RunView, RunFolder], Figure]] = {
+    "loss": _loss,
+    "lr": _rate,
+    "power": _power,
+    "maps": _maps,
+}

@@ -1,0 +1,77 @@
+"""`focus power`: P(k) of any maps on disk. Needs numpy only, so that it answers at once."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from focus_engine.data.map_files import HDF5_SUFFIXES, open_maps_file
+from focus_engine.errors import InputError
+from focus_engine.statistics.maps_file import load_maps_file
+from focus_engine.statistics.power import PowerSpectrum, as_map_stack, power_spectrum
+from focus_tui.terminal import colours, out, say
+
+DEFAULT_BOX = 25.0
+
+
+def power(file: Path, box_size: float | None, *, as_json: bool) -> None:
+    """Measure P(k) of the maps in `file` and draw or print it.
+
+    Raises:
+        InputError: the file is no maps, or `--box-size` contradicts it.
+    """
+    if file.is_dir() or file.suffix in HDF5_SUFFIXES:
+        opened = open_maps_file(file)
+        maps, said = as_map_stack(np.stack([opened[index] for index in range(opened.shape[0])]), str(file)), None
+    else:
+        maps, said = load_maps_file(file)
+    if box_size is not None and said is not None and abs(box_size - said) > 1e-6 * said:
+        raise InputError(f"--box-size {box_size:g}: {file} says that its box is {said:g} Mpc/h")
+    box = box_size or said
+    if box is None:
+        box = DEFAULT_BOX
+        say(f"{file} does not say its box size: {box:g} Mpc/h is assumed (--box-size)")
+    spectrum = power_spectrum(maps, box)
+    if as_json:
+        out(power_json(spectrum))
+    else:
+        draw(spectrum, file.name)
+
+
+def power_json(spectrum: PowerSpectrum) -> str:
+    """Return the documented JSON of `focus power`: k [h/Mpc], power [(Mpc/h)²], modes, edges; unknown is null."""
+    single = spectrum.n_maps < 2
+    return json.dumps(
+        {
+            "k": spectrum.k.tolist(),
+            "power_mean": spectrum.mean.tolist(),
+            "power_std": [None] * len(spectrum.k) if single else spectrum.std.tolist(),
+            "modes": spectrum.modes.tolist(),
+            "k_edges": spectrum.k_edges.tolist(),
+            "n_maps": spectrum.n_maps,
+            "box_size": spectrum.box_size,
+            "k_nyquist": spectrum.k_nyquist,
+            "of": spectrum.label,
+        },
+        allow_nan=False,
+    )
+
+
+def draw(spectrum: PowerSpectrum, title: str) -> None:
+    """Draw P(k) in the terminal."""
+    from focus_tui.charts.curves import draw_single_power
+
+    columns = shutil.get_terminal_size().columns
+    out(
+        draw_single_power(
+            spectrum.k,
+            spectrum.mean,
+            None if spectrum.n_maps < 2 else spectrum.std,
+            width=min(100, columns),
+            height=20,
+            color=colours(),
+            title=f"{title}: {spectrum.n_maps} maps",
+            k_nyquist=spectrum.k_nyquist,
+        )
+    )

@@ -1,0 +1,25 @@
+"""`focus train`: training in this very process, with its events shown as they come."""
+
+from focus_engine.errors import FocusError
+from focus_engine.runs.folder import RunFolder
+from focus_engine.worker.work import INTERRUPTED, Orders, train_here
+from focus_tui.view.follow import Printer
+
+
+def train(run: RunFolder, *, resume: bool, device: str | None = None, devices: int | None = None) -> None:
+    """Train `run` here and show its epoch blocks.
+
+    Raises:
+        FocusError: training failed; the message is the run's last word.
+        KeyboardInterrupt: Ctrl-C stopped it, after a checkpoint.
+    """
+    printer = Printer()
+    orders = Orders(resume=resume, device=device, devices=devices, foreground=True)
+    try:
+        ended, code = train_here(run, orders, printer.show)
+    finally:
+        printer.clear()
+    if ended.state == "failed":
+        raise FocusError(f"{run.name} failed after epoch {ended.epoch}")
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt

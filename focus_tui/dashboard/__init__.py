@@ -1,0 +1,1 @@
+"""The dashboard: its app, its screens and what they share."""

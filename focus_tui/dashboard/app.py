@@ -1,0 +1,381 @@
+"""The dashboard: holds what the feed has read, hands it to the screens, and does to runs what they ask.
+
+Neither torch nor matplotlib is ever imported here; whatever needs them runs as a process of its own. Killing the
+dashboard at any moment harms nothing, for it owns nothing.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.theme import BUILTIN_THEMES, Theme
+
+from focus_engine.errors import FocusError
+from focus_engine.launch.summary import LIVE_STATES, RunSummary
+from focus_engine.runs.folder import RunFolder
+from focus_tui.charts.half_blocks import ColorDepth
+from focus_tui.dashboard import control
+from focus_tui.dashboard.feed import DiskFeed, Feed, MachineRead, RunGone, RunRead, RunsRead
+from focus_tui.dashboard.jobs import ComparisonJob, SamplingJob
+from focus_tui.dashboard.screens.base import BaseScreen
+from focus_tui.dashboard.screens.dialogs import Ask, Choose
+from focus_tui.dashboard.screens.runs import RunsScreen
+from focus_tui.dashboard.settings import LoadedSettings, Settings, load_settings, save_setting
+from focus_tui.view.columns import RunRow
+from focus_tui.view.machine import MachineLoad
+from focus_tui.view.run_view import RunView
+
+FOCUS_DARK = Theme(
+    name="focus-dark",
+    primary="#7aa2f7",
+    secondary="#56b4e9",
+    accent="#e69f00",
+    foreground="#d8dee9",
+    background="#0f1218",
+    surface="#141923",
+    panel="#1c2330",
+    success="#2fb08a",
+    warning="#e69f00",
+    error="#e0633c",
+    dark=True,
+)
+FOCUS_LIGHT = Theme(
+    name="focus-light",
+    primary="#2456b3",
+    secondary="#0072b2",
+    accent="#b35c00",
+    foreground="#1c2330",
+    background="#fbfbf8",
+    surface="#f3f3ee",
+    panel="#e6e6df",
+    success="#00794f",
+    warning="#a86400",
+    error="#b53a12",
+    dark=False,
+)
+
+
+def colours_of_terminal() -> tuple[bool, ColorDepth]:
+    """Return whether charts have colours (not with NO_COLOR), and how many maps have: None means shades of ink."""
+    if os.environ.get("NO_COLOR"):
+        return False, None
+    if os.environ.get("COLORTERM") in {"truecolor", "24bit"} or os.environ.get("TEXTUAL_COLOR_SYSTEM") == "truecolor":
+        return True, "truecolor"
+    term = os.environ.get("TERM", "")
+    return True, "256" if "256" in term or not term else "16"
+
+
+def action_names() -> frozenset[str]:
+    """Return the names of all actions, which settings can give other keys."""
+    from focus_tui.dashboard.screens.compare import CompareScreen
+    from focus_tui.dashboard.screens.new import NewScreen
+    from focus_tui.dashboard.screens.sample import SampleScreen
+    from focus_tui.dashboard.screens.watch import WatchScreen
+
+    screens = (BaseScreen, RunsScreen, WatchScreen, CompareScreen, SampleScreen, NewScreen)
+    bindings = (binding for screen in screens for binding in screen.BINDINGS)
+    return frozenset(binding.id for binding in bindings if isinstance(binding, Binding) and binding.id)
+
+
+class FocusApp(App[None]):
+    """`focus tui`."""
+
+    CSS_PATH = "focus.tcss"
+    TITLE = "FOCUS"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+c", "leave", "quit", show=False, priority=True)]
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        feed: Feed | None = None,
+        settings: LoadedSettings | None = None,
+        first: RunFolder | None = None,
+        recording: bool = False,
+    ) -> None:
+        super().__init__()
+        loaded = self._load_settings() if settings is None else settings
+        self.root = root
+        self.settings: Settings = loaded.settings
+        self.feed: Feed = DiskFeed(root, self.settings.refresh) if feed is None else feed
+        self.rows: tuple[RunRow, ...] = ()
+        self.complete = False
+        self.problem = ""
+        self.load: MachineLoad | None = None
+        self.color, self.color_depth = colours_of_terminal()
+        self.jobs: dict[Path, SamplingJob] = {}
+        self.comparisons: dict[frozenset[Path], ComparisonJob] = {}
+        self._views: dict[str, RunView] = {}
+        self._undo: list[tuple[str, Callable[[], str]]] = []
+        self._setting_warnings = loaded.warnings
+        self._first = first
+        self._recording = recording
+        self._alive: frozenset[str] = frozenset()
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is something to take back."""
+        return bool(self._undo)
+
+    def _load_settings(self) -> LoadedSettings:
+        """Read the settings; the names of all actions are asked for only where keys are set."""
+        themes = [*BUILTIN_THEMES, FOCUS_DARK.name, FOCUS_LIGHT.name]
+        loaded = load_settings(themes=themes)
+        return load_settings(themes=themes, actions=action_names()) if loaded.settings.keys else loaded
+
+    def _keep_theme(self, theme: Theme) -> None:
+        """Keep a theme that was chosen in the palette for the next time."""
+        if theme.name != self.settings.theme:
+            self.settings = replace(self.settings, theme=theme.name)
+            try:
+                save_setting("theme", theme.name)
+            except (FocusError, OSError) as error:
+                self.say(f"the theme holds for this session only: {error}", severity="warning")
+
+    def on_mount(self) -> None:
+        """Show the list of runs and start to read."""
+        for theme in (FOCUS_DARK, FOCUS_LIGHT):
+            self.register_theme(theme)
+        self.theme = self.settings.theme
+        self.set_keymap({action: ",".join(keys) for action, keys in self.settings.keys.items()})
+        self.theme_changed_signal.subscribe(self, self._keep_theme)
+        self.push_screen(RunsScreen())
+        for warning in self._setting_warnings:
+            self.say(warning, severity="warning")
+        if self._first is not None:
+            self.open_run(self._first)
+        self.feed.start(self.post_message)
+
+    def on_unmount(self) -> None:
+        """Read no more."""
+        self.feed.stop()
+
+    def on_runs_read(self, message: RunsRead) -> None:
+        """Keep the rows and show them."""
+        self._bell_for_ended(message.rows)
+        self.rows, self.complete, self.problem = message.rows, message.complete, message.problem
+        if (screen := self._top()) is not None:
+            screen.show_rows(self.rows)
+
+    def on_run_read(self, message: RunRead) -> None:
+        """Keep a run's view and show it."""
+        path = message.view.summary.path
+        before = self._views.get(path)
+        self._views[path] = message.view
+        if (screen := self._top()) is not None:
+            screen.show_view(message.view)
+            if before is None or before.summary.state != message.view.summary.state:
+                screen.refresh_hints()
+
+    def on_run_gone(self, message: RunGone) -> None:
+        """Forget a run whose folder vanished."""
+        self._views.pop(str(message.run.path), None)
+        if (screen := self._top()) is not None:
+            screen.run_gone(message.run)
+
+    def on_machine_read(self, message: MachineRead) -> None:
+        """Keep what the machine does and show it."""
+        self.load = message.load
+        if (screen := self._top()) is not None:
+            screen.show_load(message.load)
+
+    def _top(self) -> BaseScreen | None:
+        """The full screen that is on top, below any dialog."""
+        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, BaseScreen)), None)
+
+    def _bell_for_ended(self, rows: tuple[RunRow, ...]) -> None:
+        """Ring and say it when a run that lived has ended."""
+        alive = frozenset(row.summary.path for row in rows if row.summary.state in LIVE_STATES)
+        for row in rows:
+            if row.summary.path in self._alive - alive:
+                words = f"{row.summary.name}: {row.summary.state.replace('_', ' ')}. {row.summary.reason or ''}"
+                self.bell()
+                self.say(words, severity="warning" if row.summary.state in {"failed", "lost"} else "information")
+        self._alive = alive
+
+    def view_of(self, run: RunFolder) -> RunView | None:
+        """Return the last view of a run that is or was followed."""
+        return self._views.get(str(run.path))
+
+    def summary_of(self, run: RunFolder) -> RunSummary | None:
+        """Return where a run stands, as last read."""
+        path = str(run.path)
+        if (view := self._views.get(path)) is not None and run in (self._top() or RunsScreen()).followed():
+            return view.summary
+        return next((row.summary for row in self.rows if row.summary.path == path), None)
+
+    def say(self, words: str, *, severity: str = "information") -> None:
+        """Show a sentence for a while."""
+        self.notify(words, severity=severity, markup=False, timeout=8 if severity == "information" else 15)  # type: ignore[arg-type]
+
+    def open_screen(self, screen: BaseScreen) -> None:
+        """Put a screen on top."""
+        self.push_screen(screen)
+
+    def open_run(self, run: RunFolder) -> None:
+        """Watch a run."""
+        from focus_tui.dashboard.screens.watch import WatchScreen
+
+        self.open_screen(WatchScreen(run))
+
+    def open_compare(self, runs: tuple[RunFolder, ...]) -> None:
+        """Compare runs."""
+        from focus_tui.dashboard.screens.compare import CompareScreen
+
+        self.open_screen(CompareScreen(runs))
+
+    def open_sample(self, run: RunFolder) -> None:
+        """Sample from a run."""
+        if self._refuse_recording():
+            return
+        from focus_tui.dashboard.screens.sample import SampleScreen
+
+        self.open_screen(SampleScreen(run))
+
+    def open_doctor(self, run: RunFolder | None) -> None:
+        """Say what this machine has and lacks."""
+        from focus_tui.dashboard.screens.doctor import Doctor
+
+        self.push_screen(Doctor(self.root, run))
+
+    def open_new(self, source: RunFolder | None = None) -> None:
+        """Make an experiment."""
+        if self._refuse_recording():
+            return
+        from focus_tui.dashboard.screens.new import NewScreen
+
+        self.open_screen(NewScreen(source))
+
+    def edit_config(self, run: RunFolder) -> None:
+        """Edit a run's config in $EDITOR."""
+        if self._refuse_recording():
+            return
+        from focus_tui.dashboard.screens.new import edit_config
+
+        edit_config(self, run)
+
+    def in_background(self, work: Callable[[], control.Done]) -> None:
+        """Do `work` in a thread and say how it went; a refusal is a sentence, never a crash."""
+
+        def run() -> None:
+            try:
+                done = work()
+            except (FocusError, OSError) as error:
+                self.call_from_thread(self.say, str(error), severity="error")
+            else:
+                self.call_from_thread(self._was_done, done)
+            self.feed.refresh()
+
+        self.run_worker(run, thread=True, exit_on_error=False)
+
+    def _was_done(self, done: control.Done) -> None:
+        if done.undo is not None:
+            self._undo.append((done.words, done.undo))
+        told = done.undo is None or done.tells_undo
+        self.say(done.words if told else f"{done.words}\nu takes it back")
+        if (screen := self._top()) is not None:
+            screen.refresh_hints()
+
+    def _refuse_recording(self) -> bool:
+        """Say it where a recording is shown that it cannot be trained; whether that was so."""
+        if self._recording:
+            self.say("this is a recording: make a run of your own with  focus new NAME --template small")
+        return self._recording
+
+    def start_run(self, run: RunFolder, *, resume: bool = False, queue: bool = False) -> None:
+        """Start or resume a run; the worker's first word takes a few seconds."""
+        if self._refuse_recording():
+            return
+        self.say(f"{'queueing' if queue else 'resuming' if resume else 'starting'} {run.name} …")
+        self.in_background(lambda: control.start(run, resume=resume, queue=queue))
+
+    def stop_run(self, run: RunFolder) -> None:
+        """Ask how to stop a run, and ask it to."""
+        summary = self.summary_of(run)
+        epoch = "the current epoch" if summary is None else f"epoch {(summary.epoch or 0) + 1}"
+        choices = [
+            ("epoch", f"after {epoch}: nothing is lost, can be withdrawn"),
+            ("now", "now, within a step, with a checkpoint"),
+            ("", "leave it running"),
+        ]
+
+        def chosen(when: str | None) -> None:
+            if when == "epoch":
+                self.in_background(lambda: control.stop(run, "epoch"))
+            elif when == "now":
+                self.in_background(lambda: control.stop(run, "now"))
+
+        self.push_screen(Choose(f"Stop {run.name}?", choices), chosen)
+
+    def archive_run(self, run: RunFolder) -> None:
+        """Hide a run from the list, or bring it back."""
+        row = next((row for row in self.rows if row.summary.path == str(run.path)), None)
+        if row is not None and row.summary.state in LIVE_STATES:
+            self.say(f"{run.name} is {row.summary.state}: stop it before archiving it", severity="error")
+            return
+        archived = row is None or not row.labels.archived
+        self.in_background(lambda: control.archive(run, archived))
+
+    def edit_tags(self, run: RunFolder) -> None:
+        """Ask for a run's tags."""
+        from focus_engine.runs.labels import check_tag, read_labels
+
+        def problem(text: str) -> str | None:
+            try:
+                for tag in text.split():
+                    check_tag(tag)
+            except FocusError as error:
+                return str(error)
+            return None
+
+        def given(text: str | None) -> None:
+            if text is not None:
+                tags = tuple(dict.fromkeys(text.split()))
+                words = f"{run.name}: tags {' '.join(tags) or 'cleared'}"
+                self.in_background(lambda: control.relabel(run, lambda labels: replace(labels, tags=tags), words))
+
+        tags = " ".join(read_labels(run).tags)
+        self.push_screen(Ask(f"Tags of {run.name}", tags, problem, "words, blanks between"), given)
+
+    def edit_note(self, run: RunFolder) -> None:
+        """Ask for a run's note."""
+        from focus_engine.runs.labels import read_labels
+
+        def given(text: str | None) -> None:
+            if text is not None:
+                words = f"{run.name}: note {'kept' if text else 'cleared'}"
+                self.in_background(lambda: control.relabel(run, lambda labels: replace(labels, note=text), words))
+
+        self.push_screen(Ask(f"Note on {run.name}", read_labels(run).note), given)
+
+    def export_run(self, run: RunFolder) -> None:
+        """Ask what to take away of a run, and write it."""
+        from focus_tui.dashboard.take_away import ask_and_export
+
+        ask_and_export(self, run)
+
+    def undo_last(self) -> None:
+        """Take the last change back."""
+        if self._undo:
+            _, undo = self._undo.pop()
+            self.in_background(lambda: control.Done(undo()))
+
+    def action_leave(self) -> None:
+        """Leave; runs go on."""
+        self.leave()
+
+    def leave(self) -> None:
+        """Leave the dashboard and say which runs go on."""
+        alive = [row.summary.name for row in self.rows if row.summary.state in LIVE_STATES]
+        said = []
+        if alive:
+            named = ", ".join(alive[:5]) + (" …" if len(alive) > 5 else "")
+            said.append(f"{'goes' if len(alive) == 1 else 'go'} on in the background: {named} (focus ls)")
+        jobs: list[SamplingJob | ComparisonJob] = [*self.jobs.values(), *self.comparisons.values()]
+        said += [f"sampling goes on: {job.label}" for job in jobs if not job.poll().ended]
+        self.exit(message="\n".join(said) or None)

@@ -1,0 +1,233 @@
+"""What all full screens share: the keys that act on a run, the footer, help, and how news reaches them."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from focus_engine.launch.summary import LIVE_STATES, RunSummary
+from focus_engine.runs.folder import RunFolder
+from focus_tui.dashboard.screens.dialogs import Help
+from focus_tui.dashboard.widgets.hints import Hints
+from focus_tui.dashboard.widgets.palette import ScreenActions
+from focus_tui.view.columns import RunRow
+from focus_tui.view.machine import MachineLoad
+from focus_tui.view.run_view import RunView
+
+if TYPE_CHECKING:
+    from focus_tui.dashboard.app import FocusApp
+
+STARTABLE = ("created", "failed", "lost", "stopped")
+RESUMABLE = ("stopped", "failed", "lost", "finished", "early_stopped")
+STOPPABLE = (*LIVE_STATES, "unreachable")
+
+
+def named(binding: BindingType) -> BindingType:
+    """Return a binding that settings can give other keys, by the name of its action: `stop_run`, `pane_1`."""
+    if not isinstance(binding, Binding):
+        return binding
+    return replace(binding, id=binding.action.replace("(", "_").replace(")", ""))
+
+
+class BaseScreen(Screen[None]):
+    """A full screen of the dashboard.
+
+    News comes by `show_rows`, `show_view` and `show_load`; what the feed shall follow is said by `followed`.
+    """
+
+    TITLE_WORDS: ClassVar[str] = ""
+    HELP: ClassVar[str] = ""
+    HINTS: ClassVar[tuple[str, ...]] = ()
+    BINDINGS: ClassVar[list[BindingType]] = [
+        named(Binding("escape", "back", "back")),
+        named(Binding("s", "start_run", "start")),
+        named(Binding("S", "queue_run", "queue", tooltip="start or resume when its device is free")),
+        named(Binding("x", "stop_run", "stop")),
+        named(Binding("r", "resume_run", "resume")),
+        named(Binding("g", "sample_run", "sample")),
+        named(Binding("n", "new_run", "new")),
+        named(Binding("e", "edit_config", "edit")),
+        named(Binding("t", "edit_tags", "tags")),
+        named(Binding("T", "edit_note", "note")),
+        named(Binding("a", "archive_run", "archive")),
+        named(Binding("u", "undo", "undo")),
+        named(Binding("w", "export", "export")),
+        named(Binding("D", "doctor", "doctor", tooltip="what this machine has for training, and what it lacks")),
+        named(Binding("question_mark", "help", "help")),
+        named(Binding("q", "quit_dashboard", "quit")),
+    ]
+
+    COMMANDS = Screen.COMMANDS | {ScreenActions}
+
+    def __init_subclass__(cls, **keywords: Any) -> None:  # noqa: ANN401  (textual's)
+        cls.BINDINGS = [named(binding) for binding in cls.__dict__.get("BINDINGS", [])]
+        super().__init_subclass__(**keywords)
+
+    @property
+    def focus_app(self) -> "FocusApp":
+        """The app, typed."""
+        return cast("FocusApp", self.app)
+
+    def show_rows(self, rows: tuple[RunRow, ...]) -> None:
+        """Take the rows of all runs."""
+
+    def show_view(self, view: RunView) -> None:
+        """Take the news of a followed run."""
+
+    def show_load(self, load: MachineLoad) -> None:
+        """Take what the machine does."""
+
+    def run_gone(self, run: RunFolder) -> None:
+        """Take the news that a followed run's folder is no longer there."""
+
+    def followed(self) -> tuple[RunFolder, ...]:
+        """Return the runs whose views this screen needs."""
+        run = self.current_run()
+        return () if run is None else (run,)
+
+    def current_run(self) -> RunFolder | None:
+        """Return the run that the keys act on."""
+        return None
+
+    def current_summary(self) -> RunSummary | None:
+        """Return where that run stands."""
+        run = self.current_run()
+        return None if run is None else self.focus_app.summary_of(run)
+
+    def refresh_feed(self) -> None:
+        """Tell the feed what this screen follows now."""
+        if self.is_active:
+            self.focus_app.feed.follow(self.followed())
+
+    def refresh_hints(self) -> None:
+        """Show the keys that apply now."""
+        for hints in self.query(Hints):
+            hints.show(self, self.HINTS)
+
+    def on_mount(self) -> None:
+        """Take what is known already."""
+        self.call_after_refresh(self.refresh_hints)
+
+    def on_resize(self) -> None:
+        """Fit the footer to the new width."""
+        self.call_after_refresh(self.refresh_hints)
+
+    def on_screen_resume(self) -> None:
+        """Take what came while another screen was on top."""
+        if not self.is_active:  # another screen was put on top at once
+            return
+        self.show_rows(self.focus_app.rows)
+        self.refresh_feed()
+        for run in self.followed():
+            if (view := self.focus_app.view_of(run)) is not None:
+                self.show_view(view)
+        self.call_after_refresh(self.refresh_hints)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002  (textual's)
+        """Say whether an action applies now; one that does not is not offered."""
+        summary = self.current_summary()
+        state = None if summary is None else summary.state
+        match action:
+            case "start_run":
+                return state == "created" or (state in STARTABLE and not self._has_checkpoints())
+            case "resume_run":
+                return state in RESUMABLE
+            case "queue_run":
+                return state == "created" or state in {*STARTABLE, *RESUMABLE}
+            case "stop_run":
+                return state in STOPPABLE
+            case "sample_run" | "edit_config" | "edit_tags" | "edit_note" | "archive_run" | "export":
+                return state is not None
+            case "undo":
+                return self.focus_app.can_undo
+        return True
+
+    def _has_checkpoints(self) -> bool:
+        run = self.current_run()
+        return run is not None and run.has_checkpoints()
+
+    def action_back(self) -> None:
+        """Go back to the screen below."""
+        if len(self.app.screen_stack) > 2:
+            self.app.pop_screen()
+
+    def action_help(self) -> None:
+        """Show what this screen is and its keys."""
+        self.app.push_screen(Help(f"{self.TITLE_WORDS}: keys", self.HELP, list(self._keys())))
+
+    def _keys(self) -> Iterable[tuple[str, str]]:
+        said: dict[str, list[str]] = {}
+        for key, entry in self.active_bindings.items():
+            binding = entry.binding
+            if binding.description and not binding.action.startswith(("app.", "screen.", "command_palette")):
+                said.setdefault(binding.tooltip or binding.description, []).append(key)
+        yield from ((",".join(keys), words) for words, keys in said.items())
+        yield "ctrl+p", "every action by its name, themes"
+
+    def action_start_run(self) -> None:
+        """Start the run."""
+        if (run := self.current_run()) is not None:
+            self.focus_app.start_run(run)
+
+    def action_resume_run(self) -> None:
+        """Go on from the last checkpoint."""
+        if (run := self.current_run()) is not None:
+            self.focus_app.start_run(run, resume=True)
+
+    def action_queue_run(self) -> None:
+        """Start the run, or go on from its last checkpoint, when its device is free."""
+        if (run := self.current_run()) is not None:
+            self.focus_app.start_run(run, resume=run.has_checkpoints(), queue=True)
+
+    def action_stop_run(self) -> None:
+        """Ask how to stop the run, and ask it to."""
+        if (run := self.current_run()) is not None:
+            self.focus_app.stop_run(run)
+
+    def action_sample_run(self) -> None:
+        """Open the sampling screen."""
+        if (run := self.current_run()) is not None:
+            self.focus_app.open_sample(run)
+
+    def action_new_run(self) -> None:
+        """Open the screen that makes an experiment."""
+        self.focus_app.open_new()
+
+    def action_edit_config(self) -> None:
+        """Open config.yaml in $EDITOR."""
+        if (run := self.current_run()) is not None:
+            self.focus_app.edit_config(run)
+
+    def action_edit_tags(self) -> None:
+        """Ask for the run's tags."""
+        if (run := self.current_run()) is not None:
+            self.focus_app.edit_tags(run)
+
+    def action_edit_note(self) -> None:
+        """Ask for the run's note."""
+        if (run := self.current_run()) is not None:
+            self.focus_app.edit_note(run)
+
+    def action_archive_run(self) -> None:
+        """Hide the run from the list, or bring it back."""
+        if (run := self.current_run()) is not None:
+            self.focus_app.archive_run(run)
+
+    def action_undo(self) -> None:
+        """Take the last change back."""
+        self.focus_app.undo_last()
+
+    def action_export(self) -> None:
+        """Ask what to take away."""
+        if (run := self.current_run()) is not None:
+            self.focus_app.export_run(run)
+
+    def action_doctor(self) -> None:
+        """Say what this machine has and lacks, and of the run under the cursor its config and data."""
+        self.focus_app.open_doctor(self.current_run())
+
+    def action_quit_dashboard(self) -> None:
+        """Leave; runs go on."""
+        self.focus_app.leave()

@@ -1,0 +1,126 @@
+"""Questions: each dialog asks one thing and is answered from the keyboard or by the mouse."""
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from focus_tui.dashboard.widgets.hints import key_name
+
+
+class Confirm(ModalScreen[bool]):
+    """Asks before something could be lost; escape and `n` mean no."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,n", "answer(False)", "no"),
+        Binding("y", "answer(True)", "yes"),
+    ]
+
+    def __init__(self, question: str, detail: str = "", yes: str = "Yes") -> None:
+        super().__init__()
+        self._question, self._detail, self._yes = question, detail, yes
+
+    def compose(self) -> ComposeResult:
+        """Lay out question, consequence and the two answers."""
+        with Vertical(classes="dialog"):
+            yield Static(Text(self._question), classes="question")
+            if self._detail:
+                yield Static(Text(self._detail), classes="detail")
+            with Horizontal(classes="answers"):
+                yield Button(f"{self._yes} (y)", variant="warning", id="yes")
+                yield Button("Leave it (n)", id="no")
+
+    def action_answer(self, yes: bool) -> None:
+        """Close with the answer."""
+        self.dismiss(yes)
+
+    @on(Button.Pressed)
+    def pressed(self, event: Button.Pressed) -> None:
+        """Close with the answer of the button."""
+        self.dismiss(event.button.id == "yes")
+
+
+class Choose(ModalScreen[str | None]):
+    """Asks for one of several; returns its key."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave")]
+
+    def __init__(self, title: str, choices: Sequence[tuple[str, str]], chosen: str | None = None) -> None:
+        super().__init__()
+        self._title, self._choices, self._chosen = title, choices, chosen
+
+    def compose(self) -> ComposeResult:
+        """Lay out the title and the choices."""
+        with Vertical(classes="dialog"):
+            yield Static(Text(self._title), classes="question")
+            yield OptionList(*(Option(Text(words), id=f"c{i}") for i, (_, words) in enumerate(self._choices)))
+
+    def on_mount(self) -> None:
+        """Start at what is chosen now."""
+        keys = [key for key, _ in self._choices]
+        if self._chosen in keys:
+            self.query_one(OptionList).highlighted = keys.index(self._chosen)
+
+    @on(OptionList.OptionSelected)
+    def selected(self, event: OptionList.OptionSelected) -> None:
+        """Close with the choice."""
+        self.dismiss(self._choices[event.option_index][0])
+
+
+class Ask(ModalScreen[str | None]):
+    """Asks for a line of text, checked as it is typed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave")]
+
+    def __init__(
+        self, title: str, value: str = "", check: Callable[[str], str | None] = lambda _: None, hint: str = ""
+    ) -> None:
+        super().__init__()
+        self._title, self._value, self._check, self._hint = title, value, check, hint
+
+    def compose(self) -> ComposeResult:
+        """Lay out the title, the line and what is wrong with it."""
+        with Vertical(classes="dialog"):
+            yield Static(Text(self._title), classes="question")
+            yield Input(self._value)
+            yield Static(Text(self._hint), classes="detail")
+
+    @on(Input.Changed)
+    def changed(self, event: Input.Changed) -> None:
+        """Say what is wrong, if anything is."""
+        problem = self._check(event.value)
+        self.query_one(".detail", Static).update(Text(problem or self._hint, style="bold red" if problem else ""))
+
+    @on(Input.Submitted)
+    def submitted(self, event: Input.Submitted) -> None:
+        """Close with the text, if it is right."""
+        if self._check(event.value) is None:
+            self.dismiss(event.value)
+
+
+class Help(ModalScreen[None]):
+    """What a screen shows and every key of it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q", "dismiss(None)", "close")]
+
+    def __init__(self, title: str, words: str, keys: Sequence[tuple[str, str]]) -> None:
+        super().__init__()
+        self._title, self._words, self._keys = title, words, keys
+
+    def compose(self) -> ComposeResult:
+        """Lay out the words and the table of keys."""
+        text = Text(self._words.strip() + "\n\n") if self._words else Text()
+        for keys, words in self._keys:
+            names = " ".join(key_name(key) for key in keys.split(","))
+            text.append(f"{names:>12}", style="bold").append(f"  {words}\n")
+        with VerticalScroll(classes="dialog help"):
+            yield Static(Text(self._title), classes="question")
+            yield Static(text)
+            yield Static(Text("esc closes · ctrl+p finds every action by its name"), classes="detail")

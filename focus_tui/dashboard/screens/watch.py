@@ -1,0 +1,327 @@
+"""One run: loss, learning rate, P(k) and maps, and its log, as they come."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal
+
+from focus_engine.launch.summary import RunSummary
+from focus_engine.runs.folder import RunFolder
+from focus_tui.dashboard.screens.base import BaseScreen
+from focus_tui.dashboard.screens.dialogs import Ask
+from focus_tui.dashboard.widgets.chart import Chart
+from focus_tui.dashboard.widgets.hints import Hints
+from focus_tui.dashboard.widgets.watch_head import Head, head_lines
+from focus_tui.dashboard.widgets.watch_layout import ALL, head_rows, lay_out
+from focus_tui.dashboard.widgets.watch_log import LogPane
+from focus_tui.terminal import visible
+from focus_tui.view.columns import RunRow, in_standing_order
+from focus_tui.view.machine import MachineLoad
+from focus_tui.view.pictures import PANES, SPANS, Look, Picture, picture, sampled_epochs
+from focus_tui.view.run_view import RunView
+
+SMOOTHINGS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
+
+
+READING = Picture("", lambda *_: "reading …", "reading")
+
+
+class PaneChart(Chart):
+    """One of the four pictures; a click enlarges it."""
+
+    _entitled = ""
+
+    def entitle(self, title: str) -> None:
+        """Write a title on the border; the same one again draws nothing."""
+        if title != self._entitled:
+            self._entitled, self.border_title = title, Text(title)
+
+    def on_click(self, event: events.Click) -> None:
+        """Enlarge this picture, or show all again."""
+        event.stop()
+        if isinstance(self.screen, WatchScreen) and self.id is not None:
+            self.screen.action_pane(ALL.index(self.id) + 1)
+
+
+class WatchScreen(BaseScreen):
+    """Watches a run."""
+
+    TITLE_WORDS = "Watch"
+    HELP = (
+        "Loss, learning rate, P(k) and maps of one run, and its log.\n"
+        "Val loss is that of the averaged weights; ★ is the best epoch, ░ warmup, ╎ a rate cut,\n"
+        "╏ a resume, ┃ early stopping. P(k): the grey band is the scatter of real maps.\n"
+        "1 to 5 enlarge a pane, as a click does; again, or esc, shows all."
+    )
+    HINTS = (
+        *("start_run", "stop_run", "resume_run", "pane(1)", "earlier", "toggle_log_y", "smoother", "zoom_in"),
+        *("sample_run", "help", "back"),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("1", "pane(1)", "to 5 panes", tooltip="the loss alone; again: all panes"),
+        Binding("2", "pane(2)", "learning rate", tooltip="the learning rate alone"),
+        Binding("3", "pane(3)", "P(k)", tooltip="P(k) alone"),
+        Binding("4", "pane(4)", "maps", tooltip="maps alone"),
+        Binding("5", "pane(5)", "log", tooltip="the log alone"),
+        Binding("left", "earlier", "scrub", tooltip="P(k) and maps of the epoch before"),
+        Binding("right", "later", "later", tooltip="P(k) and maps of the epoch after"),
+        Binding("end", "latest", "latest", tooltip="P(k) and maps of the latest epoch"),
+        Binding("full_stop", "other_maps(1)", "next maps", tooltip="maps of the next parameters first"),
+        Binding("comma", "other_maps(-1)", "maps before", tooltip="maps of the parameters before first"),
+        Binding("l", "toggle_log_y", "log-y", tooltip="logarithmic or linear loss"),
+        Binding("L", "toggle_log_x", "log-x", tooltip="logarithmic or linear epochs"),
+        Binding("plus,equals_sign", "smoother", "smooth", tooltip="smoother losses"),
+        Binding("minus", "rougher", "rougher", tooltip="less smooth losses"),
+        Binding(
+            "z",
+            "zoom_in",
+            "zoom",
+            tooltip="curves of all epochs, after warmup, of the latest half, quarter",
+        ),
+        Binding("i", "toggle_steps", "steps", tooltip="losses inside epochs, or not"),
+        Binding("f", "follow_log", "follow", tooltip="follow the end of the log, or stay"),
+        Binding("slash", "search", "search", tooltip="search the log"),
+        Binding("enter", "search_on", "next match", tooltip="the next match in the log"),
+        Binding("N", "search_back", "match before", tooltip="the match before in the log"),
+        Binding("left_square_bracket", "other_run(-1)", "run before", tooltip="watch the run before"),
+        Binding("right_square_bracket", "other_run(1)", "next run", tooltip="watch the next run"),
+    ]
+
+    def __init__(self, run: RunFolder) -> None:
+        super().__init__()
+        self._run = run
+        self._view: RunView | None = None
+        self._look = Look()
+        self._zoomed: str | None = None
+        self._sought = ""
+        self._brief_log = False
+
+    def compose(self) -> ComposeResult:
+        """Lay out head, pictures and log."""
+        yield Head(id="head")
+        with Horizontal(id="body"):
+            with Container(id="panes"):
+                for pane in PANES:
+                    yield PaneChart(id=pane, classes="pane")
+            yield LogPane(id="log", classes="pane")
+        yield Hints()
+
+    def on_mount(self) -> None:
+        """Take the settings."""
+        super().on_mount()
+        settings, app = self.focus_app.settings, self.focus_app
+        self._look = Look(
+            log_y=settings.log_y,
+            smoothing=settings.smoothing,
+            color=app.color,
+            color_depth=app.color_depth,
+            colormap=settings.colormap,
+        )
+        self._lay_out()
+        self._draw()
+
+    def on_resize(self) -> None:
+        """Lay the panes out for the new size."""
+        super().on_resize()
+        self._lay_out()
+        self._draw()
+
+    def current_run(self) -> RunFolder | None:
+        """Return the run that is watched."""
+        return self._run
+
+    def show_view(self, view: RunView) -> None:
+        """Draw what changed."""
+        if view.summary.path == str(self._run.path):
+            self._view = view
+            self._draw()
+
+    def show_load(self, load: MachineLoad) -> None:
+        """Show what the machine does."""
+        self._draw_head(load)
+
+    def run_gone(self, run: RunFolder) -> None:
+        """Go back: there is nothing to watch."""
+        if run == self._run:
+            words = f"{visible(run.name)} is no longer there: its folder was removed or renamed"
+            self.focus_app.say(words, severity="warning")
+            super().action_back()
+
+    def _lay_out(self) -> None:
+        """Show the panes that there is room for."""
+        layout = lay_out(self.size.width, self.size.height, self._zoomed)
+        for pane in PANES:
+            self.query_one(f"#{pane}").display = pane in layout.pictures
+        panes, log = self.query_one("#panes"), self.query_one("#log")
+        panes.display = bool(layout.pictures)
+        panes.styles.grid_size_columns = layout.columns
+        panes.styles.grid_size_rows = max(1, -(-len(layout.pictures) // layout.columns))
+        self.query_one("#body").styles.layout = "horizontal" if layout.log == "column" else "vertical"
+        log.display = layout.log != "none"
+        log.styles.width = layout.log_size if layout.log == "column" else "1fr"
+        log.styles.height = layout.log_size if layout.log == "strip" else "1fr"
+        self._brief_log = layout.log == "strip"
+        self.set_focus(log if log.display else None)
+
+    def _draw(self) -> None:
+        if not self.is_mounted:
+            return
+        self._draw_head(self.focus_app.load)
+        view = self._view or RunView(summary=RunSummary(name=self._run.name, path=str(self._run.path)))
+        for number, pane in enumerate(PANES, 1):
+            chart = self.query_one(f"#{pane}", PaneChart)
+            if chart.display:
+                shown = picture(pane, view, self._look) if self._view else READING
+                chart.entitle(f"{number} {shown.title}")
+                chart.show(shown.draw, shown.key)
+        self._draw_log(view)
+
+    def _draw_log(self, view: RunView) -> None:
+        log = self.query_one(LogPane)
+        found = f"  / {visible(self._sought)}" if self._sought else ""
+        log.entitle(f"5 Log{found}" + ("" if log.follow else "  (f follows)"))
+        log.show(view.log, brief=self._brief_log)
+
+    def _draw_head(self, load: MachineLoad | None) -> None:
+        if self._view is None:
+            lines = [Text(f" {visible(self._run.name)}: reading …", style="dim")]
+        else:
+            lines = head_lines(self._view, load, self.size.width, head_rows(self.size.height))
+        self.query_one(Head).show(lines)
+
+    def _change(self, **fields: object) -> None:
+        self._look = replace(self._look, **fields)  # type: ignore[arg-type]
+        self._draw()
+
+    def action_pane(self, number: int) -> None:
+        """Enlarge a pane; again shows all."""
+        pane = ALL[number - 1]
+        self._zoomed = None if self._zoomed == pane else pane
+        self._lay_out()
+        self._draw()
+
+    def action_back(self) -> None:
+        """Forget what was sought; show all panes again; go back to the list."""
+        if self._sought:
+            self._sought = ""
+            self.query_one(LogPane).forget()
+            self._draw()
+        elif self._zoomed is not None:
+            self.action_pane(ALL.index(self._zoomed) + 1)
+        else:
+            super().action_back()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer what applies."""
+        match action:
+            case "earlier" | "later" | "latest":
+                return self._view is not None and len(sampled_epochs(self._view)) > 1
+            case "search_on" | "search_back":
+                return bool(self._sought)
+            case "zoom_in" | "toggle_log_y" | "toggle_log_x" | "smoother" | "rougher":
+                return self._view is not None and len(self._view.epochs) > 1
+            case "other_maps":
+                return self._view is not None and bool(self._view.samples)
+        return super().check_action(action, parameters)
+
+    def _scrub(self, by: int) -> None:
+        epochs = sampled_epochs(self._view) if self._view is not None else ()
+        if not epochs:
+            return
+        at = len(epochs) - 1 if self._look.epoch not in epochs else epochs.index(self._look.epoch)
+        at = max(0, min(at + by, len(epochs) - 1))
+        self._change(epoch=None if at == len(epochs) - 1 else epochs[at])
+
+    def action_earlier(self) -> None:
+        """Show P(k) and maps of the epoch before."""
+        self._scrub(-1)
+
+    def action_later(self) -> None:
+        """Show P(k) and maps of the epoch after."""
+        self._scrub(1)
+
+    def action_latest(self) -> None:
+        """Show P(k) and maps of the latest epoch."""
+        self._change(epoch=None)
+
+    def action_other_maps(self, by: int) -> None:
+        """Show the maps of other parameters first."""
+        pairs = max(1, len(self._view.samples[-1].real)) if self._view and self._view.samples else 1
+        self._change(pair=(self._look.pair + by) % pairs)
+
+    def action_zoom_in(self) -> None:
+        """Show the curves of fewer epochs, and after the fewest those of all."""
+        self._change(span=SPANS[(SPANS.index(self._look.span) + 1) % len(SPANS)])
+
+    def action_toggle_log_y(self) -> None:
+        """Draw the loss on a logarithmic axis, or on a linear one."""
+        self._change(log_y=not self._look.log_y)
+
+    def action_toggle_log_x(self) -> None:
+        """Draw the epochs on a logarithmic axis, or on a linear one."""
+        self._change(log_x=not self._look.log_x)
+
+    def action_smoother(self) -> None:
+        """Smooth the losses more."""
+        later = [value for value in SMOOTHINGS if value > self._look.smoothing + 1e-9]
+        self._change(smoothing=later[0] if later else SMOOTHINGS[-1])
+
+    def action_rougher(self) -> None:
+        """Smooth the losses less."""
+        before = [value for value in SMOOTHINGS if value < self._look.smoothing - 1e-9]
+        self._change(smoothing=before[-1] if before else 0.0)
+
+    def action_toggle_steps(self) -> None:
+        """Draw the losses inside epochs, or leave them out."""
+        self._change(steps=not self._look.steps)
+
+    def action_follow_log(self) -> None:
+        """Follow the end of the log, or stay."""
+        self.query_one(LogPane).toggle_follow()
+        self._draw()
+
+    def action_search(self) -> None:
+        """Ask what to look for in the log."""
+
+        def given(words: str | None) -> None:
+            if words:
+                self._sought = words
+                self.action_search_on()
+
+        self.app.push_screen(Ask("Search the log for", self._sought), given)
+
+    def action_search_on(self) -> None:
+        """Go to the next match."""
+        self._seek(backwards=False)
+
+    def action_search_back(self) -> None:
+        """Go to the match before."""
+        self._seek(backwards=True)
+
+    def _seek(self, *, backwards: bool) -> None:
+        if self._sought and not self.query_one(LogPane).search(self._sought, backwards=backwards):
+            self.focus_app.say(f"{visible(self._sought)} is not in the log", severity="warning")
+        self._draw()
+
+    def action_other_run(self, by: int) -> None:
+        """Watch the run before or after this one in the list."""
+        rows: list[RunRow] = in_standing_order(row for row in self.focus_app.rows if not row.labels.archived)
+        paths = [row.summary.path for row in rows]
+        if not paths:
+            return
+        at = paths.index(str(self._run.path)) if str(self._run.path) in paths else 0
+        self._run = RunFolder(Path(paths[(at + by) % len(paths)]))
+        self._view, self._look = self.focus_app.view_of(self._run), replace(self._look, epoch=None)
+        self.refresh_feed()
+        self._draw()
+        self.refresh_hints()
+
+    @on(events.ScreenResume)
+    def taken_up(self) -> None:
+        """Draw what came meanwhile."""
+        self._draw()

@@ -1,0 +1,133 @@
+"""What the samples of compared runs are worth: the report of `focus compare`, and the job that makes it."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from rich.style import Style
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from focus_engine.runs.folder import RunFolder
+from focus_tui.charts.overlay import color_of
+from focus_tui.dashboard.jobs import ComparisonJob
+from focus_tui.terminal import cells, visible
+from focus_tui.view.comparison_report import Report, cost_rows, read_comparison, score_rows
+
+NAMES = "comparison_*.json"
+MOST_BYTES = 50_000_000
+"""A larger file is no report of ours."""
+
+
+class Judged(VerticalScroll):
+    """Shows the newest comparison of the samples of `runs`, or how far one is."""
+
+    def __init__(self, runs: Sequence[RunFolder], *, id: str, classes: str) -> None:  # noqa: A002  (textual's)
+        super().__init__(id=id, classes=classes)
+        self._runs = tuple(runs)
+        self._read: dict[tuple[int, Path], Report | None] = {}
+        self._shown: Report | None = None
+        self._job: ComparisonJob | None = None
+
+    def compose(self) -> ComposeResult:
+        """Lay out the text."""
+        yield Static(id="judged-text")
+
+    def on_mount(self) -> None:
+        """Show what is known, and look again while a job runs."""
+        self.border_title = "4 Samples"
+        self.look()
+        self.set_interval(0.25, self.look)
+
+    @property
+    def running(self) -> bool:
+        """Whether samples are being drawn."""
+        return self._job is not None and not self._job.poll().ended
+
+    def follow(self, job: ComparisonJob | None) -> None:
+        """Show how far a job is."""
+        self._job = job
+        self.look()
+
+    def look(self) -> None:
+        """Show the job's progress, its failure, or the newest report."""
+        progress = None if self._job is None else self._job.poll()
+        if progress is not None and not progress.ended:
+            share = f"{100 * progress.done // progress.total} %  " if progress.total else ""
+            self._say(f"{share}{progress.words}\n\nc: cancel")
+            return
+        if progress is not None and progress.failed is not None:
+            self._say(f"{progress.failed}\n\nc: try again")
+            return
+        refused = None if progress is None or progress.finished is None else progress.finished.get("samples_refused")
+        if refused:
+            self._say(f"samples are not compared: {refused}")
+            return
+        report = self._newest()
+        if report is None:
+            self._say("c draws samples of all these runs, at the parameters of the same\nunseen maps, and judges them")
+        elif report is not self._shown:
+            self._shown = report
+            self.query_one("#judged-text", Static).update(_report_text(report, [run.name for run in self._runs]))
+
+    def _say(self, words: str) -> None:
+        self._shown = None
+        self.query_one("#judged-text", Static).update(Text(visible_lines(words), style="dim"))
+
+    def _newest(self) -> Report | None:
+        """The newest report about exactly these runs; each file is read once."""
+        for stamp in sorted(_files(self._runs), reverse=True):
+            if stamp not in self._read:
+                self._read[stamp] = _read(stamp[1], {run.name for run in self._runs})
+            if (report := self._read[stamp]) is not None:
+                return report
+        return None
+
+
+def _files(runs: Sequence[RunFolder]) -> Iterator[tuple[int, Path]]:
+    """When each comparison among the figures of `runs` was written, and its path."""
+    for path in (path for run in runs for path in run.figs.glob(NAMES)):
+        with suppress(OSError):
+            stat = path.stat()
+            if stat.st_size < MOST_BYTES:
+                yield stat.st_mtime_ns, path
+
+
+def _read(path: Path, wanted: set[str]) -> Report | None:
+    """The report in a file, if it is one about the runs of these names."""
+    try:
+        report = read_comparison(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, StopIteration, IndexError, RecursionError):
+        return None
+    return report if {model.name for model in report.models} == wanted else None
+
+
+def visible_lines(words: str) -> str:
+    """Return text in which each line is safe to show."""
+    return "\n".join(visible(line) for line in words.splitlines())
+
+
+def _report_text(report: Report, names: Sequence[str]) -> Text:
+    """The scores and the costs as tables, each run in the colour of its curve."""
+    text = Text(no_wrap=True)
+    head = f"{report.n_maps} maps of {report.n_simulations} unseen simulations, {report.device}"
+    text.append(f"  {visible(head)}\n", style="dim")
+    _append_table(text, score_rows(report), names)
+    text.append("\n  P(k) error against the number of steps\n", style="dim")
+    _append_table(text, cost_rows(report), names)
+    return text
+
+
+def _append_table(text: Text, rows: Sequence[Sequence[str]], names: Sequence[str]) -> None:
+    shown = [[visible(cell) for cell in row] for row in rows]
+    widths = [max(cells(row[i]) for row in shown) for i in range(len(shown[0]))]
+    for number, row in enumerate(shown):
+        named = row[0] in names
+        style = Style(color=f"color({color_of(names.index(row[0]))})") if named else Style(bold=number == 0)
+        text.append("  " + row[0] + " " * (widths[0] - cells(row[0])), style=style)
+        for cell, wide in zip(row[1:], widths[1:], strict=True):
+            text.append("  " + " " * (wide - cells(cell)) + cell, style=Style(bold=number == 0))
+        text.append("\n")

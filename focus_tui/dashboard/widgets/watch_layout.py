@@ -1,0 +1,42 @@
+"""Which panes of the Watch screen stand on a screen of a given size, and where. Pure."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from focus_tui.view.pictures import PANES
+
+ALL = (*PANES, "log")
+"""The panes in the order of their keys, 1 to 5."""
+LogPlace = Literal["none", "strip", "column", "alone"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is shown: the pictures row by row in `columns` columns, and where the log is."""
+
+    pictures: tuple[str, ...]
+    columns: int
+    log: LogPlace
+    log_size: int = 0
+
+
+def lay_out(width: int, height: int, zoomed: str | None = None) -> Layout:
+    """Return the panes for a screen of `width` x `height`: all of them where there is room, else the first ones."""
+    if zoomed == "log":
+        return Layout((), 1, "alone")
+    if zoomed is not None:
+        return Layout((zoomed,), 1, "none")
+    if width >= 168 and height >= 34:
+        return Layout(PANES, 2, "column", max(46, min(84, width - 2 * 64)))
+    if width >= 110 and height >= 34:
+        return Layout(PANES, 2, "strip", max(7, height // 5))
+    if width >= 110 and height >= 20:
+        return Layout(("loss", "power"), 2, "none")
+    if height >= 36 and width >= 50:
+        return Layout(("loss", "power"), 1, "strip", max(6, height // 6))
+    return Layout(("loss",), 1, "none")
+
+
+def head_rows(height: int) -> int:
+    """Return how many lines the head may have at most on a screen of `height`."""
+    return max(1, min(8, height // 4))

@@ -1,0 +1,1 @@
+"""What there is to show of runs, and in which words. Pure."""

@@ -1,0 +1,107 @@
+"""What distinguishes runs: configs, numbers and data, as tables. Pure."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from focus_tui.terminal import visible
+from focus_tui.view.run_view import RunView
+from focus_tui.view.words import counted, duration, loss, percent, state_words
+
+LOSS_KEYS = {
+    "diffusion": ("diffusion.prediction", "diffusion.min_snr_gamma"),
+    "flow": ("flow_matching.time_sampling",),
+}
+"""Keys that change what the loss measures, by method: two runs that differ in one have losses that do not compare."""
+NAMES = "experiment."
+"""The block of the config that names the run and nothing else."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A key of the config in which the runs differ.
+
+    Attributes:
+        key: dotted.
+        values: as text, one a run; `-` where the run has none.
+    """
+
+    key: str
+    values: tuple[str, ...]
+
+
+def config_of(view: RunView) -> dict[str, Any]:
+    """Return the config a run was trained with; empty while it has not started."""
+    return view.started.config if view.started is not None else {}
+
+
+def config_differences(configs: Sequence[dict[str, Any]]) -> list[Difference]:
+    """Return the keys in which the configs differ, in the order of the first one."""
+    flat = [dict(_flat(config)) for config in configs]
+    keys = list(dict.fromkeys(key for one in flat for key in one))
+    rows = [Difference(key, tuple(_shown(one[key]) if key in one else "-" for one in flat)) for key in keys]
+    return [row for row in rows if len(set(row.values)) > 1 and not row.key.startswith(NAMES)]
+
+
+def _flat(config: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        name = f"{above}{key}"
+        if isinstance(value, dict):
+            yield from _flat(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return visible(value)
+    return "(none)" if value is None else json.dumps(value)
+
+
+METRICS = ("STATE", "EPOCH", "BEST", "AT", "CHANGE", "P(k)", "PER EPOCH")
+"""Headings of `metric_row`."""
+
+
+def metric_row(view: RunView, reference: RunView) -> tuple[str, ...]:
+    """Return a run's numbers, its best val loss also as a change from that of `reference`."""
+    s, best = view.summary, reference.summary.best_val_loss
+    change = "-"
+    if view is reference:
+        change = "reference"
+    elif s.best_val_loss is not None and best:
+        change = f"{100 * (s.best_val_loss / best - 1):+.1f} %"
+    seconds = [event.seconds for event in view.epochs[-5:]]
+    return (
+        state_words(s),
+        counted(s.epoch, s.num_epochs),
+        loss(s.best_val_loss),
+        "-" if s.best_epoch is None else str(s.best_epoch),
+        change,
+        percent(view.spectra[-1].median_abs_error if view.spectra else s.pk_error),
+        duration(sum(seconds) / len(seconds) if seconds else None),
+    )
+
+
+def data_warning(views: Sequence[RunView]) -> str:
+    """Return a sentence when the runs were not trained on the same data; empty when they were."""
+    started = [view.started for view in views if view.started is not None]
+    if len({one.box_size for one in started}) > 1 or len({one.map_shape for one in started}) > 1:
+        return "not the same box or resolution: each P(k) ratio is against the run's own maps, at its own k"
+    if len({one.data_fingerprint for one in started}) > 1:
+        return "not the same data: losses do not compare, and each P(k) ratio is against the run's own maps"
+    losses = {_loss_kind(view) for view in views if view.started is not None}
+    if len(losses) > 1:
+        return "not the same loss (method, prediction or loss weight differ): compare P(k), not the losses"
+    return ""
+
+
+def _loss_kind(view: RunView) -> tuple[object, ...]:
+    config = config_of(view)
+    method = config.get("method", "diffusion")
+    return (method, *(_value(config, key) for key in LOSS_KEYS.get(method, ())))
+
+
+def _value(config: dict[str, Any], dotted: str) -> object:
+    block, key = dotted.split(".")
+    return (config.get(block) or {}).get(key)

@@ -1,0 +1,107 @@
+"""`focus logs`: the epoch blocks of a run, up to now or as they come.
+
+Blocks go to stdout, notes and the progress line to stderr. Following ends with the run, also when the run is
+lost; leaving never touches it.
+"""
+
+import shutil
+import sys
+import time
+
+from focus_engine.events.epoch_block import epoch_block
+from focus_engine.events.log import EventTail
+from focus_engine.events.table import EpochFinished, Event, RunEnded
+from focus_engine.launch.state import summarise
+from focus_engine.launch.summary import LIVE_STATES, RunSummary
+from focus_engine.runs.folder import RunFolder
+from focus_tui.terminal import out, say, visible
+from focus_tui.view.words import note, progress_line
+
+POLL_SECONDS = 0.2
+PROOF_SECONDS = 2.0
+"""How often a run is asked whether it still lives."""
+
+
+def print_log(run: RunFolder, *, follow: bool, last: int | None, raw: bool) -> None:
+    """Print the log of `run`; with `follow`, until the run ends."""
+    tail = EventTail(run.events)
+    events = tail.poll()
+    if not events:
+        say(f"{visible(run.name)} has not started yet: focus start {visible(run.name)}")
+        return
+    printer = Printer(raw=raw)
+    for event in _recent(events, last):
+        printer.show(event, live=False)
+    if follow:
+        try:
+            _follow(run, tail, printer)
+        finally:
+            printer.clear()
+
+
+class Printer:
+    """Prints events one after the other and keeps a progress line below them on a terminal."""
+
+    def __init__(self, *, raw: bool = False) -> None:
+        self._raw = raw
+        self._line = False
+        self._interactive = sys.stderr.isatty()
+
+    def show(self, event: Event, *, live: bool = True) -> None:
+        """Print one event; progress only when it is `live`."""
+        if self._raw:
+            out(event.to_json())
+        elif isinstance(event, EpochFinished):
+            self.clear()
+            out(epoch_block(event).removesuffix("\n"))
+        elif (words := note(event)) is not None:
+            self.clear()
+            say(f"-- {words}")
+        elif live and (line := progress_line(event, shutil.get_terminal_size().columns - 1)) is not None:
+            self.progress(line)
+
+    def progress(self, line: str) -> None:
+        """Show `line` in place of the last progress line; nothing where nobody looks."""
+        if self._interactive:
+            sys.stderr.write(f"\r\x1b[K{line}")
+            sys.stderr.flush()
+            self._line = True
+
+    def clear(self) -> None:
+        """Take the progress line away."""
+        if self._line:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._line = False
+
+
+def _recent(events: list[Event], last: int | None) -> list[Event]:
+    """The events after the epoch before the last `last` ones; all of them when None."""
+    epochs = [number for number, event in enumerate(events) if isinstance(event, EpochFinished)]
+    if last is None or last >= len(epochs):
+        return events
+    return events[epochs[len(epochs) - last - 1] + 1 :]
+
+
+def _follow(run: RunFolder, tail: EventTail, printer: Printer) -> None:
+    """Show what comes until the run has ended, or its proof of life is gone."""
+    summary, asked = summarise(run), time.monotonic()
+    while True:
+        if time.monotonic() - asked >= PROOF_SECONDS:
+            summary, asked = summarise(run), time.monotonic()
+        events = tail.poll()  # after the proof, so that the last words of a dying worker are seen
+        for event in events:
+            printer.show(event)
+        sys.stdout.flush()
+        if events and isinstance(events[-1], RunEnded):
+            return
+        if summary.state not in LIVE_STATES:
+            _say_gone(summary, printer)
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _say_gone(summary: RunSummary, printer: Printer) -> None:
+    if summary.state in {"lost", "unreachable"}:
+        printer.clear()
+        say(f"-- {summary.state}: {visible(summary.reason or '')}")

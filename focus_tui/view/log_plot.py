@@ -1,0 +1,39 @@
+"""`focus logs --plot`: the pictures of the dashboard's Watch screen, once, in the terminal or in a file."""
+
+import shutil
+
+from focus_engine.events.log import LogReader
+from focus_engine.launch.state import summarise
+from focus_engine.runs.folder import RunFolder
+from focus_tui.terminal import color_depth, colours, out, say, visible
+from focus_tui.view.pictures import Look, picture
+from focus_tui.view.run_view import RunView, fold, phase_words, plateau_words
+from focus_tui.view.thin import thinned_lines
+
+WIDTH, HEIGHT = 110, 16
+"""A chart is as wide as the terminal, up to this, and this high."""
+
+
+def read_view(run: RunFolder) -> RunView:
+    """Return all that the log of `run` tells; of a log of many MB an even share of its steps."""
+    view, reader = RunView(summary=summarise(run)), LogReader(run.events, thin=thinned_lines)
+    more = True
+    while more:
+        chunk = reader.poll()
+        view, more = fold(view, chunk.events), chunk.more
+    return view
+
+
+def plot_log(run: RunFolder) -> None:
+    """Draw loss, learning rate and the latest P(k) of `run`."""
+    view = read_view(run)
+    if not view.epochs:
+        say(f"{visible(run.name)} has finished no epoch yet: nothing to draw")
+        return
+    look = Look(color=colours(), color_depth=color_depth())
+    width = min(WIDTH, shutil.get_terminal_size((80, 24)).columns)
+    summary = view.summary
+    out(f"{visible(run.name)}  {phase_words(summary, view.warmup_epochs)}  {plateau_words(view)}")
+    for pane in ("loss", "lr", *(("power",) if view.spectra else ())):
+        drawn = picture(pane, view, look)
+        out(f"\n{drawn.title}\n{drawn.draw(width, HEIGHT + 4 * (pane == 'power'))}")

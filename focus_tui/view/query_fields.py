@@ -1,0 +1,123 @@
+"""The fields that a filter may ask for, with what they mean: the words of the language. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from focus_engine.launch.summary import LIVE_STATES
+from focus_tui.view.columns import RunRow
+from focus_tui.view.words import GLYPHS, state_words
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of the filter language.
+
+    Attributes:
+        name: as it is written.
+        meaning: for the help, with its unit.
+        texts: what a run holds there; any of them may match.
+        number: the same of a number; None where it is not known.
+        allowed: the only texts that make sense; empty where anything does.
+    """
+
+    name: str
+    meaning: str
+    texts: Callable[[RunRow, float], tuple[str, ...]] = lambda _row, _now: ()
+    number: Callable[[RunRow, float], float | None] = lambda _row, _now: None
+    kind: Literal["text", "number"] = "text"
+    allowed: tuple[str, ...] = ()
+
+
+def _states(row: RunRow, _now: float) -> tuple[str, ...]:
+    """Return the state under each name that people give it."""
+    run = row.summary
+    live = ("live",) if run.state in LIVE_STATES else ()
+    return (run.state, *live, *({state_words(run)} - {run.state.replace("_", " ")}))
+
+
+def _archived(row: RunRow, _now: float) -> tuple[str, ...]:
+    return ("any", *(("yes", "true") if row.labels.archived else ("no", "false")))
+
+
+def _summary_text(name: str) -> Callable[[RunRow, float], tuple[str, ...]]:
+    def texts(row: RunRow, _now: float) -> tuple[str, ...]:
+        held = getattr(row.summary, name)
+        return () if held is None else (held,)
+
+    return texts
+
+
+def _summary_number(name: str) -> Callable[[RunRow, float], float | None]:
+    def number(row: RunRow, _now: float) -> float | None:
+        held: float | None = getattr(row.summary, name)
+        return held
+
+    return number
+
+
+def _age(row: RunRow, now: float) -> float | None:
+    return None if row.summary.updated is None else max(0.0, now - row.summary.updated)
+
+
+def _of_summary(name: str, attribute: str, meaning: str) -> Field:
+    return Field(name, meaning, number=_summary_number(attribute), kind="number")
+
+
+FIELDS = {
+    field.name: field
+    for field in (
+        Field("name", "the experiment's name; * stands for anything", _summary_text("name")),
+        Field("state", "running, lost, …, or live", _states, allowed=(*GLYPHS, "live", "warmup")),
+        Field("method", "diffusion or flow", _summary_text("method")),
+        Field("phase", "warmup or training", _summary_text("phase"), allowed=("warmup", "training")),
+        Field("tag", "one of its tags", lambda row, _: row.labels.tags),
+        Field("note", "its note", lambda row, _: (row.labels.note,)),
+        Field("archived", "yes, no or any", _archived, allowed=("yes", "no", "any", "true", "false")),
+        _of_summary("epoch", "epoch", "epochs done"),
+        _of_summary("epochs", "num_epochs", "epochs wanted"),
+        _of_summary("step", "step", "optimizer steps done"),
+        _of_summary("lr", "lr", "learning rate"),
+        _of_summary("train", "train_loss", "training loss"),
+        _of_summary("val", "val_loss", "validation loss"),
+        _of_summary("best", "best_val_loss", "lowest validation loss"),
+        _of_summary("at", "best_epoch", "epoch of the lowest validation loss"),
+        _of_summary("pk", "pk_error", "median error of P(k); 5% is 0.05"),
+        _of_summary("bad", "bad_epochs", "bad epochs of the plateau"),
+        _of_summary("plateau", "plateau_patience", "bad epochs at which the rate drops"),
+        _of_summary("early", "early_stop_count", "bad epochs of early stopping"),
+        _of_summary("patience", "early_stop_patience", "bad epochs at which training stops"),
+        Field("time", "seconds an epoch, or 2min", number=lambda row, _: row.seconds_per_epoch, kind="number"),
+        _of_summary("eta", "eta_seconds", "seconds left, or 2h"),
+        Field("age", "since its last word: seconds, or 2d", number=_age, kind="number"),
+        Field("gpu", "where it trains", lambda row, _: () if row.device is None else (row.device,)),
+        _of_summary("place", "queue_place", "place in the queue"),
+        _of_summary("pid", "pid", "its process"),
+        Field("host", "the machine", _summary_text("host")),
+        Field("path", "its folder", _summary_text("path")),
+        Field("reason", "why it ended", _summary_text("reason")),
+        _of_summary("started", "started", "Unix seconds"),
+        _of_summary("updated", "updated", "Unix seconds"),
+    )
+}
+"""Every field, by name, in the order of the help."""
+
+ALIASES = {
+    "num_epochs": "epochs",
+    "train_loss": "train",
+    "val_loss": "val",
+    "best_val_loss": "best",
+    "best_epoch": "at",
+    "pk_error": "pk",
+    "bad_epochs": "bad",
+    "plateau_patience": "plateau",
+    "early_stop_count": "early",
+    "early_stop_patience": "patience",
+    "eta_seconds": "eta",
+    "queue_place": "place",
+    "tags": "tag",
+    "device": "gpu",
+    "loss": "val",
+    "left": "eta",
+}
+"""Other spellings: those of the JSON, and what people try."""

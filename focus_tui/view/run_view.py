@@ -1,0 +1,315 @@
+"""What the dashboard knows of a run: events folded into a frozen view, and the sentences drawn from it.
+
+Pure, and the only reader of events on the dashboard's side: a widget is a picture of a `RunView` and nothing else.
+What the worker lost before a resume is left out (`focus_engine.events.history`), so that no curve shows it.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from focus_engine.config.advice import data_wait_advice
+from focus_engine.events.history import History
+from focus_engine.events.table import (
+    CheckpointSaved,
+    DataProgress,
+    EpochFinished,
+    Event,
+    PowerSpectrumMeasured,
+    RunEnded,
+    RunStarted,
+    SamplesDrawn,
+    StepProgress,
+    Warned,
+    WorkerStarting,
+)
+from focus_engine.launch.summary import RunSummary
+from focus_tui.view.words import note, percent, state_words
+
+Array = NDArray[np.float64]
+
+MOST_STEPS = 20_000
+"""Step points kept of a run; above it every second one goes, which no terminal can tell."""
+MOST_LOG = 5_000
+"""Lines of the log kept; `focus logs` has them all."""
+MOST_WARNINGS = 50
+POWER_OFF = 0.10
+"""Deviation of P(k) from the real one that is worth a word."""
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """What was said inside epochs, thinned evenly.
+
+    Attributes:
+        epoch: epochs done, with the fraction of the running one (n,).
+        loss: mean training loss of its epoch so far (n,).
+        lr: learning rate (n,).
+        grad_norm: gradient norm before clipping (n,).
+        maps_per_second: training speed (n,).
+    """
+
+    epoch: Array
+    loss: Array
+    lr: Array
+    grad_norm: Array
+    maps_per_second: Array
+
+    @classmethod
+    def of(cls, events: Sequence[StepProgress]) -> "Steps":
+        """Return the points of `events`."""
+        where = [event.epoch - 1 + event.batch / max(1, event.n_batches) for event in events]
+        return cls(
+            np.array(where, dtype=np.float64),
+            floats([event.train_loss for event in events]),
+            floats([event.lr for event in events]),
+            floats([event.grad_norm for event in events]),
+            floats([event.maps_per_second for event in events]),
+        )
+
+    def then(self, later: "Steps") -> "Steps":
+        """Return these points and the `later` ones, thinned when they are too many."""
+        stride = 1
+        while (self.epoch.size + later.epoch.size) // stride > MOST_STEPS:
+            stride *= 2
+        return self._map(lambda name: np.concatenate([getattr(self, name), getattr(later, name)])[::stride])
+
+    def until(self, epoch: float) -> "Steps":
+        """Return the points up to the end of `epoch`."""
+        kept = self.epoch <= epoch
+        return self if kept.all() else self._map(lambda name: getattr(self, name)[kept])
+
+    def _map(self, column: Callable[[str], Array]) -> "Steps":
+        return Steps(*(column(name) for name in Steps.__dataclass_fields__))
+
+
+def floats(values: Sequence[float | None]) -> Array:
+    """Return numbers as an array (n,), NaN where unknown."""
+    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RunView:
+    """Everything that a screen shows of one run.
+
+    Attributes:
+        summary: where it stands, proved; the feed puts it in, the fold leaves it alone.
+        worker: the latest worker.
+        started: its first word about the training; holds the whole config.
+        history: epochs, spectra and samples that count; those superseded by a resume are gone.
+        step: the latest word from inside the running epoch; None between epochs.
+        steps: points inside epochs.
+        data: how far the making of data is, before training starts.
+        checkpoints: the latest of each kind.
+        warnings: of the latest worker.
+        ended: the last word; None while it may live.
+        log: events that have a line in the log, the latest ones.
+    """
+
+    summary: RunSummary
+    worker: WorkerStarting | None = None
+    started: RunStarted | None = None
+    history: History = field(default_factory=History)
+    step: StepProgress | None = None
+    steps: Steps = field(default_factory=lambda: Steps.of(()))
+    data: DataProgress | None = None
+    checkpoints: tuple[CheckpointSaved, ...] = ()
+    warnings: tuple[Warned, ...] = ()
+    ended: RunEnded | None = None
+    log: tuple[Event, ...] = ()
+
+    @property
+    def epochs(self) -> tuple[EpochFinished, ...]:
+        """The epochs that count."""
+        return self.history.epochs
+
+    @property
+    def seams(self) -> tuple[int, ...]:
+        """Epochs after which training was resumed."""
+        return self.history.seams
+
+    @property
+    def spectra(self) -> tuple[PowerSpectrumMeasured, ...]:
+        """P(k) of samples, by epoch."""
+        return self.history.spectra
+
+    @property
+    def samples(self) -> tuple[SamplesDrawn, ...]:
+        """Thumbnails, by epoch."""
+        return self.history.samples
+
+    def values(self, name: str) -> Array:
+        """Return a numeric field of the epochs as an array (n,), NaN where unknown."""
+        return floats([getattr(event, name) for event in self.epochs])
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """Epochs after which the plateau rule cut the rate."""
+        return tuple(event.epoch for event in self.epochs if event.lr_cut)
+
+    @property
+    def best_epoch(self) -> int | None:
+        """Epoch of the lowest val loss."""
+        return self.epochs[-1].best_epoch if self.epochs else None
+
+    @property
+    def warmup_epochs(self) -> int:
+        """Epochs of linear warmup; 0 when unknown."""
+        return 0 if self.started is None else self.started.warmup_epochs
+
+    @property
+    def early_stopped(self) -> bool:
+        """Whether early stopping ended it."""
+        return self.summary.state == "early_stopped"
+
+
+def fold(view: RunView, events: Sequence[Event]) -> RunView:
+    """Return `view` with `events` that came after it."""
+    return reduce(_fold_run, _runs_of_steps(events), view)
+
+
+def _runs_of_steps(events: Sequence[Event]) -> list[list[StepProgress] | Event]:
+    """Group consecutive step events, so that their arrays grow once and not point by point."""
+    grouped: list[list[StepProgress] | Event] = []
+    for event in events:
+        if not isinstance(event, StepProgress):
+            grouped.append(event)
+        elif grouped and isinstance(grouped[-1], list):
+            grouped[-1].append(event)
+        else:
+            grouped.append([event])
+    return grouped
+
+
+def _fold_run(view: RunView, entry: list[StepProgress] | Event) -> RunView:
+    if isinstance(entry, list):
+        return replace(view, step=entry[-1], steps=view.steps.then(Steps.of(entry)), data=None)
+    if note(entry) is not None or isinstance(entry, EpochFinished):
+        view = replace(view, log=(*view.log, entry)[-MOST_LOG:])
+    return _fold(view, entry)
+
+
+def _fold(view: RunView, event: Event) -> RunView:
+    match event:
+        case WorkerStarting():
+            changes: dict[str, Any] = {"worker": event, "ended": None, "step": None, "warnings": ()}
+        case RunStarted():
+            changes = {
+                "started": event,
+                "data": None,
+                "step": None,
+                "history": view.history.then(event),
+                "steps": view.steps.until(event.epoch),
+            }
+        case DataProgress():
+            changes = {"data": event}
+        case EpochFinished():
+            changes = {"history": view.history.then(event), "step": None}
+        case PowerSpectrumMeasured() | SamplesDrawn():
+            changes = {"history": view.history.then(event)}
+        case CheckpointSaved():
+            others = tuple(one for one in view.checkpoints if one.kind != event.kind)
+            changes = {"checkpoints": (*others, event)}
+        case Warned():
+            changes = {"warnings": (*view.warnings, event)[-MOST_WARNINGS:]}
+        case RunEnded():
+            changes = {"ended": event, "step": None, "data": None}
+        case _:
+            return view
+    return replace(view, **changes)
+
+
+def phase_words(summary: RunSummary, warmup_epochs: int | None = None) -> str:
+    """Return the phase as the table shows it: `WARMUP 3/5`, `TRAINING`, `early stopped @ 112`, `lost`."""
+    if summary.state == "early_stopped":
+        return f"early stopped @ {summary.epoch}"
+    if summary.state not in {"running", "stopping"}:
+        return state_words(summary)
+    if summary.phase == "warmup" and warmup_epochs:  # the phase is that of the last whole epoch
+        running = (summary.epoch or 0) + 1
+        return f"WARMUP {running}/{warmup_epochs}" if running <= warmup_epochs else "TRAINING"
+    return (summary.phase or "training").upper()
+
+
+def plateau_words(view: RunView) -> str:
+    """Return what the loss will bring: when the rate drops next, and when training stops."""
+    if not view.epochs:
+        return "no epoch yet"
+    last = view.epochs[-1]
+    if view.summary.state == "early_stopped":
+        return f"stopped early: {last.early_stop_count} epochs without improvement"
+    if last.phase == "warmup" and last.epoch < view.warmup_epochs:
+        return f"warmup: the rate rises until epoch {view.warmup_epochs}; bad epochs count after it"
+    said = [words for words in (_rate_words(view, last), _stop_words(last)) if words]
+    return "; ".join(said) or "constant rate, no early stopping"
+
+
+def _rate_words(view: RunView, last: EpochFinished) -> str:
+    if last.scheduler == "plateau" and last.plateau_patience:
+        settings = ((view.started.config.get("training") or {}) if view.started else {}).get("scheduler") or {}
+        low, factor = settings.get("min_lr"), settings.get("factor")
+        if low is not None and last.next_lr <= low * (1 + 1e-9):
+            return f"LR stays at its minimum {last.next_lr:.1e}"
+        rate = "drops" if factor is None else f"drops to {max(low or 0.0, last.next_lr * factor):.1e}"
+        return f"LR {rate} after {_more(last.plateau_patience - last.bad_epochs, 'bad epoch')}"
+    return "" if last.scheduler == "none" else f"LR follows {last.scheduler}: next {last.next_lr:.1e}"
+
+
+def _stop_words(last: EpochFinished) -> str:
+    if not last.early_stop_patience:
+        return ""
+    return f"training stops after {_more(last.early_stop_patience - last.early_stop_count, '')}".rstrip()
+
+
+def _more(count: int, unit: str) -> str:
+    count = max(1, count)
+    return f"{count} more {unit}{'s' if unit and count > 1 else ''}"
+
+
+def advice(view: RunView) -> tuple[str, ...]:
+    """Return what this run's own numbers suggest to do, most urgent first."""
+    return tuple(words for words in (_data_advice(view), _power_advice(view), _overfit_advice(view)) if words)
+
+
+def _data_advice(view: RunView) -> str:
+    source = view.step or (view.epochs[-1] if view.epochs else None)
+    data = (view.started.config.get("data") or {}) if view.started else {}
+    return data_wait_advice(None if source is None else source.data_wait, data.get("num_workers"))
+
+
+def _power_advice(view: RunView) -> str:
+    """Name the range of k where P(k) is off, when it is so by more than twice what real maps are among themselves."""
+    if not view.spectra:
+        return ""
+    last = view.spectra[-1]
+    k, off = np.array(last.k), floats(last.ratio) - 1
+    known = np.isfinite(off) & (k < 0.8 * last.k_nyquist)
+    allowed = max(POWER_OFF, 2 * (last.true_vs_true or 0.0))  # few maps scatter much: only what stands out
+    if not known.any() or np.median(np.abs(off[known])) <= allowed:
+        return ""
+    side = 1 if np.median(off[known]) > 0 else -1
+    beyond = known & (side * off > allowed)
+    if not beyond.any():
+        return ""
+    mean = float(np.mean(np.abs(off[beyond])))
+    where = f"k = {k[beyond].min():.2g} to {k[beyond].max():.2g} h/Mpc"
+    return f"P(k) {percent(mean)} {'high' if side > 0 else 'low'} at {where} (epoch {last.epoch})"
+
+
+def _overfit_advice(view: RunView) -> str:
+    """Say it when training loss falls on while validation has risen for a while."""
+    last = view.epochs[-1] if view.epochs else None
+    if last is None or last.best_epoch is None or last.best_val_loss is None or last.val_loss is None:
+        return ""
+    before = next((one for one in view.epochs if one.epoch == last.best_epoch), None)
+    if before is None or before.train_loss is None or last.train_loss is None or last.epoch - before.epoch < 5:
+        return ""
+    if last.val_loss < 1.1 * last.best_val_loss or last.train_loss >= before.train_loss:
+        return ""
+    worse = percent(last.val_loss / last.best_val_loss - 1)
+    return f"overfitting: val loss {worse} above its best at epoch {last.best_epoch} while train loss falls"

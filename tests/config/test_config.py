@@ -1,0 +1,432 @@
+"""Reading and editing config.yaml: what loads, and what is refused in which words."""
+
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from focus_engine.config.edit import set_keys
+from focus_engine.config.json_schema import json_schema
+from focus_engine.config.load import all_keys, load_config, parse_config
+from focus_engine.config.schema import Config
+from focus_engine.config.templates import TEMPLATES, config_text, find_template
+from focus_engine.config.yaml_edit import yaml_value
+from focus_engine.config.yaml_text import parse_value
+from focus_engine.errors import InputError
+
+HERE = Path("config.yaml")
+
+
+def read(text):
+    return parse_config(text, HERE).config
+
+
+SEED = """\
+experiment:
+  name: "experiment_diffusion"
+  description: "Standard diffusion"
+  created: 2025-01-01
+method: "diffusion"  # (or left out)
+data:
+  maps_path: "../../data/Maps.npy"
+  params_path: "../../data/params.txt"
+  train_split: 0.9
+  num_workers: 4
+  shuffle: true
+model:
+  from: "SimpleUNet"
+  in_channels: 1
+  out_channels: 1
+  cond_dim: 6
+  base_channels: 128
+  channel_mults: [1, 2, 4, 8]
+  time_dim: 256
+diffusion:
+  timesteps: 1000
+  beta_start: 1.0e-4
+  beta_end: 0.02
+  schedule: "linear"
+training:
+  batch_size: 64
+  num_epochs: 200
+  lr: 1e-4
+  weight_decay: 1.0e-4
+  cfg_prob: 0.1
+  sample_every: 10
+  gradient_clip: 1.0
+  optimizer: "adamw"
+  use_augmentation: true
+  augmentation: {rotation_p: 0.5, flip_p: 0.5}
+  scheduler: {name: "plateau", factor: 0.3, patience: 2, min_lr: 1e-7, warmup_epochs: 5, T_max: 195, eta_min: 0,
+              step_size: 30, gamma: 0.1}
+  early_stopping: {patience: 10, min_delta: 0.0}
+sampling:
+  method: "ddim"
+  ddim_timesteps: 50
+  num_steps: 50
+  cfg_scale: 2.0
+  eta: 0
+device: "cuda:1"
+"""
+
+
+def test_an_old_config_loads_with_one_warning():
+    loaded = parse_config(SEED, HERE)
+    assert loaded.config.training.lr == 1.0e-4
+    assert loaded.config.training.scheduler.min_lr == 1.0e-7
+    assert loaded.config.data.source == "files"
+    assert loaded.config.model.channel_mults == (1, 2, 4, 8)
+    assert loaded.config.experiment.created == "2025-01-01"
+    (warning,) = loaded.warnings
+    assert warning.startswith("config.yaml:43: sampling.cfg_scale 2 changes the density")
+
+
+def test_an_empty_config_is_the_documented_defaults():
+    config = read("# nothing\n")
+    assert config == Config()
+    assert (config.method, config.data.source, config.device) == ("diffusion", "simulated", "auto")
+    assert (config.training.num_epochs, config.training.lr, config.model.base_channels) == (200, 1.0e-4, 64)
+    assert (config.training.scheduler.factor, config.training.early_stopping.patience) == (0.3, 10)
+    assert (config.diffusion.beta_end, config.sampling.eta, config.sampling.cfg_scale) == (0.02, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-4", 1e-4),
+        ("1E-4", 1e-4),
+        ("1.e-4", 1e-4),
+        (".0001", 1e-4),
+        ("1.0e-04", 1e-4),
+        ("+1e-4", 1e-4),
+        ("0.0001", 1e-4),
+        ("1", 1.0),
+        ("2e0", 2.0),
+    ],
+)
+def test_numbers_that_people_write_are_floats(text, value):
+    assert read(f"training: {{lr: {text}, scheduler: {{min_lr: 0}}}}").training.lr == value
+
+
+@pytest.mark.parametrize("word", ["flow", "flow_matching"])
+@pytest.mark.parametrize("place", ["method: {}", "experiment: {{method: {}}}"])
+def test_both_spellings_and_places_of_the_method(word, place):
+    config = read(place.format(word))
+    assert config.method == "flow"
+    assert config.sampling.method == "heun"
+
+
+def test_a_key_without_a_value_is_left_out():
+    assert read("training:\n  lr:\n  max_minutes: null\nnotify:\n") == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("training:\n  learning_rte: 1\n", 2, ["unknown key 'training.learning_rte'", "allowed here", "batch_size"]),
+        ("training:\n  batchsize: 1\n", 2, ["did you mean 'training.batch_size'"]),
+        ("\nbatch_size: 1\n", 2, ["did you mean 'training.batch_size'"]),
+        ("scheduler:\n  name: step\n", 1, ["unknown key 'scheduler'"]),
+        ("training:\n  scheduler:\n    Patience: 1\n", 3, ["did you mean 'training.scheduler.patience'"]),
+        ("training:\n  lr: fast\n", 2, ["training.lr: 'fast'", "must be a number"]),
+        ("training:\n  lr: '1e-4'\n", 2, ["must be a number"]),
+        ("training:\n  lr: .nan\n", 2, ["finite"]),
+        ("training:\n  lr: .inf\n", 2, ["finite"]),
+        ("training:\n  lr: -1\n", 2, ["training.lr: -1", "must be > 0"]),
+        ("training:\n  batch_size: 2.5\n", 2, ["whole number"]),
+        ("training:\n  batch_size: 0\n", 2, ["must be >= 1"]),
+        ("training:\n  cfg_prob: 1.0\n", 2, ["must be < 1"]),
+        ("training:\n  use_augmentation: 1\n", 2, ["true or false"]),
+        ("training:\n  optimizer: lion\n", 2, ["'lion' is not allowed", "adamw", "sgd"]),
+        ("training:\n  - lr\n", 1, ["is not a block of keys"]),
+        ("training: 3\n", 1, ["is not a block of keys"]),
+        ("model:\n  channel_mults: 3\n", 2, ["must be a list"]),
+        ("model:\n  channel_mults: []\n", 2, ["must not be empty"]),
+        ("model:\n  channel_mults: [1, 0]\n", 2, ["must be >= 1"]),
+        ("model:\n  channel_mults: [1, two]\n", 2, ["whole number"]),
+        ("model:\n  time_dim: 7\n", 2, ["even"]),
+        ("model:\n  in_channels: 2\n", 2, ["out_channels", "make them equal"]),
+        ("model:\n  from: 3\n", 2, ["must be text"]),
+        ("diffusion:\n  schedule: sqrt\n", 2, ["'linear'", "'cosine'", "'quadratic'"]),
+        ("diffusion:\n  beta_start: 0.5\n", 2, ["exceeds diffusion.beta_end"]),
+        ("diffusion:\n  timesteps: 10\n", 2, ["ddim_timesteps is 50", "10"]),
+        ("diffusion:\n  zero_terminal_snr: true\n", 2, ["needs diffusion.prediction: v"]),
+        ("sampling:\n  eta: 1.5\n", 2, ["must be <= 1"]),
+        ("sampling:\n  method: heun\n", 2, ["does not fit method: diffusion", "ddim"]),
+        ("sampling:\n  ddim_timesteps: 1001\n", 2, ["more than diffusion.timesteps"]),
+        ("data:\n  train_split: 1.0\n", 2, ["must be < 1"]),
+        ("data:\n  source: files\n", 2, ["neither data.maps_path nor data.data_dir"]),
+        ("data:\n  maps_path: a.npy\n", 2, ["without data.params_path"]),
+        ("data:\n  params: [Omega_m, h]\n", 2, ["unknown 'h'", "sigma_8"]),
+        ("data:\n  params: [Omega_m]\n", 2, ["names 1 parameters but model.cond_dim is 6"]),
+        ("model: {cond_dim: 2}\ndata:\n  params: [Omega_m, Omega_m]\n", 3, ["stands twice"]),
+        ("device: gpu\n", 1, ["must be auto, cpu, mps, cuda or cuda:N"]),
+        ("method: gan\n", 1, ["'diffusion' or 'flow'"]),
+        ("method: flow\nexperiment:\n  method: diffusion\n", 1, ["keep one of them"]),
+        ("training: {lr: 1\n", 2, ["not valid YAML"]),
+        ("a: b: c\n", 1, ["not valid YAML"]),
+        ("training:\n\tlr: 1\n", 2, ["not valid YAML"]),
+        ("- a\n- b\n", 1, ["a config is a mapping"]),
+        ("just words\n", 1, ["a config is a mapping"]),
+        ("training:\n  lr: 1e-4\n  lr: 1e-3\n", 3, ["'lr' stands twice (first on line 2)"]),
+        ("? [a, b]\n: 1\n", 1, ["a key must be a plain word"]),
+        ("experiment:\n  name: !!python/object/apply:os.system ['touch pwned']\n", 2, ["tag", "not allowed"]),
+        ("training: !!python/name:os.system\n", 1, ["tag", "not allowed"]),
+        ("device: !mine cpu\n", 1, ["tag", "not allowed"]),
+        ("model:\n  cond_dim: !!int 'x'\n", 2, ["'x' cannot be read"]),
+        ("device: cpu\n---\ndevice: cpu\n", 2, ["not valid YAML"]),
+    ],
+)
+def test_bad_configs_name_line_and_what_is_allowed(text, line, words):
+    with pytest.raises(InputError) as refused:
+        read(text)
+    first = str(refused.value).splitlines()[0]
+    assert first.startswith(f"config.yaml:{line}: ")
+    for word in words:
+        assert word in str(refused.value)
+
+
+def test_every_mistake_is_told_at_once():
+    with pytest.raises(InputError) as refused:
+        read("training:\n  lr: -1\n  batch_size: 0\nnonsense: 1\n")
+    assert [line.split(": ")[0] for line in str(refused.value).splitlines()] == [
+        "config.yaml:2",
+        "config.yaml:3",
+        "config.yaml:4",
+    ]
+
+
+def test_aliases_that_multiply_are_refused():
+    bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+    names = "abcdefgh"
+    for old, new in itertools.pairwise(names):
+        bomb += f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n"
+    with pytest.raises(InputError, match="more values than a config can hold"):
+        read(bomb)
+
+
+def test_an_alias_to_itself_is_refused():
+    with pytest.raises(InputError, match=r"nested too deeply|more values"):
+        read("training: &a\n  scheduler: *a\n")
+
+
+def test_deep_nesting_is_refused():
+    with pytest.raises(InputError):
+        read("a: " + "[" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda _: None, "no such config file"),
+        (lambda path: path.mkdir(), "is a folder"),
+        (lambda path: path.write_bytes(b"name: \xff\xfe"), "not a UTF-8 text file"),
+    ],
+)
+def test_unreadable_files(tmp_path, make, words):
+    path = tmp_path / "config.yaml"
+    make(path)
+    with pytest.raises(InputError, match=words):
+        load_config(path)
+
+
+# ------------------------------------------------------------------ --set
+
+
+TEMPLATE = config_text(TEMPLATES["diffusion"], name="x", created="2026-01-01", schema="s.json")
+
+
+def comments(text):
+    return re.findall(r"#[^#]*$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_templates_hold_every_key_of_their_method(name):
+    template = TEMPLATES[name]
+    other = "diffusion" if template.method == "flow" else "flow_matching"
+    text = config_text(template, name="x", created="2026-01-01", schema="../s.json")
+    assert text.startswith("# yaml-language-server: $schema=../s.json\n")
+    assert max(map(len, text.splitlines())) <= 110
+    for at in all_keys():
+        present = re.search(rf"^ *(# )?{re.escape(at[-1])}:", text, re.MULTILINE)
+        assert present or at[0] == other, at
+    assert f"\n{other}:" not in text
+    config = parse_config(text, HERE).config
+    for dotted, value in template.settings.items():
+        found = config.model_dump(by_alias=True)
+        for key in dotted.split("."):
+            found = found[key]
+        assert found == value
+
+
+def test_the_default_template_is_the_seeds_experiment():
+    config = parse_config(TEMPLATE, HERE).config
+    assert (config.model.from_, config.model.base_channels, config.model.channel_mults) == (
+        "SimpleUNet",
+        128,
+        (1, 2, 4, 8),
+    )
+    assert (config.model.time_dim, config.model.cond_dim, config.training.batch_size) == (256, 6, 64)
+    assert (config.diffusion.schedule, config.diffusion.timesteps, config.sampling.ddim_timesteps) == (
+        "linear",
+        1000,
+        50,
+    )
+
+
+def test_methods_and_templates_that_do_not_exist():
+    with pytest.raises(InputError, match="allowed: diffusion, small"):
+        find_template("large")
+    with pytest.raises(InputError, match="allowed: diffusion"):
+        find_template(None, "gan")
+
+
+def test_set_keeps_comments_order_and_columns():
+    text = set_keys(TEMPLATE, ["training.lr=3e-4", "model.channel_mults=[1, 2]", "training.scheduler.T_max=7"], HERE)
+    assert len(text.splitlines()) == len(TEMPLATE.splitlines())
+    assert comments(text) == [c for c in comments(TEMPLATE) if not c.startswith("# T_max")]
+    assert re.search(r"\n  lr: 3.0e-4 +# Learning rate after warmup.\n", text)
+    config = parse_config(text, HERE).config
+    assert (config.training.lr, config.model.channel_mults, config.training.scheduler.T_max) == (3e-4, (1, 2), 7)
+
+
+def test_set_fills_commented_keys_wherever_they_stand():
+    wanted = ["data.maps_path=m.npy", "data.params_path=p.txt", "diffusion.min_snr_gamma=5", "notify.command=bell"]
+    text = set_keys(TEMPLATE, wanted, HERE)
+    assert len(text.splitlines()) == len(TEMPLATE.splitlines())
+    config = parse_config(text, HERE).config
+    assert (config.data.maps_path, config.data.source, config.notify.command) == ("m.npy", "files", "bell")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# only a comment\n",
+        "training:\n",
+        "training:\n  # later\n",
+        "training: {}\n",
+        "training: {lr: 1e-3}\n",
+        "training:\n    lr: 1e-3   # four blanks\n\n# next\nmodel:\n  cond_dim: 2\n",
+        "training:\n  lr: 1e-3\n  scheduler:\n    name: plateau\n# tail\n",
+        "training:\n  augmentation:\n    shift: true\nmodel: {cond_dim: 2}",
+    ],
+)
+def test_set_into_every_shape_of_block(text):
+    wanted = ["training.max_minutes=5", "training.scheduler.patience=3", "training.lr=2e-3", "device=cpu"]
+    edited = set_keys(text, wanted, HERE)
+    config = parse_config(edited, HERE).config
+    assert (config.training.max_minutes, config.training.scheduler.patience) == (5, 3)
+    assert (config.training.lr, config.device) == (2e-3, "cpu")
+    for comment in comments(text):
+        assert comment in edited
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "\n    - 1  # one\n    - 2",
+        "\n  - 1\n  -  2",
+        "  # why\n    # more\n    - 1\n    - 2",
+        " [\n    1,\n    2]",
+        " [1, 2]",
+    ],
+)
+@pytest.mark.parametrize("behind", ["", "\n", "\n\n  # next\n  time_dim: 64\ndevice: cpu\n", "\ndevice: cpu"])
+def test_a_list_of_many_lines_is_replaced_whole(written, behind):
+    text = f"model:\n  channel_mults:{written}{behind}"
+    edited = set_keys(text, ["model.channel_mults=[1, 2, 4]"], HERE)
+    before, after = parse_config(text, HERE).config, parse_config(edited, HERE).config
+    assert after.model.channel_mults == (1, 2, 4)
+    assert (after.device, after.model.time_dim) == (before.device, before.model.time_dim)
+    assert edited.endswith(behind)
+    assert ("# why" in edited, "# next" in edited) == ("# why" in text, "# next" in text)
+
+
+def test_a_text_of_many_lines_is_replaced_whole():
+    text = "experiment:\n  description: |\n    one\n    two\n  name: a\n"
+    edited = set_keys(text, ["experiment.description=three"], HERE)
+    assert edited == "experiment:\n  description: three\n  name: a\n"
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("training.lr", "write key=value"),
+        ("=3", "write key=value"),
+        ("training.lrr=3", "did you mean 'training.lr'"),
+        ("training=3", "is a block; its keys"),
+        ("nonsense.deep=3", "unknown key"),
+        ("training.lr=[", "not a YAML value"),
+        ("training.lr=fast", "must be a number"),
+        ("training.lr=-1", "must be > 0"),
+        ("experiment.name=!!python/name:os.system", "tag"),
+    ],
+)
+def test_bad_settings(setting, words):
+    with pytest.raises(InputError, match=re.escape(words)):
+        set_keys(TEMPLATE, [setting], HERE)
+
+
+VALUES = st.one_of(
+    st.tuples(st.just("experiment.description"), st.text(max_size=60)),
+    st.tuples(
+        st.just("training.lr"), st.floats(min_value=1e-6, max_value=1e12, exclude_min=True, allow_subnormal=False)
+    ),
+    st.tuples(st.just("training.weight_decay"), st.floats(min_value=0, max_value=1e300)),
+    st.tuples(st.just("training.seed"), st.integers(min_value=0, max_value=10**30)),
+    st.tuples(st.just("training.max_minutes"), st.none() | st.floats(min_value=0.1, max_value=1e6)),
+    st.tuples(st.just("training.use_augmentation"), st.booleans()),
+    st.tuples(st.just("model.channel_mults"), st.lists(st.integers(min_value=1, max_value=99), min_size=1)),
+    st.tuples(st.just("data.normalize"), st.sampled_from(["log10", "none"])),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(VALUES, min_size=1, max_size=4), st.sampled_from([TEMPLATE, SEED, "", "training: {lr: 1}\n"]))
+def test_what_is_set_is_what_loads(wanted, text):
+    edited = set_keys(text, [f"{key}={yaml_value(value)}" for key, value in wanted], HERE)
+    config = parse_config(edited, HERE).config.model_dump(by_alias=True)
+    for dotted, value in dict(wanted).items():
+        block, key = dotted.split(".")
+        assert config[block][key] == (tuple(value) if isinstance(value, list) else value)
+    assert len(comments(edited)) <= len(comments(text)) + sum("#" in str(value) for _, value in wanted)
+
+
+@settings(max_examples=100, deadline=None)
+@example(["\x85", "\u2028", "\n"])
+@given(st.text() | st.floats(allow_nan=False) | st.integers() | st.booleans() | st.lists(st.text(max_size=5)))
+def test_values_survive_the_trip_through_yaml(value):
+    assert parse_value(yaml_value(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1e-4, "1.0e-4"), (1e-7, "1.0e-7"), (1.5e-5, "1.5e-5"), (0.02, "0.02"), (25.0, "25.0"), (0.0, "0.0")],
+)
+def test_floats_are_written_as_people_write_them(value, text):
+    assert yaml_value(value) == text
+
+
+# ------------------------------------------------------------------ the JSON Schema
+
+
+def test_the_schema_knows_every_key_with_its_words():
+    schema = json_schema()
+    for at in all_keys():
+        rules = schema
+        for key in at[:-1]:
+            rules = schema["$defs"][rules["properties"][key]["anyOf"][0]["$ref"].rsplit("/", 1)[-1]]
+        assert rules["properties"][at[-1]]["description"]
+        assert rules["additionalProperties"] is False
+
+
+def test_editors_accept_the_templates_and_old_configs():
+    validator = Draft202012Validator(json_schema())
+    for text in (TEMPLATE, SEED, "training:\nmethod: flow_matching\n"):
+        validator.validate(parse_value(text))
+    assert list(validator.iter_errors({"training": {"lrr": 1}}))

@@ -1,0 +1,210 @@
+"""The queue without a daemon: who trains, who waits, and what the death of either changes."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from focus_engine import gpus
+from focus_engine.errors import FocusError, InputError
+from focus_engine.gpus import Gpu, visible_gpus
+from focus_engine.launch import slots
+from focus_engine.launch.slots import Place, Slots, devices_for, slots_per_device, take_free_slots, wait_for_slots
+from focus_engine.runs.folder import RunFolder
+
+WAITER = """
+import sys
+from pathlib import Path
+from focus_engine.runs.folder import RunFolder
+from focus_engine.launch.slots import Slots, wait_for_slots
+for place in wait_for_slots(RunFolder(Path(sys.argv[1])), "cpu"):
+    print("in" if isinstance(place, Slots) else place.number, flush=True)
+    if isinstance(place, Slots):
+        sys.stdin.read()
+"""
+
+
+@pytest.fixture(autouse=True)
+def queue(tmp_path, monkeypatch):
+    monkeypatch.setenv("FOCUS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("FOCUS_SLOTS", raising=False)
+    monkeypatch.setattr(slots, "visible_gpus", tuple)
+    monkeypatch.setattr(slots, "POLL_SECONDS", 0.0)
+    return tmp_path
+
+
+def run(name: str) -> RunFolder:
+    return RunFolder(Path("/experiments") / name)
+
+
+def two_gpus(monkeypatch):
+    found = (Gpu("cuda:0", "GPU-aa", 10), Gpu("cuda:1", "GPU-bb", 20))
+    monkeypatch.setattr(slots, "visible_gpus", lambda: found)
+
+
+def test_oldest_first_and_each_knows_its_place():
+    first = take_free_slots(run("a"), "cpu")
+    assert first.devices == ("cpu",)
+    second, third = wait_for_slots(run("b"), "auto"), wait_for_slots(run("c"), "cpu")
+    assert next(second) == Place(1, ("cpu",), ("a",))
+    assert next(third) == Place(2, ("cpu",), ("a",))
+    first.close()
+    assert next(third) == Place(2, ("cpu",), ())  # free, but not its turn
+    got = next(second)
+    assert isinstance(got, Slots)
+    assert got.devices == ("cpu",)
+    assert next(third) == Place(1, ("cpu",), ("b",))
+    got.close()
+    assert isinstance(next(third), Slots)
+
+
+def test_who_leaves_the_queue_frees_its_place():
+    training = take_free_slots(run("a"), "cpu")
+    second, third = wait_for_slots(run("b"), "cpu"), wait_for_slots(run("c"), "cpu")
+    assert [next(second).number, next(third).number] == [1, 2]
+    second.close()
+    assert next(third).number == 1
+    training.close()
+
+
+def test_a_start_at_once_takes_a_slot_if_there_is_one_and_waits_for_none():
+    first, second = take_free_slots(run("a"), "cpu"), take_free_slots(run("b"), "cpu")
+    assert (first.devices, second.devices) == (("cpu",), ())
+
+
+def test_slots_of_each_device(monkeypatch):
+    monkeypatch.setenv("FOCUS_SLOTS", "2")
+    two_gpus(monkeypatch)
+    held = [take_free_slots(run(name), "auto") for name in "abcde"]
+    assert [one.devices for one in held] == [("cuda:1",), ("cuda:1",), ("cuda:0",), ("cuda:0",), ()]
+    assert next(wait_for_slots(run("f"), "cuda:0")) == Place(1, ("cuda:0",), ("c", "d"))
+
+
+def test_those_who_want_another_device_do_not_wait_for_each_other(monkeypatch):
+    two_gpus(monkeypatch)
+    busy = take_free_slots(run("a"), "cuda:0")
+    waiting = wait_for_slots(run("b"), "cuda:0")
+    assert next(waiting).number == 1
+    for wanted in ("cuda:1", "cpu"):
+        got = next(wait_for_slots(run("c"), wanted))
+        assert isinstance(got, Slots)
+        got.close()
+    whichever = wait_for_slots(run("d"), "auto")
+    taken = take_free_slots(run("e"), "cuda:1")
+    assert next(whichever) == Place(2, ("cuda:1", "cuda:0"), ("e", "a"))
+    taken.close()
+    assert next(whichever).devices == ("cuda:1",)  # nobody older could have used it
+    busy.close()
+
+
+def test_several_gpus_at_once(monkeypatch):
+    two_gpus(monkeypatch)
+    busy = take_free_slots(run("a"), "cuda:0")
+    both, later = wait_for_slots(run("b"), "auto", count=2), wait_for_slots(run("c"), "auto")
+    assert (next(both).number, next(later).number) == (1, 2)  # what is free is kept for the older
+    busy.close()
+    got = next(both)
+    assert isinstance(got, Slots)
+    assert set(got.devices) == {"cuda:0", "cuda:1"}
+    assert next(later).number == 1
+    with pytest.raises(InputError, match=r"training.devices: 3, but device: auto has 2 here \(cuda:1, cuda:0\)"):
+        next(wait_for_slots(run("d"), "auto", count=3))
+
+
+def test_processes_that_die_free_slot_and_place(tmp_path):
+    def waiter(name: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", WAITER, name]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    mine = take_free_slots(run("mine"), "cpu")
+    second = waiter("b")
+    assert second.stdout.readline() == "1\n"
+    third = waiter("c")
+    assert third.stdout.readline() == "2\n"
+    second.send_signal(signal.SIGKILL)
+    second.wait()
+    while third.stdout.readline() != "1\n":
+        pass
+    mine.close()
+    while third.stdout.readline() != "in\n":
+        pass
+    assert take_free_slots(run("d"), "cpu").devices == ()
+    third.send_signal(signal.SIGKILL)
+    third.wait()
+    last = take_free_slots(run("d"), "cpu")
+    assert last.devices == ("cpu",)
+    assert not list((tmp_path / "cache").rglob("ticket-*"))
+    for process in (second, third):
+        process.stdin.close()
+        process.stdout.close()
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "two", "1.5", ""])
+def test_a_number_of_slots_that_is_none(monkeypatch, given):
+    monkeypatch.setenv("FOCUS_SLOTS", given)
+    with pytest.raises(InputError, match=r"FOCUS_SLOTS=.* the number of runs that may share a device"):
+        slots_per_device()
+
+
+def test_a_queue_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FOCUS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(FocusError, match=r"the queue in .* cannot be used: .*; set FOCUS_CACHE"):
+        take_free_slots(run("a"), "cpu")
+
+
+def fake_nvml(*uuids: str) -> SimpleNamespace:
+    return SimpleNamespace(
+        nvmlInit=lambda: None,
+        nvmlDeviceGetCount=lambda: len(uuids),
+        nvmlDeviceGetHandleByIndex=lambda index: uuids[index],
+        nvmlDeviceGetUUID=lambda handle: handle.encode(),
+        nvmlDeviceGetMemoryInfo=lambda _: SimpleNamespace(free=1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "expected"),
+    [
+        (None, ["GPU-aa", "GPU-ab", "GPU-bb"]),
+        ("2,0", ["GPU-bb", "GPU-aa"]),
+        ("GPU-b", ["GPU-bb"]),
+        ("GPU-a", []),  # names two
+        ("1,7,0", ["GPU-ab"]),  # an entry that names none ends the list
+        ("", []),
+        ("-1", []),
+    ],
+)
+def test_gpus_are_those_that_cuda_will_see(monkeypatch, variable, expected):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
+    found = visible_gpus(fake_nvml("GPU-aa", "GPU-ab", "GPU-bb"))
+    assert [gpu.uuid for gpu in found] == expected
+    assert [gpu.device for gpu in found] == [f"cuda:{index}" for index in range(len(expected))]
+
+
+def test_a_driver_that_fails_has_no_gpus():
+    def fail() -> None:
+        raise RuntimeError("driver/library version mismatch")
+
+    assert visible_gpus(SimpleNamespace(nvmlInit=fail)) == ()
+
+
+def test_gpus_are_numbered_as_nvidia_smi_does_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.delenv(gpus.ORDER, raising=False)
+    gpus.number_gpus_as_nvidia_smi()
+    assert os.environ[gpus.ORDER] == "PCI_BUS_ID"
+    monkeypatch.setenv(gpus.ORDER, "FASTEST_FIRST")
+    gpus.number_gpus_as_nvidia_smi()
+    assert os.environ[gpus.ORDER] == "FASTEST_FIRST"
+
+
+def test_a_device_by_name(monkeypatch):
+    two_gpus(monkeypatch)
+    assert [(one.name, one.key) for one in devices_for("cuda:1")] == [("cuda:1", "GPU-bb")]
+    assert [(one.name, one.key) for one in devices_for("cuda:7")] == [("cuda:7", "cuda-7")]

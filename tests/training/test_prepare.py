@@ -1,0 +1,48 @@
+"""What is measured of data and process before training."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from focus_engine.config.schema import Config
+from focus_engine.data.maps import open_map_set
+from focus_engine.generative.build import build_process
+from focus_engine.training.prepare import prepare_data, terminal_snr
+
+SIZE = 16
+
+
+def prepared(folder: Path, fields):
+    """Data whose log10 is `fields` (simulations, H, W), one map a simulation."""
+    np.save(folder / "maps.npy", (10.0 ** (11 + fields)).astype(np.float32))
+    omega_m = np.linspace(0.1, 0.5, len(fields))
+    np.savetxt(folder / "params.txt", np.stack([omega_m, np.full(len(fields), 0.8)], axis=1))
+    maps = open_map_set(folder / "maps.npy", folder / "params.txt", box_size=25.0, maps_per_simulation=1)
+    return prepare_data(Config(), maps)
+
+
+def process(**diffusion):
+    return build_process(Config.model_validate({"diffusion": diffusion}))
+
+
+def test_white_noise_leaves_the_snr_of_a_pixel(tmp_path):
+    data = prepared(tmp_path, 0.3 * np.random.default_rng(0).standard_normal((60, SIZE, SIZE)))
+    linear = process()
+    measured = terminal_snr(linear, data)
+    # The largest of 256 modes, each a mean of 54 squares of unit variance.
+    assert 1.0 < measured / linear.schedule.terminal_snr < 2.2
+
+
+def test_a_field_of_one_wave_has_all_its_power_there(tmp_path):
+    phases = np.random.default_rng(1).uniform(0, 2 * np.pi, (60, 1, 1))
+    wave = 0.3 * np.cos(2 * np.pi * np.arange(SIZE)[None, None, :] / SIZE + phases) * np.ones((1, SIZE, 1))
+    data = prepared(tmp_path, wave)
+    linear = process()
+    # A cosine of unit variance shares SIZE^2 pixels of power between two modes.
+    assert terminal_snr(linear, data) == pytest.approx(linear.schedule.terminal_snr * SIZE**2 / 2, rel=1e-3)
+
+
+def test_zero_terminal_snr_leaves_none(tmp_path):
+    data = prepared(tmp_path, 0.3 * np.random.default_rng(2).standard_normal((10, SIZE, SIZE)))
+    assert terminal_snr(process(prediction="v", zero_terminal_snr=True), data) == 0.0

@@ -1,0 +1,139 @@
+"""The app around the screens: palette, keys and themes from the settings, and what happens to runs."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from dashboard import FakeFeed, on_screen, view_from
+from example_events import end, epoch, started, worker
+from textual.command import CommandPalette
+
+from focus_engine.events.log import append_event
+from focus_engine.launch.process import ProcessIdentity, boot_id, host_name, process_start
+from focus_engine.runs.folder import RunFolder
+from focus_tui.dashboard.app import FocusApp, action_names
+from focus_tui.dashboard.screens.base import BaseScreen
+from focus_tui.dashboard.screens.dialogs import Help
+from focus_tui.dashboard.widgets.palette import ScreenActions
+from focus_tui.dashboard.widgets.watch_head import Head
+
+
+@pytest.fixture
+def feed():
+    return FakeFeed([view_from([worker(), started(), epoch(1)], "alpha")])
+
+
+async def test_the_palette_has_every_action_that_applies(feed):
+    app = FocusApp(Path("/x"), feed=feed)
+    async with on_screen(app) as pilot:
+        offered = {words for _, words, _ in ScreenActions(app.screen)._actions()}
+        assert {"stop", "new", "filter", "sort by a column", "help", "quit", "watch"} <= offered
+        assert "resume" not in offered
+        await pilot.press("ctrl+p")
+        assert isinstance(app.screen, CommandPalette)
+        await pilot.press(*"help")
+        await pilot.pause(0.3)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, Help)
+
+
+async def test_settings_give_other_keys(feed, own_settings):
+    own_settings.parent.mkdir(parents=True)
+    own_settings.write_text("keys:\n  help: [f2]\n")
+    app = FocusApp(Path("/x"), feed=feed)
+    async with on_screen(app) as pilot:
+        await pilot.press("question_mark")
+        assert not isinstance(app.screen, Help)
+        await pilot.press("f2")
+        assert isinstance(app.screen, Help)
+
+
+async def test_wrong_settings_fall_back_and_say_so(feed, own_settings):
+    own_settings.parent.mkdir(parents=True)
+    own_settings.write_text("theme: purple\nrefresh: 0.5\nkeys:\n  fly: [f3]\n")
+    app = FocusApp(Path("/x"), feed=feed)
+    async with on_screen(app):
+        said = " ".join(notice.message for notice in app._notifications)
+        assert "purple" in said
+        assert "fly" in said
+        assert app.theme == "focus-dark"
+        assert app.settings.refresh == 0.5
+
+
+async def test_a_theme_that_was_chosen_is_kept(feed, own_settings):
+    app = FocusApp(Path("/x"), feed=feed)
+    async with on_screen(app) as pilot:
+        app.theme = "focus-light"
+        await pilot.pause()
+    assert "focus-light" in own_settings.read_text()
+
+
+def test_every_action_of_every_screen_has_a_name():
+    names = action_names()
+    assert {"stop_run", "pane_1", "make_reference", "draw", "make", "filter"} <= names
+
+
+async def test_the_end_of_a_run_is_told(feed):
+    app = FocusApp(Path("/x"), feed=feed)
+    async with on_screen(app) as pilot:
+        feed.news(view_from([worker(), started(), epoch(1)], "alpha", state="failed", reason="loss is NaN"))
+        await pilot.pause()
+        assert any("loss is NaN" in notice.message for notice in app._notifications)
+
+
+async def test_no_colour_means_none(feed, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = FocusApp(Path("/x"), feed=feed, first=RunFolder(Path("/x/alpha")))
+    async with on_screen(app):
+        assert not app.color
+        assert "•" in app.screen.query_one("#loss").text  # curves differ by their signs
+
+
+async def test_a_worker_killed_for_real_is_lost_on_the_screen(tmp_path):
+    """The real feed, a real process, a real kill -9."""
+    run = RunFolder(tmp_path / "alpha")
+    run.make_folders()
+    run.config.write_text("method: diffusion\n")
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as process:
+        me = ProcessIdentity(process.pid, host_name(), boot_id(), process_start(process.pid), 0.0)
+        run.worker.write_text(me.to_json())
+        for event in (worker(pid=me.pid, host=me.host), started(), epoch(1)):
+            append_event(run.events, event)
+        app = FocusApp(tmp_path, first=run)
+
+        async def head_says(words: str) -> None:
+            async with asyncio.timeout(30):
+                while words not in app.screen.query_one(Head).text:
+                    await pilot.pause(0.02)
+
+        async with on_screen(app) as pilot:
+            await head_says("TRAINING")
+            append_event(run.events, epoch(2, 0.1234))
+            await head_says("0.1234")
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            await head_says("lost")
+            append_event(run.events, end("stopped", "x", 2))
+            await head_says("stopped")
+
+
+def test_the_dashboard_imports_neither_torch_nor_matplotlib():
+    code = """
+        import sys, focus_tui.dashboard.app, focus_tui.dashboard.screens.watch, focus_tui.dashboard.screens.compare
+        import focus_tui.dashboard.screens.sample, focus_tui.dashboard.screens.new
+        import focus_tui.charts.curves, focus_tui.dashboard.feed
+        print([name for name in ("torch", "matplotlib", "scipy") if name in sys.modules])
+    """
+    said = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+def test_base_actions_have_handlers():
+    for binding in BaseScreen.BINDINGS:
+        assert hasattr(BaseScreen, f"action_{binding.action}")

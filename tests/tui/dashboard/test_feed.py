@@ -1,0 +1,151 @@
+"""The feed on a real disk: what it posts when runs appear, speak, end and vanish."""
+
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+from example_events import end, epoch, started, worker
+
+from focus_engine.events.log import append_event
+from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.labels import Labels, write_labels
+from focus_tui.dashboard.feed import DiskFeed, RunGone, RunRead, RunsRead
+
+
+class Posted:
+    """Keeps what a feed posts and tells when something fits."""
+
+    def __init__(self) -> None:
+        self.messages: list = []
+        self._news = threading.Condition()
+
+    def __call__(self, message) -> bool:
+        with self._news:
+            self.messages.append(message)
+            self._news.notify_all()
+        return True
+
+    def wait(self, fits, seconds: float = 20.0):
+        with self._news:
+            assert self._news.wait_for(lambda: any(fits(one) for one in self.messages), seconds)
+            return next(one for one in reversed(self.messages) if fits(one))
+
+
+def make_run(root: Path, name: str, *events) -> RunFolder:
+    run = RunFolder(root / name)
+    run.make_folders()
+    run.config.write_text("method: diffusion\n")
+    for event in events:
+        append_event(run.events, event)
+    return run
+
+
+@pytest.fixture
+def feed(tmp_path):
+    feed = DiskFeed(tmp_path, refresh=0.02)
+    yield feed
+    feed.stop()
+
+
+def rows(message) -> dict:
+    return {row.summary.name: row for row in message.rows} if isinstance(message, RunsRead) else {}
+
+
+def test_lists_runs_as_they_appear_and_vanish(tmp_path, feed):
+    make_run(tmp_path, "a")
+    posted = Posted()
+    feed.start(posted)
+    posted.wait(lambda m: rows(m).keys() == {"a"})
+    b = make_run(tmp_path, "b", worker(), started(), epoch(1))
+    feed.refresh()
+    posted.wait(lambda m: rows(m).keys() == {"a", "b"})
+    shutil.rmtree(b.path)
+    feed.refresh()
+    posted.wait(lambda m: posted.messages.index(m) > 1 and rows(m).keys() == {"a"})
+
+
+def test_follows_a_run_event_by_event(tmp_path, feed):
+    run = make_run(tmp_path, "a", worker(), started(), epoch(1))
+    posted = Posted()
+    feed.follow([run])
+    feed.start(posted)
+    posted.wait(lambda m: isinstance(m, RunRead) and len(m.view.epochs) == 1)
+    append_event(run.events, epoch(2, 0.25))
+    view = posted.wait(lambda m: isinstance(m, RunRead) and len(m.view.epochs) == 2).view
+    assert view.summary.val_loss == 0.25
+    assert view.summary.state == "lost"  # its worker never lived
+
+
+def test_starts_anew_when_the_log_is_replaced(tmp_path, feed):
+    run = make_run(tmp_path, "a", worker(), started(), epoch(1), epoch(2))
+    posted = Posted()
+    feed.follow([run])
+    feed.start(posted)
+    posted.wait(lambda m: isinstance(m, RunRead) and len(m.view.epochs) == 2)
+    other = run.events.with_name("other")
+    append_event(other, epoch(1, 0.9))
+    other.replace(run.events)
+    posted.wait(lambda m: isinstance(m, RunRead) and [one.val_loss for one in m.view.epochs] == [0.9])
+
+
+def test_tells_of_a_followed_run_whose_folder_vanished(tmp_path, feed):
+    run = make_run(tmp_path, "a", worker(), started())
+    posted = Posted()
+    feed.follow([run])
+    feed.start(posted)
+    posted.wait(lambda m: isinstance(m, RunRead))
+    shutil.rmtree(run.path)
+    assert posted.wait(lambda m: isinstance(m, RunGone)).run == run
+
+
+def test_reads_curves_of_the_rows_on_the_screen_only(tmp_path, feed):
+    seen, unseen = (make_run(tmp_path, name, worker(), started(), epoch(1), epoch(2, 0.3)) for name in "ab")
+    posted = Posted()
+    feed.look_at([str(seen.path)])
+    feed.start(posted)
+    message = posted.wait(lambda m: "a" in rows(m) and rows(m)["a"].val_losses)
+    assert rows(message)["a"].val_losses == (0.5, 0.3)
+    assert rows(message)["a"].device == "cpu"
+    assert rows(message)["b"].val_losses == ()
+    assert unseen.exists()
+
+
+def test_labels_are_news(tmp_path, feed):
+    run = make_run(tmp_path, "a")
+    posted = Posted()
+    feed.start(posted)
+    posted.wait(lambda m: "a" in rows(m))
+    write_labels(run, Labels(tags=("paper",)))
+    feed.refresh()
+    posted.wait(lambda m: "a" in rows(m) and rows(m)["a"].labels.tags == ("paper",))
+
+
+def test_an_end_is_seen(tmp_path, feed):
+    run = make_run(tmp_path, "a", worker(), started(), epoch(1))
+    posted = Posted()
+    feed.start(posted)
+    posted.wait(lambda m: "a" in rows(m))
+    append_event(run.events, end(number=1))
+    feed.refresh()
+    posted.wait(lambda m: "a" in rows(m) and rows(m)["a"].summary.state == "finished")
+
+
+def test_torn_and_hostile_lines_cost_nothing(tmp_path, feed):
+    run = make_run(tmp_path, "a", worker(), started(), epoch(1))
+    with run.events.open("ab") as log:
+        log.write(b'{"type":"epoch_finished","time":1}\n\xff\xfe\n[]\n' + json.dumps({"type": []}).encode() + b"\n{tor")
+    posted = Posted()
+    feed.follow([run])
+    feed.start(posted)
+    view = posted.wait(lambda m: isinstance(m, RunRead)).view
+    assert [one.epoch for one in view.epochs] == [1]
+
+
+def test_an_experiments_folder_that_is_none(tmp_path):
+    feed = DiskFeed(tmp_path / "missing", refresh=0.02)
+    posted = Posted()
+    feed.start(posted)
+    assert posted.wait(lambda m: isinstance(m, RunsRead)).rows == ()
+    feed.stop()

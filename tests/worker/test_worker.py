@@ -1,0 +1,417 @@
+"""Real worker processes on universes of 16 × 16 pixels: from their start to whatever ends them."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from workers import DATA, TIMES, Make, Until, ended, epochs_of, ignore, last_word, same, told, write_config
+
+from focus_engine.errors import FocusError, InputError, RunConflictError
+from focus_engine.events.log import read_events
+from focus_engine.events.table import (
+    CheckpointSaved,
+    DataProgress,
+    EpochFinished,
+    Event,
+    Queued,
+    RunEnded,
+    RunStarted,
+    StepProgress,
+)
+from focus_engine.launch.slots import take_free_slots
+from focus_engine.launch.start import request_stop, start_run
+from focus_engine.launch.state import summarise
+from focus_engine.runs.folder import RunFolder
+from focus_engine.training import loop
+from focus_engine.training.checkpoint import load_checkpoint
+from focus_engine.worker import recorder
+from focus_engine.worker import work as worker
+from focus_engine.worker.work import INTERRUPTED, Orders, run_in_foreground, train_here
+
+pytestmark = pytest.mark.process
+
+
+def test_from_start_to_finish_and_on(make: Make, until: Until):
+    run = make(epochs=2, sample_every=2)
+    outcomes: list[Any] = []
+
+    def start() -> None:
+        try:
+            outcomes.append(start_run(run))
+        except FocusError as error:
+            outcomes.append(error)
+
+    starts = [threading.Thread(target=start) for _ in range(2)]
+    for one in starts:
+        one.start()
+    for one in starts:
+        one.join()
+    refused = [one for one in outcomes if isinstance(one, Exception)]
+    assert [type(one) for one in refused] == [RunConflictError]
+    until(lambda: ended(run))
+
+    summary = summarise(run)
+    assert (summary.state, summary.reason, summary.epoch) == ("finished", "all 2 epochs are done", 2)
+    assert summary.pk_error is not None
+    assert told(run) == ["finished 2"]
+    assert run.train_log.read_text().count("Epoch 2/2 [TRAINING]") == 1
+    assert "finished: all 2 epochs are done" in run.worker_log.read_text()
+    for path in (run.training_history, run.sample_figure(2), run.power_figure(2)):
+        assert path.read_bytes().startswith(b"\x89PNG")
+    assert not list(run.path.rglob("*.tmp"))
+
+    log = run.events.read_bytes()
+    with pytest.raises(RunConflictError, match="has checkpoints, which a new start would replace"):
+        start_run(run)
+    with pytest.raises(RunConflictError, match=r"is finished .* raise training\.num_epochs"):
+        start_run(run, resume=True)
+    write_config(run, epochs=3, sample_every=2, more="cfg_prob: 0.5")
+    with pytest.raises(InputError, match=r"has changed .*training\.cfg_prob: 0\.1 -> 0\.5"):
+        start_run(run, resume=True)
+    assert run.events.read_bytes() == log  # a refusal leaves the run as it was
+    write_config(run, epochs=3, sample_every=2)
+    start_run(run, resume=True)
+    until(lambda: ended(run))
+    assert [epoch.epoch for epoch in epochs_of(run)] == [1, 2, 3]
+    assert told(run) == ["finished 2", "finished 3"]
+
+
+def test_a_killed_run_is_lost_and_goes_on_bit_for_bit(make: Make, until: Until):
+    run, whole = make("killed", epochs=2, sample_every=1), make("whole", epochs=2, sample_every=1)
+    run.make_folders()
+    (run.sample_figure(1) / "in the way").mkdir(parents=True)  # this figure cannot be written
+    pid = start_run(run).pid
+    until(lambda: any(isinstance(event, CheckpointSaved) for event in read_events(run.events)))
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: ended(run))
+    summary = summarise(run)
+    assert (summary.state, summary.eta_seconds) == ("lost", None)
+    assert "gone without a last word" in str(summary.reason)
+    until(lambda: not artists_of(run))  # they hold no lock and do not outlive the worker
+    run.events.write_bytes(run.events.read_bytes() + b'{"type":"epoch_fin')  # torn by the kill
+
+    start_run(run, resume=True)
+    assert run_in_foreground(whole, resume=False, device=None, on_event=ignore).state == "finished"
+    until(lambda: ended(run))
+    assert summarise(run).state == "finished"
+    one, other = load_checkpoint(run.checkpoint_last), load_checkpoint(whole.checkpoint_last)
+    assert same(one.state, other.state)
+    plain = [[{k: v for k, v in asdict(e).items() if k not in TIMES} for e in epochs_of(r)[-1:]] for r in (run, whole)]
+    assert plain[0] == plain[1]
+    assert "figure 'samples 1' failed" in run.worker_log.read_text()
+    assert run.power_figure(2).is_file()
+    for epoch in (1, 2):  # also the samples that the kill cut off
+        with np.load(run.sample_maps(epoch)) as a, np.load(whole.sample_maps(epoch)) as b:
+            assert np.array_equal(a["maps"], b["maps"])
+
+
+def artists_of(run: RunFolder) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"focus_engine.worker.artist" in command and os.fsencode(run.path) in command:
+            found.append(process.name)
+    return found
+
+
+LAUNCH = """\
+import fcntl, sys, termios
+from pathlib import Path
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from focus_engine.runs.folder import RunFolder
+from focus_engine.launch.start import start_run
+print(start_run(RunFolder(Path(sys.argv[1]))).pid, flush=True)
+input()
+"""
+
+
+def test_a_run_outlives_its_terminal_and_stops_when_asked(make: Make, until: Until):
+    run = make(epochs=1000)
+    master, slave = pty.openpty()
+    command = [sys.executable, "-c", LAUNCH, str(run.path)]
+    terminal = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    os.close(slave)
+    until(lambda: epochs_of(run))
+    os.close(master)
+    assert terminal.wait(30) != 0  # the terminal's own process died of it
+    os.kill(int(summarise(run).pid or 0), signal.SIGHUP)
+    seen = len(epochs_of(run))
+    until(lambda: len(epochs_of(run)) > seen)
+
+    assert request_stop(run, "epoch").state == "running"
+    until(lambda: ended(run))
+    summary = summarise(run)
+    assert summary.state == "stopped"
+    assert summary.reason == f"asked to stop; stopped after epoch {summary.epoch}"
+    assert load_checkpoint(run.checkpoint_last).epoch == summary.epoch == last_word(run).epoch
+    assert told(run) == [f"stopped {summary.epoch}"]
+    with pytest.raises(RunConflictError, match="does not run: it is stopped"):
+        request_stop(run, "now")
+
+    start_run(run, resume=True)
+    with pytest.raises(RunConflictError):
+        start_run(run, resume=True)
+    seen = len(epochs_of(run))
+    until(lambda: len(epochs_of(run)) > seen)
+    request_stop(run, "now")
+    until(lambda: ended(run))
+    assert summarise(run).state == "stopped"
+    assert str(summarise(run).reason).startswith("asked to stop")
+    assert load_checkpoint(run.checkpoint_last).epoch == last_word(run).epoch == epochs_of(run)[-1].epoch
+    assert not run.stop_request.exists()
+
+
+def test_queued_runs_train_one_after_the_other_and_the_dead_keep_nobody_waiting(make: Make, until: Until):
+    first, second, third, fourth = (make(name, epochs=1) for name in ("first", "second", "third", "fourth"))
+    hold = take_free_slots(first, "cpu")
+    try:
+        for place, run in enumerate((second, third, fourth), 1):
+            start_run(run, queue=True)
+            until(lambda run=run, place=place: summarise(run).queue_place == place)
+        waiting = summarise(third)
+        assert waiting.state == "queued"
+        assert waiting.reason == "place 2 in the queue for cpu; training there: first"
+        with pytest.raises(RunConflictError, match="second is being started or is running already"):
+            start_run(second)
+        os.kill(summarise(second).pid or 0, signal.SIGKILL)
+        until(lambda: summarise(third).queue_place == 1)
+        assert summarise(second).state == "lost"
+        request_stop(third, "epoch")
+        until(lambda: summarise(third).state == "stopped")
+        assert last_word(third).reason == "asked to stop before training began"
+        until(lambda: summarise(fourth).queue_place == 1)
+    finally:
+        hold.close()
+    until(lambda: ended(fourth))
+    assert summarise(fourth).state == "finished"
+    places = [event.place for event in read_events(fourth.events) if isinstance(event, Queued)]
+    assert (places[0], places[-1], places) == (3, 0, sorted(places, reverse=True))
+    assert last_word(fourth).seconds < 60
+    start_run(third, queue=True)  # nobody waits any more
+    until(lambda: ended(third))
+    assert not [event for event in read_events(third.events)[-6:] if isinstance(event, Queued)]
+
+
+def test_changed_data_are_refused_to_whoever_resumes(make: Make, tmp_path: Path, cache: Path):
+    source = next((cache / "universes").iterdir())
+    maps, params = tmp_path / "maps.npy", tmp_path / "params.txt"
+    maps.write_bytes((source / "maps.npy").read_bytes())
+    params.write_bytes((source / "params.txt").read_bytes())
+    data = f"maps_path: {maps}, params_path: {params}, maps_per_simulation: 15, train_split: 0.6"
+    run = make(epochs=1, data=data)
+    run_in_foreground(run, resume=False, device=None, on_event=ignore)
+    checkpoint = run.checkpoint_last.read_bytes()
+    changed = np.load(maps)
+    changed[0] *= 2
+    np.save(maps, changed)
+    write_config(run, epochs=2, data=data)
+    with pytest.raises(InputError, match="the data have changed since the checkpoint was written"):
+        start_run(run, resume=True)
+    assert summarise(run).state == "failed"
+    assert last_word(run).epoch == 1
+    assert run.checkpoint_last.read_bytes() == checkpoint
+    assert told(run) == ["finished 1", "failed 1"]
+
+
+def test_the_time_limit_saves_and_the_run_goes_on(make: Make):
+    run = make(more="max_minutes: 0.00001")
+    assert worker.main([str(run.path)]) == 0
+    word = last_word(run)
+    assert (word.state, word.reason) == ("stopped", "time limit of 1e-05 min; stopped in epoch 1")
+    write_config(run, more="max_minutes: 60")
+    assert worker.main([str(run.path), "--resume"]) == 0
+    assert last_word(run).state == "finished"
+
+
+class PowerCut(BaseException):
+    """Ends a worker in this process where no handler of its own catches it."""
+
+
+def test_checkpoints_within_an_epoch_lose_nothing(make: Make, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loop, "PROGRESS_SECONDS", 0.0)
+    more = "checkpoint_minutes: 1.0e-9"
+    run, whole = make("cut", epochs=2, more=more), make("uncut", epochs=2)
+    saved: list[CheckpointSaved] = []
+
+    def cut_amid_the_second_epoch(event: Event) -> None:
+        saved.extend([event] if isinstance(event, CheckpointSaved) else [])
+        if len(epochs_of(run)) == 1 and isinstance(event, StepProgress) and event.batch == 2:
+            raise PowerCut
+
+    with pytest.raises(PowerCut):
+        run_in_foreground(run, resume=False, device=None, on_event=cut_amid_the_second_epoch)
+    assert len([event for event in saved if event.epoch == 0]) > 1  # within the first epoch
+    resumed = load_checkpoint(run.checkpoint_last)
+    assert (resumed.epoch, resumed.state["running"]["batch"]) == (1, 1)
+    assert run_in_foreground(run, resume=True, device=None, on_event=ignore).state == "finished"
+    assert run_in_foreground(whole, resume=False, device=None, on_event=ignore).state == "finished"
+    assert same(load_checkpoint(run.checkpoint_last).state, load_checkpoint(whole.checkpoint_last).state)
+
+
+def test_leftovers_of_a_killed_worker_are_cleared_and_nothing_else(make: Make):
+    run = make(epochs=1)
+    run.make_folders()
+    left = run.checkpoints / ".checkpoint_last.pt.4242.0a1b2c3d.tmp"
+    mine = run.checkpoints / ".my notes.tmp"
+    for path in (left, mine):
+        path.write_text("x")
+    run_in_foreground(run, resume=False, device=None, on_event=ignore)
+    assert not left.exists()
+    assert mine.exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"more": "sead: 1"}, "unknown key"),
+        ({"data": "maps_path: missing.npy, params_path: missing.txt"}, "missing.npy"),
+        ({"data": DATA.replace("map_size: 16", "map_size: 17")}, "stride"),
+    ],
+)
+def test_wrong_input_fails_with_a_reason(make: Make, capfd: pytest.CaptureFixture[str], keys: Any, message: str):
+    run = make(**keys)
+    assert worker.main([str(run.path)]) == 2
+    assert summarise(run).state == "failed"
+    assert message in str(summarise(run).reason)
+    assert "checkpoint" not in str(summarise(run).reason)
+    shown = capfd.readouterr().err
+    assert message in shown
+    assert "Traceback" not in shown
+    assert not run.has_checkpoints()
+
+
+def test_a_worker_without_launcher_obeys_the_same_rules(make: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    assert worker.main([str(tmp_path / "nothing")]) == 2
+    assert not (tmp_path / "nothing").exists()
+    run = make()
+    run.make_folders()
+    run.checkpoint_best.write_bytes(b"precious")
+    assert worker.main([str(run.path)]) == 2
+    assert "has checkpoints" in capfd.readouterr().err
+    assert run.checkpoint_best.read_bytes() == b"precious"
+
+
+def test_a_folder_that_cannot_be_written(make: Make, capfd: pytest.CaptureFixture[str]):
+    run = make()
+    run.logs.write_text("in the way")
+    with pytest.raises(FocusError, match="cannot be written") as refused:
+        start_run(run)
+    assert refused.value.exit_code == 1
+    assert worker.main([str(run.path)]) == 1
+    assert "cannot be written" in capfd.readouterr().err
+
+
+def test_a_signal_before_training_is_obeyed_at_once(make: Make, until: Until):
+    run = make()
+    start_run(run)  # torch is being imported now
+    request_stop(run, "now")
+    until(lambda: ended(run))
+    assert (summarise(run).state, summarise(run).reason) == ("stopped", "asked to stop before training began")
+    assert told(run) == ["stopped 0"]
+    assert "Traceback" not in run.worker_log.read_text()
+
+
+def test_nan_fails_in_words(make: Make):
+    run = make(epochs=4, more="ema_decay: 0.0")
+    run.config.write_text(run.config.read_text().replace("lr: 1e-3", "lr: 1e30"))
+    assert worker.main([str(run.path)]) == 1
+    reason = str(summarise(run).reason)
+    assert summarise(run).state == "failed"
+    assert "became" in reason or "is not a number any more" in reason
+    assert "lower training.lr" in reason
+    assert reason.endswith("; no checkpoint was written yet")
+
+
+@pytest.mark.parametrize(("at", "state"), [(DataProgress, "stopped"), (EpochFinished, "stopped")])
+def test_ctrl_c_in_the_foreground(make: Make, at: type[Event], state: str):
+    data = DATA.replace("simulations: 8", "simulations: 9") if at is DataProgress else DATA
+    run = make(epochs=1000, data=data)
+    if at is DataProgress:
+        os.environ["FOCUS_CACHE"] = str(run.path / "cache")  # the universes are not there yet
+    before = signal.getsignal(signal.SIGINT)
+    events: list[Event] = []
+
+    def watch(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, at) and not any(isinstance(one, at) for one in events[:-1]):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    word, code = train_here(run, Orders(foreground=True), watch)
+    assert code == INTERRUPTED
+    assert word == last_word(run) == events[-1]
+    assert word.state == state
+    assert word.reason.startswith("interrupted")
+    assert run.has_checkpoints() == (at is EpochFinished)
+    assert any(isinstance(event, RunStarted) for event in events) == (at is EpochFinished)
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_watcher_that_fails_leaves_a_stopped_run(make: Make):
+    run = make(epochs=1000)
+
+    def watch(event: Event) -> None:
+        if isinstance(event, CheckpointSaved):
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        run_in_foreground(run, resume=False, device=None, on_event=watch)
+    assert (summarise(run).state, last_word(run).epoch) == ("stopped", 1)
+    assert "the last good checkpoint is checkpoint_last.pt (epoch 1)" in str(summarise(run).reason)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system that takes one checkpoint and no second."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode != 0:
+        pytest.skip("only root can mount a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_fails_in_words_and_keeps_the_last_checkpoint(
+    make: Make, small_disk: Path, capfd: pytest.CaptureFixture[str]
+):
+    run = make(root=small_disk, epochs=5)
+    assert worker.main([str(run.path)]) == 1
+    word = last_word(run)
+    assert word.state == "failed"
+    assert word.reason.startswith("No space left on device")
+    assert "free some space" in word.reason
+    assert word.reason.endswith("the last good checkpoint is checkpoint_last.pt (epoch 1)")
+    assert load_checkpoint(run.checkpoint_last).epoch == 1
+    assert told(run) == ["failed 1"]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_disk_too_full_for_the_last_word_still_ends_the_worker(
+    make: Make, small_disk: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    run = make(root=small_disk, epochs=1000)
+    real = recorder.append_event
+
+    def append(path: Path, event: Event) -> None:
+        if isinstance(event, RunEnded):  # a page of tmpfs that is half full would take it
+            raise OSError(28, "No space left on device", str(path))
+        real(path, event)
+
+    monkeypatch.setattr(recorder, "append_event", append)
+    assert worker.main([str(run.path)]) == 1
+    shown = capfd.readouterr().err
+    assert "the event log cannot be written: No space left on device" in shown
+    assert "failed: No space left on device" in shown
+    assert "Traceback" not in shown
