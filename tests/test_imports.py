@@ -35,6 +35,11 @@ def test_runs_are_listed_without_pydantic():
     assert not modules & (HEAVY | {"numpy", "typer", "pydantic", "yaml"})
 
 
+def test_a_worker_says_its_first_word_without_torch_and_numpy():
+    modules = loaded("import focus_engine.worker.__main__, focus_engine.worker.notify, focus_engine.worker.stop")
+    assert not modules & (HEAVY | {"numpy", "typer"})
+
+
 def test_settings_are_read_without_pydantic_and_yaml_only_when_there_are_some(tmp_path):
     code = "from pathlib import Path; from focus_tui.dashboard.settings import load_settings; load_settings(Path({!r}))"
     file = tmp_path / "tui.yaml"

@@ -1,0 +1,119 @@
+"""No circle of imports: neither between the packages of a tree nor between its files.
+
+Read from the source, so that imports inside functions count too: they hide a circle from Python, not from a reader.
+What stands under TYPE_CHECKING does not count, nor does `__init__` of the engine, which shows the library.
+"""
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+HOME = Path(__file__).parents[1]
+TREES = ("focus_engine", "focus_tui")
+LOOSE = {
+    "focus_engine": {"__init__", "api", "atomic", "cache", "errors", "gpus", "trust", "units", "version"},
+    "focus_tui": {"__init__", "__main__", "terminal"},
+}
+
+
+def modules(home: Path = HOME) -> dict[str, Path]:
+    """Every module of the trees by its dotted name; a package's `__init__` goes by the name of the package."""
+    paths = (path for tree in TREES for path in (home / tree).rglob("*.py"))
+    return {".".join(path.relative_to(home).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+
+
+def imports(node: ast.AST) -> Iterator[str]:
+    """Each name that is imported below `node`, dotted."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, "imports are absolute here"
+            yield from (f"{child.module}.{alias.name}" for alias in child.names)
+        else:
+            yield from imports(child)
+
+
+def files(home: Path = HOME) -> dict[str, set[str]]:
+    """Which modules each module imports."""
+    known = modules(home)
+    graph: dict[str, set[str]] = {}
+    for name, path in known.items():
+        found = imports(ast.parse(path.read_text(encoding="utf-8")))
+        wanted = {one if one in known else one.rpartition(".")[0] for one in found}
+        graph[name] = {one for one in wanted & known.keys() if one not in {name, *TREES}}
+    return {name: wanted for name, wanted in graph.items() if name not in TREES}
+
+
+def packages(graph: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Which packages each package of a tree imports; a loose module is one of its own."""
+
+    def package(name: str) -> str:
+        return ".".join(name.split(".")[:2])
+
+    rooms: dict[str, set[str]] = {}
+    for name, wanted in graph.items():
+        rooms.setdefault(package(name), set()).update({package(one) for one in wanted} - {package(name)})
+    return rooms
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """A circle in the graph, or nothing."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_two_files_import_each_other_in_a_circle():
+    assert circle(files()) == []
+
+
+def test_no_two_packages_import_each_other_in_a_circle():
+    assert circle(packages(files())) == []
+
+
+@pytest.mark.parametrize("where", ["", "def later():\n    "])
+def test_a_circle_is_found(tmp_path, where):
+    for name, wanted in {
+        "runs/folder": "launch.start",
+        "launch/start": "events.log",
+        "events/log": "runs.folder",
+    }.items():
+        path = tmp_path / "focus_engine" / f"{name}.py"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"{where}from focus_engine.{wanted} import one\n", encoding="utf-8")
+    graph = files(tmp_path)
+    assert len(circle(graph)) == 4
+    assert len(circle(packages(graph))) == 4
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_only_what_has_earned_its_place_stands_beside_the_packages(tree):
+    assert {path.stem for path in (HOME / tree).glob("*.py")} == LOOSE[tree]
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_packages_import_nothing_of_themselves(tree):
+    """So that `focus ls` imports what it needs and no more; the face of the engine is lazy."""
+    for path in (HOME / tree).rglob("*/__init__.py"):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        assert [type(node) for node in body] == [ast.Expr], path
+
+
+def test_tests_mirror_the_tree():
+    """Each folder of tests has the name of the package that it tests."""
+    places = {"tests": HOME / "focus_engine", "tests/tui": HOME / "focus_tui"}
+    own = {"support", "tui", "fixtures"}
+    for folder, tree in places.items():
+        for path in (HOME / folder).rglob("test_*.py"):
+            room = path.relative_to(HOME / folder).parent
+            if not room.parts or (folder == "tests" and room.parts[0] in own):
+                continue
+            assert (tree / room).is_dir(), path
