@@ -8,6 +8,7 @@ import typer
 from focus_engine.errors import FocusError
 from focus_engine.runs.folder import find_run
 from focus_tui.cli.choose import Json, complete_names, root_of
+from focus_tui.cli.command import Command
 from focus_tui.terminal import BLUE, GREEN, RED, YELLOW, out, painted
 
 SIGNS = {"ok": ("✓", GREEN), "absent": ("-", BLUE), "warning": ("!", YELLOW), "problem": ("✗", RED)}
@@ -44,3 +45,6 @@ def doctor(
     problems = [finding.name for finding in findings if finding.status == "problem"]
     if problems:
         raise FocusError(f"{', '.join(problems)}: training can't run like this")
+
+
+COMMANDS = (Command(doctor, "machine"),)

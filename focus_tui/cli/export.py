@@ -11,6 +11,7 @@ import typer
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder
 from focus_tui.cli.choose import Exp, chosen_run
+from focus_tui.cli.command import Command
 from focus_tui.terminal import out, say, visible
 
 if TYPE_CHECKING:
@@ -138,3 +139,6 @@ def _figures(run: RunFolder, view: "RunView", figure: str, folder: Path, suffix:
         write = partial(draw_paper_figure, path, kind, view, run)
         outputs.append(Output(path, partial(check_absent, path, force=force), write))
     return outputs
+
+
+COMMANDS = (Command(export, "keep"),)
