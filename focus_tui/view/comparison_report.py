@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from focus_tui.charts.overlay import NamedCurve
+from focus_tui.terminal import cut
 from focus_tui.view.run_view import floats
 from focus_tui.view.words import percent
 
@@ -139,7 +140,7 @@ def _scores(values: Sequence[float | None]) -> tuple[str, ...]:
 def cost_rows(report: Report) -> list[tuple[str, ...]]:
     """Return P(k) error and cost against the number of steps, three columns a model."""
     steps = sorted({cost.steps for one in report.models for cost in one.costs})
-    names = [one.name if len(one.name) <= 24 else one.name[:23] + "…" for one in report.models]
+    names = [cut(one.name, 24) for one in report.models]
     rows = [("steps", *(word for name in names for word in ("calls", "s/map", name)))]
     for number in steps:
         row = [str(number)]
