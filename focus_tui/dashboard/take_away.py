@@ -1,21 +1,18 @@
 """Taking things away from the dashboard: curves as CSV, figures in paper style, the screen itself as SVG."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from focus_engine.errors import FocusError
 from focus_engine.runs.folder import RunFolder
 from focus_tui.dashboard.control import Done
+from focus_tui.dashboard.host import Host
 from focus_tui.dashboard.screens.dialogs import Choose
-
-if TYPE_CHECKING:
-    from focus_tui.dashboard.app import FocusApp
 
 FIGURES = (("loss", "loss curves"), ("lr", "learning rate"), ("power", "power spectrum"), ("maps", "maps"))
 FORMATS = ("png", "pdf", "svg")
 
 
-def ask_and_export(app: "FocusApp", run: RunFolder) -> None:
+def ask_and_export(app: Host, run: RunFolder) -> None:
     """Ask what to take away of `run`, and in which format; write it under the current folder."""
     choices = [
         ("csv", "CSV of every curve (epochs, steps, P(k))"),
@@ -38,7 +35,7 @@ def ask_and_export(app: "FocusApp", run: RunFolder) -> None:
     app.push_screen(Choose(f"Take away from {run.name}, into {Path.cwd()}", choices), chosen)
 
 
-def _ask_format(app: "FocusApp", run: RunFolder, what: str) -> None:
+def _ask_format(app: Host, run: RunFolder, what: str) -> None:
     def chosen(suffix: str | None) -> None:
         if suffix is not None:
             app.say("drawing …")
