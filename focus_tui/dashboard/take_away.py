@@ -7,16 +7,14 @@ from focus_engine.runs.folder import RunFolder
 from focus_tui.dashboard.control import Done
 from focus_tui.dashboard.host import Host
 from focus_tui.dashboard.screens.dialogs import Choose
-
-FIGURES = (("loss", "loss curves"), ("lr", "learning rate"), ("power", "power spectrum"), ("maps", "maps"))
-FORMATS = ("png", "pdf", "svg")
+from focus_tui.view.panes import FIGURE_FORMATS, with_figure
 
 
 def ask_and_export(app: Host, run: RunFolder) -> None:
     """Ask what to take away of `run`, and in which format; write it under the current folder."""
     choices = [
         ("csv", "CSV of every curve (epochs, steps, P(k))"),
-        *((f"figure {what}", f"figure: {words}, in paper style") for what, words in FIGURES),
+        *((f"figure {pane.name}", f"figure: {figure.words}, in paper style") for pane, figure in with_figure()),
         ("tensorboard", "TensorBoard event file"),
         ("screen", "this screen as SVG"),
     ]
@@ -41,7 +39,7 @@ def _ask_format(app: Host, run: RunFolder, what: str) -> None:
             app.say("drawing …")
             app.in_background(lambda: _export(run, ["--figure", what, "--format", suffix, "-o", "."]))
 
-    app.push_screen(Choose("Format", [(name, name.upper()) for name in FORMATS]), chosen)
+    app.push_screen(Choose("Format", [(name, name.upper()) for name in FIGURE_FORMATS]), chosen)
 
 
 def _export(run: RunFolder, arguments: list[str]) -> Done:
