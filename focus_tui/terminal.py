@@ -11,7 +11,7 @@ import unicodedata
 from typing import Literal, TextIO
 
 GREY, RED, GREEN, YELLOW, BLUE = 90, 31, 32, 33, 34
-NARROW = re.compile(r"[ -~\u00ae-\u02ff\u0391-\u0482\u2010-\u2027\u2070-\u209c\u2190-\u22ff\u2500-\u25fc★✓✗]*")
+NARROW = r"[ -~\u00ae-\u02ff\u0391-\u0482\u2010-\u2027\u2070-\u209c\u2190-\u22ff\u2500-\u25fc★✓✗]*"
 """Letters of one column each: Latin, Greek, Cyrillic, and the signs and blocks that charts and tables are made of."""
 
 
@@ -60,7 +60,7 @@ def _is_control(character: str) -> bool:
 
 def cells(text: str) -> int:
     """Return how many columns `text` takes, as rich (and so textual) counts them: Korean letters take two."""
-    if text.isascii() or NARROW.fullmatch(text):
+    if text.isascii() or re.fullmatch(NARROW, text):
         return len(text)
     from rich.cells import cell_len  # 12 ms, which `focus ls` pays for wide names only
 
