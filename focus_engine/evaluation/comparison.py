@@ -6,7 +6,7 @@ trained or validated on. Models of other data, boxes or resolutions have no maps
 
 import json
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from focus_engine.evaluation.trained_model import TrainedModel
 from focus_engine.events.table import DataProgress
 from focus_engine.figures.pages import draw_comparison
 from focus_engine.generative.sampling import SamplingPlan, SamplingProgress
+from focus_engine.progress import relay
 from focus_engine.runs.comparison import ComparisonScores, ModelScores, SamplingCost, model_scores
 from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.compare import Evaluation, evaluate_maps
@@ -157,8 +158,8 @@ def _unseen(models: Sequence[tuple[str, TrainedModel]]) -> list[int]:
 
 def compare_models(
     contenders: Sequence[Contender], count: int | None, ladder: Sequence[int], output: Path
-) -> Iterator[DataProgress | ComparisonProgress | Comparison]:
-    """Draw the maps of each contender at each number of steps; yield progress and at last the comparison.
+) -> Generator[DataProgress | ComparisonProgress, None, Comparison]:
+    """Draw the maps of each contender at each number of steps; yield progress and return the comparison.
 
     The report goes to `output` (.json), the figure beside it (.png); a newer one replaces an older one.
 
@@ -196,17 +197,12 @@ def compare_models(
         [(one.contender.run.name, one.evaluation, one.costs) for one in comparison.models],
         title=f"{len(ids)} maps of {comparison.n_simulations} unseen simulations, {comparison.device}",
     )
-    yield comparison
+    return comparison
 
 
 def _open(contender: Contender) -> Generator[DataProgress, None, MapSet]:
-    maps: MapSet | None = None
-    for opened in open_maps(contender.model.config, contender.run.path):
-        if isinstance(opened, MapSet):
-            maps = opened
-        else:
-            yield opened
-    if maps is None or maps.fingerprint != contender.model.data["fingerprint"]:
+    maps = yield from open_maps(contender.model.config, contender.run.path)
+    if maps.fingerprint != contender.model.data["fingerprint"]:
         raise InputError(f"{contender.run.name}: its data have changed since it was trained; bring the old files back")
     return maps
 
@@ -222,10 +218,10 @@ class _Count:
     def after(self, steps: int) -> "_Count":
         return _Count(self.name, self.done + steps, self.total)
 
-    def at(self, step: SamplingProgress, batch_size: int) -> ComparisonProgress:
-        running = 0 if step.finished is not None else min(batch_size, step.maps_total - step.maps_done) * step.step
+    def told(self, step: SamplingProgress) -> tuple[ComparisonProgress]:
+        running = 0 if step.finished is not None else len(step.x0) * step.step
         done = self.done + step.maps_done * step.steps + running
-        return ComparisonProgress(done, self.total, f"{self.name}, {step.steps} steps")
+        return (ComparisonProgress(done, self.total, f"{self.name}, {step.steps} steps"),)
 
 
 def _judge(
@@ -244,7 +240,7 @@ def _judge(
     costs = []
     for plan in plans:
         began = time.perf_counter()
-        generated, nfe = yield from _drawn(contender.model, params, plan, count)
+        generated, nfe = yield from relay(draw_physical(contender.model, params, plan), count.told)
         count = count.after(plan.steps * len(ids))
         seconds = (time.perf_counter() - began) / len(ids)
         judged: Evaluation | None = None
@@ -255,19 +251,6 @@ def _judge(
         costs.append(SamplingCost(plan.steps, nfe, seconds, _headlines(judged)))
     assert own is not None  # noqa: S101  (the own plan is one of the plans)
     return ComparedModel(contender, own, tuple(costs))
-
-
-def _drawn(
-    model: TrainedModel, params: NDArray[np.float32], plan: SamplingPlan, count: _Count
-) -> Generator[ComparisonProgress, None, tuple[NDArray[np.float32], int]]:
-    drawing = draw_physical(model, params, plan)
-    while True:
-        try:
-            step = next(drawing)
-        except StopIteration as end:
-            drawn: tuple[NDArray[np.float32], int] = end.value
-            return drawn
-        yield count.at(step, plan.batch_size)
 
 
 def _headlines(judged: Evaluation | None) -> dict[str, float | None]:

@@ -4,7 +4,7 @@ Both are generators of progress, so that a terminal, a dashboard or a script can
 """
 
 import json
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.atomic import write_atomically
-from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_maps, spread
 from focus_engine.data.parameters import read_parameter_table, select_parameters
 from focus_engine.errors import FocusError, InputError
@@ -116,8 +115,8 @@ def _row(model: TrainedModel, given: Mapping[str, float]) -> NDArray[np.float32]
 
 def sample_run(
     run: RunFolder, model: TrainedModel, params: NDArray[np.float32], plan: SamplingPlan, output: Path | None
-) -> Iterator[SamplingProgress | Sampled]:
-    """Draw a map for each row of `params`, write .npz and PNG, and yield progress and at last what was drawn.
+) -> Generator[SamplingProgress, None, Sampled]:
+    """Draw a map for each row of `params`, write .npz and PNG; yield progress and return what was drawn.
 
     Raises:
         InputError: `output` exists or is no .npz.
@@ -134,7 +133,7 @@ def sample_run(
     figure = path.with_suffix(".png")
     names, data = model.scaler.names, model.data
     draw_samples(figure, None, maps, params, names, box_size=data["box_size"], units=data["units"], title=run.name)
-    yield Sampled(maps, params, power, path, figure, nfe)
+    return Sampled(maps, params, power, path, figure, nfe)
 
 
 def output_path(run: RunFolder, plan: SamplingPlan, output: Path | None) -> Path:
@@ -181,8 +180,8 @@ def draw_physical(
 
 def evaluate_run(
     run: RunFolder, model: TrainedModel, plan: SamplingPlan, count: int | None, output: Path | None = None
-) -> Iterator[DataProgress | SamplingProgress | Evaluated]:
-    """Draw a map at the parameters of each test map and compare; yield progress and at last the report.
+) -> Generator[DataProgress | SamplingProgress, None, Evaluated]:
+    """Draw a map at the parameters of each test map and compare; yield progress and return the report.
 
     The report goes to `output`, else into the run folder; a newer one replaces an older one.
 
@@ -191,13 +190,8 @@ def evaluate_run(
         FocusError: the generated maps are not physical.
         OSError: the disk refuses.
     """
-    maps: MapSet | None = None
-    for opened in open_maps(model.config, run.path):
-        if isinstance(opened, MapSet):
-            maps = opened
-        else:
-            yield opened
-    if maps is None or maps.fingerprint != model.data["fingerprint"]:
+    maps = yield from open_maps(model.config, run.path)
+    if maps.fingerprint != model.data["fingerprint"]:
         raise InputError(f"{run.name}: its data have changed since it was trained; bring the old files back")
     ids = spread(maps.maps_of(model.data["split"]["test"]), count or MAX_TEST_MAPS)
     params, real = maps.params_of(ids), maps.read(ids)
@@ -225,7 +219,7 @@ def evaluate_run(
         units=maps.units,
         title=f"{run.name}, {model.source.get('file', '')} (epoch {model.source.get('epoch', '?')})",
     )
-    yield Evaluated(evaluation, real, generated, params, report, figure)
+    return Evaluated(evaluation, real, generated, params, report, figure)
 
 
 def report_document(evaluation: Evaluation, model: TrainedModel, plan: SamplingPlan) -> dict[str, object]:
