@@ -142,14 +142,15 @@ def draw_comparison(
 
     Raises OSError when the file can't be written.
     """
-    specs = [spec for spec in STATISTICS.values() if spec.curve is not None]
+    shared = set.intersection(*(set(one.results) for _, one, _ in models))
+    specs = [spec for spec in STATISTICS.values() if spec.curve is not None and spec.name in shared]
     n_rows = math.ceil(len(specs) / 2) + 1
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11.5, 4.1 * n_rows), layout="constrained")
         figure.suptitle(title, fontsize=11)
         *panels, steps, seconds = figure.subplots(n_rows, 2).flat
         for spec, axes in zip(specs, panels, strict=False):
-            results = [(name, one.results[spec.name]) for name, one, _ in models if spec.name in one.results]
+            results = [(name, one.results[spec.name]) for name, one, _ in models]
             draw_statistic_of_models(axes, spec, results)
         for axes in panels[len(specs) :]:
             axes.set_axis_off()
