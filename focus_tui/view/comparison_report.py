@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from focus_engine.config.statistics import STATISTICS, leading_score
 from focus_engine.runs.comparison import ComparisonScores, ModelScores, SamplingCost
 from focus_tui.charts.overlay import NamedCurve
+from focus_tui.terminal import cut
 from focus_tui.view.run_view import floats
 
 
@@ -34,7 +35,7 @@ def cost_title() -> str:
 def cost_rows(report: ComparisonScores) -> list[tuple[str, ...]]:
     """Return the leading score and its cost against the number of steps, three columns a model."""
     steps = sorted({cost.steps for one in report.models for cost in one.costs})
-    names = [one.name if len(one.name) <= 24 else one.name[:23] + "…" for one in report.models]
+    names = [cut(one.name, 24) for one in report.models]
     rows = [("steps", *(word for name in names for word in ("calls", "s/map", name)))]
     for number in steps:
         cells = (cell for one in report.models for cell in _cost_cells(one.costs, number))
