@@ -105,7 +105,7 @@ def evaluate(
 ) -> None:
     """Judge samples against held-out maps.
 
-    P(k), PDF and slab mean, each beside its true-against-true value.
+    Every statistic (P(k), PDF, slab mean; see docs/statistics.md) stands beside its true-against-true value.
 
     Example: focus evaluate experiment_diffusion --json > report.json
     """

@@ -5,8 +5,10 @@ import sys
 import numpy as np
 import pytest
 
+from focus_engine.config.statistics import STATISTICS, CurveSpec, StatisticCurve
 from focus_tui.charts.canvas import reduced, smoothed
-from focus_tui.charts.curves import draw_losses, draw_lr, draw_pdf, draw_power, draw_single_power
+from focus_tui.charts.curves import draw_losses, draw_lr, draw_power, draw_single_power
+from focus_tui.charts.statistic import draw_statistic
 from focus_tui.terminal import cells
 
 K = np.arange(1, 23) * 0.2513
@@ -39,7 +41,16 @@ def charts(width, height, color):
             **size,
         ),
         "lr": draw_lr(EPOCHS, np.where(EPOCHS < 30, 1e-4, 3e-5), **size),
-        "pdf": draw_pdf(x, pdf, 0.9 * pdf, 0.1 * pdf, **size),
+        "pdf": draw_statistic(
+            STATISTICS["pdf"].curve,
+            StatisticCurve(*(tuple(values) for values in (x, pdf, 0.1 * pdf, 0.9 * pdf))),
+            **size,
+        ),
+        "linear": draw_statistic(
+            CurveSpec("x", "real", "std", "generated", "x", "y", ratio=True),
+            StatisticCurve((1.0, 2.0, 3.0), (-1.0, None, 2.0), (None, 0.1, 0.2), (0.0, 0.5, 2.0), limit=2.5),
+            **size,
+        ),
     }
 
 
