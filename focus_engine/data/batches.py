@@ -49,7 +49,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of each batch is read: part `rank` of `size`; all of it by default."""
+    """The part of each batch that one rank reads: part `rank` of `size`, by default the whole batch.
+
+    `training/ranks.py` holds what the ranks exchange.
+    """
 
     rank: int = 0
     size: int = 1

@@ -1,4 +1,4 @@
-"""Out of memory: how to know it, and what would fit instead."""
+"""Running out of memory: recognising the error, and which batch would fit instead."""
 
 import gc
 
@@ -10,12 +10,12 @@ from focus_engine.errors import FocusError
 _SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
-class WantOfMemoryError(FocusError):
-    """Training needs more memory than there is; the message says what would fit."""
+class RunOutOfMemoryError(FocusError):
+    """The run needs more memory than there is; the message says which batch would fit."""
 
 
 def release_memory() -> None:
-    """Give memory that nobody refers to any more back to the device."""
+    """Return unreferenced memory to the device."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -36,7 +36,7 @@ def smaller_batches(settings: TrainingBlock) -> tuple[int, int] | None:
 
 
 def memory_advice(settings: TrainingBlock) -> str:
-    """Return what to do about want of memory, with this run's numbers."""
+    """Return what to do when a run is out of memory, with this run's numbers."""
     smaller = smaller_batches(settings)
     if smaller is None:
         return "out of memory with one map a batch: use a smaller model.base_channels, or precision: bf16 on a GPU"

@@ -15,7 +15,7 @@ from focus_engine.events.table import PowerSpectrumMeasured, SamplesDrawn
 from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.power import FIELD_LABEL, field_power_spectrum, measured_power, power_spectrum
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
-from focus_engine.worker.work import run_in_foreground
+from focus_engine.worker.foreground import run_in_foreground
 from focus_tui.__main__ import run as focus
 from focus_tui.charts.half_blocks import draw_map
 from focus_tui.charts.map_pairs import thumbnails

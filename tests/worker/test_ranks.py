@@ -14,12 +14,13 @@ from focus_engine.errors import InputError
 from focus_engine.events.log import read_events
 from focus_engine.events.table import PowerSpectrumMeasured, RunStarted, Warned
 from focus_engine.launch.process import process_start
+from focus_engine.launch.rank_files import RankRecord, read_rank_records
 from focus_engine.launch.start import request_stop, start_run
 from focus_engine.launch.state import summarise
-from focus_engine.launch.torchrun import DEFAULT_PORT, RankEnd, launch_command, read_ranks
+from focus_engine.launch.torchrun import DEFAULT_PORT, launch_command
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import load_checkpoint
-from focus_engine.worker.work import run_in_foreground
+from focus_engine.worker.foreground import run_in_foreground
 
 pytestmark = pytest.mark.process
 TWO = "devices: 2"
@@ -32,7 +33,7 @@ def together(make: Make, name: str, *, epochs: int = 2, more: str = "", **keys: 
 
 
 def rank_pids(run: RunFolder) -> dict[int, int]:
-    return {one.rank: int(one.identity["pid"]) for one in read_ranks(run.ranks)}
+    return {one.rank: int(one.identity["pid"]) for one in read_rank_records(run.ranks)}
 
 
 def training(run: RunFolder, after: int = 0) -> bool:
@@ -171,7 +172,7 @@ def test_the_command_on_one_machine_and_on_nodes_of_a_cluster(make: Make, monkey
 
 
 def test_notes_of_ranks_that_cannot_be_read_are_left_out(tmp_path: Path):
-    RankEnd(1, 0, {}).write(tmp_path)
-    RankEnd(0, 1, {}, how="done").write(tmp_path)
+    RankRecord(1, 0, {}).write(tmp_path)
+    RankRecord(0, 1, {}, how="done").write(tmp_path)
     (tmp_path / "attempt_1_rank_1.json").write_text("{torn")
-    assert [(one.rank, one.attempt, one.how) for one in read_ranks(tmp_path)] == [(0, 1, "done")]
+    assert [(one.rank, one.attempt, one.how) for one in read_rank_records(tmp_path)] == [(0, 1, "done")]

@@ -23,7 +23,7 @@ from focus_engine.launch.start import request_stop, start_run
 from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import load_checkpoint
-from focus_engine.worker.work import run_in_foreground
+from focus_engine.worker.foreground import run_in_foreground
 from focus_tui.__main__ import run as focus_in_process
 
 pytestmark = pytest.mark.process

@@ -33,9 +33,11 @@ from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training import loop
 from focus_engine.training.checkpoint import load_checkpoint
+from focus_engine.worker import __main__ as worker
 from focus_engine.worker import recorder
-from focus_engine.worker import work as worker
-from focus_engine.worker.work import INTERRUPTED, Orders, run_in_foreground, train_here
+from focus_engine.worker.foreground import run_in_foreground, train_here
+from focus_engine.worker.options import WorkerOptions
+from focus_engine.worker.work import INTERRUPTED
 
 pytestmark = pytest.mark.process
 
@@ -95,7 +97,7 @@ def test_a_killed_run_is_lost_and_goes_on_bit_for_bit(make: Make, until: Until):
     until(lambda: ended(run))
     summary = summarise(run)
     assert (summary.state, summary.eta_seconds) == ("lost", None)
-    assert "gone without a last word" in str(summary.reason)
+    assert "gone and recorded no outcome" in str(summary.reason)
     until(lambda: not artists_of(run))  # they hold no lock and do not outlive the worker
     run.events.write_bytes(run.events.read_bytes() + b'{"type":"epoch_fin')  # torn by the kill
 
@@ -348,7 +350,7 @@ def test_ctrl_c_in_the_foreground(make: Make, at: type[Event], state: str):
         if isinstance(event, at) and not any(isinstance(one, at) for one in events[:-1]):
             os.kill(os.getpid(), signal.SIGINT)
 
-    word, code = train_here(run, Orders(foreground=True), watch)
+    word, code = train_here(run, WorkerOptions(foreground=True), watch)
     assert code == INTERRUPTED
     assert word == last_word(run) == events[-1]
     assert word.state == state
