@@ -9,11 +9,10 @@ A resumed run goes on in the same file. `RunStarted.epoch` then says after which
 epochs that come earlier in the file were lost with the worker and are superseded.
 """
 
-import json
-import math
-import time
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Literal, Self
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from focus_engine.events.event import Event as Event  # noqa: PLC0414  (re-exported: the table includes its base)
 
 SCHEMA = 1
 """Version of this table; raised when a field changes its meaning, not when one is added."""
@@ -21,27 +20,6 @@ SCHEMA = 1
 EndState = Literal["finished", "early_stopped", "stopped", "failed"]
 Phase = Literal["warmup", "training"]
 Number = float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """The base of all event types.
-
-    Attributes:
-        time: when the event was written [Unix seconds].
-    """
-
-    type: ClassVar[str] = "event"
-    time: float = field(default_factory=time.time)
-
-    def to_json(self) -> str:
-        """Return the event as one line of JSON without the line break; NaN and infinities become null."""
-        return json.dumps({"type": self.type, **_plain(asdict(self))}, ensure_ascii=False, separators=(",", ":"))
-
-    @classmethod
-    def from_dict(cls, row: dict[str, Any]) -> Self:
-        """Return the event in a parsed line, skipping unknown fields. Raises TypeError when a field is missing."""
-        return cls(**{name: _tuples(row[name]) for name in _NAMES[cls.type] if name in row})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -418,20 +396,3 @@ EVENT_TYPES: dict[str, type[Event]] = {
     )
 }
 """Every event type by its `type`."""
-
-_NAMES = {kind.type: tuple(one.name for one in fields(kind)) for kind in EVENT_TYPES.values()}
-"""The field names of each event type, kept because they are needed for every line of every log."""
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401  (JSON holds anything)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _tuples(value: Any) -> Any:  # noqa: ANN401  (JSON holds anything)
-    return tuple([_tuples(item) if type(item) is list else item for item in value]) if type(value) is list else value
