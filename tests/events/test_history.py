@@ -1,4 +1,4 @@
-"""What a resume supersedes: one law, and everybody who tells of a run's epochs obeys it."""
+"""The events that a resume supersedes: all readers of a run's epochs use the same rule."""
 
 import pytest
 from dashboard import view_from
@@ -18,7 +18,7 @@ AGAIN = [epoch(3, 0.2)]
 
 @pytest.fixture
 def log(tmp_path):
-    """Returns the folder of a run whose log holds the events."""
+    """Return a function that makes a run whose log holds the given events."""
 
     def write(*events):
         run = RunFolder(tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Sweeps: grids, names, and all or nothing."""
+"""Sweeps: grids and names; all experiments are created, or none."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Maps that were normalised nobody knows how: everything works on their values, and nothing is called physical."""
+"""Maps normalised in an unknown way: everything works on their values, and nothing calls them physical."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
-    """Gaussian fields of mean -1, twice as strong in every second simulation, and their parameters."""
+    """Gaussian fields of mean -1, of twice the amplitude in every second simulation, and their parameters."""
     draw = np.random.default_rng(5)
     waves = draw.normal(size=(80, 16, 16))
     maps = (-1 + np.where(np.arange(80) % 20 < 10, 1, 2)[:, None, None] * waves).astype(np.float32)

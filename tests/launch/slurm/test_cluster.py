@@ -33,7 +33,7 @@ Focus = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cluster; that it does not start is a failure, not a reason to skip."""
+    """Start the cluster; fail, rather than skip, when it does not start."""
     folder = tmp_path_factory.mktemp("slurm")
     with pytest.MonkeyPatch.context() as patch:
         started = subprocess.run([SCRIPT, "start", folder], capture_output=True, text=True, check=False)
@@ -50,7 +50,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def focus(tmp_path: Path) -> Focus:
-    """Runs `focus` on the experiments of this test."""
+    """Return a function that runs `focus` on the experiments of this test."""
 
     def call(*arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "focus_tui", "--root", str(tmp_path), *arguments]
@@ -97,7 +97,7 @@ def test_pending_with_its_reason_running_finished(tmp_path: Path, focus: Focus, 
     script = run.slurm_script.read_text()
     for line in ("#SBATCH --partition=main", "#SBATCH --time=10", "#SBATCH --comment=hello"):
         assert line in script.splitlines()
-    until(lambda: "(" in str(summarise(run).reason))  # the scheduler has looked at it
+    until(lambda: "(" in str(summarise(run).reason))  # the scheduler has given a reason
     summary = summarise(run)
     assert summary.state == "queued"
     assert summary.reason is not None
@@ -162,7 +162,7 @@ def test_stop_cancels_what_waits_and_scancel_is_told(tmp_path: Path, focus: Focu
     answer = focus("stop", "waiting")
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr.startswith("waiting waits no more: it was SLURM job ")
-    until(lambda: summarise(waiting).state == "stopped")  # an answer of SLURM is used for some seconds
+    until(lambda: summarise(waiting).state == "stopped")  # SLURM's answers are kept for a few seconds
     assert str(summarise(waiting).reason).endswith("was cancelled before its worker began")
     assert not waiting.has_checkpoints()
 

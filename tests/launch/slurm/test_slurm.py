@@ -1,4 +1,4 @@
-"""SLURM without a cluster: options, scripts, and what its words mean. The real one: test_cluster.py."""
+"""SLURM without a cluster: options, scripts and job states. test_cluster.py uses a real one."""
 
 import shlex
 import subprocess
@@ -30,7 +30,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def says(monkeypatch: pytest.MonkeyPatch, job: Job | None, *, answers: bool = True) -> None:
-    """Let SLURM say this of every job."""
+    """Make SLURM report this of every job."""
 
     class Said:
         def __init__(self) -> None:
@@ -207,7 +207,7 @@ def test_a_job_that_waits_again_or_died(run, monkeypatch):
     assert (summarise(run).state, summarise(run).reason) == ("stopped", "r")
     says(monkeypatch, Job("12", "PENDING", "BeginTime", "", "gpu"))
     assert summarise(run).state == "queued"
-    monkeypatch.setenv(jobs.JOB_VARIABLE, "12")  # the job itself asks whether it may start
+    monkeypatch.setenv(jobs.JOB_VARIABLE, "12")  # the process that asks is the job itself
     assert summarise(run).state == "stopped"
 
 
