@@ -49,10 +49,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Share:
-    """The part of each batch that one rank reads: part `rank` of `size`, by default the whole batch.
-
-    `training/ranks.py` holds what the ranks exchange.
-    """
+    """Which part of each batch is read: part `rank` of `size`; all of it by default."""
 
     rank: int = 0
     size: int = 1

@@ -1,9 +1,9 @@
-"""What the ranks of a run exchange: sums, rank 0's decisions, gathered objects and averaged gradients.
+"""The processes that train one network together: what they share out, add up and agree on.
 
-`launch/torchrun.py` launches the ranks, `worker/rank.py` is the process of one, and `data/batches.Share` is its part
-of each batch. Everything random is drawn for the whole batch, so that the number of ranks changes the speed and not
-the training. Rank 0 decides (to stop, the time limit). DistributedDataParallel averages gradients; small numbers and
-objects go over a gloo group on the CPU, which does not wait for the device.
+A batch is cut into parts, one a rank, and everything random is drawn for the whole batch, so that the number of
+ranks changes the speed and not the training. Decisions (to stop, the time limit) are rank 0's. Gradients are
+averaged by DistributedDataParallel; small numbers and objects go over a gloo group on the CPU, which does not wait
+for the device.
 """
 
 import datetime as dt
@@ -25,11 +25,11 @@ TIMEOUT = dt.timedelta(minutes=60)
 
 @dataclass(frozen=True, eq=False)
 class Ranks:
-    """The place of this process among the ranks; the defaults are those of a process that trains alone.
+    """This process among those that train together; the defaults are a process that trains alone.
 
     Attributes:
-        rank: its number; only rank 0 writes.
-        size: the number of ranks.
+        rank: 0 leads: it alone writes.
+        size: how many there are.
         control: gloo group for numbers and objects; None when alone.
     """
 
@@ -39,12 +39,12 @@ class Ranks:
 
     @classmethod
     def join(cls, device: torch.device) -> "Ranks":
-        """Join the other ranks that torch.distributed.run started. Raises RuntimeError when one is missing."""
+        """Meet the other ranks that torch.distributed.run has started. Raises RuntimeError when they do not come."""
         backend = "nccl" if device.type == "cuda" else "gloo"
         if device.type == "cuda":
             torch.cuda.set_device(device)
         store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
-        # After a restart the store may still hold the addresses of the earlier attempt.
+        # After a restart the store may still hold the addresses of the dead.
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         own = PrefixStore(f"attempt {attempt}", store)
         distributed.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=TIMEOUT)
@@ -52,7 +52,7 @@ class Ranks:
 
     @staticmethod
     def leave() -> None:
-        """Leave the process group."""
+        """End the meeting."""
         if distributed.is_initialized():
             distributed.destroy_process_group()
 
@@ -78,7 +78,7 @@ class Ranks:
         return int(chosen)
 
     def gather(self, value: Value) -> list[Value]:
-        """Return the values of all ranks, by rank, on rank 0; an empty list on the others."""
+        """Return the values of all ranks in their order on rank 0, nothing on the others."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size if self.lead else []
@@ -86,7 +86,7 @@ class Ranks:
         return values
 
     def replica(self, network: nn.Module, device: torch.device) -> nn.Module:
-        """Return `network` wrapped for training: its gradients are averaged over all ranks."""
+        """Return `network` as it is called in training: its gradients are averaged over all ranks."""
         if self.size == 1:
             return network
         return DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)

@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from workers import Make, epochs_of, last_word
+from workers import Make, epochs_of, outcome_of
 
 from focus_engine.events.log import read_events
 from focus_engine.events.outcome import Outcome
@@ -50,7 +50,7 @@ def test_it_waits_until_the_old_worker_counts_as_gone_and_goes_on(run: RunFolder
     assert worker.main([str(run.path), "--slurm"]) == 0
     assert "the last heartbeat of the worker on n1 is recent: waiting" in capsys.readouterr().err
     assert [event.epoch for event in epochs_of(run)] == [1, 2]
-    assert last_word(run).state == "finished"
+    assert outcome_of(run).state == "finished"
     starts = [event for event in read_events(run.events) if isinstance(event, WorkerStarting)]
     assert [event.resume for event in starts] == [False, True]
 

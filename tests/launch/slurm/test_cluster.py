@@ -122,10 +122,10 @@ def test_the_time_limit_saves_requeues_and_goes_on_exactly(tmp_path: Path, focus
     until(lambda: len(history(run)) > 0)
     assert "will not finish: " in focus("status", "limited").stdout
     until(lambda: len(done(run)) == 1, 90)
-    word = done(run)[0]
-    assert word.state == "stopped"
-    assert word.reason.startswith("the SLURM job's time is nearly over; stopped ")
-    assert word.reason.endswith("; the job asks to be requeued")
+    outcome = done(run)[0]
+    assert outcome.state == "stopped"
+    assert outcome.reason.startswith("the SLURM job's time is nearly over; stopped ")
+    assert outcome.reason.endswith("; the job asks to be requeued")
     until(lambda: SLURM.forget() or summarise(run).state in {"queued", "starting", "running"})
     epochs = load_checkpoint(run.checkpoint_last).epoch + 5
     run.config.write_text(run.config.read_text().replace("num_epochs: 100000", f"num_epochs: {epochs}"))
