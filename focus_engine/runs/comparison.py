@@ -22,7 +22,7 @@ class SamplingCost:
 
     Attributes:
         steps: steps of the sampler.
-        nfe: network function evaluations (NFE) per map.
+        nfe: network function evaluations per map.
         seconds_per_map: wall time of sampling divided by the number of maps [s].
         scores: the first score of each statistic by its key; None where unknown, as for unphysical maps.
     """
