@@ -143,7 +143,7 @@ def test_selection_by_name_and_by_count(latin_hypercube: np.ndarray):
         (None, 3, "cond_dim is 3 but t holds 2 parameters"),
         (["A_SN1"], 1, "'A_SN1' is not in t, which holds Omega_m, sigma_8"),
         (["Omega_b"], 1, "'Omega_b' is not in t"),
-        (["Omega_m", "Omega_m"], 2, "a name stands twice"),
+        (["Omega_m", "Omega_m"], 2, "a name is repeated"),
         (["Omega_m"], 2, "names 1 parameters .*cond_dim is 2"),
     ],
 )
