@@ -175,7 +175,7 @@ def draw_physical(
     for progress in model.draw(params, plan):
         drawn.add(progress)
         yield progress
-    return model.physical(drawn.maps), drawn.evaluations_per_map
+    return model.physical(drawn.maps), drawn.nfe
 
 
 def evaluate_run(

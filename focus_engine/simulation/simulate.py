@@ -1,10 +1,10 @@
 """Simulation of one universe: maps of projected density in the layout of CAMELS, from a cosmology and a seed.
 
 This data set needs no download: a particle-mesh run from a = 0.05 to today, then a projection of the matter sheet in
-slabs along the three axes. The mesh has one cell per particle. Linear growth is then accurate to 2 % down to six
-cells per wavelength, and haloes are softened at the particle spacing. A mesh twice as fine was tried, costs three times as much, and resolves
-the lattice: at eight of its cells per wavelength growth is a quarter too fast, and P(k) of log density along the axes
-exceeds that along the diagonals by a quarter.
+slabs along the three axes. The mesh has one cell per particle: linear growth is accurate to 2 % down to six cells per
+wavelength, and haloes are softened at the particle spacing. A mesh twice as fine was tried; it costs three times as
+much and resolves the lattice. At eight of its cells per wavelength growth is a quarter too fast, and P(k) of log
+density along the axes exceeds that along the diagonals by a quarter.
 """
 
 from __future__ import annotations

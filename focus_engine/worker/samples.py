@@ -53,7 +53,6 @@ def draw_run_samples(
         if isinstance(part, Exception):
             raise part
     drawn = [part for part in parts if isinstance(part, Drawn)]
-    evaluations = drawn[0].evaluations
     generated, real = model.physical(torch.cat([part.maps for part in drawn])), maps.read(ids)
     path = folder.sample_maps(epoch)
     write_samples(path, generated, params, model, plan, epoch=epoch, real=real, real_ids=ids.tolist())
@@ -63,7 +62,7 @@ def draw_run_samples(
         path=str(path.relative_to(folder.path)),
         params=tuple(tuple(float(value) for value in row) for row in params[:THUMBNAILS]),
         seconds=time.monotonic() - began,
-        nfe=evaluations,
+        nfe=drawn[0].nfe,
         **shown,
     )
     return samples, _measure(real, generated, maps.simulation_of(ids), maps, epoch)
@@ -71,10 +70,10 @@ def draw_run_samples(
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """What a rank drew: normalised maps (N, C, H, W), and network evaluations spent on each."""
+    """What a rank drew: normalised maps (N, C, H, W), and the NFE per map."""
 
     maps: torch.Tensor
-    evaluations: int
+    nfe: int
 
 
 def _draw_part(
@@ -90,7 +89,7 @@ def _draw_part(
             drawn.add(progress)
     except Exception as error:  # noqa: BLE001  (rank 0 says what it was)
         return error
-    return Drawn(drawn.maps if weight else drawn.maps[:0], drawn.evaluations_per_map)
+    return Drawn(drawn.maps if weight else drawn.maps[:0], drawn.nfe)
 
 
 def _measure(

@@ -1,4 +1,4 @@
-"""The network's laws: the torus, the condition, the size, and the gradient of its own padding."""
+"""Properties of the UNet: periodicity, conditioning, sizes, and the gradient of its padding."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from focus_engine.models.unet import SimpleUNet, _WrapOnePixel, group_count
 
 
 def random_unet(seed: int = 0, **keys: object) -> SimpleUNet:
-    """A float64 network none of whose weights is zero, as after training."""
+    """Return a float64 network without zero weights, as after training."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = SimpleUNet(**{"cond_dim": 2, "base_channels": 8, "channel_mults": (1, 2, 2), "time_dim": 8, **keys})
