@@ -39,7 +39,7 @@ from focus_engine.training.checkpoint import Checkpoint, keep_as_best, keep_prev
 from focus_engine.training.devices import choose_device, device_name
 from focus_engine.training.loop import DivergedError, train
 from focus_engine.training.memory import (
-    WantOfMemoryError,
+    NotEnoughMemoryError,
     is_out_of_memory,
     memory_advice,
     release_memory,
@@ -123,7 +123,7 @@ def train_run(  # noqa: C901  (the run as a whole, from the top down)
     while True:
         try:
             return (yield from session.train())
-        except WantOfMemoryError as error:
+        except NotEnoughMemoryError as error:
             if ranks.size > 1 or (smaller := _with_smaller_batches(run, config)) is None:
                 raise
             config, words = smaller, str(error)
@@ -276,7 +276,7 @@ class _Session:
             raise FocusError(f"{error}: lower training.lr, or use precision: float32") from error
         except Exception as error:
             if is_out_of_memory(error):
-                raise WantOfMemoryError(memory_advice(self.prepared.config.training)) from error
+                raise NotEnoughMemoryError(memory_advice(self.prepared.config.training)) from error
             raise
         if outcome.state == "stopped" and self.switch.interrupted:
             return replace(outcome, why=f"interrupted in epoch {self.prepared.state.epoch + 1}", where="")
