@@ -32,13 +32,14 @@ from focus_engine.launch.start import request_stop, start_run
 from focus_engine.launch.state import summarise
 from focus_engine.launch.summary import LIVE_STATES, RunSummary
 from focus_engine.progress import drain
+from focus_engine.runs.comparison import comparison_path
 from focus_engine.runs.create import create_experiment
 from focus_engine.runs.folder import RunFolder, default_run, experiments_root, find_run, list_runs
 
 if TYPE_CHECKING:
     from focus_engine.evaluation.comparison import Comparison
     from focus_engine.evaluation.sampling import Sampled
-    from focus_engine.statistics.compare import Evaluation, FieldEvaluation
+    from focus_engine.statistics.compare import Evaluation
     from focus_engine.worker.rehearsal import Rehearsal
 
 Result = TypeVar("Result")
@@ -247,8 +248,8 @@ class Experiment:
         checkpoint: str = "best",
         device: str | None = None,
         **plan: Any,  # noqa: ANN401  (the fields of SamplingPlan)
-    ) -> "Evaluation | FieldEvaluation":
-        """Judge samples against held-out maps: P(k), PDF and slab mean, each beside true against true.
+    ) -> "Evaluation":
+        """Judge samples against held-out maps by every statistic, each beside true against true.
 
         Args:
             count: test maps to use [300].
@@ -286,7 +287,7 @@ class Experiment:
         Raises:
             InputError: they were trained on other data, or one has no checkpoint.
         """
-        from focus_engine.evaluation.comparison import LADDER, Contender, compare_models, comparison_path  # noqa: PLC0415  (torch: 2 s)
+        from focus_engine.evaluation.comparison import LADDER, Contender, compare_models  # noqa: PLC0415  (torch: 2 s)
         from focus_engine.evaluation.trained_model import find_checkpoint, open_trained  # noqa: PLC0415
 
         if not others:

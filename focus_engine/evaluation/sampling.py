@@ -20,7 +20,7 @@ from focus_engine.events.table import DataProgress
 from focus_engine.figures.pages import draw_evaluation, draw_samples
 from focus_engine.generative.sampling import DrawnBatches, SamplingPlan, SamplingProgress
 from focus_engine.runs.folder import RunFolder
-from focus_engine.statistics.compare import Evaluation, FieldEvaluation, evaluate_fields, evaluate_maps
+from focus_engine.statistics.compare import Evaluation, evaluate_maps
 from focus_engine.statistics.power import PowerSpectrum, measured_power
 from focus_engine.units import NORMALISED
 
@@ -62,7 +62,7 @@ class Evaluated:
         figure: the PNG.
     """
 
-    evaluation: Evaluation | FieldEvaluation
+    evaluation: Evaluation
     real: NDArray[np.float32]
     generated: NDArray[np.float32]
     params: NDArray[np.float32]
@@ -196,8 +196,13 @@ def evaluate_run(
     ids = spread(maps.maps_of(model.data["split"]["test"]), count or MAX_TEST_MAPS)
     params, real = maps.params_of(ids), maps.read(ids)
     generated, _ = yield from _draw(model, params, plan)
-    judge = evaluate_maps if maps.physical else evaluate_fields
-    evaluation = judge(real[:, 0], generated[:, 0], real_simulation_ids=maps.simulation_of(ids), box_size=maps.box_size)
+    evaluation = evaluate_maps(
+        real[:, 0],
+        generated[:, 0],
+        real_simulation_ids=maps.simulation_of(ids),
+        box_size=maps.box_size,
+        physical=maps.physical,
+    )
     report, figure = (output or run.path) / "evaluation.json", (output or run.figs) / "evaluation.png"
     report.parent.mkdir(parents=True, exist_ok=True)
     figure.parent.mkdir(parents=True, exist_ok=True)
@@ -217,9 +222,7 @@ def evaluate_run(
     return Evaluated(evaluation, real, generated, params, report, figure)
 
 
-def report_document(
-    evaluation: Evaluation | FieldEvaluation, model: TrainedModel, plan: SamplingPlan
-) -> dict[str, object]:
+def report_document(evaluation: Evaluation, model: TrainedModel, plan: SamplingPlan) -> dict[str, object]:
     """Return the document of `focus evaluate --json`."""
     sampling = {name: getattr(plan, name) for name in ("sampler", "steps", "eta", "guidance", "seed")}
     return {**evaluation.to_dict(), "checkpoint": dict(model.source), "sampling": sampling}
