@@ -1,4 +1,4 @@
-"""`benchmarks/gpu_training.py` at a size that a CPU does in seconds: what it will write when a GPU is lent."""
+"""`benchmarks/gpu_training.py` at a size that takes seconds on a CPU: the document that it writes."""
 
 import importlib.util
 import json

@@ -38,7 +38,7 @@ class Sampled:
         power: P(k) of the first channel; None when the maps are not physical.
         path: the .npz.
         figure: the PNG.
-        nfe: network evaluations per map.
+        nfe: network function evaluations per map.
     """
 
     maps: NDArray[np.float32]

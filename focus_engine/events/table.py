@@ -326,7 +326,7 @@ class SamplesDrawn(Event):
         real: base64 of height x width bytes, one text a map.
         generated: the same for the samples.
         seconds: how long sampling took.
-        nfe: network evaluations per sample.
+        nfe: network function evaluations per sample.
         normalised: whether the maps are a normalised field; then low and high are values of it, not log10.
     """
 

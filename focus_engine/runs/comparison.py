@@ -22,7 +22,7 @@ class SamplingCost:
 
     Attributes:
         steps: of the sampler.
-        nfe: network evaluations per map.
+        nfe: network function evaluations per map.
         seconds_per_map: wall time of sampling divided by the number of maps [s].
         scores: the headline of each statistic by its key; None where it is not known, such as of unphysical maps.
     """
