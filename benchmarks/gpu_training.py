@@ -10,7 +10,6 @@ Run: python benchmarks/gpu_training.py [--small] [--device cuda] [--minutes 6] [
 
 import argparse
 import datetime as dt
-import gc
 import json
 import os
 import platform
@@ -18,15 +17,14 @@ import re
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from gpu_device import flop_per_map, matrix_rates, memory_peak, release, synchronize
+from gpu_variants import VARIANTS, Size, Variant, chosen, config_of, write_maps
 
 from focus_engine.config.schema import Config
 from focus_engine.data.opening import open_maps
@@ -41,44 +39,6 @@ from focus_engine.training.prepare import PreparedData, PreparedRun, prepare_dat
 
 WARMUP_STEPS, STEPS, PROFILED_STEPS = 4, 12, 2
 RESULTS = Path(__file__).parent / "results"
-
-
-@dataclass(frozen=True)
-class Size:
-    """Size of the training: the seed experiment's, or a small one to test the script."""
-
-    map_size: int = 256
-    batch_size: int = 64
-    base_channels: int = 128
-    matrix: int = 8192
-    """Side of the matrices whose product measures the matrix rate."""
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One way to run the same training."""
-
-    precision: Literal["float32", "bf16"]
-    compiled: bool = False
-    channels_last: bool = False
-
-    @property
-    def name(self) -> str:
-        """Name in the table."""
-        return " ".join(
-            [self.precision, "compiled" if self.compiled else "eager", *["channels_last"] * self.channels_last]
-        )
-
-
-VARIANTS = (
-    Variant("bf16"),
-    Variant("bf16", compiled=True),
-    Variant("float32"),
-    Variant("float32", compiled=True),
-    Variant("bf16", channels_last=True),
-)
-SLOW_VARIANTS = (Variant("bf16", compiled=True, channels_last=True),)
-"""Run only if `--only` gives all their words: this one takes three minutes to compile, without speedup."""
 
 
 class Window:
@@ -103,78 +63,6 @@ class Window:
     def step_seconds(self) -> float:
         """Mean time of a step in the window [s]."""
         return self.seconds[1] / self._steps
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has finished all its work."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def write_maps(size: Size, folder: Path, steps: int) -> None:
-    """Write log-normal maps for `steps` batches of training, in CAMELS layout, one map per simulation."""
-    random = np.random.default_rng(0)
-    n_maps = size.batch_size * steps + 16
-    maps = np.lib.format.open_memmap(folder / "maps.npy", "w+", np.float32, (n_maps, size.map_size, size.map_size))
-    for one in maps:
-        one[:] = 10 ** (10.97 + 0.5 * random.standard_normal(one.shape, dtype=np.float32))
-    maps.flush()
-    low, high = (0.1, 0.6, 0.25, 0.25, 0.5, 0.5), (0.5, 1.0, 4.0, 4.0, 2.0, 2.0)
-    np.savetxt(folder / "params.txt", random.uniform(low, high, (n_maps, 6)))
-
-
-def config_of(size: Size, variant: Variant, folder: Path, *, batch_size: int, n_maps: int) -> Config:
-    """Return the seed's config for one variant, with micro-batches of `batch_size` maps."""
-    return Config.model_validate(
-        {
-            "data": {
-                "maps_path": str(folder / "maps.npy"),
-                "params_path": str(folder / "params.txt"),
-                "maps_per_simulation": 1,
-                "train_split": 1 - 16 / n_maps,
-            },
-            "model": {"base_channels": size.base_channels},
-            "training": {
-                "batch_size": batch_size,
-                "accumulate": size.batch_size // batch_size,
-                "precision": variant.precision,
-                "sample_every": 0,
-            },
-        }
-    )
-
-
-def flop_per_map(size: Size) -> float:
-    """Return the FLOP of one map's training step (forward and backward), counted per operation."""
-    with torch.device("meta"):
-        network = build_network(Config.model_validate({"model": {"base_channels": size.base_channels}}).model)
-        x, time_, cond = torch.empty(1, 1, size.map_size, size.map_size), torch.empty(1), torch.empty(1, 6)
-        with FlopCounterMode(display=False) as counter:
-            network(x, time_, cond).sum().backward()
-    return float(counter.get_total_flops())
-
-
-def matrix_rates(size: Size, device: torch.device) -> dict[str, float]:
-    """Return the rate of a large product of random matrices in each precision [FLOP/s], best of four."""
-    rates = {}
-    for name, dtype, tf32 in (
-        ("bf16", torch.bfloat16, False),
-        ("float32", torch.float32, False),
-        ("tf32", torch.float32, True),
-    ):
-        torch.backends.cuda.matmul.allow_tf32 = tf32
-        a, b = (torch.randn(size.matrix, size.matrix, device=device, dtype=dtype) for _ in range(2))
-        best = float("inf")
-        for _ in range(4):
-            synchronize(device)
-            began = time.perf_counter()
-            for _ in range(5):
-                a @ b
-            synchronize(device)
-            best = min(best, (time.perf_counter() - began) / 5)
-        rates[name] = 2 * size.matrix**3 / best
-    torch.backends.cuda.matmul.allow_tf32 = False
-    return rates
 
 
 def prepared(variant: Variant, data: PreparedData, config: Config, device: torch.device) -> PreparedRun:
@@ -241,14 +129,6 @@ def costliest_kernels(run: PreparedRun) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def memory_peak(device: torch.device) -> Iterator[Callable[[], float | None]]:
-    """Yield a function that returns the peak device memory since entry [bytes]; None without CUDA."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    yield lambda: float(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else None
-
-
 def measure(
     size: Size, variant: Variant, data: PreparedData, config: Config, device: torch.device, flop: float
 ) -> dict[str, Any]:
@@ -288,14 +168,6 @@ def measure_what_fits(
                 return {"variant": variant.name, **asdict(variant), "error": f"{type(error).__name__}: {error}"[:800]}
         release(device)
         batch_size //= 2
-
-
-def release(device: torch.device) -> None:
-    """Release memory and compiled code before the next variant."""
-    gc.collect()
-    torch.compiler.reset()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
 
 
 def checkpoint_cost(size: Size, data: PreparedData, folder: Path, device: torch.device) -> dict[str, float]:
@@ -400,12 +272,6 @@ def kept_rows(given: argparse.Namespace) -> list[dict[str, Any]]:
     again = {variant.name for variant in chosen(given.only)}
     rows = json.loads(given.output.read_text(encoding="utf-8"))["rows"]
     return [row for row in rows if row["variant"] not in again and "error" not in row]
-
-
-def chosen(words: list[str]) -> list[Variant]:
-    """Return the variants whose names hold all `words`."""
-    every = (*VARIANTS, *SLOW_VARIANTS) if len(words) > 2 else VARIANTS
-    return [variant for variant in every if all(word in variant.name.split() for word in words)]
 
 
 def opened(size: Size, folder: Path) -> PreparedData:
