@@ -160,7 +160,7 @@ def test_a_constant_parameter_stays_finite(tmp_path: Path, write_set: WriteSet):
     assert [found.name for found in scaler.outside([0.31, 0.8, 1, 1, 1, 1])] == ["Omega_m"]
 
 
-def test_parameters_outside_the_trained_range_are_told(write_set: WriteSet):
+def test_parameters_outside_the_trained_range_are_reported(write_set: WriteSet):
     maps = opened(write_set(), cond_dim=2)
     scaler = ParameterScaler.fit(maps, range(6))
     assert scaler.outside(maps.params) == ()

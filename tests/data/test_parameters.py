@@ -61,7 +61,7 @@ def test_a_damaged_table_is_refused_by_line(tmp_path: Path, text: str, says: str
     assert "params.txt" in str(refusal.value)
 
 
-def test_what_is_no_table_is_refused(tmp_path: Path, camels: Path):
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path, camels: Path):
     with pytest.raises(InputError, match="no such parameter file"):
         read_parameter_table(tmp_path / "missing.txt")
     with pytest.raises(InputError, match="can't be read"):
@@ -122,7 +122,7 @@ def test_sets_of_another_making(latin_hypercube: np.ndarray):
     ],
     ids=["min-max", "standardised", "too wide", "hubble"],
 )
-def test_what_fits_no_order_is_refused(table: np.ndarray):
+def test_a_table_that_fits_no_order_is_refused(table: np.ndarray):
     with pytest.raises(InputError, match="normalised ones"):
         check_parameter_order(table, where="table")
 

@@ -101,7 +101,7 @@ def test_a_foreign_zip(checkpoint_path: Path):
 
 
 @pytest.mark.parametrize("content", [{"state_dict": {}}, [1, 2], torch.zeros(2), {"format": "other"}])
-def test_a_torch_file_of_somebody_else(checkpoint_path: Path, content: Any):
+def test_a_torch_file_not_written_by_focus(checkpoint_path: Path, content: Any):
     torch.save(content, checkpoint_path)
     assert "not a checkpoint of FOCUS" in one_line(checkpoint_path)
 

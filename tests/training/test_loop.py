@@ -27,7 +27,7 @@ EVERYTHING = {
 Make = Callable[..., Any]
 
 
-def told(events: list[EpochFinished]) -> list[dict[str, Any]]:
+def without_times(events: list[EpochFinished]) -> list[dict[str, Any]]:
     return [{name: value for name, value in asdict(one).items() if name not in TIMES} for one in events]
 
 
@@ -229,7 +229,7 @@ def test_resuming_amid_an_epoch_is_exact(
     assert (outcome.state, outcome.save, first.state.step) == ("stopped", True, steps)
     second.state.load_dict(through_a_file(first.state, checkpoint_path))
     after, _ = second.run()
-    assert told(before + after) == told(expected)
+    assert without_times(before + after) == without_times(expected)
     assert same(second.state.to_dict(), whole.state.to_dict())
 
 
@@ -245,7 +245,7 @@ def test_resuming_after_an_epoch_is_exact(bench: Make, checkpoint_path: Path, ep
     second.state.load_dict(saved)
     after, _ = second.run()
     assert len(before) == epochs
-    assert told(before + after) == told(expected)
+    assert without_times(before + after) == without_times(expected)
     assert same(second.state.to_dict(), whole.state.to_dict())
 
 
