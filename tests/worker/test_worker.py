@@ -1,4 +1,4 @@
-"""Real worker processes on universes of 16 × 16 pixels: from their start to whatever ends them."""
+"""Real worker processes on universes of 16 × 16 pixels, from their start to their end."""
 
 import os
 import pty
@@ -6,14 +6,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from workers import DATA, TIMES, Make, Until, ended, epochs_of, ignore, last_word, same, told, write_config
+from workers import DATA, TIMES, Make, Until, ended, epochs_of, ignore, outcome_of, same, told, write_config
 
 from focus_engine.errors import FocusError, InputError, RunConflictError
 from focus_engine.events.log import read_events
@@ -23,7 +22,6 @@ from focus_engine.events.table import (
     EpochFinished,
     Event,
     Queued,
-    RunEnded,
     RunStarted,
     StepProgress,
 )
@@ -33,9 +31,10 @@ from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training import loop
 from focus_engine.training.checkpoint import load_checkpoint
-from focus_engine.worker import recorder
-from focus_engine.worker import work as worker
-from focus_engine.worker.work import INTERRUPTED, Orders, run_in_foreground, train_here
+from focus_engine.worker import __main__ as worker
+from focus_engine.worker.foreground import run_in_foreground, train_here
+from focus_engine.worker.options import WorkerOptions
+from focus_engine.worker.work import INTERRUPTED
 
 pytestmark = pytest.mark.process
 
@@ -88,16 +87,16 @@ def test_from_start_to_finish_and_on(make: Make, until: Until):
 def test_a_killed_run_is_lost_and_goes_on_bit_for_bit(make: Make, until: Until):
     run, whole = make("killed", epochs=2, sample_every=1), make("whole", epochs=2, sample_every=1)
     run.make_folders()
-    (run.sample_figure(1) / "in the way").mkdir(parents=True)  # this figure cannot be written
+    (run.sample_figure(1) / "in the way").mkdir(parents=True)  # so that this figure cannot be written
     pid = start_run(run).pid
     until(lambda: any(isinstance(event, CheckpointSaved) for event in read_events(run.events)))
     os.kill(pid, signal.SIGKILL)
     until(lambda: ended(run))
     summary = summarise(run)
     assert (summary.state, summary.eta_seconds) == ("lost", None)
-    assert "gone without a last word" in str(summary.reason)
-    until(lambda: not artists_of(run))  # they hold no lock and do not outlive the worker
-    run.events.write_bytes(run.events.read_bytes() + b'{"type":"epoch_fin')  # torn by the kill
+    assert "gone and recorded no outcome" in str(summary.reason)
+    until(lambda: not artists_of(run))  # figure processes hold no lock and end with the worker
+    run.events.write_bytes(run.events.read_bytes() + b'{"type":"epoch_fin')  # a line that the kill tore
 
     start_run(run, resume=True)
     assert run_in_foreground(whole, resume=False, device=None, on_event=ignore).state == "finished"
@@ -145,7 +144,7 @@ def test_a_run_outlives_its_terminal_and_stops_when_asked(make: Make, until: Unt
     os.close(slave)
     until(lambda: epochs_of(run))
     os.close(master)
-    assert terminal.wait(30) != 0  # the terminal's own process died of it
+    assert terminal.wait(30) != 0  # the terminal's own process ended
     os.kill(int(summarise(run).pid or 0), signal.SIGHUP)
     seen = len(epochs_of(run))
     until(lambda: len(epochs_of(run)) > seen)
@@ -155,7 +154,7 @@ def test_a_run_outlives_its_terminal_and_stops_when_asked(make: Make, until: Unt
     summary = summarise(run)
     assert summary.state == "stopped"
     assert summary.reason == f"asked to stop; stopped after epoch {summary.epoch}"
-    assert load_checkpoint(run.checkpoint_last).epoch == summary.epoch == last_word(run).epoch
+    assert load_checkpoint(run.checkpoint_last).epoch == summary.epoch == outcome_of(run).epoch
     assert told(run) == [f"stopped {summary.epoch}"]
     with pytest.raises(RunConflictError, match="does not run: it is stopped"):
         request_stop(run, "now")
@@ -169,7 +168,7 @@ def test_a_run_outlives_its_terminal_and_stops_when_asked(make: Make, until: Unt
     until(lambda: ended(run))
     assert summarise(run).state == "stopped"
     assert str(summarise(run).reason).startswith("asked to stop")
-    assert load_checkpoint(run.checkpoint_last).epoch == last_word(run).epoch == epochs_of(run)[-1].epoch
+    assert load_checkpoint(run.checkpoint_last).epoch == outcome_of(run).epoch == epochs_of(run)[-1].epoch
     assert not run.stop_request.exists()
 
 
@@ -190,7 +189,7 @@ def test_queued_runs_train_one_after_the_other_and_the_dead_keep_nobody_waiting(
         assert summarise(second).state == "lost"
         request_stop(third, "epoch")
         until(lambda: summarise(third).state == "stopped")
-        assert last_word(third).reason == "asked to stop before training began"
+        assert outcome_of(third).reason == "asked to stop before training began"
         until(lambda: summarise(fourth).queue_place == 1)
     finally:
         hold.close()
@@ -198,45 +197,24 @@ def test_queued_runs_train_one_after_the_other_and_the_dead_keep_nobody_waiting(
     assert summarise(fourth).state == "finished"
     places = [event.place for event in read_events(fourth.events) if isinstance(event, Queued)]
     assert (places[0], places[-1], places) == (3, 0, sorted(places, reverse=True))
-    assert last_word(fourth).seconds < 60
+    assert outcome_of(fourth).seconds < 60
     start_run(third, queue=True)  # nobody waits any more
     until(lambda: ended(third))
     assert not [event for event in read_events(third.events)[-6:] if isinstance(event, Queued)]
 
 
-def test_changed_data_are_refused_to_whoever_resumes(make: Make, tmp_path: Path, cache: Path):
-    source = next((cache / "universes").iterdir())
-    maps, params = tmp_path / "maps.npy", tmp_path / "params.txt"
-    maps.write_bytes((source / "maps.npy").read_bytes())
-    params.write_bytes((source / "params.txt").read_bytes())
-    data = f"maps_path: {maps}, params_path: {params}, maps_per_simulation: 15, train_split: 0.6"
-    run = make(epochs=1, data=data)
-    run_in_foreground(run, resume=False, device=None, on_event=ignore)
-    checkpoint = run.checkpoint_last.read_bytes()
-    changed = np.load(maps)
-    changed[0] *= 2
-    np.save(maps, changed)
-    write_config(run, epochs=2, data=data)
-    with pytest.raises(InputError, match="the data have changed since the checkpoint was written"):
-        start_run(run, resume=True)
-    assert summarise(run).state == "failed"
-    assert last_word(run).epoch == 1
-    assert run.checkpoint_last.read_bytes() == checkpoint
-    assert told(run) == ["finished 1", "failed 1"]
-
-
 def test_the_time_limit_saves_and_the_run_goes_on(make: Make):
     run = make(more="max_minutes: 0.00001")
     assert worker.main([str(run.path)]) == 0
-    word = last_word(run)
-    assert (word.state, word.reason) == ("stopped", "time limit of 1e-05 min; stopped in epoch 1")
+    outcome = outcome_of(run)
+    assert (outcome.state, outcome.reason) == ("stopped", "time limit of 1e-05 min; stopped in epoch 1")
     write_config(run, more="max_minutes: 60")
     assert worker.main([str(run.path), "--resume"]) == 0
-    assert last_word(run).state == "finished"
+    assert outcome_of(run).state == "finished"
 
 
 class PowerCut(BaseException):
-    """Ends a worker in this process where no handler of its own catches it."""
+    """Ends a worker in this process, because no handler of the worker catches it."""
 
 
 def test_checkpoints_within_an_epoch_lose_nothing(make: Make, monkeypatch: pytest.MonkeyPatch):
@@ -272,47 +250,6 @@ def test_leftovers_of_a_killed_worker_are_cleared_and_nothing_else(make: Make):
     assert mine.exists()
 
 
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"more": "sead: 1"}, "unknown key"),
-        ({"data": "maps_path: missing.npy, params_path: missing.txt"}, "missing.npy"),
-        ({"data": DATA.replace("map_size: 16", "map_size: 17")}, "stride"),
-    ],
-)
-def test_wrong_input_fails_with_a_reason(make: Make, capfd: pytest.CaptureFixture[str], keys: Any, message: str):
-    run = make(**keys)
-    assert worker.main([str(run.path)]) == 2
-    assert summarise(run).state == "failed"
-    assert message in str(summarise(run).reason)
-    assert "checkpoint" not in str(summarise(run).reason)
-    shown = capfd.readouterr().err
-    assert message in shown
-    assert "Traceback" not in shown
-    assert not run.has_checkpoints()
-
-
-def test_a_worker_without_launcher_obeys_the_same_rules(make: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
-    assert worker.main([str(tmp_path / "nothing")]) == 2
-    assert not (tmp_path / "nothing").exists()
-    run = make()
-    run.make_folders()
-    run.checkpoint_best.write_bytes(b"precious")
-    assert worker.main([str(run.path)]) == 2
-    assert "has checkpoints" in capfd.readouterr().err
-    assert run.checkpoint_best.read_bytes() == b"precious"
-
-
-def test_a_folder_that_cannot_be_written(make: Make, capfd: pytest.CaptureFixture[str]):
-    run = make()
-    run.logs.write_text("in the way")
-    with pytest.raises(FocusError, match="cannot be written") as refused:
-        start_run(run)
-    assert refused.value.exit_code == 1
-    assert worker.main([str(run.path)]) == 1
-    assert "cannot be written" in capfd.readouterr().err
-
-
 def test_a_signal_before_training_is_obeyed_at_once(make: Make, until: Until):
     run = make()
     start_run(run)  # torch is being imported now
@@ -321,17 +258,6 @@ def test_a_signal_before_training_is_obeyed_at_once(make: Make, until: Until):
     assert (summarise(run).state, summarise(run).reason) == ("stopped", "asked to stop before training began")
     assert told(run) == ["stopped 0"]
     assert "Traceback" not in run.worker_log.read_text()
-
-
-def test_nan_fails_in_words(make: Make):
-    run = make(epochs=4, more="ema_decay: 0.0")
-    run.config.write_text(run.config.read_text().replace("lr: 1e-3", "lr: 1e30"))
-    assert worker.main([str(run.path)]) == 1
-    reason = str(summarise(run).reason)
-    assert summarise(run).state == "failed"
-    assert "became" in reason
-    assert "lower training.lr" in reason
-    assert reason.endswith("; no checkpoint was written yet")
 
 
 @pytest.mark.parametrize(("at", "state"), [(DataProgress, "stopped"), (EpochFinished, "stopped")])
@@ -348,70 +274,11 @@ def test_ctrl_c_in_the_foreground(make: Make, at: type[Event], state: str):
         if isinstance(event, at) and not any(isinstance(one, at) for one in events[:-1]):
             os.kill(os.getpid(), signal.SIGINT)
 
-    word, code = train_here(run, Orders(foreground=True), watch)
+    outcome, code = train_here(run, WorkerOptions(foreground=True), watch)
     assert code == INTERRUPTED
-    assert word == last_word(run) == events[-1]
-    assert word.state == state
-    assert word.reason.startswith("interrupted")
+    assert outcome == outcome_of(run) == events[-1]
+    assert outcome.state == state
+    assert outcome.reason.startswith("interrupted")
     assert run.has_checkpoints() == (at is EpochFinished)
     assert any(isinstance(event, RunStarted) for event in events) == (at is EpochFinished)
     assert signal.getsignal(signal.SIGINT) == before
-
-
-def test_a_watcher_that_fails_leaves_a_stopped_run(make: Make):
-    run = make(epochs=1000)
-
-    def watch(event: Event) -> None:
-        if isinstance(event, CheckpointSaved):
-            raise BrokenPipeError
-
-    with pytest.raises(BrokenPipeError):
-        run_in_foreground(run, resume=False, device=None, on_event=watch)
-    assert (summarise(run).state, last_word(run).epoch) == ("stopped", 1)
-    assert "the last good checkpoint is checkpoint_last.pt (epoch 1)" in str(summarise(run).reason)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system that takes one checkpoint and no second."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode != 0:
-        pytest.skip("only root can mount a small disk")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
-def test_a_full_disk_fails_in_words_and_keeps_the_last_checkpoint(
-    make: Make, small_disk: Path, capfd: pytest.CaptureFixture[str]
-):
-    run = make(root=small_disk, epochs=5)
-    assert worker.main([str(run.path)]) == 1
-    word = last_word(run)
-    assert word.state == "failed"
-    assert word.reason.startswith("No space left on device")
-    assert "free some space" in word.reason
-    assert word.reason.endswith("the last good checkpoint is checkpoint_last.pt (epoch 1)")
-    assert load_checkpoint(run.checkpoint_last).epoch == 1
-    assert told(run) == ["failed 1"]
-    assert "Traceback" not in capfd.readouterr().err
-
-
-def test_a_disk_too_full_for_the_last_word_still_ends_the_worker(
-    make: Make, small_disk: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-):
-    run = make(root=small_disk, epochs=1000)
-    real = recorder.append_event
-
-    def append(path: Path, event: Event) -> None:
-        if isinstance(event, RunEnded):  # a page of tmpfs that is half full would take it
-            raise OSError(28, "No space left on device", str(path))
-        real(path, event)
-
-    monkeypatch.setattr(recorder, "append_event", append)
-    assert worker.main([str(run.path)]) == 1
-    shown = capfd.readouterr().err
-    assert "the event log cannot be written: No space left on device" in shown
-    assert "failed: No space left on device" in shown
-    assert "Traceback" not in shown
