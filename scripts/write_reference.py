@@ -1,4 +1,4 @@
-"""Writes the reference pages of docs/ from the code: configuration.md, events.md and statistics.md from their tables.
+"""Write the reference pages of docs/ from the code: configuration.md, events.md and statistics.md from their tables.
 
 python scripts/write_reference.py [FOLDER]
 """
@@ -32,12 +32,12 @@ def main() -> None:
 
 
 def pages() -> dict[str, str]:
-    """Return each page by its file name."""
+    """Return the pages by file name."""
     return {"configuration.md": configuration(), "events.md": events(), "statistics.md": statistics()}
 
 
 def configuration() -> str:
-    """Return the reference of config.yaml: every key with type, default and meaning."""
+    """Return the reference of config.yaml: type, default and meaning of every key."""
     lines = [
         "# config.yaml\n",
         "Every key may be left out; an unknown key is an error that names the nearest known one.",
@@ -53,12 +53,12 @@ def configuration() -> str:
 
 
 def is_block(field: FieldInfo) -> bool:
-    """Whether a field holds keys of its own."""
+    """Return whether a field is a block of keys."""
     return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
 
 def block(model: Any, name: str) -> list[str]:  # noqa: ANN401  (a pydantic class)
-    """Return a block and the blocks inside it."""
+    """Return the reference of a block and of its nested blocks."""
     plain = {key: field for key, field in model.model_fields.items() if not is_block(field)}
     lines = [f"\n## {name}\n", f"{inspect.getdoc(model)}\n", *table(plain, model.model_json_schema()["properties"])]
     for key, field in model.model_fields.items():
@@ -68,7 +68,7 @@ def block(model: Any, name: str) -> list[str]:  # noqa: ANN401  (a pydantic clas
 
 
 def table(keys: dict[str, FieldInfo], properties: dict[str, Any]) -> list[str]:
-    """Return a table of keys."""
+    """Return the table of the given keys."""
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for key, field in keys.items():
         shown = field.alias or key
@@ -94,7 +94,7 @@ def kind(schema: dict[str, Any]) -> str:
 
 
 def yaml_word(value: object) -> str:
-    """Return a default as it would stand in the file."""
+    """Return a default value as written in the file."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -172,13 +172,13 @@ def score_row(score: ScoreSpec, *, in_steps: bool) -> str:
 
 
 def paragraph(kind_of: type) -> str:
-    """Return what a docstring says before its lists."""
+    """Return the paragraph before the attribute list of a docstring."""
     text = (inspect.getdoc(kind_of) or "").split("\nAttributes:")[0]
     return " ".join(text.split())
 
 
 def attributes(kind_of: type) -> dict[str, str]:
-    """Return what a docstring says of each attribute."""
+    """Return the description of each attribute in a docstring."""
     text = (inspect.getdoc(kind_of) or "").partition("Attributes:")[2]
     found: dict[str, str] = {}
     name = ""
@@ -208,7 +208,7 @@ def type_words(annotation: object) -> str:
 
 
 def cell(text: str) -> str:
-    """Return text that may stand in a table."""
+    """Return text escaped for a table cell."""
     return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
 
 

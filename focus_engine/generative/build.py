@@ -1,4 +1,4 @@
-"""From the config to a generative process: the only place that knows which methods there are."""
+"""Construction of a generative process from a config; the only module that knows all methods."""
 
 from focus_engine.config.schema import Config
 from focus_engine.generative.diffusion import Diffusion
@@ -8,7 +8,7 @@ from focus_engine.generative.process import Process
 
 
 def build_process(config: Config) -> Process:
-    """Return the process of `config.method` with the settings of its block.
+    """Return the generative process of `config.method` with the settings of its block.
 
     Raises:
         InputError: the settings do not fit together.
