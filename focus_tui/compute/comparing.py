@@ -9,7 +9,7 @@ import numpy as np
 
 from focus_engine.config.statistics import STATISTICS, leading_score
 from focus_engine.evaluation.comparison import (
-    LADDER,
+    STEP_COUNTS,
     Comparison,
     Contender,
     compare_models,
@@ -76,7 +76,7 @@ def _contenders(runs: Sequence[RunFolder], options: CompareOptions, telling: Tel
 
 def _judged(contenders: Sequence[Contender], options: CompareOptions, telling: Telling) -> Comparison:
     output = options.output or comparison_path([one.run for one in contenders])
-    steps = compare_models(contenders, options.n_maps, options.ladder or LADDER, output)
+    steps = compare_models(contenders, options.n_maps, options.ladder or STEP_COUNTS, output)
     return telling.shown(steps, contenders[0].plan)
 
 

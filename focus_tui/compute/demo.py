@@ -10,7 +10,7 @@ from pathlib import Path
 from focus_engine.config.load import load_config
 from focus_engine.data.opening import open_maps
 from focus_engine.errors import FocusError
-from focus_engine.evaluation.sampling import Evaluated, evaluate_run
+from focus_engine.evaluation.sampling import EvaluationResult, evaluate_run
 from focus_engine.events.table import DataProgress
 from focus_engine.launch.start import start_run
 from focus_engine.launch.state import summarise
@@ -55,7 +55,7 @@ def demo(root: Path, settings: tuple[str, ...] = ()) -> None:
     step(4, "samples against universes it never saw", f"focus evaluate {run.name}")
     telling = Telling()
     model, plan = opened(run, EvaluateOptions(), telling)
-    judged: Evaluated = telling.shown(evaluate_run(run, model, plan, None), plan)
+    judged: EvaluationResult = telling.shown(evaluate_run(run, model, plan, None), plan)
     show_report(judged)
     _say_goodbye(run, summary, judged, (simulated - began, trained - simulated, time.monotonic() - trained))
 
@@ -91,7 +91,9 @@ def _simulate(run: RunFolder) -> None:
     out(f"{block.simulations} universes, {maps} maps of {block.map_size} x {block.map_size} pixels: {how}")
 
 
-def _say_goodbye(run: RunFolder, summary: RunSummary, judged: Evaluated, seconds: tuple[float, float, float]) -> None:
+def _say_goodbye(
+    run: RunFolder, summary: RunSummary, judged: EvaluationResult, seconds: tuple[float, float, float]
+) -> None:
     figures = [
         run.training_history,
         *sorted(run.figs.glob("samples_epoch_*.png"))[-1:],
