@@ -1,6 +1,7 @@
-"""Whether a run may go on with its config as it stands now: what may change between two halves of a training.
+"""Check that a changed config still allows a run to be resumed.
 
-Light, so that `focus resume` refuses before anything starts; the worker asks again with the checkpoint's own record.
+Part of the light tier, so that `focus resume` can refuse before a worker starts; the worker repeats the check with the
+config in the checkpoint.
 """
 
 import json
@@ -13,7 +14,7 @@ from focus_engine.events.log import read_events
 from focus_engine.events.table import RunStarted
 from focus_engine.runs.folder import RunFolder
 
-FREE_TO_CHANGE = {
+CHANGEABLE_KEYS = {
     ("experiment",),
     ("device",),
     ("notify",),
@@ -33,19 +34,19 @@ FREE_TO_CHANGE = {
     ("training", "early_stopping", "patience"),
     ("training", "scheduler", "patience"),
 }
-"""Keys that may differ when a run is resumed; the data are compared by their fingerprint instead."""
-MAPS_A_STEP = {("training", "batch_size"), ("training", "accumulate")}
-"""Keys that may differ when their product does not: the step sees the same maps, in other pieces."""
+"""Keys that may change when a run is resumed; the data are compared by their fingerprint instead."""
+BATCH_KEYS = {("training", "batch_size"), ("training", "accumulate")}
+"""Keys that may change as long as their product, the number of maps per step, does not."""
 
 
 def check_resumable(config: Config, trained: dict[str, Any]) -> None:
-    """Raise InputError, with the differences, when the config changed in more than `FREE_TO_CHANGE`.
+    """Raise InputError, with the differences, if keys other than `CHANGEABLE_KEYS` have changed.
 
-    `trained` is the plain config that the run was trained with; keys that it lacks, because that FOCUS did not know
-    them, had their defaults. `batch_size` and `accumulate` may change together if a step sees as many maps as before.
+    `trained` is the plain config that the run was trained with. Keys that it lacks, because an earlier FOCUS did not
+    know them, count as their defaults. `BATCH_KEYS` may change together if the number of maps per step stays the same.
     """
-    before, now = _filled(trained, plain_config(Config())), plain_config(config)
-    free = FREE_TO_CHANGE | (MAPS_A_STEP if _maps_a_step(before) == _maps_a_step(now) else set())
+    before, now = _with_defaults(trained, plain_config(Config())), plain_config(config)
+    free = CHANGEABLE_KEYS | (BATCH_KEYS if _maps_per_step(before) == _maps_per_step(now) else set())
     differences = [
         f"{'.'.join(at)}: {_shown(old)} -> {_shown(new)}"
         for at, old, new in _differences(before, now)
@@ -54,25 +55,25 @@ def check_resumable(config: Config, trained: dict[str, Any]) -> None:
     if differences:
         raise InputError(
             "config.yaml has changed since the checkpoint was written: " + "; ".join(differences) + ". Put it back, "
-            "or begin anew with focus new NAME --from this experiment"
+            "or start a new run with focus new NAME --from this experiment"
         )
 
 
-def _maps_a_step(config: dict[str, Any]) -> int:
+def _maps_per_step(config: dict[str, Any]) -> int:
     return int(config["training"]["batch_size"]) * int(config["training"]["accumulate"])
 
 
 def trained_config(run: RunFolder) -> dict[str, Any] | None:
-    """Return the plain config of the last training of `run` as its log tells it, or None when it does not."""
+    """Return the plain config of the last training of `run` from its event log, or None if the log has none."""
     started = [event for event in read_events(run.events) if isinstance(event, RunStarted)]
     return started[-1].config or None if started else None
 
 
-def _filled(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+def _with_defaults(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     filled = defaults | given
     for key, default in defaults.items():
         if isinstance(default, dict) and isinstance(given.get(key), dict):
-            filled[key] = _filled(given[key], default)
+            filled[key] = _with_defaults(given[key], default)
     return filled
 
 
