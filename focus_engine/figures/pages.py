@@ -77,7 +77,7 @@ def draw_samples(
 ) -> None:
     """Draw the first six generated maps (N, H, W), below real maps at the same parameters (N, P) if given.
 
-    One logarithmic colour scale, taken from the first row, is used for all. Raises OSError when the file can't be written.
+    All maps share one logarithmic colour scale, that of the first row. Raises OSError when the file can't be written.
     """
     rows = [("generated", _maps(generated))]
     if real is not None:

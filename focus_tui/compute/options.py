@@ -162,7 +162,7 @@ def parse_params(text: str | None) -> Params | None:
         if name not in PARAMETER_NAMES:
             raise InputError(f"unknown parameter {name!r}; allowed: {', '.join(PARAMETER_NAMES)}", where="--params")
         if name in pairs:
-            raise InputError(f"{name} stands twice", where="--params")
+            raise InputError(f"{name} is given twice", where="--params")
         pairs[name] = _number(value, name)
     return tuple(pairs.items())
 

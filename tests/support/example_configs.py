@@ -56,7 +56,4 @@ device: "cuda:1"
 """
 
 
-# ------------------------------------------------------------------ --set
-
-
 TEMPLATE = config_text(TEMPLATES["diffusion"], name="x", created="2026-01-01", schema="s.json")
