@@ -1,4 +1,4 @@
-"""Runs made of real events, and a feed that posts what a test says: what tests of the dashboard share."""
+"""Views of runs from example events, and a fake feed, for tests of the dashboard."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ from focus_tui.view.run_view import RunView, fold
 
 
 def view_from(events: Sequence[Event], name: str = "alpha", root: str = "/x", **summary: object) -> RunView:
-    """Return the view that `events` make, its summary as given or as the last epoch has it."""
+    """Return the view of `events`; the summary is that of the last epoch, with the fields given."""
     view = fold(RunView(summary=RunSummary(name=name, path=f"{root}/{name}")), events)
     known: dict[str, object] = {"state": "running", "phase": "training", "method": "diffusion"}
     if view.epochs:
@@ -33,7 +33,7 @@ def row_from(view: RunView, **fields: object) -> RunRow:
 
 
 class FakeFeed:
-    """Posts the views that it was given, and whatever a test adds; no thread, no disk."""
+    """Feed that posts given views and those that a test adds, without a thread or a disk."""
 
     def __init__(self, views: Sequence[RunView] = (), rows: Sequence[RunRow] | None = None) -> None:
         self.views = {view.summary.path: view for view in views}
@@ -65,7 +65,7 @@ class FakeFeed:
         self.refreshed += 1
 
     def news(self, view: RunView) -> None:
-        """Let a run have changed."""
+        """Post the changed view of a run."""
         self.views[view.summary.path] = view
         self.rows = tuple(row_from(view) if row.summary.path == view.summary.path else row for row in self.rows)
         self.post(RunRead(view))
@@ -74,7 +74,7 @@ class FakeFeed:
 
 @asynccontextmanager
 async def on_screen(app: FocusApp, width: int = 120, height: int = 40) -> AsyncIterator[Pilot]:
-    """Run `app` on a screen without a terminal; what its feed posts first is shown when the block begins."""
+    """Run `app` without a terminal; the first post of its feed is shown when the block begins."""
     async with app.run_test(size=(width, height)) as pilot:
         while not app.complete:
             await pilot.pause()

@@ -1,4 +1,4 @@
-"""Configs that several tests read and edit: the one of the first version, and the usual template."""
+"""Configs that several tests read and edit: that of the first version, and the default template."""
 
 from pathlib import Path
 
