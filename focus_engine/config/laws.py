@@ -4,7 +4,8 @@ import math
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from focus_engine.config.samplers import SAMPLERS, fitting_samplers
+from focus_engine.config.methods import METHODS
+from focus_engine.config.samplers import SAMPLERS, fitting_samplers, number_at
 
 if TYPE_CHECKING:
     from focus_engine.config.schema import Config
@@ -89,7 +90,8 @@ def _sampling_laws(config: "Config") -> list[Law]:
     diffusion, flow, sampling = config.diffusion, config.flow_matching, config.sampling
     fitting = fitting_samplers(config.method)
     spec = SAMPLERS[sampling.method]
-    steps = spec.steps_in(config) or 0
+    steps, most_key = spec.steps_in(config) or 0, METHODS[config.method].most_steps
+    most = number_at(config, most_key) or 0
     return [
         (
             diffusion.beta_start <= diffusion.beta_end,
@@ -115,9 +117,9 @@ def _sampling_laws(config: "Config") -> list[Law]:
             ("sampling.method", "method"),
         ),
         (
-            config.method == "flow" or steps <= diffusion.timesteps,
-            f"{spec.steps_key} is {steps}, more than diffusion.timesteps {diffusion.timesteps}",
-            (spec.steps_key, "diffusion.timesteps"),
+            not most_key or steps <= most,
+            f"{spec.steps_key} is {steps}, more than {most_key} {most}",
+            (spec.steps_key, most_key),
         ),
     ]
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from focus_engine.config.advice import guidance_warning
+from focus_engine.config.block import block_in, keys_of
 from focus_engine.config.schema import Config
 from focus_engine.config.yaml_text import KeyPath, ParsedYaml, parse_yaml
 from focus_engine.errors import InputError, Problem
@@ -70,8 +71,8 @@ def parse_config(text: str, path: Path) -> ConfigFile:
 
 def known_keys(at: KeyPath) -> tuple[str, ...]:
     """Keys allowed in the block at `at` (empty for the top level), as they are spelled in the file."""
-    model = _block(at)
-    return tuple(info.alias or name for name, info in model.model_fields.items()) if model else ()
+    block = _block(at)
+    return tuple(keys_of(block)) if block else ()
 
 
 def all_keys(at: KeyPath = ()) -> Iterator[KeyPath]:
@@ -84,14 +85,11 @@ def all_keys(at: KeyPath = ()) -> Iterator[KeyPath]:
 
 
 def _block(at: KeyPath) -> type[BaseModel] | None:
-    model: type[BaseModel] = Config
+    block: type[BaseModel] | None = Config
     for key in at:
-        info = next((i for n, i in model.model_fields.items() if key in (i.alias or n,)), None)
-        kind = None if info is None else info.annotation
-        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-            return None
-        model = kind
-    return model
+        info = None if block is None else keys_of(block).get(key)
+        block = None if info is None else block_in(info)
+    return block
 
 
 def _describe(error: ValidationError, parsed: ParsedYaml, path: Path) -> list[Problem]:

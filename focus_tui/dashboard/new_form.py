@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from focus_engine.config.methods import DEFAULT_METHOD
 from focus_engine.errors import FocusError, Problem
 from focus_engine.runs.folder import RunFolder
 
@@ -79,7 +80,7 @@ class Checked:
         text: the config.yaml that would be written; empty while something is wrong with it.
         base: the config.yaml without the form's settings.
         templates: names of those that there are.
-        method: diffusion or flow.
+        method: one of `METHODS`.
         values: what every key of the form is where its field is empty, as it is written in a config.
     """
 
@@ -88,7 +89,7 @@ class Checked:
     text: str = ""
     base: str = ""
     templates: tuple[str, ...] = ()
-    method: str = "diffusion"
+    method: str = DEFAULT_METHOD
     values: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -14,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Button, Static
 
+from focus_engine.config.methods import other_blocks
 from focus_engine.errors import FocusError
 from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import RunFolder
@@ -152,8 +153,7 @@ class NewScreen(FormScreen):
             elif isinstance(field, ChoiceField) and key in checked.values:
                 now = checked.values[key]
                 field.offer([("", f"{now}"), *((word, word) for word in CHOICES[key] if word != now)])
-            if key.startswith("diffusion."):
-                field.display = checked.method == "diffusion"
+            field.display = key.split(".")[0] not in other_blocks(checked.method)
         self.query_one("#field-start", ChoiceField).offer(self._starts())
         general = self.query_one("#general", Static)
         general.update(Text(checked.problems.get("", "")))
