@@ -11,14 +11,13 @@ import os
 import secrets
 from pathlib import Path
 
+from focus_engine.config.networks import NETWORKS
 from focus_engine.errors import InputError
 
 TRUST_VARIABLE = "FOCUS_TRUST"
 """Set to 1 by `--trust`: the code that a checkpoint of somebody else names may be run."""
 KEY_VARIABLE = "FOCUS_KEY_FILE"
 KEY_BYTES = 32
-OWN_NETWORKS = ("SimpleUNet", "FlowUNet")
-"""Values of `model.from` that run no code but that of FOCUS."""
 
 
 def trusted() -> bool:
@@ -28,7 +27,7 @@ def trusted() -> bool:
 
 def runs_code(network: str) -> bool:
     """Whether `network`, a value of `model.from`, names code outside FOCUS."""
-    return network not in OWN_NETWORKS
+    return network not in NETWORKS
 
 
 def stamp(network: str) -> str | None:

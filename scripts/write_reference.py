@@ -83,7 +83,13 @@ def kind(schema: dict[str, Any]) -> str:
         return " or ".join(kind(one) for one in known)
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"] if value is not None)
-    words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
+    words = {
+        "integer": "whole number",
+        "number": "number",
+        "string": "text",
+        "boolean": "true or false",
+        "object": "mapping",
+    }
     if schema.get("type") == "array":
         return f"list of {kind(schema.get('items', {}))}"
     text = words.get(str(schema.get("type")), "any")

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from focus_engine.config.methods import METHODS
+from focus_engine.config.networks import NETWORKS
 from focus_engine.config.samplers import SAMPLERS, fitting_samplers, number_at
 
 if TYPE_CHECKING:
@@ -72,7 +73,14 @@ def _data_laws(config: "Config", parameter_names: Collection[str]) -> list[Law]:
 
 def _network_laws(config: "Config") -> list[Law]:
     model = config.model
+    own = NETWORKS.get(model.from_)
     return [
+        (
+            own is None or not model.options,
+            f"model.options is for a class of your own, but model.from is {model.from_}, which takes: "
+            + ", ".join(own.dotted_keys() if own else ()),
+            ("model.options", "model.from"),
+        ),
         (
             model.in_channels == model.out_channels,
             f"model.out_channels is {model.out_channels} but model.in_channels is {model.in_channels}: make them equal",

@@ -5,9 +5,10 @@ JSON Schema and the reference are generated from these classes. Reading YAML, li
 live in `load` and `edit`; nothing below the loader asks for a key that may be missing.
 """
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, create_model, field_validator, model_validator
 
 from focus_engine.config.block import (
     FREE,
@@ -22,6 +23,7 @@ from focus_engine.config.block import (
 )
 from focus_engine.config.laws import JointError, joint_laws
 from focus_engine.config.methods import DEFAULT_METHOD, METHODS, method_named, method_words
+from focus_engine.config.networks import DEFAULT_NETWORK, network_words, settings_blocks
 from focus_engine.config.samplers import SAMPLERS, sampler_words, samplers_by_steps, samplers_with_eta
 
 PARAMETER_NAMES = ("Omega_m", "sigma_8", "A_SN1", "A_AGN1", "A_SN2", "A_AGN2")
@@ -118,11 +120,10 @@ class ModelBlock(Block):
     """The network."""
 
     from_: str = Field(
-        "SimpleUNet",
+        DEFAULT_NETWORK,
         alias="from",
         min_length=1,
-        description="SimpleUNet (diffusion), FlowUNet (the same network for flow), "
-        "or the dotted import path of your class.",
+        description=f"{network_words()}, or the dotted import path of your class.",
     )
     in_channels: PositiveInt = Field(1, description="Channels of a map.")
     out_channels: PositiveInt = Field(1, description="Channels the network predicts; equals in_channels.")
@@ -133,6 +134,33 @@ class ModelBlock(Block):
         description="Channel multiplier of each level; each further level halves the resolution.",
     )
     time_dim: Annotated[int, Field(ge=2)] = Field(256, description="Width of the time embedding (even).")
+    options: dict[str, Any] | None = Field(
+        None,
+        examples=[{"depth": 4}],
+        description="More keyword arguments, plain values or lists, for your class; networks of FOCUS take none.",
+    )
+
+    @field_validator("options")
+    @classmethod
+    def _hold_plain_values(cls, options: dict[str, Any] | None) -> dict[str, Any] | None:
+        for key, value in (options or {}).items():
+            if not all(_is_plain(one) for one in (value if isinstance(value, list) else [value])):
+                raise JointError(f"model.options.{key}: give a plain value or a list of them", f"model.options.{key}")
+        return options
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))
+
+
+if not TYPE_CHECKING and settings_blocks():
+    ModelBlock = create_model(
+        "ModelBlock",
+        __base__=ModelBlock,
+        __module__=__name__,
+        __doc__=ModelBlock.__doc__,
+        **{name: (block, block()) for name, block in settings_blocks().items()},
+    )
 
 
 class DiffusionBlock(Block):

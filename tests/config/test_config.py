@@ -14,7 +14,7 @@ from focus_engine.config.json_schema import json_schema
 from focus_engine.config.load import all_keys, load_config, parse_config
 from focus_engine.config.schema import Config
 from focus_engine.config.templates import TEMPLATES, config_text, find_template
-from focus_engine.config.yaml_edit import yaml_value
+from focus_engine.config.yaml_edit import set_value, yaml_value
 from focus_engine.config.yaml_text import parse_value
 from focus_engine.errors import InputError
 
@@ -430,3 +430,37 @@ def test_editors_accept_the_templates_and_old_configs():
     for text in (TEMPLATE, SEED, "training:\nmethod: flow_matching\n"):
         validator.validate(parse_value(text))
     assert list(validator.iter_errors({"training": {"lrr": 1}}))
+
+
+# ------------------------------------------------------------------ keys of a class of the user's own
+
+
+def test_options_are_set_and_read_one_by_one():
+    text = set_keys(TEMPLATE, ["model.from=mine.Net", "model.options.depth=4", "model.options.ways=[a, 2]"], HERE)
+    assert parse_config(text, HERE).config.model.options == {"depth": 4, "ways": ["a", 2]}
+    assert set_keys(TEMPLATE, ["model.from=a.B", "model.options={depth: 4}"], HERE).count("options:") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model:\n  options: {depth: 4}", r"config.yaml:2: model.options is for .*SimpleUNet, which takes: model.in_"),
+        ("model:\n  from: a.B\n  options:\n    a: {b: 1}", r"config.yaml:4: model.options.a: give a plain value"),
+        ("model: {from: a.B, options: {a: [[1]]}}", "model.options.a: give a plain value or a list"),
+        ("model: {from: a.B, options: {a: .nan}}", "model.options.a: give a plain value or a list"),
+        ("model: {from: a.B, options: 3}", "model.options: 3: must be a mapping"),
+        ("model: {from: a.B, optoins: {a: 3}}", "unknown key 'model.optoins'; did you mean 'model.options'"),
+    ],
+)
+def test_options_that_are_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        parse_config(text, HERE)
+
+
+@pytest.mark.parametrize(
+    "block", ["# a:\n#   b: 1  # old\n", "# a:\n#   x: what I thought: not YAML\n", "# a:\n\n", "# a: see below\n"]
+)
+def test_a_commented_block_wakes_up_only_where_it_is_one(block):
+    text = set_value(f"c: 1\n{block}", ("a", "b"), 2)
+    assert parse_value(text) == {"c": 1, "a": {"b": 2}}
+    assert ("# a:" in text) == ("b: 1" not in block)
