@@ -29,10 +29,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from focus_engine.config.schema import Config
-from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_maps
 from focus_engine.evaluation.trained_model import model_in_training
 from focus_engine.models.build import build_network, count_parameters
+from focus_engine.progress import drain
 from focus_engine.training.checkpoint import save_checkpoint
 from focus_engine.training.devices import choose_device, device_name
 from focus_engine.training.loop import train
@@ -412,7 +412,7 @@ def opened(size: Size, folder: Path) -> PreparedData:
     """Return the maps, split and normalised once for all variants."""
     n_maps = len(np.load(folder / "maps.npy", mmap_mode="r"))
     config = config_of(size, VARIANTS[0], folder, batch_size=size.batch_size, n_maps=n_maps)
-    maps = next(step for step in open_maps(config, folder) if isinstance(step, MapSet))
+    maps = drain(open_maps(config, folder))
     return prepare_data(config, maps)
 
 

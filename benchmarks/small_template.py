@@ -55,15 +55,15 @@ def measure(config: Config, threads: int) -> dict[str, Any]:
     """Train, sample at the parameters of every test map, and judge."""
     import torch
 
-    from focus_engine.data.maps import MapSet
     from focus_engine.data.opening import open_maps
     from focus_engine.evaluation.trained_model import model_in_training
+    from focus_engine.progress import drain
     from focus_engine.statistics.compare import evaluate_maps
     from focus_engine.training.loop import train
     from focus_engine.training.prepare import prepare_data, prepare_run
 
     torch.set_num_threads(threads)
-    maps = next(step for step in open_maps(config, Path.cwd()) if isinstance(step, MapSet))
+    maps = drain(open_maps(config, Path.cwd()))
     run = prepare_run(config, prepare_data(config, maps), torch.device("cpu"))
     wall, cpu = time.monotonic(), time.process_time()
     for _ in train(run.training, run.state, lambda: None):

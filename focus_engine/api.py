@@ -31,13 +31,15 @@ from focus_engine.launch.process import ProcessIdentity
 from focus_engine.launch.start import request_stop, start_run
 from focus_engine.launch.state import summarise
 from focus_engine.launch.summary import LIVE_STATES, RunSummary
+from focus_engine.progress import drain
+from focus_engine.runs.comparison import comparison_path
 from focus_engine.runs.create import create_experiment
 from focus_engine.runs.folder import RunFolder, default_run, experiments_root, find_run, list_runs
 
 if TYPE_CHECKING:
     from focus_engine.evaluation.comparison import Comparison
     from focus_engine.evaluation.sampling import Sampled
-    from focus_engine.statistics.compare import Evaluation, FieldEvaluation
+    from focus_engine.statistics.compare import Evaluation
     from focus_engine.worker.rehearsal import Rehearsal
 
 Result = TypeVar("Result")
@@ -198,9 +200,9 @@ class Experiment:
             InputError: config or data are wrong.
             FocusError: it would fail, such as for want of memory.
         """
-        from focus_engine.worker.rehearsal import Rehearsal, rehearse  # noqa: PLC0415  (torch: 2 s)
+        from focus_engine.worker.rehearsal import rehearse  # noqa: PLC0415  (torch: 2 s)
 
-        return _last(rehearse(self.run, device=device), Rehearsal)
+        return drain(rehearse(self.run, device=device))
 
     def sample(
         self,
@@ -231,13 +233,13 @@ class Experiment:
             InputError: there is no such checkpoint, or something does not fit it.
             FocusError: the maps are not finite.
         """
-        from focus_engine.evaluation.sampling import Sampled, choose_params, sample_run  # noqa: PLC0415  (torch: 2 s)
+        from focus_engine.evaluation.sampling import choose_params, sample_run  # noqa: PLC0415  (torch: 2 s)
         from focus_engine.evaluation.trained_model import find_checkpoint, open_trained  # noqa: PLC0415
 
         model = open_trained(find_checkpoint(self.run, checkpoint), device=device)
         chosen = model.plan(**plan)
         rows = choose_params(model, count, params, params_file)
-        return _last(sample_run(self.run, model, rows, chosen, output), Sampled)
+        return drain(sample_run(self.run, model, rows, chosen, output))
 
     def evaluate(
         self,
@@ -246,8 +248,8 @@ class Experiment:
         checkpoint: str = "best",
         device: str | None = None,
         **plan: Any,  # noqa: ANN401  (the fields of SamplingPlan)
-    ) -> "Evaluation | FieldEvaluation":
-        """Judge samples against held-out maps: P(k), PDF and slab mean, each beside true against true.
+    ) -> "Evaluation":
+        """Judge samples against held-out maps by every statistic, each beside true against true.
 
         Args:
             count: test maps to use [300].
@@ -259,11 +261,11 @@ class Experiment:
             InputError: there is no such checkpoint, or the data are gone or have changed.
             FocusError: the generated maps are not physical.
         """
-        from focus_engine.evaluation.sampling import Evaluated, evaluate_run  # noqa: PLC0415  (torch: 2 s)
+        from focus_engine.evaluation.sampling import evaluate_run  # noqa: PLC0415  (torch: 2 s)
         from focus_engine.evaluation.trained_model import find_checkpoint, open_trained  # noqa: PLC0415
 
         model = open_trained(find_checkpoint(self.run, checkpoint), device=device)
-        return _last(evaluate_run(self.run, model, model.plan(**plan), count), Evaluated).evaluation
+        return drain(evaluate_run(self.run, model, model.plan(**plan), count)).evaluation
 
     def compare(
         self,
@@ -285,7 +287,7 @@ class Experiment:
         Raises:
             InputError: they were trained on other data, or one has no checkpoint.
         """
-        from focus_engine.evaluation.comparison import LADDER, Comparison, Contender, compare_models, comparison_path  # noqa: PLC0415  (torch: 2 s)
+        from focus_engine.evaluation.comparison import LADDER, Contender, compare_models  # noqa: PLC0415  (torch: 2 s)
         from focus_engine.evaluation.trained_model import find_checkpoint, open_trained  # noqa: PLC0415
 
         if not others:
@@ -293,14 +295,8 @@ class Experiment:
         runs = [self.run, *(other.run for other in others)]
         models = [open_trained(find_checkpoint(run, "best"), device=device) for run in runs]
         contenders = [Contender(run, model, model.plan(seed=seed)) for run, model in zip(runs, models, strict=True)]
-        return _last(compare_models(contenders, count, steps or LADDER, comparison_path(runs)), Comparison)
+        return drain(compare_models(contenders, count, steps or LADDER, comparison_path(runs)))
 
 
 def _root(root: Path | str | None) -> Path:
     return experiments_root(None if root is None else Path(root))
-
-
-def _last(steps: Iterator[object], kind: type[Result]) -> Result:
-    """Pull `steps` to their end and return their result, which comes last."""
-    results = [step for step in steps if isinstance(step, kind)]
-    return results[-1]

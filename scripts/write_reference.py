@@ -1,4 +1,4 @@
-"""Writes the reference pages of docs/ from the code: configuration.md from the schema, events.md from the event table.
+"""Writes the reference pages of docs/ from the code: configuration.md, events.md and statistics.md from their tables.
 
 python scripts/write_reference.py [FOLDER]
 """
@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from focus_engine.config.block import RESUME_WORDS, block_in, keys_of, resume_marks
 from focus_engine.config.json_schema import json_schema
 from focus_engine.config.schema import Config
+from focus_engine.config.statistics import STATISTICS, ScoreSpec, StatisticSpec
 from focus_engine.events.table import EVENT_TYPES, SCHEMA, Event
 from focus_engine.launch.summary import RunSummary
 
@@ -33,7 +34,7 @@ def main() -> None:
 
 def pages() -> dict[str, str]:
     """Return each page by its file name."""
-    return {"configuration.md": configuration(), "events.md": events()}
+    return {"configuration.md": configuration(), "events.md": events(), "statistics.md": statistics()}
 
 
 def configuration() -> str:
@@ -135,6 +136,45 @@ def event_section(event: type[Event]) -> list[str]:
         optional = "" if one.default is MISSING else " (may be missing)"
         lines.append(f"| `{one.name}` | {type_words(one.type)}{optional} | {cell(described.get(one.name, ''))} |")
     return lines
+
+
+def statistics() -> str:
+    """Return the reference of the statistics: the keys of the JSON of `focus evaluate` and `focus compare`."""
+    lines = [
+        "# Statistics\n",
+        "Generated maps are compared with real ones at equal parameters by each of these. `focus evaluate --json` has",
+        "an object for each, under its name; a number that is not known is null, and so is a statistic that the maps",
+        "do not allow. Each run in the JSON of `focus compare` has the same, and its `steps` hold the first score of",
+        "each statistic by a key of its own.\n",
+        "What real maps score against other real maps stands beside a score: split by simulation (generous, for the",
+        "parameters differ) and within each simulation (strict).",
+    ]
+    for spec in STATISTICS.values():
+        lines += statistic_section(spec)
+    return NOTE + "\n".join(lines) + "\n"
+
+
+def statistic_section(spec: StatisticSpec) -> list[str]:
+    """Return one row of the table of statistics as a section."""
+    needs = {"density": "physical maps, nowhere negative", "field": "any finite maps, those of a normalised field too"}
+    lines = [f"\n## `{spec.name}`\n", f"{spec.title[0].upper()}{spec.title[1:]}. Needs {needs[spec.needs]}.\n"]
+    lines += ["| score | what | unit | split by simulation | within simulations | its error | key in `steps` |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    lines += [score_row(score, in_steps=score == spec.scores[0]) for score in spec.scores]
+    if spec.curve is not None:
+        curve = spec.curve
+        values = f"`{curve.generated}` beside `{curve.real}` ± `{curve.real_std}`, {curve.y_label()}"
+        axis = f"log10 of {curve.x_label}" if curve.x_scale == "exponent" else curve.x_label
+        lines += [f"\nCurve: {values}, against `{curve.x}`, {axis}."]
+    return lines
+
+
+def score_row(score: ScoreSpec, *, in_steps: bool) -> str:
+    """Return a score as a row of the table of its statistic."""
+    keys = (f"`{key}`" if key else "" for key in (score.true_vs_true, score.same_simulation, score.error))
+    unit = "fraction" if score.unit == "%" else score.unit
+    cells = (f"`{score.name}`", cell(score.title), unit, *keys, f"`{score.key}`" if in_steps else "")
+    return f"| {' | '.join(cells)} |"
 
 
 def paragraph(kind_of: type) -> str:

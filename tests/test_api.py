@@ -12,6 +12,7 @@ from focus_engine.evaluation.comparison import why_not_comparable
 from focus_engine.evaluation.trained_model import open_trained
 from focus_engine.events.table import EpochFinished, RunEnded, RunStarted
 from focus_engine.models.build import build_network, count_parameters
+from focus_engine.runs.comparison import read_comparison
 from focus_engine.worker.work import run_in_foreground
 from focus_tui.__main__ import run as focus
 
@@ -122,16 +123,18 @@ def test_mistakes_are_refused(flow, home):
 
 def test_a_comparison_scores_as_an_evaluation_of_the_same_maps_does(flow, diffusion):
     compared = diffusion.compare(flow, count=1000, steps=(1, 3))
-    assert [one.contender.run.name for one in compared.standings] == ["diffusion", "flow"]
-    for experiment, standing in zip((diffusion, flow), compared.standings, strict=True):
+    assert [one.contender.run.name for one in compared.models] == ["diffusion", "flow"]
+    for experiment, model in zip((diffusion, flow), compared.models, strict=True):
         alone = experiment.evaluate(1000)
-        assert standing.evaluation.power_spectrum.median_abs_error == alone.power_spectrum.median_abs_error
-        assert standing.own.power_error == alone.power_spectrum.median_abs_error
-    assert [(rung.steps, rung.nfe) for rung in compared.standings[0].rungs] == [(1, 1), (3, 3), (4, 4)]
-    assert [(rung.steps, rung.nfe) for rung in compared.standings[1].rungs] == [(1, 2), (3, 6)]
-    assert all(rung.seconds_per_map > 0 for one in compared.standings for rung in one.rungs)
+        assert model.evaluation.power_spectrum.median_abs_error == alone.power_spectrum.median_abs_error
+        assert model.scores.own_cost.scores["power_error"] == alone.power_spectrum.median_abs_error
+    assert [(cost.steps, cost.nfe) for cost in compared.models[0].costs] == [(1, 1), (3, 3), (4, 4)]
+    assert [(cost.steps, cost.nfe) for cost in compared.models[1].costs] == [(1, 2), (3, 6)]
+    assert all(cost.seconds_per_map > 0 for one in compared.models for cost in one.costs)
     assert compared.figure.read_bytes().startswith(b"\x89PNG")
-    assert json.loads(compared.report.read_text())["runs"][1]["name"] == "flow"
+    written = json.loads(compared.report.read_text())
+    assert written["runs"][1]["name"] == "flow"
+    assert read_comparison(written) == compared.scores
 
 
 def test_other_data_box_shape_or_split_are_not_comparable(flow):

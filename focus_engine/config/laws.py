@@ -2,17 +2,46 @@
 
 import math
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from focus_engine.config.methods import METHODS
 from focus_engine.config.networks import NETWORKS
 from focus_engine.config.samplers import SAMPLERS, fitting_samplers, number_at
 
-if TYPE_CHECKING:
-    from focus_engine.config.schema import Config
-
 Law = tuple[bool, str, tuple[str, ...]]
 """Whether it holds, what is wrong where it does not, and the keys that it joins, the most telling one first."""
+
+
+class Blocks(Protocol):
+    """The parts of a config that the laws join; the schema, which asks the laws, has their types."""
+
+    @property
+    def method(self) -> str:
+        """Diffusion or flow."""
+
+    @property
+    def data(self) -> Any:  # noqa: ANN401
+        """Where the maps come from."""
+
+    @property
+    def model(self) -> Any:  # noqa: ANN401
+        """The network."""
+
+    @property
+    def diffusion(self) -> Any:  # noqa: ANN401
+        """The process of diffusion."""
+
+    @property
+    def flow_matching(self) -> Any:  # noqa: ANN401
+        """The path of flow matching."""
+
+    @property
+    def training(self) -> Any:  # noqa: ANN401
+        """The loop."""
+
+    @property
+    def sampling(self) -> Any:  # noqa: ANN401
+        """The sampler."""
 
 
 class JointError(ValueError):
@@ -27,12 +56,12 @@ class JointError(ValueError):
         self.keys = keys
 
 
-def joint_laws(config: "Config", parameter_names: Collection[str]) -> list[Law]:
+def joint_laws(config: Blocks, parameter_names: Collection[str]) -> list[Law]:
     """Return the laws of `config`; `parameter_names` are those that data.params may hold."""
     return [*_data_laws(config, parameter_names), *_network_laws(config), *_sampling_laws(config), *_loop_laws(config)]
 
 
-def _data_laws(config: "Config", parameter_names: Collection[str]) -> list[Law]:
+def _data_laws(config: Blocks, parameter_names: Collection[str]) -> list[Law]:
     data, model = config.data, config.model
     names = data.params or ()
     unknown = [name for name in names if name not in parameter_names]
@@ -71,7 +100,7 @@ def _data_laws(config: "Config", parameter_names: Collection[str]) -> list[Law]:
     ]
 
 
-def _network_laws(config: "Config") -> list[Law]:
+def _network_laws(config: Blocks) -> list[Law]:
     model = config.model
     own = NETWORKS.get(model.from_)
     return [
@@ -94,7 +123,7 @@ def _network_laws(config: "Config") -> list[Law]:
     ]
 
 
-def _sampling_laws(config: "Config") -> list[Law]:
+def _sampling_laws(config: Blocks) -> list[Law]:
     diffusion, flow, sampling = config.diffusion, config.flow_matching, config.sampling
     fitting = fitting_samplers(config.method)
     spec = SAMPLERS[sampling.method]
@@ -132,7 +161,7 @@ def _sampling_laws(config: "Config") -> list[Law]:
     ]
 
 
-def _loop_laws(config: "Config") -> list[Law]:
+def _loop_laws(config: Blocks) -> list[Law]:
     training = config.training
     return [
         (

@@ -116,7 +116,6 @@ TEMPLATES: dict[str, Template] = {
     ),
 }
 """Every template; the first is the default."""
-DEFAULT_TEMPLATE = next(iter(TEMPLATES))
 
 
 def check_method(method: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ class ImportProgress:
 
 @dataclass(frozen=True, eq=False)
 class ImportedMaps:
-    """Where the maps lie now; the last thing that an import yields."""
+    """Where the maps lie now."""
 
     folder: Path
     map_set: MapSet  # opened from its new place
@@ -50,8 +50,8 @@ def import_maps(
     link: bool = False,
     maps_key: str | None = None,
     stored: Stored = PHYSICAL,
-) -> Iterator[ImportProgress | ImportedMaps]:
-    """Check maps and parameters and copy them to data_root/name, yielding progress and, last, the result.
+) -> Generator[ImportProgress, None, ImportedMaps]:
+    """Check maps and parameters and copy them to data_root/name, yielding progress; return where they lie.
 
     `link` makes a hard link of the maps where the file system can: no space is used, but whoever then
     overwrites the original in place changes the imported maps too. Anything but a physical .npy is written as one:
@@ -92,7 +92,7 @@ def import_maps(
         raise FocusError(
             f"{folder}: the maps can't be written ({error.strerror or error}); nothing was left"
         ) from error
-    yield ImportedMaps(folder, opened(folder / maps_name, folder / params_name))
+    return ImportedMaps(folder, opened(folder / maps_name, folder / params_name))
 
 
 def _write(source: MapSet, target: Path) -> Iterator[ImportProgress]:

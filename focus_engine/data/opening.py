@@ -1,6 +1,6 @@
 """From the data block of a config to opened maps, simulated first where they must be."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,13 @@ from focus_engine.config.schema import Config
 from focus_engine.data.locate import resolve_map_paths
 from focus_engine.data.maps import MapSet, Stored, open_map_set
 from focus_engine.events.table import DataProgress
+from focus_engine.progress import relay
 from focus_engine.simulation.cache import simulate_cached_universes
+from focus_engine.simulation.universes import SimulationProgress
 
 
-def open_maps(config: Config, config_dir: Path) -> Iterator[DataProgress | MapSet]:
-    """Yield progress while universes are simulated (if they must be), and at last the opened maps.
+def open_maps(config: Config, config_dir: Path) -> Generator[DataProgress, None, MapSet]:
+    """Yield progress while universes are simulated (if they must be), and return the opened maps.
 
     Raises:
         InputError: the files are not there or not what the config says.
@@ -24,12 +26,9 @@ def open_maps(config: Config, config_dir: Path) -> Iterator[DataProgress | MapSe
     if block.source == "files":
         maps_path, params_path = resolve_map_paths(block, config_dir)
     else:
-        for progress in simulate_cached_universes(block):
-            maps_path, params_path = progress.maps_path, progress.params_path
-            if not progress.finished:
-                what = "waiting for universes of another run" if progress.waiting else "simulating universes"
-                yield DataProgress(what=what, done=progress.done, total=progress.total)
-    yield open_map_set(
+        universes = yield from relay(simulate_cached_universes(block), _as_event)
+        maps_path, params_path = universes.maps_path, universes.params_path
+    return open_map_set(
         maps_path,
         params_path,
         box_size=block.box_size,
@@ -40,6 +39,11 @@ def open_maps(config: Config, config_dir: Path) -> Iterator[DataProgress | MapSe
         maps_key=block.maps_key if block.source == "files" else None,
         stored=Stored(block.stored_as, block.stored_mean, block.stored_std),
     )
+
+
+def _as_event(progress: SimulationProgress) -> tuple[DataProgress]:
+    what = "waiting for universes of another run" if progress.waiting else "simulating universes"
+    return (DataProgress(what=what, done=progress.done, total=progress.total),)
 
 
 def spread(ids: NDArray[np.int64], count: int) -> NDArray[np.int64]:

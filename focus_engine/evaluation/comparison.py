@@ -4,11 +4,10 @@ Every model draws maps with the same seed, at the parameters of the same test ma
 trained or validated on. Models of other data, boxes or resolutions have no maps in common and are refused.
 """
 
-import hashlib
 import json
 import time
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.atomic import write_atomically
+from focus_engine.config.statistics import STATISTICS
 from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_maps, spread
 from focus_engine.errors import InputError
@@ -24,6 +24,8 @@ from focus_engine.evaluation.trained_model import TrainedModel
 from focus_engine.events.table import DataProgress
 from focus_engine.figures.pages import draw_comparison
 from focus_engine.generative.sampling import SamplingPlan, SamplingProgress
+from focus_engine.progress import relay
+from focus_engine.runs.comparison import ComparisonScores, ModelScores, SamplingCost, model_scores
 from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.compare import Evaluation, evaluate_maps
 from focus_engine.training.devices import device_name
@@ -65,53 +67,33 @@ class ComparisonProgress:
     words: str
 
 
-@dataclass(frozen=True)
-class Rung:
-    """A number of steps: what it costs and what it yields.
-
-    Attributes:
-        steps: of the sampler.
-        nfe: network evaluations per map.
-        seconds_per_map: wall time of sampling divided by the number of maps [s].
-        power_error: median |P_generated / P_real - 1| below 0.8 k_Nyquist; None when the maps are not physical.
-        pdf_w1: Wasserstein-1 distance of the one-point PDFs, in standard deviations; None likewise.
-        slab_bias: mean of generated / real slab mean - 1; None likewise.
-    """
-
-    steps: int
-    nfe: int
-    seconds_per_map: float
-    power_error: float | None
-    pdf_w1: float | None
-    slab_bias: float | None
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How one model did.
+@dataclass(frozen=True, eq=False)
+class ComparedModel:
+    """A model that was compared.
 
     Attributes:
         contender: who.
         evaluation: every statistic at its own plan.
-        rungs: error and cost against the number of steps, its own number among them.
+        costs: error and cost against the number of steps, its own number among them.
     """
 
     contender: Contender
     evaluation: Evaluation
-    rungs: tuple[Rung, ...]
+    costs: tuple[SamplingCost, ...]
 
     @property
-    def own(self) -> Rung:
-        """The rung of the model's own number of steps."""
-        return next(rung for rung in self.rungs if rung.steps == self.contender.plan.steps)
+    def scores(self) -> ModelScores:
+        """What is shown of it."""
+        plan = self.contender.plan
+        return model_scores(self.contender.run.name, (plan.sampler, plan.steps), self.evaluation.results, self.costs)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Several models on the same test maps.
 
     Attributes:
-        standings: one a model, in the order given.
+        models: in the order given.
         n_maps: test maps compared.
         n_simulations: of how many simulations.
         device: on what it was timed.
@@ -119,12 +101,17 @@ class Comparison:
         figure: the PNG.
     """
 
-    standings: tuple[Standing, ...]
+    models: tuple[ComparedModel, ...]
     n_maps: int
     n_simulations: int
     device: str
     report: Path
     figure: Path
+
+    @property
+    def scores(self) -> ComparisonScores:
+        """What is shown of it."""
+        return ComparisonScores(tuple(one.scores for one in self.models), self.n_maps, self.n_simulations, self.device)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document of `focus compare --json` as far as it is about samples."""
@@ -137,19 +124,11 @@ class Comparison:
                     "name": one.contender.run.name,
                     "path": str(one.contender.run.path),
                     **report_document(one.evaluation, one.contender.model, one.contender.plan),
-                    "steps": [{field.name: getattr(rung, field.name) for field in fields(Rung)} for rung in one.rungs],
+                    "steps": [cost.to_dict() for cost in one.costs],
                 }
-                for one in self.standings
+                for one in self.models
             ],
         }
-
-
-def comparison_path(runs: Sequence[RunFolder]) -> Path:
-    """Return where the report of these runs goes: among the figures of the first."""
-    name = "_".join(run.path.name for run in runs)
-    if len(name.encode()) > 120:
-        name = f"{len(runs)}_runs_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return runs[0].figs / f"comparison_{name}.json"
 
 
 def why_not_comparable(models: Sequence[tuple[str, TrainedModel]]) -> str | None:
@@ -179,8 +158,8 @@ def _unseen(models: Sequence[tuple[str, TrainedModel]]) -> list[int]:
 
 def compare_models(
     contenders: Sequence[Contender], count: int | None, ladder: Sequence[int], output: Path
-) -> Iterator[DataProgress | ComparisonProgress | Comparison]:
-    """Draw the maps of each contender at each number of steps; yield progress and at last the comparison.
+) -> Generator[DataProgress | ComparisonProgress, None, Comparison]:
+    """Draw the maps of each contender at each number of steps; yield progress and return the comparison.
 
     The report goes to `output` (.json), the figure beside it (.png); a newer one replaces an older one.
 
@@ -194,16 +173,16 @@ def compare_models(
         raise InputError(f"samples are not compared: {refused}")
     maps = yield from _open(contenders[0])
     ids = spread(maps.maps_of(_unseen(named)), count or COMPARED_MAPS)
-    standings: list[Standing] = []
+    models: list[ComparedModel] = []
     work = [_plans(contender, ladder) for contender in contenders]
     total = sum(plan.steps for plans in work for plan in plans) * len(ids)
     done = 0
     for contender, plans in zip(contenders, work, strict=True):
-        standing = yield from _judge(contender, maps, ids, plans, _Count(contender.run.name, done, total))
-        standings.append(standing)
+        model = yield from _judge(contender, maps, ids, plans, _Count(contender.run.name, done, total))
+        models.append(model)
         done += sum(plan.steps for plan in plans) * len(ids)
     comparison = Comparison(
-        standings=tuple(standings),
+        models=tuple(models),
         n_maps=len(ids),
         n_simulations=len(set(maps.simulation_of(ids).tolist())),
         device=device_name(contenders[0].model.device),
@@ -215,20 +194,15 @@ def compare_models(
         temporary.write_text(json.dumps(comparison.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     draw_comparison(
         comparison.figure,
-        [(one.contender.run.name, one.evaluation, one.rungs) for one in comparison.standings],
+        [(one.contender.run.name, one.evaluation, one.costs) for one in comparison.models],
         title=f"{len(ids)} maps of {comparison.n_simulations} unseen simulations, {comparison.device}",
     )
-    yield comparison
+    return comparison
 
 
 def _open(contender: Contender) -> Generator[DataProgress, None, MapSet]:
-    maps: MapSet | None = None
-    for opened in open_maps(contender.model.config, contender.run.path):
-        if isinstance(opened, MapSet):
-            maps = opened
-        else:
-            yield opened
-    if maps is None or maps.fingerprint != contender.model.data["fingerprint"]:
+    maps = yield from open_maps(contender.model.config, contender.run.path)
+    if maps.fingerprint != contender.model.data["fingerprint"]:
         raise InputError(f"{contender.run.name}: its data have changed since it was trained; bring the old files back")
     return maps
 
@@ -244,15 +218,15 @@ class _Count:
     def after(self, steps: int) -> "_Count":
         return _Count(self.name, self.done + steps, self.total)
 
-    def at(self, step: SamplingProgress, batch_size: int) -> ComparisonProgress:
-        running = 0 if step.finished is not None else min(batch_size, step.maps_total - step.maps_done) * step.step
+    def told(self, step: SamplingProgress) -> tuple[ComparisonProgress]:
+        running = 0 if step.finished is not None else len(step.x0) * step.step
         done = self.done + step.maps_done * step.steps + running
-        return ComparisonProgress(done, self.total, f"{self.name}, {step.steps} steps")
+        return (ComparisonProgress(done, self.total, f"{self.name}, {step.steps} steps"),)
 
 
 def _judge(
     contender: Contender, maps: MapSet, ids: NDArray[np.int64], plans: Sequence[SamplingPlan], count: _Count
-) -> Generator[ComparisonProgress, None, Standing]:
+) -> Generator[ComparisonProgress, None, ComparedModel]:
     """Sample by each of the plans; the model's own must succeed."""
     params, real = maps.params_of(ids), maps.read(ids)
     simulations = maps.simulation_of(ids)
@@ -263,10 +237,10 @@ def _judge(
     for _ in contender.model.draw(params[: plans[0].batch_size], plans[0]):
         pass  # the first calls of a network on a GPU cost more than all that follow: not timed
     own: Evaluation | None = None
-    rungs = []
+    costs = []
     for plan in plans:
         began = time.perf_counter()
-        generated, nfe = yield from _drawn(contender.model, params, plan, count)
+        generated, nfe = yield from relay(draw_physical(contender.model, params, plan), count.told)
         count = count.after(plan.steps * len(ids))
         seconds = (time.perf_counter() - began) / len(ids)
         judged: Evaluation | None = None
@@ -274,29 +248,16 @@ def _judge(
             judged = own = evaluation(generated)
         elif _is_physical(generated):
             judged = evaluation(generated)
-        rungs.append(_rung(plan, nfe, seconds, judged))
+        costs.append(SamplingCost(plan.steps, nfe, seconds, _headlines(judged)))
     assert own is not None  # noqa: S101  (the own plan is one of the plans)
-    return Standing(contender, own, tuple(rungs))
+    return ComparedModel(contender, own, tuple(costs))
 
 
-def _drawn(
-    model: TrainedModel, params: NDArray[np.float32], plan: SamplingPlan, count: _Count
-) -> Generator[ComparisonProgress, None, tuple[NDArray[np.float32], int]]:
-    drawing = draw_physical(model, params, plan)
-    while True:
-        try:
-            step = next(drawing)
-        except StopIteration as end:
-            drawn: tuple[NDArray[np.float32], int] = end.value
-            return drawn
-        yield count.at(step, plan.batch_size)
-
-
-def _rung(plan: SamplingPlan, nfe: int, seconds: float, judged: Evaluation | None) -> Rung:
-    if judged is None:
-        return Rung(plan.steps, nfe, seconds, None, None, None)
-    power, pdf, slab = judged.power_spectrum, judged.pdf, judged.slab_mean
-    return Rung(plan.steps, nfe, seconds, power.median_abs_error, pdf.w1, slab.bias)
+def _headlines(judged: Evaluation | None) -> dict[str, float | None]:
+    """The first score of each statistic by its key; all unknown where nothing could be judged."""
+    found = {} if judged is None else judged.results
+    headlines = [spec.scores_in(found.get(name))[0] for name, spec in STATISTICS.items()]
+    return {score.spec.key: score.value for score in headlines}
 
 
 def _plans(contender: Contender, ladder: Sequence[int]) -> list[SamplingPlan]:

@@ -4,7 +4,7 @@ Both are generators of progress, so that a terminal, a dashboard or a script can
 """
 
 import json
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.atomic import write_atomically
-from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_maps, spread
 from focus_engine.data.parameters import read_parameter_table, select_parameters
 from focus_engine.errors import FocusError, InputError
@@ -21,7 +20,7 @@ from focus_engine.events.table import DataProgress
 from focus_engine.figures.pages import draw_evaluation, draw_samples
 from focus_engine.generative.sampling import DrawnBatches, SamplingPlan, SamplingProgress
 from focus_engine.runs.folder import RunFolder
-from focus_engine.statistics.compare import Evaluation, FieldEvaluation, evaluate_fields, evaluate_maps
+from focus_engine.statistics.compare import Evaluation, evaluate_maps
 from focus_engine.statistics.power import PowerSpectrum, measured_power
 from focus_engine.units import NORMALISED
 
@@ -63,7 +62,7 @@ class Evaluated:
         figure: the PNG.
     """
 
-    evaluation: Evaluation | FieldEvaluation
+    evaluation: Evaluation
     real: NDArray[np.float32]
     generated: NDArray[np.float32]
     params: NDArray[np.float32]
@@ -116,8 +115,8 @@ def _row(model: TrainedModel, given: Mapping[str, float]) -> NDArray[np.float32]
 
 def sample_run(
     run: RunFolder, model: TrainedModel, params: NDArray[np.float32], plan: SamplingPlan, output: Path | None
-) -> Iterator[SamplingProgress | Sampled]:
-    """Draw a map for each row of `params`, write .npz and PNG, and yield progress and at last what was drawn.
+) -> Generator[SamplingProgress, None, Sampled]:
+    """Draw a map for each row of `params`, write .npz and PNG; yield progress and return what was drawn.
 
     Raises:
         InputError: `output` exists or is no .npz.
@@ -134,7 +133,7 @@ def sample_run(
     figure = path.with_suffix(".png")
     names, data = model.scaler.names, model.data
     draw_samples(figure, None, maps, params, names, box_size=data["box_size"], units=data["units"], title=run.name)
-    yield Sampled(maps, params, power, path, figure, nfe)
+    return Sampled(maps, params, power, path, figure, nfe)
 
 
 def output_path(run: RunFolder, plan: SamplingPlan, output: Path | None) -> Path:
@@ -181,8 +180,8 @@ def draw_physical(
 
 def evaluate_run(
     run: RunFolder, model: TrainedModel, plan: SamplingPlan, count: int | None, output: Path | None = None
-) -> Iterator[DataProgress | SamplingProgress | Evaluated]:
-    """Draw a map at the parameters of each test map and compare; yield progress and at last the report.
+) -> Generator[DataProgress | SamplingProgress, None, Evaluated]:
+    """Draw a map at the parameters of each test map and compare; yield progress and return the report.
 
     The report goes to `output`, else into the run folder; a newer one replaces an older one.
 
@@ -191,19 +190,19 @@ def evaluate_run(
         FocusError: the generated maps are not physical.
         OSError: the disk refuses.
     """
-    maps: MapSet | None = None
-    for opened in open_maps(model.config, run.path):
-        if isinstance(opened, MapSet):
-            maps = opened
-        else:
-            yield opened
-    if maps is None or maps.fingerprint != model.data["fingerprint"]:
+    maps = yield from open_maps(model.config, run.path)
+    if maps.fingerprint != model.data["fingerprint"]:
         raise InputError(f"{run.name}: its data have changed since it was trained; bring the old files back")
     ids = spread(maps.maps_of(model.data["split"]["test"]), count or MAX_TEST_MAPS)
     params, real = maps.params_of(ids), maps.read(ids)
     generated, _ = yield from _draw(model, params, plan)
-    judge = evaluate_maps if maps.physical else evaluate_fields
-    evaluation = judge(real[:, 0], generated[:, 0], real_simulation_ids=maps.simulation_of(ids), box_size=maps.box_size)
+    evaluation = evaluate_maps(
+        real[:, 0],
+        generated[:, 0],
+        real_simulation_ids=maps.simulation_of(ids),
+        box_size=maps.box_size,
+        physical=maps.physical,
+    )
     report, figure = (output or run.path) / "evaluation.json", (output or run.figs) / "evaluation.png"
     report.parent.mkdir(parents=True, exist_ok=True)
     figure.parent.mkdir(parents=True, exist_ok=True)
@@ -220,12 +219,10 @@ def evaluate_run(
         units=maps.units,
         title=f"{run.name}, {model.source.get('file', '')} (epoch {model.source.get('epoch', '?')})",
     )
-    yield Evaluated(evaluation, real, generated, params, report, figure)
+    return Evaluated(evaluation, real, generated, params, report, figure)
 
 
-def report_document(
-    evaluation: Evaluation | FieldEvaluation, model: TrainedModel, plan: SamplingPlan
-) -> dict[str, object]:
+def report_document(evaluation: Evaluation, model: TrainedModel, plan: SamplingPlan) -> dict[str, object]:
     """Return the document of `focus evaluate --json`."""
     sampling = {name: getattr(plan, name) for name in ("sampler", "steps", "eta", "guidance", "seed")}
     return {**evaluation.to_dict(), "checkpoint": dict(model.source), "sampling": sampling}

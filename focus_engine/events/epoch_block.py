@@ -4,27 +4,36 @@ One function, used by the worker and by the command line alike, so that the two 
 this text; its shape is part of the product.
 """
 
+from typing import Literal
+
 from focus_engine.events.table import EpochFinished
 
 RULE = "=" * 80
+LineKind = Literal["rule", "title", "value", "best"]
+"""What a line of the block is, for those who colour it."""
+
+
+def epoch_lines(event: EpochFinished) -> list[tuple[str, LineKind]]:
+    """Return the lines of an epoch's block, each with its kind."""
+    lines: list[tuple[str, LineKind]] = [
+        (RULE, "rule"),
+        (f"Epoch {event.epoch}/{event.num_epochs} [{event.phase.upper()}]", "title"),
+        (RULE, "rule"),
+        (f"  Train Loss: {_loss(event.train_loss)}", "value"),
+        (f"  Val Loss:   {_loss(event.val_loss)}", "value"),
+        (f"  LR:         {event.lr:.2e}", "value"),
+        (f"  Time:       {event.seconds:.1f}s ({event.seconds / 60:.1f}m)", "value"),
+        (f"  Plateau:    {_count(event.bad_epochs, event.plateau_patience, 'bad epochs')}", "value"),
+        (f"  Early Stop: {_count(event.early_stop_count, event.early_stop_patience, 'patience')}", "value"),
+    ]
+    if event.is_best:
+        lines.append(("  ✓ New best model!", "best"))
+    return lines
 
 
 def epoch_block(event: EpochFinished) -> str:
     """Return the block of `event`: its lines, each ended by a line break; a number that is not known is `nan`."""
-    lines = [
-        RULE,
-        f"Epoch {event.epoch}/{event.num_epochs} [{event.phase.upper()}]",
-        RULE,
-        f"  Train Loss: {_loss(event.train_loss)}",
-        f"  Val Loss:   {_loss(event.val_loss)}",
-        f"  LR:         {event.lr:.2e}",
-        f"  Time:       {event.seconds:.1f}s ({event.seconds / 60:.1f}m)",
-        f"  Plateau:    {_count(event.bad_epochs, event.plateau_patience, 'bad epochs')}",
-        f"  Early Stop: {_count(event.early_stop_count, event.early_stop_patience, 'patience')}",
-    ]
-    if event.is_best:
-        lines.append("  ✓ New best model!")
-    return "\n".join(lines) + "\n"
+    return "".join(f"{line}\n" for line, _ in epoch_lines(event))
 
 
 def _loss(value: float | None) -> str:

@@ -6,30 +6,23 @@ A model keeps its colour in every panel; what real maps score against each other
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from focus_engine.config.statistics import leading_score
 from focus_engine.figures.panels import BAND, BLUE, FAINT, GENERATED, GREEN, REAL, RED, plain_log_ticks, points
-from focus_engine.statistics.compare import PowerComparison
+from focus_engine.runs.comparison import SamplingCost
 from focus_engine.statistics.pdf import PdfComparison
+from focus_engine.statistics.power import PowerComparison
 
 COLOURS = (GENERATED, BLUE, GREEN, RED, "#CC79A7", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
-class Cost(Protocol):
-    """A number of steps: what it costs and what it yields (a `comparison.Rung`)."""
-
-    @property
-    def steps(self) -> int: ...  # noqa: D102
-    @property
-    def nfe(self) -> int: ...  # noqa: D102
-    @property
-    def seconds_per_map(self) -> float: ...  # noqa: D102
-    @property
-    def power_error(self) -> float | None: ...  # noqa: D102
+def series_colour(place: int) -> str:
+    """Return the colour of the model at a place of the comparison."""
+    return COLOURS[place % len(COLOURS)]
 
 
 def ratios_panel(axes: Axes, models: Sequence[tuple[str, PowerComparison]]) -> None:
@@ -39,7 +32,7 @@ def ratios_panel(axes: Axes, models: Sequence[tuple[str, PowerComparison]]) -> N
     axes.axhline(1, color=REAL, lw=points(1))
     reach = 0.15
     for place, (name, power) in enumerate(models):
-        color = COLOURS[place % len(COLOURS)]
+        color = series_colour(place)
         low, high = power.ratio - power.ratio_std, power.ratio + power.ratio_std
         axes.fill_between(power.k, low, high, color=color, alpha=0.18, lw=0)
         label = f"{name}: median error {100 * power.median_abs_error:.1f} %"
@@ -61,7 +54,7 @@ def pdfs_panel(axes: Axes, models: Sequence[tuple[str, PdfComparison]]) -> None:
     axes.plot(real.log10_value, real.real_pdf, color=REAL, lw=points(2), label="real")
     highest, lowest = real.real_pdf.max(), np.min(real.real_pdf[real.real_pdf > 0])
     for place, (name, pdf) in enumerate(models):
-        color = COLOURS[place % len(COLOURS)]
+        color = series_colour(place)
         label = rf"{name}: $W_1$ = {pdf.w1:.3f} σ"
         axes.plot(pdf.log10_value, pdf.generated_pdf, color=color, lw=points(1.5), ls=(0, (4, 1.2)), label=label)
     axes.set_yscale("log")
@@ -71,23 +64,29 @@ def pdfs_panel(axes: Axes, models: Sequence[tuple[str, PdfComparison]]) -> None:
 
 
 def cost_panel(
-    axes: Axes, models: Sequence[tuple[str, PowerComparison, Sequence[Cost]]], what: str, words: str
+    axes: Axes, models: Sequence[tuple[str, Sequence[SamplingCost]]], truth: float | None, what: str, words: str
 ) -> None:
-    """Draw the P(k) error of each model against `what` a map costs: `nfe` or `seconds_per_map`."""
-    truth = models[0][1].true_vs_true_same_simulation
-    if np.isfinite(truth):
-        axes.axhline(100 * truth, color=FAINT, lw=points(1.2), ls="--", label="true vs true, same simulations")
-    for place, (name, _, rungs) in enumerate(models):
-        known = [(getattr(rung, what), rung.power_error, rung.steps) for rung in rungs if rung.power_error is not None]
-        color, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-        x, y = [one[0] for one in known], [100 * one[1] for one in known]
+    """Draw the leading score of each model against `what` a map costs: `nfe` or `seconds_per_map`.
+
+    `truth` is what real maps of the same simulations score against each other, where that is known.
+    """
+    leading = leading_score()
+    scale = 100 if leading.unit == "%" else 1
+    if truth is not None:
+        label = "true vs true, same simulations"
+        axes.axhline(scale * truth, color=FAINT, lw=points(1.2), ls="--", label=label)
+    for place, (name, costs) in enumerate(models):
+        scored = [(getattr(cost, what), cost.scores[leading.key], cost.steps) for cost in costs]
+        known = [(cost, scale * score, steps) for cost, score, steps in scored if score is not None]
+        color, marker = series_colour(place), MARKERS[place % len(MARKERS)]
+        x, y = [one[0] for one in known], [one[1] for one in known]
         axes.plot(x, y, color=color, lw=points(1.4), marker=marker, ms=points(5), label=name)
-        for cost, error, steps in known:
+        for cost, score, steps in known:
             axes.annotate(
-                str(steps), (cost, 100 * error), (0, points(6)), textcoords="offset points", fontsize=points(7),
+                str(steps), (cost, score), (0, points(6)), textcoords="offset points", fontsize=points(7),
                 ha="center", color=color,
             )  # fmt: skip
-    axes.set(xscale="log", xlabel=words, ylabel="median |ΔP/P|  [%]")
+    axes.set(xscale="log", xlabel=words, ylabel=f"{leading.title}  [{leading.unit}]")
     axes.set_yscale("log")
     plain_log_ticks(axes)
     plain_log_ticks(axes, "y")

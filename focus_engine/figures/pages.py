@@ -6,17 +6,19 @@ the background; a file is whole or absent. What is inside a figure stands in pan
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.atomic import write_atomically
-from focus_engine.figures.comparison import Cost, cost_panel, pdfs_panel, ratios_panel
+from focus_engine.config.statistics import STATISTICS
+from focus_engine.figures.comparison import cost_panel
 from focus_engine.figures.history import Epoch, loss_panel, rate_panel
 from focus_engine.figures.panels import (
     MAX_COLUMNS,
@@ -24,13 +26,17 @@ from focus_engine.figures.panels import (
     SURFACE_DENSITY,
     PowerCurves,
     map_rows,
-    pdf_panel,
     power_panels,
-    slab_panel,
 )
-from focus_engine.statistics.compare import Evaluation, FieldEvaluation
+from focus_engine.figures.statistics import draw_statistic, draw_statistic_of_models
+from focus_engine.runs.comparison import SamplingCost
+from focus_engine.statistics.compare import Evaluation
+from focus_engine.units import NORMALISED
 
 Array = NDArray[np.float64]
+
+PANELS_A_ROW = 3
+"""Statistics beside each other in the report of one model."""
 
 
 def draw_training_history(
@@ -100,7 +106,7 @@ def draw_power_spectrum(path: str | Path, curves: PowerCurves, *, title: str = "
 
 def draw_evaluation(
     path: str | Path,
-    evaluation: Evaluation | FieldEvaluation,
+    evaluation: Evaluation,
     *,
     real: ArrayLike | None = None,
     generated: ArrayLike | None = None,
@@ -109,50 +115,60 @@ def draw_evaluation(
     units: str = SURFACE_DENSITY,
     title: str = "",
 ) -> None:
-    """Draw the report of `focus evaluate`: P(k) and ratio, one-point PDF, slab mean; maps below when given.
-
-    Of a normalised field P(k) stands alone.
+    """Draw the report of `focus evaluate`: a panel a statistic; maps below when given.
 
     Raises OSError when the file can't be written.
     """
     with_maps = real is not None and generated is not None
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(13.5, 9.4 if with_maps else 4.9), layout="constrained")
+        n_rows = math.ceil(len(evaluation.results) / PANELS_A_ROW)
+        heights = [1.0] * n_rows + ([0.9] if with_maps else [])
+        figure = Figure(figsize=(13.5, 4.9 * n_rows + (4.5 if with_maps else 0)), layout="constrained")
         figure.suptitle(title, fontsize=12)
-        rows = figure.subfigures(2 if with_maps else 1, 1, height_ratios=(1, 0.9)[: 1 + with_maps], squeeze=False)
-        if isinstance(evaluation, Evaluation):
-            panels = rows[0, 0].subfigures(1, 3, width_ratios=(1.15, 1, 1))
-            power_panels(panels[0], evaluation.power_spectrum, "power spectrum")
-            pdf_panel(panels[1].subplots(), evaluation.pdf, units)
-            slab_panel(panels[2].subplots(), evaluation.slab_mean, units)
-        else:
-            power_panels(rows[0, 0], evaluation.power_spectrum, "power spectrum of the normalised field")
+        rows = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)
+        _statistics(list(rows[:n_rows, 0]), evaluation, units)
         if real is not None and generated is not None:
             values = np.empty((np.shape(real)[0], 0)) if params is None else np.asarray(params)
             box_size = evaluation.box_size
             pairs = [("real", _maps(real)), ("generated", _maps(generated))]
-            map_rows(rows[1, 0], pairs, values, param_names, box_size, units)
+            map_rows(rows[-1, 0], pairs, values, param_names, box_size, units)
         save(figure, path)
 
 
 def draw_comparison(
-    path: str | Path, standings: Sequence[tuple[str, Evaluation, Sequence[Cost]]], *, title: str = ""
+    path: str | Path, models: Sequence[tuple[str, Evaluation, Sequence[SamplingCost]]], *, title: str = ""
 ) -> None:
-    """Draw named evaluations of the same test maps: P(k) ratio, PDF, and P(k) error against steps and against time.
+    """Draw named evaluations of the same test maps: the curve of each statistic, and error against steps and time.
 
     Raises OSError when the file can't be written.
     """
+    shared = set.intersection(*(set(one.results) for _, one, _ in models))
+    specs = [spec for spec in STATISTICS.values() if spec.curve is not None and spec.name in shared]
+    n_rows = math.ceil(len(specs) / 2) + 1
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(11.5, 8.2), layout="constrained")
+        figure = Figure(figsize=(11.5, 4.1 * n_rows), layout="constrained")
         figure.suptitle(title, fontsize=11)
-        (ratios, pdfs), (steps, seconds) = figure.subplots(2, 2)
-        evaluations = [(name, evaluation) for name, evaluation, _ in standings]
-        ratios_panel(ratios, [(name, one.power_spectrum) for name, one in evaluations])
-        pdfs_panel(pdfs, [(name, one.pdf) for name, one in evaluations])
-        costs = [(name, one.power_spectrum, rungs) for name, one, rungs in standings]
-        cost_panel(steps, costs, "nfe", "network evaluations per map")
-        cost_panel(seconds, costs, "seconds_per_map", "seconds per map")
+        *panels, steps, seconds = figure.subplots(n_rows, 2).flat
+        for spec, axes in zip(specs, panels, strict=False):
+            results = [(name, one.results[spec.name]) for name, one, _ in models]
+            draw_statistic_of_models(axes, spec, results)
+        for axes in panels[len(specs) :]:
+            axes.set_axis_off()
+        truth = models[0][1].scores()[0].same_simulation
+        costs = [(name, one) for name, _, one in models]
+        cost_panel(steps, costs, truth, "nfe", "network evaluations per map")
+        cost_panel(seconds, costs, truth, "seconds_per_map", "seconds per map")
         save(figure, path)
+
+
+def _statistics(rows: Sequence[SubFigure], evaluation: Evaluation, units: str) -> None:
+    """Draw the statistics of an evaluation, three a row; the first, which has two panels, is a little wider."""
+    found = [(STATISTICS[name], result) for name, result in evaluation.results.items()]
+    columns = min(PANELS_A_ROW, len(found))
+    widths = (1.15, 1, 1)[:columns]
+    places = [place for row in rows for place in row.subfigures(1, columns, width_ratios=widths, squeeze=False)[0]]
+    for (spec, result), place in zip(found, places, strict=False):
+        draw_statistic(place, spec, result, units if evaluation.physical else NORMALISED)
 
 
 def _maps(maps: ArrayLike) -> Array:

@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -107,8 +107,8 @@ def take_free_slots(run: RunFolder, wanted: str, count: int = 1) -> Slots:
     return held
 
 
-def wait_for_slots(run: RunFolder, wanted: str, count: int = 1) -> Iterator[Place | Slots]:
-    """Yield the place in the queue again and again, and at last the slots, which the caller closes.
+def wait_for_slots(run: RunFolder, wanted: str, count: int = 1) -> Generator[Place, None, Slots]:
+    """Yield the place in the queue again and again, and return the slots, which the caller closes.
 
     Whoever stops asking leaves the queue. Between two places lie a few tenths of a second.
 
@@ -133,7 +133,7 @@ def wait_for_slots(run: RunFolder, wanted: str, count: int = 1) -> Iterator[Plac
         except BaseException:
             held.close()
             raise
-    yield held
+    return held
 
 
 def _check_count(wanted: str, devices: Sequence[Device], count: int) -> None:

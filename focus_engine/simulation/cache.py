@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from focus_engine.cache import cache_folder
 from focus_engine.config.schema import DataBlock
 from focus_engine.simulation.folder import UniverseFolder
 from focus_engine.simulation.simulate import UniverseLayout
-from focus_engine.simulation.universes import SimulationProgress, plan_universes, simulate_universes
+from focus_engine.simulation.universes import (
+    FinishedUniverses,
+    SimulationProgress,
+    plan_universes,
+    simulate_universes,
+)
 
 
 def cached_universes_folder(data: DataBlock, cache_dir: Path | None = None) -> UniverseFolder:
@@ -33,8 +38,10 @@ def cached_universes_folder(data: DataBlock, cache_dir: Path | None = None) -> U
     return UniverseFolder((cache_dir or cache_folder()) / "universes" / name)
 
 
-def simulate_cached_universes(data: DataBlock, cache_dir: Path | None = None) -> Iterator[SimulationProgress]:
-    """Make or find the simulated universes of a data block; yields progress, the last of it `finished`.
+def simulate_cached_universes(
+    data: DataBlock, cache_dir: Path | None = None
+) -> Generator[SimulationProgress, None, FinishedUniverses]:
+    """Make or find the simulated universes of a data block; yield progress and return them.
 
     Always on the CPU, so that a data set is the same bytes on every machine of a user. When another process makes
     the same set, this one waits and reports what the other has done.
@@ -47,18 +54,6 @@ def simulate_cached_universes(data: DataBlock, cache_dir: Path | None = None) ->
     return simulate_universes(
         folder.path, simulations=data.simulations, layout=_layout(data), seed=data.simulation_seed
     )
-
-
-def cached_universes(data: DataBlock, cache_dir: Path | None = None) -> tuple[Path, Path]:
-    """Make or find the simulated universes of a data block; the paths of its maps and of its parameters.
-
-    Raises:
-        InputError: sizes of which no universe can be made.
-        FocusError: when the disk refuses.
-    """
-    for progress in simulate_cached_universes(data, cache_dir):
-        paths = progress.maps_path, progress.params_path
-    return paths
 
 
 def _layout(data: DataBlock) -> UniverseLayout:

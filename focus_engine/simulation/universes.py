@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,15 +42,24 @@ class SimulationProgress:
         done: finished universes.
         total: universes of the set.
         waiting: another process is making this set, and this one waits for it.
-        finished: `maps_path` and `params_path` are complete.
-        maps_path: where the maps (total × maps_per_simulation, M, M) are or will be.
-        params_path: where the table of parameters, a row a universe, is or will be.
     """
 
     done: int
     total: int
     waiting: bool
-    finished: bool
+
+
+@dataclass(frozen=True)
+class FinishedUniverses:
+    """A complete set of universes.
+
+    Attributes:
+        simulations: how many.
+        maps_path: the maps (simulations × maps_per_simulation, M, M).
+        params_path: the table of parameters, a row a universe.
+    """
+
+    simulations: int
     maps_path: Path
     params_path: Path
 
@@ -93,10 +102,10 @@ def simulate_universes(
     params_range: Mapping[str, tuple[float, float]] | None = None,
     params: ArrayLike | None = None,
     device: str = "cpu",
-) -> Iterator[SimulationProgress]:
-    """Make, continue or find a set of universes in `folder`; yields at the start and after each universe.
+) -> Generator[SimulationProgress, None, FinishedUniverses]:
+    """Make, continue or find a set of universes in `folder`; yield at the start and after each universe, return it.
 
-    The last progress is `finished`. Stop at any moment (close the generator, Ctrl-C, kill): the same arguments
+    Stop at any moment (close the generator, Ctrl-C, kill): the same arguments
     continue. A set that is there is never overwritten.
 
     Args:
@@ -166,35 +175,27 @@ def plan_universes(
     return UniverseSet(layout, table, seed, place, arguments)
 
 
-def _fill(folder: UniverseFolder, wanted: UniverseSet) -> Iterator[SimulationProgress]:
+def _fill(folder: UniverseFolder, wanted: UniverseSet) -> Generator[SimulationProgress, None, FinishedUniverses]:
     total = len(wanted.params)
-
-    def progress(done: int, *, waiting: bool = False) -> SimulationProgress:
-        finished = folder.is_finished()
-        return SimulationProgress(
-            total if finished else done, total, waiting, finished, folder.maps_path, folder.params_path
-        )
-
+    universes = FinishedUniverses(total, folder.maps_path, folder.params_path)
     folder.check(wanted.arguments)
     if folder.is_finished():
-        yield progress(total)
-        return
+        return universes
     folder.begin(wanted.arguments)
     pause = threading.Event()
     with folder.lock() as try_lock:
         while not try_lock():
-            yield progress(folder.count(), waiting=True)
+            yield SimulationProgress(folder.count(), total, waiting=True)
             pause.wait(_POLL_SECONDS)
         if not folder.is_finished():  # while we waited, the other process may have finished it
             folder.begin(wanted.arguments)
             missing = [index for index in range(total) if not folder.holds(index)]
-            yield progress(total - len(missing))
+            yield SimulationProgress(total - len(missing), total, waiting=False)
             for done, (index, maps) in enumerate(_simulate_all(wanted, missing), start=total - len(missing) + 1):
                 folder.keep(index, maps)
-                if done < total:
-                    yield progress(done)
+                yield SimulationProgress(done, total, waiting=False)
             folder.finish(wanted.arguments, wanted.params, _provenance())
-        yield progress(total)
+    return universes
 
 
 def _simulate_all(wanted: UniverseSet, missing: list[int]) -> Iterator[tuple[int, NDArray[np.float32]]]:

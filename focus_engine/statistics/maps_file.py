@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.errors import InputError
-from focus_engine.statistics.power import as_map_stack
+from focus_engine.statistics.map_stack import as_map_stack
 
 Maps = NDArray[np.generic]
 

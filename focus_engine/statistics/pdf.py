@@ -12,17 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from focus_engine.statistics.power import physical_chunks
+from focus_engine.statistics.map_stack import MapStack, physical_chunks
+from focus_engine.statistics.protocol import Result
 from focus_engine.statistics.simulations import Simulations
 
 Array = NDArray[np.float64]
 
 FINE_BINS = 8192  # over the whole range of values; W1 is exact to one of them
 SHOWN_BINS = 64
+ROWS = 64  # maps whose counts are taken as floats at a time: 4 MiB
 
 
 @dataclass(frozen=True)
-class PdfComparison:
+class PdfComparison(Result):
     """The one-point PDFs of log10 of real and of generated maps at equal parameters."""
 
     log10_value: Array  # (n_bins,) bin centres, log10 of the unit of the maps
@@ -38,86 +40,103 @@ class PdfComparison:
     generated_floored: float  # fraction of the generated pixels that were
 
 
-def compare_pdfs(
-    real: NDArray[np.generic],
-    generated: NDArray[np.generic],
-    simulations: Simulations,
-    seed: int,
-    what: str = "generated map",
-) -> PdfComparison:
-    """Compare the distributions of log10 pixel values of two stacks of physical maps (N, H, W).
+@dataclass(frozen=True, eq=False)
+class PixelBins:
+    """Fine bins of log10 of the pixel values, over the range of two stacks of maps."""
 
-    W1 = ∫ |CDF_generated − CDF_real| d log10 f, in units of the real standard deviation. The floor is a tenth
-    of the smallest positive real pixel.
+    floor: float  # unit of the maps: lower pixels are raised to it
+    edges: Array  # (FINE_BINS + 1,) dex
+
+
+@dataclass(frozen=True, eq=False)
+class PixelCounts:
+    """How many pixels of each map fall into each fine bin."""
+
+    bins: PixelBins
+    counts: NDArray[np.uint32]  # (n_maps, FINE_BINS)
+    floored: float  # fraction of all pixels that were raised to the floor
+
+
+def bins(real: MapStack, generated: MapStack) -> PixelBins:
+    """Return bins from a tenth of the smallest positive real pixel to the highest of both.
 
     Raises:
         InputError: for a map that is not finite, is negative somewhere or zero everywhere.
     """
-    smallest, highest = _positive_range(real, "map")
+    smallest, highest = _positive_range(real)
+    top = max(highest, _positive_range(generated)[1])
     floor = smallest / 10
-    top = max(highest, _positive_range(generated, what)[1])
-    edges = np.linspace(np.log10(floor), np.log10(top) + 1e-9, FINE_BINS + 1)
-    per_simulation, halves, real_floored = _histograms(real, edges, simulations, "map", seed)
-    real_counts = per_simulation.sum(axis=0)
-    per_simulation_generated, _, generated_floored = _histograms(generated, edges, simulations, what)
-    generated_counts = per_simulation_generated.sum(axis=0)
+    return PixelBins(floor, np.linspace(np.log10(floor), np.log10(top) + 1e-9, FINE_BINS + 1))
+
+
+def measure(maps: MapStack, bins: PixelBins) -> PixelCounts:
+    """Count log10 of the pixels of each map in fine bins.
+
+    Raises:
+        InputError: for a map that is not finite, is negative somewhere or zero everywhere.
+    """
+    edges = bins.edges
+    counts = np.empty((len(maps.values), FINE_BINS), dtype=np.uint32)
+    floor, floored = 10.0 ** edges[0], 0
+    scale = FINE_BINS / (edges[-1] - edges[0])
+    for first, chunk, _ in physical_chunks(maps.values, maps.what):
+        low = chunk < floor * (1 - 1e-9)
+        floored += int(low.sum())
+        logs = np.log10(np.where(low, floor, chunk))
+        places = ((logs - edges[0]) * scale).astype(np.intp).clip(0, FINE_BINS - 1)
+        for row, one in enumerate(places, first):
+            counts[row] = np.bincount(one.ravel(), minlength=FINE_BINS)
+    return PixelCounts(bins, counts, floored / maps.values.size)
+
+
+def compare(real: PixelCounts, generated: PixelCounts, simulations: Simulations, seed: int) -> PdfComparison:
+    """Compare the distributions of log10 pixel values of two stacks of maps.
+
+    W1 = ∫ |CDF_generated − CDF_real| d log10 f, in units of the real standard deviation.
+    """
+    edges = real.bins.edges
+    per_simulation = simulations.totals(real.counts)
+    real_counts, generated_counts = per_simulation.sum(axis=0), generated.counts.sum(axis=0, dtype=np.float64)
     sigma = _sigma(real_counts, edges)
     shown = _shown_edges(real_counts, edges, sigma)
     each = np.array([_density(counts, edges, shown) for counts in per_simulation])
-    unknown = np.full(shown.size - 1, np.nan)
+    halves = [
+        _w1(per_simulation[one].sum(axis=0), per_simulation[other].sum(axis=0), edges, sigma)
+        for one, other in simulations.halves(seed)
+    ]
+    within = [_w1(half, real_counts - half, edges, sigma) for half in _first_halves(real.counts, simulations, seed)]
     return PdfComparison(
         log10_value=(shown[1:] + shown[:-1]) / 2,
         real_pdf=_density(real_counts, edges, shown),
-        real_std=each.std(axis=0, ddof=1) if simulations.count > 1 else unknown,
+        real_std=each.std(axis=0, ddof=1) if simulations.count > 1 else np.full(shown.size - 1, np.nan),
         generated_pdf=_density(generated_counts, edges, shown),
         real_sigma=sigma,
         w1=_w1(real_counts, generated_counts, edges, sigma),
-        true_vs_true_w1=_median(
-            [
-                _w1(per_simulation[one].sum(axis=0), per_simulation[other].sum(axis=0), edges, sigma)
-                for one, other in simulations.halves(seed)
-            ]
-        ),
-        true_vs_true_same_simulation=_median([_w1(half, real_counts - half, edges, sigma) for half in halves]),
-        floor=floor,
-        real_floored=real_floored,
-        generated_floored=generated_floored,
+        true_vs_true_w1=_median(halves),
+        true_vs_true_same_simulation=_median(within),
+        floor=real.bins.floor,
+        real_floored=real.floored,
+        generated_floored=generated.floored,
     )
 
 
-def _positive_range(maps: NDArray[np.generic], what: str) -> tuple[float, float]:
+def _positive_range(maps: MapStack) -> tuple[float, float]:
     smallest, highest = np.inf, 0.0
-    for _, chunk, _ in physical_chunks(maps, what):
+    for _, chunk, _ in physical_chunks(maps.values, maps.what):
         smallest = min(smallest, float(np.min(chunk, where=chunk > 0, initial=np.inf)))
         highest = max(highest, float(chunk.max()))
     return smallest, highest
 
 
-def _histograms(
-    maps: NDArray[np.generic], edges: Array, simulations: Simulations, what: str, seed: int | None = None
-) -> tuple[Array, Array, float]:
-    """Count log10 of the pixels in fine bins.
-
-    Returns the counts of each simulation (n_simulations, n_bins), those of the first half of the maps in each
-    random halving within simulations (n_draws, n_bins; none without a seed), and the fraction of floored pixels.
-    """
-    n_bins = edges.size - 1
-    counts = np.zeros((simulations.count, n_bins))
-    draws = [] if seed is None else list(simulations.map_halves(seed))
-    chosen = np.array(draws, dtype=np.float64).reshape(len(draws), maps.shape[0])
-    halves = np.zeros((len(draws), n_bins))
-    floor, floored = 10.0 ** edges[0], 0
-    scale = n_bins / (edges[-1] - edges[0])
-    for first, chunk, _ in physical_chunks(maps, what):
-        low = chunk < floor * (1 - 1e-9)
-        floored += int(low.sum())
-        logs = np.log10(np.where(low, floor, chunk))
-        bins = ((logs - edges[0]) * scale).astype(np.intp).clip(0, n_bins - 1)
-        rows = slice(first, first + len(chunk))
-        per_map = np.array([np.bincount(one.ravel(), minlength=n_bins) for one in bins], dtype=np.float64)
-        np.add.at(counts, simulations.index[rows], per_map)
-        halves += chosen[:, rows] @ per_map
-    return counts, halves, floored / maps.size
+def _first_halves(counts: NDArray[np.uint32], simulations: Simulations, seed: int) -> Array:
+    """Return the counts of the first half of the maps in each random halving within simulations (n_draws, n_bins)."""
+    draws = list(simulations.map_halves(seed))
+    chosen = np.array(draws, dtype=np.float64).reshape(len(draws), len(counts))
+    halves = np.zeros((len(draws), counts.shape[1]))
+    for first in range(0, len(counts), ROWS):
+        rows = slice(first, first + ROWS)
+        halves += chosen[:, rows] @ counts[rows].astype(np.float64)
+    return halves
 
 
 def _sigma(counts: Array, edges: Array) -> float:

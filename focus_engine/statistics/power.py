@@ -15,6 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.errors import InputError
+from focus_engine.statistics.map_stack import MapStack, as_map_stack, chunks, physical_chunks
+from focus_engine.statistics.protocol import Result
+from focus_engine.statistics.simulations import Simulations
 from focus_engine.units import NORMALISED
 
 Array = NDArray[np.float64]
@@ -23,7 +26,7 @@ DENSITY_LABEL = "density contrast"
 LOG_LABEL = "log field"
 FIELD_LABEL = NORMALISED
 
-_CHUNK_PIXELS = 1 << 16  # half a MiB of float64: a chunk and its transform stay in the cache of one core
+SCORED_FRACTION = 0.8  # errors are read below this fraction of the Nyquist frequency
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,23 @@ class PowerSpectrum:
     def below(self, fraction: float) -> NDArray[np.bool_]:
         """Return which bins lie below `fraction` of the Nyquist frequency, (n_bins,)."""
         return np.asarray(self.k < fraction * self.k_nyquist)
+
+
+@dataclass(frozen=True)
+class PowerComparison(Result):
+    """P(k) of generated maps beside that of real ones, in the bins below the Nyquist frequency."""
+
+    k: Array  # (n_bins,) h/Mpc
+    real_mean: Array  # (n_bins,) (Mpc/h)²
+    real_std: Array  # (n_bins,) (Mpc/h)²: scatter from map to map, cosmic variance and parameters; NaN for one
+    generated_mean: Array  # (n_bins,) (Mpc/h)²
+    ratio: Array  # (n_bins,) generated_mean / real_mean
+    ratio_std: Array  # (n_bins,) uncertainty of ratio: bootstrap by simulation; NaN with one simulation
+    median_abs_error: float  # median of |ratio − 1| over the bins below 0.8 k_nyquist
+    true_vs_true_median_abs_error: float  # the same between halves of the real simulations, see the module
+    true_vs_true_same_simulation: float  # the same between halves of the maps within each simulation
+    k_nyquist: float  # h/Mpc
+    normalised: bool = False  # of a normalised field: no unit, nothing physical
 
 
 def power_spectrum(maps: ArrayLike, box_size: float) -> PowerSpectrum:
@@ -104,55 +124,63 @@ def measured_power(maps: ArrayLike, box_size: float, units: str) -> PowerSpectru
     return power_spectrum(maps, box_size)
 
 
-def as_map_stack(maps: ArrayLike, what: str = "maps") -> NDArray[np.generic]:
-    """Return maps as (N, H, W) without copying; (H, W) and (N, 1, H, W) are accepted.
+def bins(real: MapStack, generated: MapStack) -> None:
+    """Return nothing: maps of one shape and box have the same modes."""
 
-    Raises:
-        InputError: for anything that is not a stack of real single-channel maps of at least 2 pixels.
+
+def measure(maps: MapStack, bins: None) -> PowerSpectrum:  # noqa: ARG001
+    """Measure P(k) of a density, or the power of the fluctuations of a normalised field."""
+    if maps.physical:
+        return power_spectrum(maps.values, maps.box_size)
+    return field_power_spectrum(maps.values, maps.box_size, FIELD_LABEL)
+
+
+def compare(real: PowerSpectrum, generated: PowerSpectrum, simulations: Simulations, seed: int) -> PowerComparison:
+    """Compare the mean P(k) of generated maps with that of real maps at equal parameters.
+
+    `simulations` groups the rows of both; the bootstrap draws a simulation's real and generated maps together,
+    so that the scatter between parameters cancels in the ratio.
     """
-    stack = np.asarray(maps)
-    if stack.dtype.kind not in "fiu":
-        raise InputError(f"{what} have dtype {stack.dtype}; real numbers (float32 or float64) are needed")
-    if stack.ndim == 2:
-        stack = stack[None]
-    if stack.ndim == 4 and stack.shape[1] == 1:
-        stack = stack[:, 0]
-    if stack.ndim == 4:
-        raise InputError(
-            f"{what} have {stack.shape[1]} channels (shape {stack.shape}); measure one at a time: maps[:, c]"
-        )
-    if stack.ndim != 3 or stack.shape[0] == 0 or stack.shape[1] * stack.shape[2] < 2:
-        raise InputError(f"{what} have shape {stack.shape}; (N, H, W) or (H, W) is needed, with N ≥ 1")
-    return stack
+    shown = real.below(1.0)
+    scored = real.below(SCORED_FRACTION)[shown]
+    real_totals = simulations.totals(real.power[:, shown])
+    generated_totals = simulations.totals(generated.power[:, shown])
+    with np.errstate(divide="ignore", invalid="ignore"):  # a bin of constant maps has no power: NaN
+        ratio = generated.mean[shown] / real.mean[shown]
+        resampled = [
+            generated_totals[draw].sum(axis=0) / real_totals[draw].sum(axis=0) for draw in simulations.bootstrap(seed)
+        ]
+        halves = [
+            (real_totals[one].sum(axis=0) / simulations.sizes[one].sum())
+            / (real_totals[other].sum(axis=0) / simulations.sizes[other].sum())
+            for one, other in simulations.halves(seed)
+        ]
+        within = [
+            real.power[first][:, shown].mean(axis=0) / real.power[~first][:, shown].mean(axis=0)
+            for first in simulations.map_halves(seed)
+        ]
+        ratio_std = np.std(resampled, axis=0) if resampled else np.full(ratio.shape, np.nan)
+    return PowerComparison(
+        k=real.k[shown],
+        real_mean=real.mean[shown],
+        real_std=real.std[shown],
+        generated_mean=generated.mean[shown],
+        ratio=ratio,
+        ratio_std=ratio_std,
+        median_abs_error=_median_abs_error(ratio[scored]),
+        true_vs_true_median_abs_error=_median_of_errors(halves, scored),
+        true_vs_true_same_simulation=_median_of_errors(within, scored),
+        k_nyquist=real.k_nyquist,
+        normalised=real.label == FIELD_LABEL,
+    )
 
 
-def physical_chunks(stack: NDArray[np.generic], what: str = "map") -> Iterator[tuple[int, Array, Array]]:
-    """Yield (first, chunk (n, H, W) as a fresh float64 copy, its means (n,)) over a stack of physical maps.
-
-    Raises:
-        InputError: naming the first map that is not finite, is negative somewhere, or is zero everywhere.
-    """
-    step = max(1, _CHUNK_PIXELS // (stack.shape[1] * stack.shape[2]))
-    for first in range(0, stack.shape[0], step):
-        chunk = np.array(stack[first : first + step], dtype=np.float64)
-        means = np.asarray(chunk.mean(axis=(1, 2)), dtype=np.float64)
-        lowest = chunk.min(axis=(1, 2))
-        good = (lowest >= 0) & (means > 0) & np.isfinite(means)
-        if not good.all():
-            bad = int(np.argmin(good))
-            raise InputError(
-                f"{what} {first + bad} {_fault(chunk[bad])}: P(k) needs finite, non-negative maps in physical "
-                "units, not the logarithm of a field or a normalised one"
-            )
-        yield first, chunk, means
+def _median_abs_error(ratio: Array) -> float:
+    return float(np.median(np.abs(ratio - 1))) if ratio.size else float("nan")
 
 
-def _fault(pixels: Array) -> str:
-    if count := int((~np.isfinite(pixels)).sum()):
-        return f"holds {count} NaN or infinite pixels"
-    if count := int((pixels < 0).sum()):
-        return f"holds {count} negative pixels (lowest {pixels.min():.4g})"
-    return f"has a mean of {pixels.mean():.4g}"
+def _median_of_errors(ratios: list[Array], scored: NDArray[np.bool_]) -> float:
+    return float(np.median([_median_abs_error(one[scored]) for one in ratios])) if ratios else float("nan")
 
 
 def _fluctuations(stack: NDArray[np.generic], label: str) -> Iterator[tuple[int, Array]]:
@@ -161,9 +189,7 @@ def _fluctuations(stack: NDArray[np.generic], label: str) -> Iterator[tuple[int,
         for first, chunk, means in physical_chunks(stack):
             yield first, np.divide(chunk, means[:, None, None], out=chunk) - 1
         return
-    step = max(1, _CHUNK_PIXELS // (stack.shape[1] * stack.shape[2]))
-    for first in range(0, stack.shape[0], step):
-        chunk = np.array(stack[first : first + step], dtype=np.float64)
+    for first, chunk in chunks(stack):
         means = chunk.mean(axis=(1, 2))
         if not np.isfinite(means).all():
             bad = first + int(np.argmin(np.isfinite(means)))

@@ -7,18 +7,20 @@ map of total matter its expectation is Ω_m ρ_c times the depth of the slab.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from focus_engine.statistics.power import physical_chunks
+from focus_engine.statistics.map_stack import MapStack, physical_chunks
+from focus_engine.statistics.protocol import Result
 from focus_engine.statistics.simulations import Simulations
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class SlabMeanComparison:
+class SlabMeanComparison(Result):
     """How the means of generated maps differ from those of real maps at equal parameters."""
 
     real: Array  # (n_maps,) in the unit of the maps
@@ -39,17 +41,26 @@ class SlabMeanComparison:
         """Mean over the generated maps, in their unit."""
         return float(self.generated.mean())
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers, and the mean over all maps instead of the means of each."""
+        numbers = {name: value for name, value in super().to_dict().items() if name not in {"real", "generated"}}
+        return {"real_mean": self.real_mean, "generated_mean": self.generated_mean, **numbers}
 
-def slab_means(maps: NDArray[np.generic], what: str = "map") -> Array:
-    """Return the mean of each physical map of (N, H, W): (N,), in the unit of the maps.
+
+def bins(real: MapStack, generated: MapStack) -> None:
+    """Return nothing: a mean has no bins."""
+
+
+def measure(maps: MapStack, bins: None) -> Array:  # noqa: ARG001
+    """Return the mean of each physical map: (N,), in the unit of the maps.
 
     Raises:
         InputError: for a map that is not finite, is negative somewhere or zero everywhere.
     """
-    return np.concatenate([means for _, _, means in physical_chunks(maps, what)])
+    return np.concatenate([means for _, _, means in physical_chunks(maps.values, maps.what)])
 
 
-def compare_slab_means(real: Array, generated: Array, simulations: Simulations, seed: int) -> SlabMeanComparison:
+def compare(real: Array, generated: Array, simulations: Simulations, seed: int) -> SlabMeanComparison:
     """Compare the means of generated maps with those of real maps at equal parameters, row by row.
 
     True against true is at equal parameters too: real maps of a simulation against other real maps of the

@@ -23,6 +23,7 @@ from focus_engine.events.outcome import Outcome
 from focus_engine.events.table import Event, Warned
 from focus_engine.launch.process import ProcessIdentity
 from focus_engine.launch.torchrun import DEVICES_VARIABLE, RankEnd, failed_before, own_identity
+from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.devices import choose_device
 from focus_engine.training.ranks import Ranks
@@ -84,12 +85,7 @@ def _train(run: RunFolder, switch: StopSwitch, closing: ExitStack, *, rank: int,
     training = train_run(
         run, recorder, switch, closing, resume=resume, device=device, began=recorder.began, ranks=ranks
     )
-    while True:
-        try:
-            next(training)
-        except StopIteration as stopped:
-            outcome: Outcome = stopped.value
-            break
+    outcome = drain(training)
     if recorder.training:  # before that, others may not have got as far
         ranks.leave()
     return outcome

@@ -8,14 +8,13 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
 from focus_engine.config.load import load_config
-from focus_engine.data.maps import MapSet
 from focus_engine.data.memory import free_memory
 from focus_engine.data.opening import open_maps
 from focus_engine.errors import FocusError
@@ -91,8 +90,8 @@ class Rehearsal:
         return asdict(self) | {"enough_disk": self.enough_disk}
 
 
-def rehearse(run: RunFolder, *, device: str | None = None) -> Iterator[DataProgress | Rehearsal]:
-    """Yield the progress of making universes, if they must be made, and at last what a training of `run` would take.
+def rehearse(run: RunFolder, *, device: str | None = None) -> Generator[DataProgress, None, Rehearsal]:
+    """Yield the progress of making universes, if they must be made; return what a training of `run` would take.
 
     Raises:
         InputError: config or data are wrong.
@@ -100,20 +99,13 @@ def rehearse(run: RunFolder, *, device: str | None = None) -> Iterator[DataProgr
     """
     config = load_config(run.config).config
     place = choose_device(device or config.device)
-    maps: MapSet | None = None
-    for opened in open_maps(config, run.path):
-        if isinstance(opened, MapSet):
-            maps = opened
-        else:
-            yield opened
-    if maps is None:
-        raise FocusError("the data set could not be opened")
+    maps = yield from open_maps(config, run.path)
     free = free_memory(place)
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
     try:
         prepared = prepare_run(config, prepare_data(config, maps), place)
-        yield _measured(run, prepared, free)
+        return _measured(run, prepared, free)
     except Exception as error:
         if is_out_of_memory(error):
             raise FocusError(memory_advice(config.training)) from error

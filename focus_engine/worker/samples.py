@@ -21,8 +21,7 @@ from focus_engine.evaluation.trained_model import TrainedModel, write_samples
 from focus_engine.events.table import PowerSpectrumMeasured, SamplesDrawn
 from focus_engine.generative.sampling import DrawnBatches, SamplingPlan
 from focus_engine.runs.folder import RunFolder
-from focus_engine.statistics.compare import PowerComparison, compare_power
-from focus_engine.statistics.power import measured_power
+from focus_engine.statistics import power
 from focus_engine.statistics.simulations import Simulations
 from focus_engine.training.prepare import PreparedRun
 from focus_engine.training.ranks import Ranks
@@ -102,16 +101,16 @@ def _measure(
 ) -> PowerSpectrumMeasured | None:
     if not np.isfinite(generated).all() or (of.physical and (generated < 0).any()) or len(real) < 2:
         return None
-    compared = compare_power(
-        measured_power(real[:, 0], of.box_size, of.units),
-        measured_power(generated[:, 0], of.box_size, of.units),
+    compared = power.compare(
+        power.measured_power(real[:, 0], of.box_size, of.units),
+        power.measured_power(generated[:, 0], of.box_size, of.units),
         Simulations.of(simulations, len(real)),
         seed=0,
     )
     return PowerSpectrumMeasured(epoch=epoch, n_maps=len(real), normalised=not of.physical, **_curves(compared))
 
 
-def _curves(compared: PowerComparison) -> dict[str, Any]:
+def _curves(compared: power.PowerComparison) -> dict[str, Any]:
     curves = {name: tuple(getattr(compared, name).tolist()) for name in ("k", "real_mean", "real_std", "ratio")}
     return curves | {
         "generated_mean": tuple(compared.generated_mean.tolist()),

@@ -32,6 +32,7 @@ from focus_engine.events.table import (
     Warned,
 )
 from focus_engine.models.build import count_parameters
+from focus_engine.progress import relay
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.resumable import check_resumable
 from focus_engine.training.checkpoint import Checkpoint, keep_as_best, keep_previous, load_checkpoint, save_checkpoint
@@ -56,6 +57,10 @@ if TYPE_CHECKING:
 
 TERMINAL_SNR_ADVICE = 0.05
 """Signal-to-noise ratio left in one mode at t = T above which advice is given."""
+
+
+class _AskedToStopError(Exception):
+    """Leaves work that yields progress."""
 
 
 def train_run(  # noqa: C901  (the run as a whole, from the top down)
@@ -164,16 +169,20 @@ def _open_maps(
     run: RunFolder, config: Config, recorder: "Recorder", switch: "StopSwitch"
 ) -> Generator[Event, None, MapSet | None]:
     """Record each step of progress once; return the maps, or None when asked to stop meanwhile."""
-    shown: tuple[str, int] | None = None
-    for progress in open_maps(config, run.path):
-        if not isinstance(progress, DataProgress):
-            return progress
-        if shown != (progress.what, progress.done):
-            shown = (progress.what, progress.done)
+    shown: DataProgress | None = None
+
+    def told(progress: DataProgress) -> Iterator[Event]:
+        nonlocal shown
+        if shown is None or (shown.what, shown.done) != (progress.what, progress.done):
+            shown = progress
             yield recorder.record(progress)
         if switch.wanted() is not None:
-            return None
-    raise FocusError("the data set could not be opened")
+            raise _AskedToStopError
+
+    try:
+        return (yield from relay(open_maps(config, run.path), told))
+    except _AskedToStopError:
+        return None
 
 
 def last_good_checkpoint(run: RunFolder) -> tuple[Checkpoint | None, str | None]:
@@ -260,17 +269,7 @@ class _Session:
         """Train to the end, whichever it is. Raises FocusError, OSError or what torch raises when it fails."""
         loop = train(self.prepared.training, self.prepared.state, self.switch.wanted)
         try:
-            while True:
-                try:
-                    event = next(loop)
-                except StopIteration as stopped:
-                    outcome: Outcome = stopped.value
-                    break
-                yield self.recorder.record(event)
-                if isinstance(event, EpochFinished):
-                    yield from self._after_epoch(event)
-                elif time.monotonic() - self.saved >= 60 * self.prepared.config.training.checkpoint_minutes:
-                    yield from self._save(is_best=False)
+            outcome = yield from relay(loop, self._recorded)
             if outcome.save:
                 yield from self._save(is_best=False)
         except DivergedError as error:
@@ -279,11 +278,17 @@ class _Session:
             if is_out_of_memory(error):
                 raise WantOfMemoryError(memory_advice(self.prepared.config.training)) from error
             raise
-        finally:
-            loop.close()
         if outcome.state == "stopped" and self.switch.interrupted:
             return replace(outcome, why=f"interrupted in epoch {self.prepared.state.epoch + 1}", where="")
         return outcome
+
+    def _recorded(self, event: Event) -> Iterator[Event]:
+        """Record an event of the loop and do what is due after it."""
+        yield self.recorder.record(event)
+        if isinstance(event, EpochFinished):
+            yield from self._after_epoch(event)
+        elif time.monotonic() - self.saved >= 60 * self.prepared.config.training.checkpoint_minutes:
+            yield from self._save(is_best=False)
 
     def _after_epoch(self, event: EpochFinished) -> Iterator[Event]:
         yield from self._save(is_best=event.is_best)

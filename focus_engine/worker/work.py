@@ -27,6 +27,7 @@ from focus_engine.launch.start import LOCK_VARIABLE, check_can_start, run_lock
 from focus_engine.launch.state import HEARTBEAT_SECONDS, UNREACHABLE_SECONDS, summarise
 from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.launch.torchrun import StopAsked, launch_command, nodes_of_job, train_on_ranks
+from focus_engine.progress import relay
 from focus_engine.runs.folder import RunFolder
 from focus_engine.version import __version__
 from focus_engine.worker.recorder import Recorder, describe_failure, say
@@ -160,18 +161,20 @@ def _take_slots(
     if not orders.queue:
         return take_free_slots(run, wanted, count)
     shown: Place | None = None
-    for place in wait_for_slots(run, wanted, count):
-        if isinstance(place, Slots):
-            if shown is not None:
-                yield recorder.record(Queued(place=0, devices=place.devices))
-                recorder.start_clock()
-            return place
+
+    def told(place: Place) -> Iterator[Event]:
+        nonlocal shown
         if place != shown:
             shown = place
             yield recorder.record(Queued(place=place.number, devices=place.devices, training=place.training))
         if switch.wanted() is not None:
-            break
-    raise StopNow
+            raise StopNow
+
+    slots = yield from relay(wait_for_slots(run, wanted, count), told)
+    if shown is not None:
+        yield recorder.record(Queued(place=0, devices=slots.devices))
+        recorder.start_clock()
+    return slots
 
 
 def _withdraw_stop_request(run: RunFolder) -> None:
@@ -216,14 +219,10 @@ def _train_together(
     restarts = load_config(run.config).config.training.max_restarts
     command = launch_command(run, count, restarts, ["--resume"] if orders.resume else [])
     switch.immediate = False  # the ranks are told, and stop with a checkpoint
-    with contextlib.closing(train_on_ranks(run, command, devices, StopAsked(switch))) as ranks:
-        while True:
-            try:
-                event = next(ranks)
-            except StopIteration as stopped:
-                recorder.peak_memory = stopped.value["peak_memory"]
-                return Outcome(*(stopped.value[name] for name in ("state", "why", "where")))
-            yield recorder.follow(event)
+    ranks = train_on_ranks(run, command, devices, StopAsked(switch))
+    ended = yield from relay(ranks, lambda event: (recorder.follow(event),))
+    recorder.peak_memory = ended["peak_memory"]
+    return Outcome(*(ended[name] for name in ("state", "why", "where")))
 
 
 def _failure(error: BaseException, recorder: Recorder, switch: StopSwitch, orders: Orders) -> tuple[int, RunEnded]:

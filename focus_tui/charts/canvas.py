@@ -16,8 +16,8 @@ from threading import Lock
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from focus_tui.charts.half_blocks import cell_width, fit
 from focus_tui.charts.ticks import Ticks
+from focus_tui.terminal import cells, cut
 
 Array = NDArray[np.float64]
 Limits = tuple[float, float]
@@ -65,16 +65,16 @@ class Legend:
 
     def lines(self, width: int, color: bool, most: int = 1) -> list[str]:
         """Return the title and at most `most` lines of legend; entries that have no room are left out."""
-        lines, used = [fit(self.y_label, width)], cell_width(self.y_label)
+        lines, used = [cut(self.y_label, width)], cells(self.y_label)
         for sign, words, number in self.entries:
-            needed = 3 + cell_width(sign) + 1 + cell_width(words)
+            needed = 3 + cells(sign) + 1 + cells(words)
             if used + needed > width and len(lines) < most:
-                lines.append(" " * cell_width(self.y_label))
-                used = cell_width(self.y_label)
+                lines.append(" " * cells(self.y_label))
+                used = cells(self.y_label)
             if used + needed <= width:
                 lines[-1] += f"   {paint(sign, number, color)} {words}"
                 used += needed
-        return [*([fit(self.title, width)] if self.title else []), *lines]
+        return [*([cut(self.title, width)] if self.title else []), *lines]
 
 
 def numbers(values: ArrayLike) -> Array:
@@ -160,20 +160,20 @@ def reduced(x: Array, y: Array, limits: tuple[float, float], columns: int) -> tu
 
 def compose(head: list[str], panels: list[Panel], x_label: str, width: int, color: bool) -> str:
     """Stack a legend, panels with aligned axes and the label of their common horizontal axis."""
-    margin = max(cell_width(label) for panel in panels for label in ["", *panel.y_ticks[1]])
+    margin = max(cells(label) for panel in panels for label in ["", *panel.y_ticks[1]])
     lines = list(head)
     for panel in panels:
         lines += _draw(panel, margin, width, color)
-    lines.append(" " * max(0, margin + 1 + (width - margin - 1 - cell_width(x_label)) // 2) + fit(x_label, width))
+    lines.append(" " * max(0, margin + 1 + (width - margin - 1 - cells(x_label)) // 2) + cut(x_label, width))
     return "\n".join(lines)
 
 
 def too_small(width: int, height: int, *series: Array) -> str:
     """Return what to show instead of a chart that has no room or no values, else nothing."""
     if width < SMALLEST[0] or height < SMALLEST[1]:
-        return fit("too small for a chart", width)
+        return cut("too small for a chart", width)
     if any(not np.isfinite(one).any() for one in series):
-        return fit("nothing to draw yet", width)
+        return cut("nothing to draw yet", width)
     return ""
 
 
@@ -187,16 +187,16 @@ def _draw(panel: Panel, margin: int, width: int, color: bool) -> list[str]:
     rows = panel.height + 1 + panel.x_labels
     columns = width - margin - 1
     with _plotext_lock:
-        cells = _cells(_built(panel, [], margin, width), rows, width)
-        inks = np.full(cells.shape, -1)
+        letters = _cells(_built(panel, [], margin, width), rows, width)
+        inks = np.full(letters.shape, -1)
         for (ink, _), group in groupby(panel.curves, key=lambda curve: (curve.color, curve.marker)):
             for layer in _layers(panel, list(group), margin, width):
                 inked = layer != " "
-                cells[: panel.height, margin + 1 :][inked] = layer[inked]
+                letters[: panel.height, margin + 1 :][inked] = layer[inked]
                 inks[: panel.height, margin + 1 :][inked] = -1 if ink is None else ink
     if columns < 1 or not color:
-        return ["".join(row).rstrip() for row in cells]
-    return [_painted(row, ink) for row, ink in zip(cells, inks, strict=True)]
+        return ["".join(row).rstrip() for row in letters]
+    return [_painted(row, ink) for row, ink in zip(letters, inks, strict=True)]
 
 
 def _layers(panel: Panel, curves: list[Curve], margin: int, width: int) -> Iterator[NDArray[np.str_]]:
@@ -234,7 +234,7 @@ def _built(panel: Panel, curves: list[Curve], margin: int, width: int) -> str:
     else:
         figure.ruler("x").frequency(0)
     positions, words = panel.y_ticks
-    figure.ruler("y").ticks(positions, [" " * (margin - cell_width(word)) + word for word in words])
+    figure.ruler("y").ticks(positions, [" " * (margin - cells(word)) + word for word in words])
     return str(figure.build().string(colorless=True))
 
 
@@ -259,10 +259,10 @@ def _shade(curve: Curve, panel: Panel, columns: int) -> NDArray[np.str_]:
     return np.array([[chr(0x2800 + code) if code else " " for code in line] for line in codes.tolist()], dtype="<U1")
 
 
-def _painted(cells: NDArray[np.str_], inks: NDArray[np.intp]) -> str:
+def _painted(letters: NDArray[np.str_], inks: NDArray[np.intp]) -> str:
     """Return a line in its colours, -1 being that of the text."""
-    end = len("".join(cells).rstrip())
+    end = len("".join(letters).rstrip())
     runs = groupby(range(end), key=lambda place: int(inks[place]))
     return "".join(
-        paint("".join(cells[place] for place in places), ink if ink >= 0 else None, on=True) for ink, places in runs
+        paint("".join(letters[place] for place in places), ink if ink >= 0 else None, on=True) for ink, places in runs
     )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from focus_engine.config.statistics import POWER_CURVE
 from focus_tui.charts.canvas import (
     BAND,
     BLUE,
@@ -41,13 +42,13 @@ from focus_tui.charts.epoch_marks import EpochAxis, entries_of, epoch_axis, mark
 from focus_tui.charts.half_blocks import draw_map, draw_maps
 from focus_tui.charts.ticks import integer_ticks, linear_ticks, log_ticks
 
-__all__ = ["draw_losses", "draw_lr", "draw_map", "draw_maps", "draw_pdf", "draw_power", "draw_single_power"]
+__all__ = ["draw_losses", "draw_lr", "draw_map", "draw_maps", "draw_power", "draw_single_power"]
 
 Array = NDArray[np.float64]
 
 
-DENSITY_POWER = "P(k) [(Mpc/h)²]"
-FIELD_POWER = "P(k) of the normalised field"
+DENSITY_POWER = POWER_CURVE.y_label()
+FIELD_POWER = POWER_CURVE.y_label(physical=False)
 """What the axis of a power spectrum is called: of a density, and of maps that were normalised nobody knows how."""
 
 
@@ -74,8 +75,8 @@ def draw_power(
     if words := too_small(width, height, k, real):
         return words
     x, band = log10(k), scatter_band(log10(k), real, std)
-    curves = [*band, Curve(x, log10(real)), _generated(x, log10(generated), color)]
-    entries = [("━", "real", TEXT), (BAND, "±1σ", GREY), _generated_entry(color, generated_label)]
+    curves = [*band, Curve(x, log10(real)), generated_curve(x, log10(generated), color)]
+    entries = [("━", "real", TEXT), (BAND, "±1σ", GREY), generated_entry(color, generated_label)]
     head = Legend(title, y_label, entries + _nyquist_entry(k_nyquist)).lines(width, color)
     rows = height - len(head) - 4  # two axis rows, the tick labels and the label of the axis
     below = max(3, rows * 3 // 10)
@@ -159,7 +160,7 @@ def draw_losses(
     curves += [_faint(axis.place(x), scale(y).clip(*limits), color) for x, y in faint if x.size]
     curves += [
         Curve(axis.place(epochs), scale(smooth_train), BLUE),
-        _generated(axis.place(epochs), scale(smooth_val), color),
+        generated_curve(axis.place(epochs), scale(smooth_val), color),
         Curve(axis.place(epochs[best]), scale(smooth_val[best]), RED, "★", joined=False),
     ]
     entries = [("━", "train", BLUE), ("━" if color else DOT, "validation", ORANGE)]
@@ -200,41 +201,17 @@ def draw_lr(
     return _over_epochs(head, curves, axis, limits, width, height, color, log=log)
 
 
-def draw_pdf(
-    log10_value: ArrayLike,
-    real_pdf: ArrayLike,
-    generated_pdf: ArrayLike,
-    real_std: ArrayLike | None = None,
-    *,
-    width: int,
-    height: int,
-    color: bool = True,
-    title: str = "",
-    x_label: str = "map value [(M☉/h)/(Mpc/h)²]",
-) -> str:
-    """Return the one-point PDFs per dex (log) of real and generated maps against the pixel value (log)."""
-    x, real, generated = numbers(log10_value), numbers(real_pdf), numbers(generated_pdf)
-    std = np.full(x.shape, np.nan) if real_std is None else numbers(real_std)
-    if words := too_small(width, height, x, real):
-        return words
-    band = scatter_band(x, real, std)
-    entries = [("━", "real", TEXT), *([(BAND, "±1σ", GREY)] if band else []), _generated_entry(color)]
-    head = Legend(title, "PDF per dex", entries).lines(width, color)
-    curves = [*band, Curve(x, log10(real)), _generated(x, log10(generated), color)]
-    shown = x[(real > 0) | (generated > 0)]
-    panel = _log_log(curves, padded(shown, margin=0.02), height - len(head) - 3, width, None)
-    return compose(head, [panel], x_label, width, color)
-
-
 def _faint(x: Array, y: Array, color: bool) -> Curve:
     return Curve(x, y, GREY, LINE if color else "·", joined=color)
 
 
-def _generated(x: Array, y: Array, color: bool) -> Curve:
+def generated_curve(x: Array, y: Array, color: bool) -> Curve:
+    """Return the curve of generated maps: dots where colours can't tell it from that of the real ones."""
     return Curve(x, y, ORANGE, LINE if color else DOT, joined=color)
 
 
-def _generated_entry(color: bool, words: str = "generated") -> tuple[str, str, int | None]:
+def generated_entry(color: bool, words: str = "generated") -> tuple[str, str, int | None]:
+    """Return its entry in the legend."""
     return ("━" if color else DOT, words, ORANGE)
 
 
@@ -271,7 +248,7 @@ def _ratio(
     curves.append(level(1.0, x_limits, "─"))
     if k_nyquist:
         curves.append(upright(float(_nyquist(k_nyquist)[0]), limits))
-    curves.append(_generated(x, ratio, color))
+    curves.append(generated_curve(x, ratio, color))
     ticks = ([0.9, 1.0, 1.1], ["0.9", "1", "1.1"]) if row < 0.1 else linear_ticks(*limits, max(3, rows // 2))
     return Panel(curves, x_limits, limits, log_ticks(*x_limits, width // 10), ticks, rows)
 

@@ -7,7 +7,6 @@ becomes shades of ink.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from typing import Literal
 
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
 from focus_tui.charts.ticks import number
+from focus_tui.terminal import cells, cut, fitted
 
 Array = NDArray[np.float64]
 ColorDepth = Literal["truecolor", "256", "16"] | None
@@ -87,32 +87,17 @@ def draw_maps(
     columns = (width - _GAP * (len(fields) - 1)) // len(fields)
     rows = 2 * (height - 1 - bool(titles))
     if columns < 2 or rows < 2:
-        return fit("too small for maps", width)
+        return cut("too small for maps", width)
     pictures = [
         _lines(_share(_shape(one, rows, columns)[::-1], low, high, log=log), colormap, color_depth) for one in fields
     ]
     wide = [_shape(one, rows, columns).shape[1] for one in fields]
     lines = [(" " * _GAP).join(parts) for parts in zip(*pictures, strict=True)]
     if titles:
-        cells = [fit(title, cells_) for title, cells_ in zip([*titles, *[""] * len(wide)], wide, strict=False)]
-        padded = [cell + " " * (cells_ - cell_width(cell)) for cell, cells_ in zip(cells, wide, strict=True)]
-        lines.insert(0, (" " * _GAP).join(padded).rstrip())
+        heads = [fitted(title, columns) for title, columns in zip([*titles, *[""] * len(wide)], wide, strict=False)]
+        lines.insert(0, (" " * _GAP).join(heads).rstrip())
     lines.append(_colour_bar(low, high, colormap, color_depth, units, width))
     return "\n".join(lines)
-
-
-def cell_width(text: str) -> int:
-    """Return how many terminal cells a text without escape sequences takes; Korean takes two a letter."""
-    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
-
-
-def fit(text: str, width: int) -> str:
-    """Return a text cut to a width in cells, with … where something was cut."""
-    if cell_width(text) <= width:
-        return text
-    while text and cell_width(text) > width - 1:
-        text = text[:-1]
-    return text + "…" if width > 0 else ""
 
 
 def _limits(field: Array, vmin: float | None, vmax: float | None, *, log: bool) -> tuple[float, float]:
@@ -198,9 +183,9 @@ def _codes(share: Array, colormap: str, depth: ColorDepth) -> list[list[str]]:
 
 def _colour_bar(low: float, high: float, colormap: str, depth: ColorDepth, units: str, width: int) -> str:
     left, right = f"{number(low)} ", f" {number(high)} {units}"
-    length = min(24, width - cell_width(left) - cell_width(right))
+    length = min(24, width - cells(left) - cells(right))
     if length < 4:
-        return fit(f"{number(low)} – {number(high)} {units}", width)
+        return cut(f"{number(low)} – {number(high)} {units}", width)
     share = np.linspace(0, 1, length)[None, :]
     if depth is None:
         bar = "".join(_SHADES[int(v * (len(_SHADES) - 1) + 0.5)] for v in share[0])

@@ -5,29 +5,18 @@ imported inside function bodies, because `focus ls` must answer at once; help is
 twice as much as all of typer (measured 2.3 against `import typer` = 1).
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from focus_tui.cli import config as cli_config
-from focus_tui.cli import data as cli_data
-from focus_tui.cli import doctor as cli_doctor
-from focus_tui.cli import export as cli_export
-from focus_tui.cli import labels as cli_labels
-from focus_tui.cli import maps as cli_maps
-from focus_tui.cli import runs as cli_runs
-from focus_tui.cli import sweep as cli_sweep
-from focus_tui.cli import train as cli_train
-from focus_tui.cli import tui as cli_tui
+from focus_tui.cli import config, data, doctor, export, labels, maps, runs, sweep, train, tui
+from focus_tui.cli.command import STAGES, Command, Group
 from focus_tui.terminal import out
 
-app = typer.Typer(
-    name="focus",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+MODULES = (tui, train, sweep, labels, export, runs, maps, doctor, data, config)
+"""Each has `COMMANDS`; a new module of commands is named here."""
 
 
 def _version(wanted: bool) -> None:
@@ -38,7 +27,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
 def focus(
     context: typer.Context,
     root: Annotated[
@@ -61,30 +49,29 @@ def focus(
         out(context.get_help())
 
 
-for command in (
-    cli_tui.tui,
-    cli_runs.new,
-    cli_train.check,
-    cli_train.train,
-    cli_train.start,
-    cli_train.stop,
-    cli_train.resume,
-    cli_sweep.sweep,
-    cli_runs.ls,
-    cli_runs.status,
-    cli_runs.logs,
-    cli_labels.tag,
-    cli_labels.note,
-    cli_labels.archive,
-    cli_export.export,
-    cli_runs.rm,
-    cli_maps.sample,
-    cli_maps.evaluate,
-    cli_maps.compare,
-    cli_maps.power,
-    cli_maps.demo,
-    cli_doctor.doctor,
-):
-    app.command(context_settings=cli_labels.TAG_CONTEXT if command is cli_labels.tag else None)(command)
-app.add_typer(cli_data.app, name="data")
-app.add_typer(cli_config.app, name="config")
+def put_together(commands: Iterable[Command | Group]) -> typer.Typer:
+    """Return `focus` with these commands: each by its stage, groups last."""
+    given = tuple(commands)
+    app = typer.Typer(
+        name="focus",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    app.callback(invoke_without_command=True)(focus)
+    alone = (one for one in given if isinstance(one, Command))
+    for command in sorted(alone, key=lambda one: STAGES.index(one.stage)):
+        _add(app, command)
+    for group in (one for one in given if isinstance(one, Group)):
+        below = typer.Typer(help=group.help, rich_markup_mode=None, no_args_is_help=True)
+        for command in group.commands:
+            _add(below, command)
+        app.add_typer(below, name=group.name)
+    return app
+
+
+def _add(app: typer.Typer, command: Command) -> None:
+    app.command(command.name, context_settings=dict(command.context) or None)(command.function)
+
+
+app = put_together(command for module in MODULES for command in module.COMMANDS)

@@ -9,12 +9,10 @@ import typer
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import find_run
 from focus_tui.cli.choose import root_of
+from focus_tui.cli.command import Command, Group
 from focus_tui.terminal import out, say
 
-app = typer.Typer(help="Check a config; print its JSON Schema.", rich_markup_mode=None, no_args_is_help=True)
 
-
-@app.command()
 def check(
     context: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE|EXP", help="A config file, or an experiment.")],
@@ -34,7 +32,6 @@ def check(
     out(f"{loaded.path}: ok ({config.method}, {config.model.from_}, {size}, {config.training.num_epochs} epochs)")
 
 
-@app.command()
 def schema() -> None:
     """Print the JSON Schema of config.yaml, for editors.
 
@@ -53,3 +50,6 @@ def _config_path(given: str, root: Path) -> Path:
         raise InputError(f"{path}: no such config file")
     run = find_run(given, root)
     return run.config
+
+
+COMMANDS = (Group("config", "Check a config; print its JSON Schema.", (Command(check), Command(schema))),)

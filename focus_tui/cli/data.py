@@ -10,8 +10,7 @@ import typer
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder, find_run, list_runs
 from focus_tui.cli.choose import chosen_run, root_of
-
-app = typer.Typer(help="Simulate, import and describe maps.", rich_markup_mode=None, no_args_is_help=True)
+from focus_tui.cli.command import Command, Group
 
 STORED_AS = ("physical", "log10", "standardised", "log10_standardised")
 DATA = "data"
@@ -34,7 +33,6 @@ Mean = Annotated[float, typer.Option("--mean", help="Subtracted when they were s
 Std = Annotated[float, typer.Option("--std", help="Divided by when they were standardised.")]
 
 
-@app.command()
 def simulate(
     context: typer.Context,
     folder: Annotated[
@@ -75,7 +73,6 @@ def simulate(
     run_simulate(options)
 
 
-@app.command("import")
 def bring_in(
     context: typer.Context,
     maps: Annotated[Path, typer.Argument(metavar="MAPS", help=".npy, .npz, HDF5, or a folder of maps; float32.")],
@@ -106,7 +103,6 @@ def bring_in(
     run_import(maps, params, name, data_root(context), **options, stored=(stored_as, mean, std))  # type: ignore[arg-type]
 
 
-@app.command()
 def info(
     context: typer.Context,
     what: Annotated[
@@ -170,3 +166,12 @@ def _positive(option: str, value: float) -> None:
 def _at_least_one(option: str, value: int) -> None:
     if value < 1:
         raise InputError(f"{option} {value}: give at least 1")
+
+
+COMMANDS = (
+    Group(
+        "data",
+        "Simulate, import and describe maps.",
+        (Command(simulate), Command(bring_in, name="import"), Command(info)),
+    ),
+)

@@ -8,7 +8,8 @@ import typer
 from focus_engine.errors import FocusError
 from focus_engine.runs.folder import find_run
 from focus_tui.cli.choose import Json, complete_names, root_of
-from focus_tui.terminal import BLUE, GREEN, RED, YELLOW, out, painted
+from focus_tui.cli.command import Command
+from focus_tui.terminal import BLUE, GREEN, RED, YELLOW, cells, out, padded, painted
 
 SIGNS = {"ok": ("✓", GREEN), "absent": ("-", BLUE), "warning": ("!", YELLOW), "problem": ("✗", RED)}
 
@@ -35,12 +36,15 @@ def doctor(
     if as_json:
         out(json.dumps([finding.to_dict() for finding in findings], ensure_ascii=False, indent=2))
     else:
-        label = max(len(finding.name) for finding in findings)
+        label = max(cells(finding.name) for finding in findings)
         for finding in findings:
             sign, colour = SIGNS[finding.status]
-            out(f"{painted(sign, colour)} {finding.name:<{label}}  {finding.found}")
+            out(f"{painted(sign, colour)} {padded(finding.name, label)}  {finding.found}")
             if finding.remedy:
                 out(f"  {'':<{label}}  -> {finding.remedy}")
     problems = [finding.name for finding in findings if finding.status == "problem"]
     if problems:
         raise FocusError(f"{', '.join(problems)}: training can't run like this")
+
+
+COMMANDS = (Command(doctor, "machine"),)

@@ -11,13 +11,17 @@ import typer
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder
 from focus_tui.cli.choose import Exp, chosen_run
+from focus_tui.cli.command import Command
 from focus_tui.terminal import out, say, visible
+from focus_tui.view.panes import FIGURE_FORMATS, with_figure
 
 if TYPE_CHECKING:
     from focus_tui.view.run_view import RunView
 
-FIGURES = ("loss", "lr", "power", "maps")
-FORMATS = ("png", "pdf", "svg")
+
+def figure_names() -> tuple[str, ...]:
+    """Return the names of the figures for papers."""
+    return tuple(pane.name for pane, _ in with_figure())
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,13 @@ def export(
     ] = None,
     figure: Annotated[
         str | None,
-        typer.Option(metavar="loss|lr|power|maps|all", help="For papers: 3.4 inches wide.", show_default=False),
+        typer.Option(
+            metavar="|".join((*figure_names(), "all")), help="For papers: 3.4 inches wide.", show_default=False
+        ),
     ] = None,
     format_: Annotated[
-        str | None, typer.Option("--format", metavar="png|pdf|svg", help="Of figures [png].", show_default=False)
+        str | None,
+        typer.Option("--format", metavar="|".join(FIGURE_FORMATS), help="Of figures [png].", show_default=False),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="Where figures go [.].", show_default=False)
@@ -86,12 +93,14 @@ def _check(
     csv: Path | None, tensorboard: Path | None, figure: str | None, format_: str | None, output: Path | None
 ) -> None:
     """Raise InputError when the options ask for nothing, or for what there is not."""
+    allowed = (*figure_names(), "all")
     if figure is None and csv is None and tensorboard is None:
-        raise InputError("nothing to export: give --csv DIR, --tensorboard DIR or --figure loss|lr|power|maps|all")
-    if figure is not None and figure not in {*FIGURES, "all"}:
-        raise InputError(f"--figure {visible(figure)} is unknown; allowed: {', '.join(FIGURES)}, all")
-    if format_ is not None and format_ not in FORMATS:
-        raise InputError(f"--format {visible(format_)} is unknown; allowed: {', '.join(FORMATS)}")
+        names = "|".join(allowed)
+        raise InputError(f"nothing to export: give --csv DIR, --tensorboard DIR or --figure {names}")
+    if figure is not None and figure not in allowed:
+        raise InputError(f"--figure {visible(figure)} is unknown; allowed: {', '.join(allowed)}")
+    if format_ is not None and format_ not in FIGURE_FORMATS:
+        raise InputError(f"--format {visible(format_)} is unknown; allowed: {', '.join(FIGURE_FORMATS)}")
     if figure is None and (format_ is not None or output is not None):
         raise InputError(f"{'--format' if output is None else '-o'} is about figures: name one with --figure")
     for folder in (csv, tensorboard, output):
@@ -125,16 +134,20 @@ def _figures(run: RunFolder, view: "RunView", figure: str, folder: Path, suffix:
     from focus_tui.compute.paper import draw_paper_figure
     from focus_tui.view.export import check_absent
 
-    missing = {"power": not view.spectra, "maps": not view.samples}
     outputs = []
-    for kind in FIGURES if figure == "all" else (figure,):
-        if missing.get(kind):
-            words = f"{visible(run.name)} has no {'P(k)' if kind == 'power' else 'maps'} of samples yet"
+    for pane, drawing in with_figure():
+        if figure not in {"all", pane.name}:
+            continue
+        if not pane.needs.met(view):
+            words = f"{visible(run.name)} has no {pane.needs.words} yet"
             if figure != "all":
                 raise InputError(f"{words}: nothing to draw (training.sample_every sets when samples are drawn)")
             say(f"{words}: no figure")
             continue
-        path = folder / f"{run.name}_{kind}.{suffix}"
-        write = partial(draw_paper_figure, path, kind, view, run)
+        path = folder / f"{run.name}_{pane.name}.{suffix}"
+        write = partial(draw_paper_figure, path, drawing, view, run)
         outputs.append(Output(path, partial(check_absent, path, force=force), write))
     return outputs
+
+
+COMMANDS = (Command(export, "keep"),)

@@ -11,6 +11,7 @@ from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import find_run
 from focus_engine.runs.labels import check_tag, read_labels, write_labels
 from focus_tui.cli.choose import NamedExp, complete_names, root_of
+from focus_tui.cli.command import Command
 from focus_tui.cli.runs import shown
 from focus_tui.terminal import out, say, visible
 
@@ -107,3 +108,6 @@ def _signed(tags: list[str], *, remove: bool) -> tuple[list[str], list[str]]:
     if both := set(added) & set(removed):
         raise InputError(f"{sorted(both)[0]!r} is both added and taken off")
     return added, removed
+
+
+COMMANDS = (Command(tag, "keep", context=TAG_CONTEXT), Command(note, "keep"), Command(archive, "keep"))

@@ -12,6 +12,7 @@ from focus_engine.config.samplers import sampler_words
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import find_run
 from focus_tui.cli.choose import Exp, Json, Trust, chosen_run, complete_names, root_of
+from focus_tui.cli.command import Command
 
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps of the sampler.", show_default=False)]
 Eta = Annotated[float | None, typer.Option("--eta", help="0 is deterministic, 1 is DDPM.", show_default=False)]
@@ -104,7 +105,7 @@ def evaluate(
 ) -> None:
     """Judge samples against held-out maps.
 
-    P(k), PDF and slab mean, each beside its true-against-true value.
+    Every statistic (P(k), PDF, slab mean; see docs/statistics.md) stands beside its true-against-true value.
 
     Example: focus evaluate experiment_diffusion --json > report.json
     """
@@ -214,3 +215,6 @@ def demo(context: typer.Context) -> None:
     from focus_tui.compute.demo import demo as run_demo
 
     run_demo(root)
+
+
+COMMANDS = tuple(Command(function, "judge") for function in (sample, evaluate, compare, power, demo))

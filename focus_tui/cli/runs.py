@@ -14,6 +14,7 @@ from focus_engine.launch.state import summarise
 from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import RunFolder, find_run
 from focus_tui.cli.choose import Exp, Json, chosen_run, complete_names, root_of
+from focus_tui.cli.command import Command
 from focus_tui.terminal import out, say, visible
 from focus_tui.view import words
 
@@ -179,3 +180,12 @@ def shown(run: RunFolder) -> str:
     import shlex
 
     return shlex.quote(run.name)
+
+
+COMMANDS = (
+    Command(new, "make"),
+    Command(ls, "watch"),
+    Command(status, "watch"),
+    Command(logs, "watch"),
+    Command(rm, "keep"),
+)

@@ -7,6 +7,7 @@ import typer
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder, find_run
 from focus_tui.cli.choose import NamedExp, root_of
+from focus_tui.cli.command import Command
 from focus_tui.cli.train import start_queued
 from focus_tui.terminal import out, say, visible
 
@@ -58,3 +59,6 @@ def sweep(
     say(f"made {len(runs)} experiment{'s' if len(runs) > 1 else ''}, tag {sweep_tag(name or source.name)}")
     if not no_start:
         start_queued(runs)
+
+
+COMMANDS = (Command(sweep, "train"),)

@@ -12,6 +12,7 @@ from focus_engine.launch.state import summarise
 from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import RunFolder, find_run
 from focus_tui.cli.choose import Exp, Json, NamedExp, Trust, chosen_run, complete_names, root_of
+from focus_tui.cli.command import Command
 from focus_tui.cli.runs import shown
 from focus_tui.cli.slurm import Account, Nodes, Partition, Sbatch, Slurm, SlurmAsked, Time, submit
 from focus_tui.terminal import out, say, visible
@@ -243,3 +244,6 @@ def _device(gpu: int | None, gpus: int | None = None) -> str | None:
         have = f"this machine has {found}" if found else "FOCUS sees none on this machine"
         raise InputError(f"--gpus {gpus}: {have}; on a CPU, set training.devices to the number of processes")
     return "cuda"
+
+
+COMMANDS = tuple(Command(function, "train") for function in (check, train, start, stop, resume))

@@ -6,6 +6,7 @@ import typer
 
 from focus_engine.errors import InputError
 from focus_tui.cli.choose import complete_names, root_of
+from focus_tui.cli.command import Command
 
 
 def tui(
@@ -33,3 +34,6 @@ def tui(
         open_recording(speed)
     else:
         raise InputError(f"--demo shows its own recording: leave {exp!r} out")
+
+
+COMMANDS = (Command(tui, "open"),)

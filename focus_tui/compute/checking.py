@@ -4,7 +4,7 @@ import json
 
 from focus_engine.config.advice import data_wait_advice
 from focus_engine.config.load import load_config
-from focus_engine.events.table import DataProgress
+from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
 from focus_engine.worker.rehearsal import Rehearsal, rehearse
 from focus_tui.terminal import out, say
@@ -20,16 +20,11 @@ def check(run: RunFolder, *, device: str | None, as_json: bool) -> None:
         FocusError: there is not enough memory.
     """
     printer = Printer()
-    found: Rehearsal | None = None
     try:
-        for step in rehearse(run, device=device):
-            if isinstance(step, DataProgress):
-                printer.progress(bar_line(step.done, step.total, [step.what]))
-            else:
-                found = step
+        work = rehearse(run, device=device)
+        found = drain(work, lambda step: printer.progress(bar_line(step.done, step.total, [step.what])))
     finally:
         printer.clear()
-    assert found is not None  # noqa: S101  (the rehearsal ends with its result)
     if as_json:
         out(json.dumps(found.to_dict()))
         return

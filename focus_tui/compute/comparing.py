@@ -7,23 +7,24 @@ from typing import Any
 
 import numpy as np
 
+from focus_engine.config.statistics import STATISTICS, leading_score
 from focus_engine.evaluation.comparison import (
     LADDER,
     Comparison,
     Contender,
     compare_models,
-    comparison_path,
     why_not_comparable,
 )
+from focus_engine.runs.comparison import ModelScores, comparison_path
 from focus_engine.runs.folder import RunFolder
 from focus_tui.charts.overlay import NamedCurve, draw_overlay, draw_ratios, named_legend
 from focus_tui.compute.drawing import Telling, opened, relative
 from focus_tui.compute.options import CompareOptions
 from focus_tui.terminal import cells, colours, fitted, out, visible
 from focus_tui.view.compare import METRICS, Difference, config_differences, config_of, data_warning, metric_row
-from focus_tui.view.comparison_report import cost_curves, cost_rows, read_comparison, score_rows
+from focus_tui.view.comparison_report import cost_curves, cost_rows, cost_title, ratio_curves, score_rows
 from focus_tui.view.log_plot import read_view
-from focus_tui.view.run_view import RunView, floats
+from focus_tui.view.run_view import RunView
 
 MOST_COLUMNS = 110
 
@@ -129,23 +130,31 @@ def _show_differences(runs: Sequence[RunFolder], different: Sequence[Difference]
 
 
 def _show_samples(comparison: Comparison, width: int) -> None:
-    """Draw P(k) ratios, print the scores and what they cost."""
-    color = colours()
-    report = read_comparison(comparison.to_dict())
-    names = [visible(one.name) for one in report.models]
-    ratios = [NamedCurve(place, floats(one.k), floats(one.ratio)) for place, one in enumerate(report.models)]
-    out(f"\nP(k) of samples / real   {named_legend(names, color=color)}")
-    out(draw_ratios(ratios, width=width, height=14, color=color, k_nyquist=report.models[0].k_nyquist))
+    """Draw ratios, print the scores and what they cost."""
+    color, scores = colours(), comparison.scores
+    names = [visible(one.name) for one in scores.models]
+    legend = named_legend(names, color=color)
+    for name in (spec.name for spec in STATISTICS.values() if spec.curve is not None and spec.curve.ratio):
+        _show_ratios(scores.models, name, legend, width)
     out(f"\n{comparison.n_maps} maps of {comparison.n_simulations} unseen simulations, at equal parameters and noise")
-    for line in _table(score_rows(report)):
+    for line in _table(score_rows(scores)):
         out(line)
-    out(f"\nP(k) error [%] against seconds per map ({comparison.device})   {named_legend(names, color=color)}")
-    costs = cost_curves(report, "seconds_per_map")
+    unit = leading_score().unit
+    out(f"\n{cost_title()} [{unit}] against seconds per map ({comparison.device})   {legend}")
+    costs = cost_curves(scores, "seconds_per_map")
     if all(np.size(curve.x) > 1 for curve in costs):
         out(draw_overlay(costs, width=width, height=14, color=color, log=True, log_x=True, x_label="seconds per map"))
-    for line in _table(cost_rows(report)):
+    for line in _table(cost_rows(scores)):
         out(line)
     out(f"\nreport  {relative(comparison.report)}\nfigure  {relative(comparison.figure)}")
+
+
+def _show_ratios(models: Sequence[ModelScores], statistic: str, legend: str, width: int) -> None:
+    """Draw generated / real of each model in a statistic."""
+    limits = {one.curves[statistic].limit for one in models if statistic in one.curves}
+    out(f"\n{STATISTICS[statistic].short} of samples / real   {legend}")
+    limit = limits.pop() if len(limits) == 1 else None
+    out(draw_ratios(ratio_curves(models, statistic), width=width, height=14, color=colours(), k_nyquist=limit))
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from focus_engine.data.bring_in import ImportedMaps, import_maps
+from focus_engine.data.bring_in import import_maps
 from focus_engine.data.maps import MapSet, Stored, StoredAs, open_map_set
 from focus_engine.data.summary import DataSummary, describe
-from focus_engine.errors import FocusError, InputError
+from focus_engine.errors import InputError
+from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
 from focus_engine.units import NORMALISED
 from focus_tui.charts.curves import DENSITY_POWER, FIELD_POWER, draw_single_power
@@ -57,15 +58,14 @@ def simulate(options: SimulateOptions) -> None:
         device=options.device,
     )
     bar = _Bar("universes")
-    last = None
-    for last in universes:
-        bar.show(last.done, last.total, "waiting for another process" if last.waiting else "")
+    made = drain(
+        universes, lambda step: bar.show(step.done, step.total, "waiting for another process" if step.waiting else "")
+    )
     bar.clear()
-    if last is None or not last.finished:
-        raise FocusError(f"the universes in {options.folder} are not complete; the same command goes on")
     out(str(options.folder))
-    say(f"{last.total * layout.maps_per_simulation} maps of {last.total} universes. In a config:\n  data:")
-    say(f"    maps_path: {last.maps_path.absolute()}\n    params_path: {last.params_path.absolute()}")
+    count = made.simulations
+    say(f"{count * layout.maps_per_simulation} maps of {count} universes. In a config:\n  data:")
+    say(f"    maps_path: {made.maps_path.absolute()}\n    params_path: {made.params_path.absolute()}")
     say(f"    box_size: {layout.box_size}\n    maps_per_simulation: {layout.maps_per_simulation}")
 
 
@@ -99,15 +99,12 @@ def bring_in(
         maps_key=key,
         stored=Stored(*stored),
     )
-    for step in steps:
-        if isinstance(step, ImportedMaps):
-            bars["copy"].clear()
-            out(str(step.folder))
-            say("in a config:\n  data:")
-            say(f"    maps_path: {step.map_set.maps_path.absolute()}")
-            say(f"    params_path: {step.map_set.params_path.absolute()}")
-        else:
-            bars[step.stage].show(step.done, step.total)
+    imported = drain(steps, lambda step: bars[step.stage].show(step.done, step.total))
+    bars["copy"].clear()
+    out(str(imported.folder))
+    say("in a config:\n  data:")
+    say(f"    maps_path: {imported.map_set.maps_path.absolute()}")
+    say(f"    params_path: {imported.map_set.params_path.absolute()}")
 
 
 def info(
@@ -134,12 +131,9 @@ def _open_run(run: RunFolder) -> MapSet:
     from focus_engine.data.opening import open_maps
 
     bar = _Bar("universes")
-    for step in open_maps(load_config(run.config).config, run.path):
-        if isinstance(step, MapSet):
-            bar.clear()
-            return step
-        bar.show(step.done, step.total)
-    raise FocusError(f"the maps of {run.name} could not be made")
+    maps = drain(open_maps(load_config(run.config).config, run.path), lambda step: bar.show(step.done, step.total))
+    bar.clear()
+    return maps
 
 
 def _open_files(what: str, params: Path | None, box_size: float, per: int, key: str | None) -> MapSet:

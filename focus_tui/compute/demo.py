@@ -15,6 +15,7 @@ from focus_engine.events.table import DataProgress
 from focus_engine.launch.start import start_run
 from focus_engine.launch.state import summarise
 from focus_engine.launch.summary import RunSummary
+from focus_engine.progress import drain
 from focus_engine.runs.create import create_experiment
 from focus_engine.runs.folder import RunFolder
 from focus_tui.compute.drawing import Telling, opened, relative
@@ -74,11 +75,14 @@ def _simulate(run: RunFolder) -> None:
     printer = Printer()
     config = load_config(run.config).config
     began, made = time.monotonic(), False
+
+    def show(step: DataProgress) -> None:
+        nonlocal made
+        made = True  # universes that are found say nothing
+        printer.progress(bar_line(step.done, step.total, [step.what]))
+
     try:
-        for progress in open_maps(config, run.path):
-            if isinstance(progress, DataProgress):
-                made = made or progress.done < progress.total
-                printer.progress(bar_line(progress.done, progress.total, [progress.what]))
+        drain(open_maps(config, run.path), show)
     finally:
         printer.clear()
     block = config.data

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from focus_engine.evaluation.comparison import ComparisonProgress
 from focus_engine.evaluation.trained_model import TrainedModel, find_checkpoint, open_trained
 from focus_engine.events.table import DataProgress
 from focus_engine.generative.sampling import SamplingPlan, SamplingProgress
+from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.safety import check_links
 from focus_engine.trust import runs_code
@@ -20,6 +21,7 @@ from focus_tui.terminal import say, visible
 from focus_tui.view.follow import Printer
 from focus_tui.view.words import bar_line
 
+Step = TypeVar("Step", bound=SamplingProgress | DataProgress | ComparisonProgress)
 Result = TypeVar("Result")
 WORD_SECONDS = 0.1
 """Least time between two lines of `--progress json`; the end of a batch is always told."""
@@ -51,25 +53,21 @@ class Telling:
             self._told = now
             say(json.dumps({"done": done, "total": total, "words": ", ".join(words)}))
 
-    def shown(
-        self, steps: Iterator[SamplingProgress | DataProgress | ComparisonProgress | Result], plan: SamplingPlan
-    ) -> Result:
-        """Pull `steps` to their end and tell how far they are; return the result, which comes last."""
-        result: Result | None = None
+    def shown(self, work: Generator[Step, None, Result], plan: SamplingPlan) -> Result:
+        """Run `work` to its end and tell how far it is; return its result."""
+
+        def tell(step: Step) -> None:
+            if isinstance(step, SamplingProgress):
+                self.progress(*_sampled(step, plan))
+            elif isinstance(step, ComparisonProgress):
+                self.progress(step.done, step.total, [visible(step.words)])
+            else:
+                self.progress(step.done, step.total, [step.what])
+
         try:
-            for step in steps:
-                if isinstance(step, SamplingProgress):
-                    self.progress(*_sampled(step, plan))
-                elif isinstance(step, ComparisonProgress):
-                    self.progress(step.done, step.total, [visible(step.words)])
-                elif isinstance(step, DataProgress):
-                    self.progress(step.done, step.total, [step.what])
-                else:
-                    result = step
+            return drain(work, tell)
         finally:
             self._printer.clear()
-        assert result is not None  # noqa: S101  (the engine's generators end with their result)
-        return result
 
 
 def _sampled(step: SamplingProgress, plan: SamplingPlan) -> tuple[int, int, list[str]]:

@@ -3,7 +3,6 @@
 The panels are those of the figures drawn beside training; here is their size.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from focus_engine.figures.panels import STYLE, SURFACE_DENSITY, map_rows, power_
 from focus_engine.runs.folder import RunFolder
 from focus_engine.units import NORMALISED
 from focus_tui.charts.map_pairs import thumbnails
+from focus_tui.view.panes import PaperFigure, load
 from focus_tui.view.run_view import RunView
 
 COLUMN = 3.4
@@ -48,19 +48,19 @@ PAPER: dict[Any, Any] = STYLE | {
 }
 
 
-def draw_paper_figure(path: Path, kind: str, view: RunView, run: RunFolder) -> None:
-    """Draw loss, lr, power or maps (the latest ones) of a run; the suffix of `path` is the format.
+def draw_paper_figure(path: Path, figure: PaperFigure, view: RunView, run: RunFolder) -> None:
+    """Draw a figure of a run; the suffix of `path` is the format.
 
     Raises:
         InputError: the maps of the run can't be read.
         OSError: the disk refuses.
     """
     with mpl.rc_context(PAPER):
-        figure = _FIGURES[kind](view, run)
-        save(figure, path, path.suffix.removeprefix("."))
+        save(load(figure.drawn_by)(view, run), path, path.suffix.removeprefix("."))
 
 
-def _loss(view: RunView, _: RunFolder) -> Figure:
+def loss_figure(view: RunView, _: RunFolder) -> Figure:
+    """Return train and val loss against the epoch."""
     figure = Figure(figsize=(COLUMN, 2.5), layout="constrained")
     axes = figure.subplots()
     loss_panel(axes, view.epochs, early_stopped=view.early_stopped, resumed_after=view.seams)
@@ -70,7 +70,8 @@ def _loss(view: RunView, _: RunFolder) -> Figure:
     return figure
 
 
-def _rate(view: RunView, _: RunFolder) -> Figure:
+def lr_figure(view: RunView, _: RunFolder) -> Figure:
+    """Return the learning rate against the epoch."""
     figure = Figure(figsize=(COLUMN, 2.0), layout="constrained")
     axes = figure.subplots()
     rate_panel(axes, view.epochs, resumed_after=view.seams)
@@ -81,13 +82,15 @@ def _rate(view: RunView, _: RunFolder) -> Figure:
     return figure
 
 
-def _power(view: RunView, _: RunFolder) -> Figure:
+def power_figure(view: RunView, _: RunFolder) -> Figure:
+    """Return the latest P(k) of samples beside that of real maps."""
     figure = Figure(figsize=(COLUMN, 3.6), layout="constrained")
     power_panels(figure, view.spectra[-1], "")
     return figure
 
 
-def _maps(view: RunView, run: RunFolder) -> Figure:
+def maps_figure(view: RunView, run: RunFolder) -> Figure:
+    """Return the latest samples below real maps."""
     real, generated, box_size = _pairs(view, run)
     depth = real.shape[1] / real.shape[2]
     figure = Figure(figsize=(COLUMN, 0.45 + 1.55 * depth), layout="constrained")
@@ -114,11 +117,3 @@ def _pairs(view: RunView, run: RunFolder) -> tuple[np.ndarray[Any, Any], np.ndar
             raise InputError(f"{run.events}: the maps of epoch {drawn.epoch} can't be read: {error}") from error
     count = min(MAP_COLUMNS, len(real), len(generated))
     return real[:count], generated[:count], box_size
-
-
-_FIGURES: dict[str, Callable[[RunView, RunFolder], Figure]] = {
-    "loss": _loss,
-    "lr": _rate,
-    "power": _power,
-    "maps": _maps,
-}

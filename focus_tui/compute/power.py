@@ -8,8 +8,9 @@ import numpy as np
 
 from focus_engine.data.map_files import HDF5_SUFFIXES, open_maps_file
 from focus_engine.errors import InputError
+from focus_engine.statistics.map_stack import as_map_stack
 from focus_engine.statistics.maps_file import load_maps_file
-from focus_engine.statistics.power import PowerSpectrum, as_map_stack, power_spectrum
+from focus_engine.statistics.power import PowerSpectrum, power_spectrum
 from focus_tui.terminal import colours, out, say
 
 DEFAULT_BOX = 25.0

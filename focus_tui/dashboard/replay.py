@@ -138,12 +138,6 @@ class Player:
             epoch = getattr(event, "epoch", epoch)
             self._say(self._mine(event))
 
-    def _stopped(self, epoch: int) -> RunEnded:
-        seconds = time.time() - self._identity.started
-        return RunEnded(
-            state="stopped", reason="the replay was stopped", epoch=epoch, seconds=seconds, peak_memory=None
-        )
-
     def _mine(self, event: Event) -> Event:
         """The event as said now, by this process."""
         event = replace(event, time=time.time())

@@ -1,25 +1,20 @@
 """Taking things away from the dashboard: curves as CSV, figures in paper style, the screen itself as SVG."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from focus_engine.errors import FocusError
 from focus_engine.runs.folder import RunFolder
 from focus_tui.dashboard.control import Done
+from focus_tui.dashboard.host import Host
 from focus_tui.dashboard.screens.dialogs import Choose
-
-if TYPE_CHECKING:
-    from focus_tui.dashboard.app import FocusApp
-
-FIGURES = (("loss", "loss curves"), ("lr", "learning rate"), ("power", "power spectrum"), ("maps", "maps"))
-FORMATS = ("png", "pdf", "svg")
+from focus_tui.view.panes import FIGURE_FORMATS, with_figure
 
 
-def ask_and_export(app: "FocusApp", run: RunFolder) -> None:
+def ask_and_export(app: Host, run: RunFolder) -> None:
     """Ask what to take away of `run`, and in which format; write it under the current folder."""
     choices = [
         ("csv", "CSV of every curve (epochs, steps, P(k))"),
-        *((f"figure {what}", f"figure: {words}, in paper style") for what, words in FIGURES),
+        *((f"figure {pane.name}", f"figure: {figure.words}, in paper style") for pane, figure in with_figure()),
         ("tensorboard", "TensorBoard event file"),
         ("screen", "this screen as SVG"),
     ]
@@ -38,13 +33,13 @@ def ask_and_export(app: "FocusApp", run: RunFolder) -> None:
     app.push_screen(Choose(f"Take away from {run.name}, into {Path.cwd()}", choices), chosen)
 
 
-def _ask_format(app: "FocusApp", run: RunFolder, what: str) -> None:
+def _ask_format(app: Host, run: RunFolder, what: str) -> None:
     def chosen(suffix: str | None) -> None:
         if suffix is not None:
             app.say("drawing …")
             app.in_background(lambda: _export(run, ["--figure", what, "--format", suffix, "-o", "."]))
 
-    app.push_screen(Choose("Format", [(name, name.upper()) for name in FORMATS]), chosen)
+    app.push_screen(Choose("Format", [(name, name.upper()) for name in FIGURE_FORMATS]), chosen)
 
 
 def _export(run: RunFolder, arguments: list[str]) -> Done:

@@ -213,12 +213,12 @@ DATA = """\
 import sys
 from pathlib import Path
 from focus_engine.config.load import load_config
-from focus_engine.data.maps import MapSet
 from focus_engine.errors import FocusError
 from focus_engine.data.opening import open_maps
+from focus_engine.progress import drain
 folder = Path(sys.argv[1])
 try:
-    *_, maps = open_maps(load_config(folder / "config.yaml").config, folder)
+    maps = drain(open_maps(load_config(folder / "config.yaml").config, folder))
 except FocusError as error:
     sys.exit(str(error))
 print(f"{maps.maps_path}: {maps.n_maps} maps of {maps.n_simulations} simulations, {maps.shape}")

@@ -6,12 +6,13 @@ from focus_engine.events.log import LogReader
 from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder
 from focus_tui.terminal import color_depth, colours, out, say, visible
-from focus_tui.view.pictures import Look, picture
+from focus_tui.view.panes import pictured
+from focus_tui.view.pictures.look import Look
 from focus_tui.view.run_view import RunView, fold, phase_words, plateau_words
 from focus_tui.view.thin import thinned_lines
 
-WIDTH, HEIGHT = 110, 16
-"""A chart is as wide as the terminal, up to this, and this high."""
+WIDTH = 110
+"""A chart is as wide as the terminal, up to this."""
 
 
 def read_view(run: RunFolder) -> RunView:
@@ -25,7 +26,7 @@ def read_view(run: RunFolder) -> RunView:
 
 
 def plot_log(run: RunFolder) -> None:
-    """Draw loss, learning rate and the latest P(k) of `run`."""
+    """Draw the panes of `run` that are printed: loss, learning rate and the latest P(k)."""
     view = read_view(run)
     if not view.epochs:
         say(f"{visible(run.name)} has finished no epoch yet: nothing to draw")
@@ -34,6 +35,7 @@ def plot_log(run: RunFolder) -> None:
     width = min(WIDTH, shutil.get_terminal_size((80, 24)).columns)
     summary = view.summary
     out(f"{visible(run.name)}  {phase_words(summary, view.warmup_epochs)}  {plateau_words(view)}")
-    for pane in ("loss", "lr", *(("power",) if view.spectra else ())):
-        drawn = picture(pane, view, look)
-        out(f"\n{drawn.title}\n{drawn.draw(width, HEIGHT + 4 * (pane == 'power'))}")
+    for pane in pictured():
+        if pane.printed and pane.needs.met(view):
+            drawn = pane.draw(view, look)
+            out(f"\n{drawn.title}\n{drawn.draw(width, pane.printed)}")

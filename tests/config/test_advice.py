@@ -3,7 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from dashboard import epoch, started, view_from
+from dashboard import view_from
+from example_events import epoch, started
 
 from focus_engine.config.advice import data_wait_advice, guidance_warning
 from focus_engine.config.load import parse_config

@@ -2,25 +2,29 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from focus_engine.data.bring_in import ImportedMaps, ImportProgress, import_maps
 from focus_engine.errors import FocusError, InputError
+from focus_engine.progress import drain
 
 MakeMaps = Callable[..., np.ndarray]
 WriteSet = Callable[..., tuple[Path, Path]]
 
 
-def bring_in(paths: tuple[Path, Path], name: str, root: Path, **keys: bool) -> list[ImportProgress | ImportedMaps]:
-    return list(import_maps(*paths, name, root, maps_per_simulation=3, **keys))
+def bring_in(paths: tuple[Path, Path], name: str, root: Path, **keys: Any) -> ImportedMaps:
+    show = keys.pop("show", lambda _: None)
+    return drain(import_maps(*paths, name, root, maps_per_simulation=3, **keys), show)
 
 
 @pytest.mark.parametrize("link", [False, True])
 def test_a_set_arrives_whole_and_opens_from_its_folder(write_set: WriteSet, tmp_path: Path, link: bool):
     paths = write_set()
-    *progress, result = bring_in(paths, "mine", tmp_path / "data", link=link)
+    progress: list[ImportProgress] = []
+    result = bring_in(paths, "mine", tmp_path / "data", link=link, show=progress.append)
     assert isinstance(result, ImportedMaps)
     assert result.folder == tmp_path / "data" / "mine"
     assert sorted(path.name for path in result.folder.iterdir()) == [paths[0].name, paths[1].name]
@@ -35,7 +39,7 @@ def test_a_set_arrives_whole_and_opens_from_its_folder(write_set: WriteSet, tmp_
 def test_names_of_files_become_those_of_the_layout(write_set: WriteSet, tmp_path: Path):
     maps_path, params_path = write_set()
     odd = (maps_path.rename(tmp_path / "density.npy"), params_path.rename(tmp_path / "cosmologies.dat"))
-    folder = bring_in(odd, "mine", tmp_path / "data")[-1].folder
+    folder = bring_in(odd, "mine", tmp_path / "data").folder
     assert sorted(path.name for path in folder.iterdir()) == ["Maps_mine.npy", "params_mine.txt"]
 
 
@@ -43,7 +47,7 @@ def test_a_linked_original_may_itself_be_a_symbolic_link(write_set: WriteSet, tm
     maps_path, params_path = write_set()
     alias = tmp_path / "Maps_alias.npy"
     alias.symlink_to(maps_path)
-    result = bring_in((alias, params_path), "mine", tmp_path / "data", link=True)[-1]
+    result = bring_in((alias, params_path), "mine", tmp_path / "data", link=True)
     assert not result.map_set.maps_path.is_symlink()
     maps_path.unlink()
     assert result.map_set.read([0]).shape == (1, 1, 8, 8)

@@ -4,10 +4,11 @@ import h5py
 import numpy as np
 import pytest
 
-from focus_engine.data.bring_in import ImportedMaps, import_maps
+from focus_engine.data.bring_in import import_maps
 from focus_engine.data.map_files import open_maps_file
 from focus_engine.data.maps import Stored, open_map_set
 from focus_engine.errors import InputError
+from focus_engine.progress import drain
 
 PER = 4
 
@@ -85,10 +86,9 @@ def test_every_format_holds_the_same_maps_and_is_the_same_data(write, maps, para
 
 @pytest.mark.parametrize("write", FORMATS)
 def test_every_format_is_imported_as_one_file(write, maps, params, tmp_path):
-    steps = list(import_maps(write(tmp_path, maps), params, "mine", tmp_path / "data", maps_per_simulation=PER))
-    assert isinstance(steps[-1], ImportedMaps)
-    assert np.array_equal(steps[-1].map_set.read(np.arange(24))[:, 0], maps)
-    assert steps[-1].map_set.maps_path.suffix == ".npy"
+    imported = drain(import_maps(write(tmp_path, maps), params, "mine", tmp_path / "data", maps_per_simulation=PER))
+    assert np.array_equal(imported.map_set.read(np.arange(24))[:, 0], maps)
+    assert imported.map_set.maps_path.suffix == ".npy"
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_normalised_files_are_read_as_physical_maps(stored, write, maps, params,
     map_set = opened(path, params, stored=stored)
     assert np.allclose(map_set.read(np.arange(24))[:, 0], maps, rtol=1e-5)
     assert map_set.fingerprint != opened(path, params).fingerprint
-    (*_, last) = import_maps(path, params, "made", tmp_path / "data", maps_per_simulation=PER, stored=stored)
+    last = drain(import_maps(path, params, "made", tmp_path / "data", maps_per_simulation=PER, stored=stored))
     assert np.allclose(last.map_set.read(np.arange(24))[:, 0], maps, rtol=1e-5)
 
 

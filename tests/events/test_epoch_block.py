@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from example_events import epoch
 
-from focus_engine.events.epoch_block import epoch_block
+from focus_engine.events.epoch_block import epoch_block, epoch_lines
 
 BLOCK = """\
 ================================================================================
@@ -44,3 +44,9 @@ def test_first_epoch_is_the_documented_block():
 )
 def test_each_line_says_what_it_should(change, line, new):
     assert epoch_block(replace(EPOCH, **change)) == BLOCK.replace(line, new)
+
+
+def test_each_line_says_what_it_is():
+    kinds = [kind for _, kind in epoch_lines(replace(EPOCH, is_best=True))]
+    assert kinds == ["rule", "title", "rule", *["value"] * 6, "best"]
+    assert [kind for _, kind in epoch_lines(replace(EPOCH, is_best=False))] == kinds[:-1]

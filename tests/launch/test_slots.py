@@ -13,18 +13,20 @@ from focus_engine import gpus
 from focus_engine.errors import FocusError, InputError
 from focus_engine.gpus import Gpu, visible_gpus
 from focus_engine.launch import slots
-from focus_engine.launch.slots import Place, Slots, devices_for, slots_per_device, take_free_slots, wait_for_slots
+from focus_engine.launch.slots import Place, devices_for, slots_per_device, take_free_slots, wait_for_slots
+from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
 
 WAITER = """
 import sys
 from pathlib import Path
+from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
-from focus_engine.launch.slots import Slots, wait_for_slots
-for place in wait_for_slots(RunFolder(Path(sys.argv[1])), "cpu"):
-    print("in" if isinstance(place, Slots) else place.number, flush=True)
-    if isinstance(place, Slots):
-        sys.stdin.read()
+from focus_engine.launch.slots import wait_for_slots
+from focus_engine.progress import drain
+slots = drain(wait_for_slots(RunFolder(Path(sys.argv[1])), "cpu"), lambda place: print(place.number, flush=True))
+print("in", flush=True)
+sys.stdin.read()
 """
 
 
@@ -54,12 +56,11 @@ def test_oldest_first_and_each_knows_its_place():
     assert next(third) == Place(2, ("cpu",), ("a",))
     first.close()
     assert next(third) == Place(2, ("cpu",), ())  # free, but not its turn
-    got = next(second)
-    assert isinstance(got, Slots)
+    got = drain(second)
     assert got.devices == ("cpu",)
     assert next(third) == Place(1, ("cpu",), ("b",))
     got.close()
-    assert isinstance(next(third), Slots)
+    assert drain(third).devices == ("cpu",)
 
 
 def test_who_leaves_the_queue_frees_its_place():
@@ -90,14 +91,12 @@ def test_those_who_want_another_device_do_not_wait_for_each_other(monkeypatch):
     waiting = wait_for_slots(run("b"), "cuda:0")
     assert next(waiting).number == 1
     for wanted in ("cuda:1", "cpu"):
-        got = next(wait_for_slots(run("c"), wanted))
-        assert isinstance(got, Slots)
-        got.close()
+        drain(wait_for_slots(run("c"), wanted)).close()
     whichever = wait_for_slots(run("d"), "auto")
     taken = take_free_slots(run("e"), "cuda:1")
     assert next(whichever) == Place(2, ("cuda:1", "cuda:0"), ("e", "a"))
     taken.close()
-    assert next(whichever).devices == ("cuda:1",)  # nobody older could have used it
+    assert drain(whichever).devices == ("cuda:1",)  # nobody older could have used it
     busy.close()
 
 
@@ -107,8 +106,7 @@ def test_several_gpus_at_once(monkeypatch):
     both, later = wait_for_slots(run("b"), "auto", count=2), wait_for_slots(run("c"), "auto")
     assert (next(both).number, next(later).number) == (1, 2)  # what is free is kept for the older
     busy.close()
-    got = next(both)
-    assert isinstance(got, Slots)
+    got = drain(both)
     assert set(got.devices) == {"cuda:0", "cuda:1"}
     assert next(later).number == 1
     with pytest.raises(InputError, match=r"training.devices: 3, but device: auto has 2 here \(cuda:1, cuda:0\)"):

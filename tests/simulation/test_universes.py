@@ -11,7 +11,8 @@ import pytest
 from focus_engine.config.schema import DataBlock
 from focus_engine.data.parameters import read_parameter_table
 from focus_engine.errors import FocusError, InputError
-from focus_engine.simulation.cache import cached_universes, cached_universes_folder, simulate_cached_universes
+from focus_engine.progress import drain
+from focus_engine.simulation.cache import cached_universes_folder, simulate_cached_universes
 from focus_engine.simulation.simulate import UniverseLayout
 from focus_engine.simulation.universes import SimulationProgress, simulate_universes
 from focus_engine.units import SURFACE_DENSITY
@@ -28,7 +29,9 @@ def make(folder: Path, **changes: object):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("made") / "set"
-    return folder, list(make(folder))
+    progress: list[SimulationProgress] = []
+    drain(make(folder), progress.append)
+    return folder, progress
 
 
 def contents(folder: Path):
@@ -57,10 +60,9 @@ def test_the_record_tells_how_the_set_was_made(made: Made):
     assert record["focus_version"]
 
 
-def test_progress_counts_up_and_ends_finished(made: Made):
+def test_progress_counts_up(made: Made):
     progress = made[1]
     assert [step.done for step in progress] == list(range(7))
-    assert [step.finished for step in progress] == [False] * 6 + [True]
     assert not any(step.waiting for step in progress)
 
 
@@ -76,14 +78,15 @@ def test_an_interrupted_set_continues_to_the_same_bytes(made: Made, tmp_path: Pa
     assert next(resumed).done == 1
     for name, time in kept.items():
         assert (tmp_path / ".unfinished" / name).stat().st_mtime_ns == time
-    assert list(resumed)[-1].finished
+    drain(resumed)
     assert contents(tmp_path) == contents(made[0])
 
 
 def test_a_finished_set_is_returned_as_it_is(made: Made):
     before = {path: path.stat().st_mtime_ns for path in made[0].iterdir()}
-    (only,) = make(made[0])
-    assert (only.done, only.finished) == (6, True)
+    progress: list[SimulationProgress] = []
+    assert drain(make(made[0]), progress.append).simulations == 6
+    assert progress == []
     assert {path: path.stat().st_mtime_ns for path in made[0].iterdir()} == before
 
 
@@ -132,7 +135,7 @@ def test_a_disk_that_refuses_is_reported_and_can_be_resumed(tmp_path: Path):
     with pytest.raises(FocusError, match="run the same command again"):
         list(running)
     (tmp_path / "away").rename(tmp_path / "set" / ".unfinished")
-    assert list(make(tmp_path / "set"))[-1].finished
+    assert drain(make(tmp_path / "set")).maps_path.is_file()
 
 
 def test_two_at_a_time_one_waits(made: Made, tmp_path: Path):
@@ -141,9 +144,8 @@ def test_two_at_a_time_one_waits(made: Made, tmp_path: Path):
     next(first)
     seen = next(second)
     assert (seen.waiting, seen.done) == (True, 1)
-    assert list(first)[-1].finished
-    (last,) = second
-    assert last.finished
+    drain(first)
+    assert drain(second).simulations == 6
     assert contents(tmp_path) == contents(made[0])
 
 
@@ -192,11 +194,12 @@ DATA = DataBlock(simulations=3, grid=8, map_size=8, maps_per_simulation=3, simul
 
 def test_the_cache_makes_a_set_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FOCUS_CACHE", str(tmp_path))
-    maps, params = cached_universes(DATA)
+    universes = drain(simulate_cached_universes(DATA))
+    maps, params = universes.maps_path, universes.params_path
     assert maps.is_relative_to(tmp_path / "universes")
     assert np.load(maps).shape == (9, 8, 8)
     assert read_parameter_table(params).shape == (3, 6)
-    assert [step.finished for step in simulate_cached_universes(DATA)] == [True]
+    assert list(simulate_cached_universes(DATA)) == []
 
 
 def test_other_data_has_another_folder(tmp_path: Path):
@@ -224,5 +227,5 @@ def test_a_killed_process_leaves_a_resumable_set(made: Made, tmp_path: Path):
         [sys.executable, "-c", program, str(tmp_path)], env={**os.environ, "PYTHONPATH": root}, check=False
     )
     assert killed.returncode == -9
-    assert list(make(tmp_path))[-1].finished
+    drain(make(tmp_path))
     assert contents(tmp_path) == contents(made[0])

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from focus_engine.errors import InputError
-from focus_engine.statistics.pdf import compare_pdfs
+from focus_engine.statistics import pdf
+from focus_engine.statistics.map_stack import MapStack
 from focus_engine.statistics.simulations import Simulations
 
 SIMULATIONS = Simulations.of(np.repeat(np.arange(6), 3), 18)
@@ -11,6 +12,12 @@ SIMULATIONS = Simulations.of(np.repeat(np.arange(6), 3), 18)
 @pytest.fixture
 def rng():
     return np.random.default_rng(4)
+
+
+def compare_pdfs(real, generated, simulations, seed):
+    stacks = MapStack(real, 25.0), MapStack(generated, 25.0, what="generated map")
+    bins = pdf.bins(*stacks)
+    return pdf.compare(*(pdf.measure(stack, bins) for stack in stacks), simulations, seed)
 
 
 def lognormal(rng, mean=11.0, sigma=0.5, n_maps=18):

@@ -127,7 +127,7 @@ def test_axes_have_the_power_of_diagonals(rng):
 def test_chunks_do_not_show(rng, monkeypatch):
     maps = lognormal(rng, 7, 16, 16).astype(np.float32)
     whole = power_spectrum(maps, BOX)
-    monkeypatch.setattr("focus_engine.statistics.power._CHUNK_PIXELS", 512)
+    monkeypatch.setattr("focus_engine.statistics.map_stack._CHUNK_PIXELS", 512)
     np.testing.assert_array_equal(power_spectrum(maps, BOX).power, whole.power)
 
 

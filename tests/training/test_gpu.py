@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from focus_engine.config.schema import Config
-from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_maps
 from focus_engine.evaluation.trained_model import model_in_training
 from focus_engine.events.table import EpochFinished
 from focus_engine.models.build import build_network
+from focus_engine.progress import drain
 from focus_engine.training.checkpoint import load_checkpoint, save_checkpoint
 from focus_engine.training.devices import choose_device, choose_precision, precision_context
 from focus_engine.training.loop import train
@@ -44,7 +44,7 @@ def make_run(tmp_path: Path) -> Callable[..., PreparedRun]:
                 "training": {"batch_size": 9, "num_epochs": 2, "lr": 1e-3, "precision": "float32", **training},
             }
         )
-        maps = next(step for step in open_maps(config, tmp_path) if isinstance(step, MapSet))
+        maps = drain(open_maps(config, tmp_path))
         checkpoint = None if saved is None else load_checkpoint(saved)
         return prepare_run(config, prepare_data(config, maps, checkpoint), device, saved=checkpoint)
 

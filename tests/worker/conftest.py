@@ -13,8 +13,9 @@ from workers import DATA, Make, write_config
 from focus_engine.config.schema import Config
 from focus_engine.launch.process import process_start
 from focus_engine.launch.state import summarise
+from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
-from focus_engine.simulation.cache import cached_universes
+from focus_engine.simulation.cache import simulate_cached_universes
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +30,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
             }
         }
     ).data
-    cached_universes(block, folder)
+    drain(simulate_cached_universes(block, folder))
     return folder
 
 

@@ -7,9 +7,6 @@ from focus_engine.launch.slurm.jobs import ENDS, SLURM, Job, Submitted
 from focus_engine.launch.summary import RunSummary
 from focus_engine.runs.folder import RunFolder
 
-SETTLED = ("finished", "early_stopped", "failed")
-"""States of which SLURM knows nothing better."""
-
 
 @dataclass(frozen=True)
 class JobOfRun:

@@ -2,22 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from focus_engine.launch.summary import LIVE_STATES, RunSummary
 from focus_engine.runs.folder import RunFolder
+from focus_tui.dashboard.host import Host
 from focus_tui.dashboard.screens.dialogs import Help
 from focus_tui.dashboard.widgets.hints import Hints
 from focus_tui.dashboard.widgets.palette import ScreenActions
 from focus_tui.view.columns import RunRow
 from focus_tui.view.machine import MachineLoad
 from focus_tui.view.run_view import RunView
-
-if TYPE_CHECKING:
-    from focus_tui.dashboard.app import FocusApp
 
 STARTABLE = ("created", "failed", "lost", "stopped")
 RESUMABLE = ("stopped", "failed", "lost", "finished", "early_stopped")
@@ -66,9 +64,9 @@ class BaseScreen(Screen[None]):
         super().__init_subclass__(**keywords)
 
     @property
-    def focus_app(self) -> "FocusApp":
+    def focus_app(self) -> Host:
         """The app, typed."""
-        return cast("FocusApp", self.app)
+        return cast("Host", self.app)
 
     def show_rows(self, rows: tuple[RunRow, ...]) -> None:
         """Take the rows of all runs."""

@@ -7,44 +7,12 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, OptionList, Static
+from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from focus_tui.dashboard.widgets.hints import key_name
-
-
-class Confirm(ModalScreen[bool]):
-    """Asks before something could be lost; escape and `n` mean no."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,n", "answer(False)", "no"),
-        Binding("y", "answer(True)", "yes"),
-    ]
-
-    def __init__(self, question: str, detail: str = "", yes: str = "Yes") -> None:
-        super().__init__()
-        self._question, self._detail, self._yes = question, detail, yes
-
-    def compose(self) -> ComposeResult:
-        """Lay out question, consequence and the two answers."""
-        with Vertical(classes="dialog"):
-            yield Static(Text(self._question), classes="question")
-            if self._detail:
-                yield Static(Text(self._detail), classes="detail")
-            with Horizontal(classes="answers"):
-                yield Button(f"{self._yes} (y)", variant="warning", id="yes")
-                yield Button("Leave it (n)", id="no")
-
-    def action_answer(self, yes: bool) -> None:
-        """Close with the answer."""
-        self.dismiss(yes)
-
-    @on(Button.Pressed)
-    def pressed(self, event: Button.Pressed) -> None:
-        """Close with the answer of the button."""
-        self.dismiss(event.button.id == "yes")
 
 
 class Choose(ModalScreen[str | None]):

@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from focus_engine.runs.folder import RunFolder
-from focus_tui.terminal import visible
+from focus_tui.terminal import cells, padded, visible
 from focus_tui.view.checks import Finding, examine
 
 LOOKS = {"ok": ("✓", "green"), "absent": ("-", "blue"), "warning": ("!", "yellow"), "problem": ("✗", "red")}
@@ -50,11 +50,11 @@ class Doctor(ModalScreen[None]):
 
 def findings_text(findings: Sequence[Finding]) -> Text:
     """Return the findings, a line each, the remedy below."""
-    label = max((len(finding.name) for finding in findings), default=0)
+    label = max((cells(finding.name) for finding in findings), default=0)
     text = Text()
     for finding in findings:
         sign, style = LOOKS[finding.status]
-        text.append(f"{sign} ", style=style).append(f"{finding.name:<{label}}  {visible(finding.found)}\n")
+        text.append(f"{sign} ", style=style).append(f"{padded(finding.name, label)}  {visible(finding.found)}\n")
         if finding.remedy:
             text.append(f"  {'':<{label}}  → {visible(finding.remedy)}\n", style="dim")
     return text

@@ -5,7 +5,7 @@ import shlex
 import subprocess
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import on
@@ -18,6 +18,7 @@ from focus_engine.config.methods import other_blocks
 from focus_engine.errors import FocusError
 from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import RunFolder
+from focus_tui.dashboard.host import Host
 from focus_tui.dashboard.new_form import (
     CHOICES,
     MORE,
@@ -34,9 +35,6 @@ from focus_tui.dashboard.screens.form import TO_FORM, FormScreen
 from focus_tui.dashboard.widgets.form_fields import ChoiceField, Field, FormPane, TextField
 from focus_tui.terminal import visible
 from focus_tui.view.columns import RunRow
-
-if TYPE_CHECKING:
-    from focus_tui.dashboard.app import FocusApp
 
 FIRST_TEMPLATE = "diffusion"
 """Offered before the parser has said which there are (pydantic: 0.1 s)."""
@@ -248,7 +246,7 @@ class NewScreen(FormScreen):
         app = self.focus_app
         app.feed.refresh()
         if self.is_current:
-            app.pop_screen()
+            self.app.pop_screen()
         app.push_screen(Choose(f"{run.name} is made. What now?", NEXT), lambda what: go_on(app, run, what or ""))
 
 
@@ -261,7 +259,7 @@ NEXT = (
 """What is offered when an experiment has been made."""
 
 
-def go_on(app: "FocusApp", run: RunFolder, what: str) -> None:
+def go_on(app: Host, run: RunFolder, what: str) -> None:
     """Do what was chosen of `NEXT`."""
     if what == "edit":
         edit_config(app, run)
@@ -287,7 +285,7 @@ def config_text(text: str, base: str) -> Text:
     return shown
 
 
-def edit_config(app: "FocusApp", run: RunFolder) -> None:
+def edit_config(app: Host, run: RunFolder) -> None:
     """Open config.yaml of `run` in the user's editor, and check it afterwards."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     try:
@@ -305,7 +303,7 @@ def edit_config(app: "FocusApp", run: RunFolder) -> None:
     app.run_worker(lambda: _check_config(app, run, live), thread=True, exit_on_error=False)
 
 
-def _check_config(app: "FocusApp", run: RunFolder, live: bool) -> None:
+def _check_config(app: Host, run: RunFolder, live: bool) -> None:
     """Say whether the config is right; runs in a thread."""
     from focus_engine.config.load import load_config
 

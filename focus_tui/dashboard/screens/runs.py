@@ -19,7 +19,7 @@ from focus_tui.dashboard.settings import save_setting
 from focus_tui.dashboard.widgets.chart import Chart
 from focus_tui.dashboard.widgets.hints import Hints
 from focus_tui.dashboard.widgets.run_table import RunTable
-from focus_tui.terminal import visible
+from focus_tui.terminal import cells, visible
 from focus_tui.view.columns import BY_KEY, RunRow, columns_of, in_standing_order
 from focus_tui.view.machine import MachineLoad, machine_words
 from focus_tui.view.query import parse_query, sort_rows
@@ -133,8 +133,8 @@ class RunsScreen(BaseScreen):
         if load is not None:
             words = machine_words(load, None)
             room = self.size.width - text.cell_len - 2
-            if len(words) <= room:
-                text.append(" " * (room - len(words)) + words, style="dim")
+            if cells(words) <= room:
+                text.append(" " * (room - cells(words)) + words, style="dim")
         self.query_one("#title", Static).update(text)
 
     def _show_empty(self) -> None:

@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import on
@@ -13,6 +13,7 @@ from textual.widgets import Button, Static
 from focus_engine.errors import FocusError
 from focus_engine.launch.summary import RunSummary
 from focus_engine.runs.folder import RunFolder
+from focus_tui.dashboard.host import Host
 from focus_tui.dashboard.jobs import JobProgress, SampleResult, SamplingJob
 from focus_tui.dashboard.sample_form import (
     GIVEN,
@@ -31,9 +32,6 @@ from focus_tui.dashboard.widgets.form_result import DrawnMaps, ResultPane, read_
 from focus_tui.terminal import visible
 from focus_tui.view.run_view import RunView
 from focus_tui.view.words import age
-
-if TYPE_CHECKING:
-    from focus_tui.dashboard.app import FocusApp
 
 POLL_SECONDS = 0.2
 DEFAULT_MAPS = 16
@@ -364,7 +362,7 @@ def short(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def tell_when_ended(app: "FocusApp", run: RunFolder, job: SamplingJob) -> None:
+def tell_when_ended(app: Host, run: RunFolder, job: SamplingJob) -> None:
     """Say it when a job has ended that nobody looks at."""
 
     def look() -> None:

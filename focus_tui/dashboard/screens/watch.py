@@ -17,12 +17,13 @@ from focus_tui.dashboard.screens.dialogs import Ask
 from focus_tui.dashboard.widgets.chart import Chart
 from focus_tui.dashboard.widgets.hints import Hints
 from focus_tui.dashboard.widgets.watch_head import Head, head_lines
-from focus_tui.dashboard.widgets.watch_layout import ALL, head_rows, lay_out
+from focus_tui.dashboard.widgets.watch_layout import head_rows, lay_out
 from focus_tui.dashboard.widgets.watch_log import LogPane
 from focus_tui.terminal import visible
 from focus_tui.view.columns import RunRow, in_standing_order
 from focus_tui.view.machine import MachineLoad
-from focus_tui.view.pictures import PANES, SPANS, Look, Picture, picture, sampled_epochs
+from focus_tui.view.panes import LOG, PANES, pictured, place_of
+from focus_tui.view.pictures.look import SPANS, Look, Picture, sampled_epochs
 from focus_tui.view.run_view import RunView
 
 SMOOTHINGS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
@@ -31,8 +32,25 @@ SMOOTHINGS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
 READING = Picture("", lambda *_: "reading …", "reading")
 
 
+def pane_bindings() -> list[BindingType]:
+    """Return the keys that enlarge the panes; the first names them all in the footer."""
+    labels = [f"to {PANES[-1].key} panes", *(pane.label for pane in PANES[1:])]
+    tooltips = [f"{PANES[0].subject} alone; again: all panes", *(f"{pane.subject} alone" for pane in PANES[1:])]
+    return [
+        Binding(pane.key, f"pane({place_of(pane.name)})", label, tooltip=tooltip)
+        for pane, label, tooltip in zip(PANES, labels, tooltips, strict=True)
+    ]
+
+
+def pane_words() -> str:
+    """Return what stands on the screen, as the help says it."""
+    *most, last = (pane.label for pane in pictured())
+    shown = f"{', '.join(most)} and {last} of one run, and its log."
+    return shown[0].upper() + shown[1:]
+
+
 class PaneChart(Chart):
-    """One of the four pictures; a click enlarges it."""
+    """One of the pictures; a click enlarges it."""
 
     _entitled = ""
 
@@ -45,7 +63,7 @@ class PaneChart(Chart):
         """Enlarge this picture, or show all again."""
         event.stop()
         if isinstance(self.screen, WatchScreen) and self.id is not None:
-            self.screen.action_pane(ALL.index(self.id) + 1)
+            self.screen.action_pane(place_of(self.id))
 
 
 class WatchScreen(BaseScreen):
@@ -53,21 +71,17 @@ class WatchScreen(BaseScreen):
 
     TITLE_WORDS = "Watch"
     HELP = (
-        "Loss, learning rate, P(k) and maps of one run, and its log.\n"
+        f"{pane_words()}\n"
         "Val loss is that of the averaged weights; ★ is the best epoch, ░ warmup, ╎ a rate cut,\n"
         "╏ a resume, ┃ early stopping. P(k): the grey band is the scatter of real maps.\n"
-        "1 to 5 enlarge a pane, as a click does; again, or esc, shows all."
+        f"{PANES[0].key} to {PANES[-1].key} enlarge a pane, as a click does; again, or esc, shows all."
     )
     HINTS = (
         *("start_run", "stop_run", "resume_run", "pane(1)", "earlier", "toggle_log_y", "smoother", "zoom_in"),
         *("sample_run", "help", "back"),
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "pane(1)", "to 5 panes", tooltip="the loss alone; again: all panes"),
-        Binding("2", "pane(2)", "learning rate", tooltip="the learning rate alone"),
-        Binding("3", "pane(3)", "P(k)", tooltip="P(k) alone"),
-        Binding("4", "pane(4)", "maps", tooltip="maps alone"),
-        Binding("5", "pane(5)", "log", tooltip="the log alone"),
+        *pane_bindings(),
         Binding("left", "earlier", "scrub", tooltip="P(k) and maps of the epoch before"),
         Binding("right", "later", "later", tooltip="P(k) and maps of the epoch after"),
         Binding("end", "latest", "latest", tooltip="P(k) and maps of the latest epoch"),
@@ -106,9 +120,9 @@ class WatchScreen(BaseScreen):
         yield Head(id="head")
         with Horizontal(id="body"):
             with Container(id="panes"):
-                for pane in PANES:
-                    yield PaneChart(id=pane, classes="pane")
-            yield LogPane(id="log", classes="pane")
+                for pane in pictured():
+                    yield PaneChart(id=pane.name, classes="pane")
+            yield LogPane(id=LOG, classes="pane")
         yield Hints()
 
     def on_mount(self) -> None:
@@ -155,9 +169,9 @@ class WatchScreen(BaseScreen):
     def _lay_out(self) -> None:
         """Show the panes that there is room for."""
         layout = lay_out(self.size.width, self.size.height, self._zoomed)
-        for pane in PANES:
-            self.query_one(f"#{pane}").display = pane in layout.pictures
-        panes, log = self.query_one("#panes"), self.query_one("#log")
+        for pane in pictured():
+            self.query_one(f"#{pane.name}").display = pane.name in layout.pictures
+        panes, log = self.query_one("#panes"), self.query_one(LogPane)
         panes.display = bool(layout.pictures)
         panes.styles.grid_size_columns = layout.columns
         panes.styles.grid_size_rows = max(1, -(-len(layout.pictures) // layout.columns))
@@ -173,18 +187,18 @@ class WatchScreen(BaseScreen):
             return
         self._draw_head(self.focus_app.load)
         view = self._view or RunView(summary=RunSummary(name=self._run.name, path=str(self._run.path)))
-        for number, pane in enumerate(PANES, 1):
-            chart = self.query_one(f"#{pane}", PaneChart)
+        for pane in pictured():
+            chart = self.query_one(f"#{pane.name}", PaneChart)
             if chart.display:
-                shown = picture(pane, view, self._look) if self._view else READING
-                chart.entitle(f"{number} {shown.title}")
+                shown = pane.draw(view, self._look) if self._view else READING
+                chart.entitle(f"{pane.key} {shown.title}")
                 chart.show(shown.draw, shown.key)
         self._draw_log(view)
 
     def _draw_log(self, view: RunView) -> None:
         log = self.query_one(LogPane)
         found = f"  / {visible(self._sought)}" if self._sought else ""
-        log.entitle(f"5 Log{found}" + ("" if log.follow else "  (f follows)"))
+        log.entitle(f"{PANES[place_of(LOG) - 1].key} Log{found}" + ("" if log.follow else "  (f follows)"))
         log.show(view.log, brief=self._brief_log)
 
     def _draw_head(self, load: MachineLoad | None) -> None:
@@ -200,7 +214,7 @@ class WatchScreen(BaseScreen):
 
     def action_pane(self, number: int) -> None:
         """Enlarge a pane; again shows all."""
-        pane = ALL[number - 1]
+        pane = PANES[number - 1].name
         self._zoomed = None if self._zoomed == pane else pane
         self._lay_out()
         self._draw()
@@ -212,7 +226,7 @@ class WatchScreen(BaseScreen):
             self.query_one(LogPane).forget()
             self._draw()
         elif self._zoomed is not None:
-            self.action_pane(ALL.index(self._zoomed) + 1)
+            self.action_pane(place_of(self._zoomed))
         else:
             super().action_back()
 

@@ -21,7 +21,6 @@ from focus_tui.terminal import cells, visible
 
 Choices = Sequence[tuple[str, str]]
 """Value and words of each choice."""
-LABEL_WIDTH = 15
 
 
 class Field(Vertical):

@@ -18,7 +18,7 @@ from focus_tui.charts.half_blocks import ColorDepth, draw_maps
 from focus_tui.dashboard.jobs import JobProgress, SampledPower, SampleResult
 from focus_tui.dashboard.widgets.chart import Chart
 from focus_tui.terminal import visible
-from focus_tui.view.pictures import SYMBOLS
+from focus_tui.view.pictures.maps import SYMBOLS
 from focus_tui.view.run_view import floats
 from focus_tui.view.words import bar_line
 

@@ -4,6 +4,8 @@ from rich.text import Text
 from textual.screen import Screen
 from textual.widgets import Static
 
+from focus_tui.terminal import cells
+
 MOST = 8
 KEY_NAMES = {
     "question_mark": "?",
@@ -47,7 +49,7 @@ class Hints(Static):
                 continue
             key, binding = found[0]
             label = f" {binding.description}"
-            if words.cell_len + len(key_name(key)) + len(label) + 2 > max(20, self.size.width or 78):
+            if words.cell_len + cells(key_name(key) + label) + 2 > max(20, self.size.width or 78):
                 break
             words.append(key_name(key), style="bold").append(label + "  ", style="dim")
             shown += 1

@@ -11,13 +11,13 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
+from focus_engine.runs.comparison import REPORT_FILES, ComparisonScores, read_comparison
 from focus_engine.runs.folder import RunFolder
 from focus_tui.charts.overlay import color_of
 from focus_tui.dashboard.jobs import ComparisonJob
 from focus_tui.terminal import cells, visible
-from focus_tui.view.comparison_report import Report, cost_rows, read_comparison, score_rows
+from focus_tui.view.comparison_report import cost_rows, cost_title, score_rows
 
-NAMES = "comparison_*.json"
 MOST_BYTES = 50_000_000
 """A larger file is no report of ours."""
 
@@ -28,8 +28,8 @@ class Judged(VerticalScroll):
     def __init__(self, runs: Sequence[RunFolder], *, id: str, classes: str) -> None:  # noqa: A002  (textual's)
         super().__init__(id=id, classes=classes)
         self._runs = tuple(runs)
-        self._read: dict[tuple[int, Path], Report | None] = {}
-        self._shown: Report | None = None
+        self._read: dict[tuple[int, Path], ComparisonScores | None] = {}
+        self._shown: ComparisonScores | None = None
         self._job: ComparisonJob | None = None
 
     def compose(self) -> ComposeResult:
@@ -77,7 +77,7 @@ class Judged(VerticalScroll):
         self._shown = None
         self.query_one("#judged-text", Static).update(Text(visible_lines(words), style="dim"))
 
-    def _newest(self) -> Report | None:
+    def _newest(self) -> ComparisonScores | None:
         """The newest report about exactly these runs; each file is read once."""
         for stamp in sorted(_files(self._runs), reverse=True):
             if stamp not in self._read:
@@ -89,14 +89,14 @@ class Judged(VerticalScroll):
 
 def _files(runs: Sequence[RunFolder]) -> Iterator[tuple[int, Path]]:
     """When each comparison among the figures of `runs` was written, and its path."""
-    for path in (path for run in runs for path in run.figs.glob(NAMES)):
+    for path in (path for run in runs for path in run.figs.glob(REPORT_FILES)):
         with suppress(OSError):
             stat = path.stat()
             if stat.st_size < MOST_BYTES:
                 yield stat.st_mtime_ns, path
 
 
-def _read(path: Path, wanted: set[str]) -> Report | None:
+def _read(path: Path, wanted: set[str]) -> ComparisonScores | None:
     """The report in a file, if it is one about the runs of these names."""
     try:
         report = read_comparison(json.loads(path.read_text(encoding="utf-8")))
@@ -110,13 +110,13 @@ def visible_lines(words: str) -> str:
     return "\n".join(visible(line) for line in words.splitlines())
 
 
-def _report_text(report: Report, names: Sequence[str]) -> Text:
+def _report_text(report: ComparisonScores, names: Sequence[str]) -> Text:
     """The scores and the costs as tables, each run in the colour of its curve."""
     text = Text(no_wrap=True)
     head = f"{report.n_maps} maps of {report.n_simulations} unseen simulations, {report.device}"
     text.append(f"  {visible(head)}\n", style="dim")
     _append_table(text, score_rows(report), names)
-    text.append("\n  P(k) error against the number of steps\n", style="dim")
+    text.append(f"\n  {cost_title()} against the number of steps\n", style="dim")
     _append_table(text, cost_rows(report), names)
     return text
 

@@ -100,12 +100,6 @@ class RunTable(Widget, can_focus=True):
         """The rows on the screen."""
         return self.rows[self._top : self._top + max(1, self.size.height - 1)]
 
-    def go_to(self, path: str) -> None:
-        """Put the cursor on the run at `path`, if it is listed."""
-        for number, row in enumerate(self.rows):
-            if row.summary.path == path:
-                self.cursor = number
-
     def watch_cursor(self) -> None:
         """Follow the cursor."""
         self._refit()

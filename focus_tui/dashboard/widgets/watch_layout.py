@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from focus_tui.view.pictures import PANES
+from focus_tui.view.panes import LOG, pictured
 
-ALL = (*PANES, "log")
-"""The panes in the order of their keys, 1 to 5."""
 LogPlace = Literal["none", "strip", "column", "alone"]
+PANE_ROWS = 17
+"""Rows of the screen, log and head included, that two panes side by side ask for."""
 
 
 @dataclass(frozen=True)
@@ -22,19 +22,26 @@ class Layout:
 
 def lay_out(width: int, height: int, zoomed: str | None = None) -> Layout:
     """Return the panes for a screen of `width` x `height`: all of them where there is room, else the first ones."""
-    if zoomed == "log":
+    if zoomed == LOG:
         return Layout((), 1, "alone")
     if zoomed is not None:
         return Layout((zoomed,), 1, "none")
-    if width >= 168 and height >= 34:
-        return Layout(PANES, 2, "column", max(46, min(84, width - 2 * 64)))
-    if width >= 110 and height >= 34:
-        return Layout(PANES, 2, "strip", max(7, height // 5))
+    many = first_pictures(2 * (height // PANE_ROWS))
+    if width >= 168 and height >= 2 * PANE_ROWS:
+        return Layout(many, 2, "column", max(46, min(84, width - 2 * 64)))
+    if width >= 110 and height >= 2 * PANE_ROWS:
+        return Layout(many, 2, "strip", max(7, height // 5))
     if width >= 110 and height >= 20:
-        return Layout(("loss", "power"), 2, "none")
+        return Layout(first_pictures(2), 2, "none")
     if height >= 36 and width >= 50:
-        return Layout(("loss", "power"), 1, "strip", max(6, height // 6))
-    return Layout(("loss",), 1, "none")
+        return Layout(first_pictures(2), 1, "strip", max(6, height // 6))
+    return Layout(first_pictures(1), 1, "none")
+
+
+def first_pictures(count: int) -> tuple[str, ...]:
+    """Return the pictures that come first by their priority, in the order of the screen."""
+    chosen = sorted(pictured(), key=lambda pane: pane.priority)[:count]
+    return tuple(pane.name for pane in pictured() if pane in chosen)
 
 
 def head_rows(height: int) -> int:

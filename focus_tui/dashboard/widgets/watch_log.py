@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.strip import Strip
 from textual.widget import Widget
 
-from focus_engine.events.epoch_block import epoch_block
+from focus_engine.events.epoch_block import LineKind, epoch_lines
 from focus_engine.events.table import EpochFinished, Event, RunEnded, Warned
 from focus_tui.terminal import cells, visible
 from focus_tui.view.words import counted, duration, loss, note, rate
@@ -23,6 +23,8 @@ PLAIN, DIM, GOOD, WARN, BAD, FOUND = (
     Style(color="red"),
     Style(reverse=True),
 )
+BLOCK_STYLES: dict[LineKind, Style] = {"rule": DIM, "title": Style(bold=True), "value": PLAIN, "best": GOOD}
+"""How the lines of an epoch's block look."""
 
 
 def log_lines(event: Event, *, brief: bool = False, width: int = 0) -> list[tuple[str, Style]]:
@@ -33,7 +35,7 @@ def log_lines(event: Event, *, brief: bool = False, width: int = 0) -> list[tupl
     if isinstance(event, EpochFinished):
         if brief:
             return [(brief_line(event), GOOD if event.is_best else WARN if event.lr_cut else PLAIN)]
-        return [(line, _style(line)) for line in epoch_block(event).splitlines()]
+        return [(line, BLOCK_STYLES[kind]) for line, kind in epoch_lines(event)]
     words = note(event)
     if words is None:
         return []
@@ -78,12 +80,6 @@ def brief_line(event: EpochFinished) -> str:
     marks = ["warmup" * (event.phase == "warmup"), "✓ best" * event.is_best]
     marks.append(f"LR cut to {rate(event.next_lr)}" * event.lr_cut)
     return "  ".join([*words, *(mark for mark in marks if mark)])
-
-
-def _style(line: str) -> Style:
-    if line.startswith("="):
-        return DIM
-    return GOOD if "✓" in line else Style(bold=True) if line.startswith("Epoch") else PLAIN
 
 
 class LogPane(Widget, can_focus=True):

@@ -19,8 +19,9 @@ from focus_engine.events.table import EpochFinished, RunEnded, RunStarted
 from focus_engine.launch.slurm.jobs import SLURM, Submitted
 from focus_engine.launch.state import summarise
 from focus_engine.launch.torchrun import read_ranks
+from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
-from focus_engine.simulation.cache import cached_universes
+from focus_engine.simulation.cache import simulate_cached_universes
 from focus_engine.training.checkpoint import load_checkpoint
 from focus_engine.worker.work import run_in_foreground
 
@@ -41,7 +42,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("FOCUS_CACHE", str(folder / "cache"))
         patch.setenv("FOCUS_SLURM_CONFIG", str(folder / "slurm.yaml"))
         patch.setenv("OMP_NUM_THREADS", "1")
-        cached_universes(Config.model_validate({"data": SMALL}).data, folder / "cache")
+        drain(simulate_cached_universes(Config.model_validate({"data": SMALL}).data, folder / "cache"))
         yield folder
         subprocess.run(["scancel", "--user", str(os.getuid())], check=False)
         subprocess.run([SCRIPT, "stop", folder], check=True)

@@ -5,9 +5,11 @@ import sys
 import numpy as np
 import pytest
 
+from focus_engine.config.statistics import STATISTICS, CurveSpec, StatisticCurve
 from focus_tui.charts.canvas import reduced, smoothed
-from focus_tui.charts.curves import draw_losses, draw_lr, draw_pdf, draw_power, draw_single_power
-from focus_tui.charts.half_blocks import cell_width
+from focus_tui.charts.curves import draw_losses, draw_lr, draw_power, draw_single_power
+from focus_tui.charts.statistic import draw_statistic
+from focus_tui.terminal import cells
 
 K = np.arange(1, 23) * 0.2513
 REAL = 10 * K**-1.5
@@ -39,7 +41,16 @@ def charts(width, height, color):
             **size,
         ),
         "lr": draw_lr(EPOCHS, np.where(EPOCHS < 30, 1e-4, 3e-5), **size),
-        "pdf": draw_pdf(x, pdf, 0.9 * pdf, 0.1 * pdf, **size),
+        "pdf": draw_statistic(
+            STATISTICS["pdf"].curve,
+            StatisticCurve(*(tuple(values) for values in (x, pdf, 0.1 * pdf, 0.9 * pdf))),
+            **size,
+        ),
+        "linear": draw_statistic(
+            CurveSpec("x", "real", "std", "generated", "x", "y", ratio=True),
+            StatisticCurve((1.0, 2.0, 3.0), (-1.0, None, 2.0), (None, 0.1, 0.2), (0.0, 0.5, 2.0), limit=2.5),
+            **size,
+        ),
     }
 
 
@@ -49,7 +60,7 @@ def test_everything_fits(width, height, color):
     for name, text in charts(width, height, color).items():
         lines = plain(text).split("\n")
         assert len(lines) <= height, name
-        assert max(map(cell_width, lines)) <= width, name
+        assert max(map(cells, lines)) <= width, name
         assert ("\x1b" in text) == color, name
         assert "│" in text, name
         assert lines[-1].strip(), name
@@ -190,7 +201,7 @@ def test_unknown_values_leave_gaps():
     assert "nothing to draw" in draw_losses([], [], [], width=80, height=24)
     assert "too small" in draw_lr([1], [1e-4], width=10, height=3)
     for line in draw_losses([1], [0.5], [0.4], width=30, height=8).split("\n"):
-        assert cell_width(plain(line)) <= 30
+        assert cells(plain(line)) <= 30
 
 
 @pytest.mark.parametrize("values", [[1.0, 1.0, 1.0], [0.0, 0.0, 0.0], [-1.0, 0.5, 2.0], [1e-30, 1.0, 1e30]])

@@ -3,7 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from focus_tui.charts.half_blocks import cell_width, draw_map, draw_maps, fit
+from focus_tui.charts.half_blocks import draw_map, draw_maps
+from focus_tui.terminal import cells
 
 MAP = 1e11 * np.exp(np.random.default_rng(0).normal(size=(32, 32)))
 
@@ -21,7 +22,7 @@ def test_fits_and_states_its_units(width, height, depth):
     ):
         lines = plain(text).split("\n")
         assert len(lines) <= height
-        assert max(map(cell_width, lines)) <= width
+        assert max(map(cells, lines)) <= width
         assert ("\x1b" in text) == (depth is not None)
         assert all(line.endswith("\x1b[0m") for line in text.split("\n") if "▀" in line and "10" not in line)
     assert width < 40 or "(M☉/h)/(Mpc/h)²" in lines[-1]
@@ -78,10 +79,3 @@ def test_zeros_and_nan_are_drawn_dark():
 def test_too_small_says_so():
     assert len(draw_map(MAP, width=1, height=1)) <= 1
     assert "too small" in draw_maps([MAP] * 20, width=30, height=10)
-
-
-def test_wide_letters_count_twice():
-    assert cell_width("실험 a") == 6
-    assert fit("실험 이름", 5) == "실험…"
-    assert fit("short", 5) == "short"
-    assert fit("words", 0) == ""

@@ -5,7 +5,7 @@ from example_events import end, making_data
 
 from focus_engine.events.table import Warned
 from focus_engine.launch.summary import RunSummary
-from focus_tui.terminal import cells, fitted, visible
+from focus_tui.terminal import cells, visible
 from focus_tui.view.words import GLYPHS, bar_line, duration, note, progress_line, size, state_words, status_lines
 
 RUNNING = RunSummary(
@@ -106,13 +106,6 @@ def test_notes_are_harmless():
     assert note(Warned(code="x", message="\x1b]0;own\x07")) == "warning: \\x1b]0;own\\x07"
     ended = end("early_stopped", "10 bad epochs", 30)
     assert note(ended) == "early stopped after epoch 30: 10 bad epochs"
-
-
-def test_cutting_counts_cells():
-    assert fitted("한글실험", 5) == "한글…"
-    assert fitted("한글실험", 4) == "한… "
-    assert fitted("ab", 4) == "ab  "
-    assert cells("e\u0301") == 1
 
 
 @pytest.mark.parametrize("columns", [10, 30, 79])

@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from focus_engine.config.load import all_keys
 from focus_engine.config.methods import METHODS
+from focus_engine.runs.comparison import read_comparison
 from focus_engine.runs.folder import RunFolder
 from focus_tui.charts.overlay import PALETTE, NamedCurve, color_of, draw_overlay, draw_ratios
 from focus_tui.dashboard.app import FocusApp
@@ -23,7 +24,7 @@ from focus_tui.dashboard.screens.watch import WatchScreen
 from focus_tui.dashboard.widgets.chart import Chart
 from focus_tui.dashboard.widgets.judged import Judged
 from focus_tui.view.compare import config_differences, data_warning, metric_row
-from focus_tui.view.comparison_report import cost_curves, cost_rows, read_comparison, score_rows
+from focus_tui.view.comparison_report import cost_curves, cost_rows, ratio_curves, score_rows
 
 
 def view(name: str, best: float, lr: float = 1e-4, **fields: object):
@@ -214,14 +215,27 @@ def judged(names, **changes):
             "sampling": {"sampler": "ddim", "steps": 50},
             "power_spectrum": {
                 "k": [0.5, 1.0],
-                "ratio": [1.0, 1 + error],
+                "real_mean": [2.0, 1.0],
+                "real_std": [None, 0.5],
+                "generated_mean": [2.0, 1 + error],
                 "k_nyquist": 4.0,
                 "median_abs_error": error,
                 "true_vs_true_median_abs_error": 0.2,
                 "true_vs_true_same_simulation": 0.1,
             },
-            "pdf": {"w1": 0.05, "true_vs_true_w1": 0.2, "true_vs_true_same_simulation": 0.04},
-            "slab_mean": {"bias": 0.01, "scatter": 0.3, "true_vs_true_bias": 0.02, "true_vs_true_scatter": 0.4},
+            "pdf": {
+                **{key: [1.0] for key in ("log10_value", "real_pdf", "real_std", "generated_pdf")},
+                "w1": 0.05,
+                "true_vs_true_w1": 0.2,
+                "true_vs_true_same_simulation": 0.04,
+            },
+            "slab_mean": {
+                "bias": 0.01,
+                "bias_std": None,
+                "scatter": 0.3,
+                "true_vs_true_bias": 0.02,
+                "true_vs_true_scatter": 0.4,
+            },
             "steps": [
                 {"steps": 5, "nfe": 5, "seconds_per_map": 0.02, "power_error": None},
                 {"steps": 50, "nfe": 50, "seconds_per_map": 0.2, "power_error": error},
@@ -240,6 +254,16 @@ def test_scores_stand_beside_what_real_maps_score():
     assert rows[4] == ("  same simulations", "", "", "", "10.0 %", "0.040", "2.0 %", "40.0 %")
     assert cost_rows(report)[1] == ("5", "5", "0.02", "-", "5", "0.02", "-")
     assert [curve.y.tolist() for curve in cost_curves(report, "nfe")] == [[7.000000000000001], [17.0]]
+    assert ratio_curves(report.models, "power_spectrum")[1].y.tolist() == [1.0, 1.17]
+
+
+def test_a_report_from_before_a_statistic_was_there_leaves_it_unknown():
+    document = judged(("alpha",))
+    del document["runs"][0]["slab_mean"]
+    report = read_comparison(document)
+    assert score_rows(report)[1][-3:] == ("0.050", "-", "-")
+    with pytest.raises(KeyError):
+        read_comparison({**document, "runs": [{"name": "alpha"}]})
 
 
 @pytest.fixture

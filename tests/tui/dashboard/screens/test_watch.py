@@ -16,10 +16,13 @@ from focus_tui.dashboard.screens.runs import RunsScreen
 from focus_tui.dashboard.screens.watch import WatchScreen
 from focus_tui.dashboard.widgets.chart import Chart
 from focus_tui.dashboard.widgets.watch_head import Head, gauge, head_lines
-from focus_tui.dashboard.widgets.watch_layout import ALL, head_rows, lay_out
+from focus_tui.dashboard.widgets.watch_layout import head_rows, lay_out
 from focus_tui.dashboard.widgets.watch_log import LogPane, log_lines
 from focus_tui.terminal import cells
-from focus_tui.view.pictures import Look, maps_picture, power_picture, sampled_epochs
+from focus_tui.view.panes import pictured
+from focus_tui.view.pictures.look import Look, sampled_epochs
+from focus_tui.view.pictures.maps import maps_picture
+from focus_tui.view.pictures.power import power_picture
 
 ALPHA = RunFolder(Path("/x/alpha"))
 
@@ -261,7 +264,7 @@ def test_as_many_panes_as_there_is_room_for(size, zoomed, pictures, log):
 @pytest.mark.parametrize("height", range(5, 75, 7))
 def test_every_layout_shows_something_and_leaves_room_for_it(width, height):
     layout = lay_out(width, height)
-    assert set(layout.pictures) <= set(ALL)
+    assert set(layout.pictures) <= {pane.name for pane in pictured()}
     assert layout.pictures
     assert head_rows(height) < height
     if layout.log == "column":

@@ -1,0 +1,88 @@
+"""Maps as statistics take them: checked, and read a chunk at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from focus_engine.errors import InputError
+
+Array = NDArray[np.float64]
+
+_CHUNK_PIXELS = 1 << 16  # half a MiB of float64: a chunk and its transform stay in the cache of one core
+
+
+@dataclass(frozen=True, eq=False)
+class MapStack:
+    """Maps of one kind and what is known of them.
+
+    Attributes:
+        values: (N, H, W), memory-mapped or not.
+        box_size: the side along the last axis in Mpc/h.
+        physical: whether they are a density, rather than a normalised field.
+        what: what one is called in errors.
+    """
+
+    values: NDArray[np.generic]
+    box_size: float
+    physical: bool = True
+    what: str = "map"
+
+
+def as_map_stack(maps: ArrayLike, what: str = "maps") -> NDArray[np.generic]:
+    """Return maps as (N, H, W) without copying; (H, W) and (N, 1, H, W) are accepted.
+
+    Raises:
+        InputError: for anything that is not a stack of real single-channel maps of at least 2 pixels.
+    """
+    stack = np.asarray(maps)
+    if stack.dtype.kind not in "fiu":
+        raise InputError(f"{what} have dtype {stack.dtype}; real numbers (float32 or float64) are needed")
+    if stack.ndim == 2:
+        stack = stack[None]
+    if stack.ndim == 4 and stack.shape[1] == 1:
+        stack = stack[:, 0]
+    if stack.ndim == 4:
+        raise InputError(
+            f"{what} have {stack.shape[1]} channels (shape {stack.shape}); measure one at a time: maps[:, c]"
+        )
+    if stack.ndim != 3 or stack.shape[0] == 0 or stack.shape[1] * stack.shape[2] < 2:
+        raise InputError(f"{what} have shape {stack.shape}; (N, H, W) or (H, W) is needed, with N ≥ 1")
+    return stack
+
+
+def chunks(stack: NDArray[np.generic]) -> Iterator[tuple[int, Array]]:
+    """Yield (first, chunk (n, H, W) as a fresh float64 copy) over a stack of maps."""
+    step = max(1, _CHUNK_PIXELS // (stack.shape[1] * stack.shape[2]))
+    for first in range(0, stack.shape[0], step):
+        yield first, np.array(stack[first : first + step], dtype=np.float64)
+
+
+def physical_chunks(stack: NDArray[np.generic], what: str = "map") -> Iterator[tuple[int, Array, Array]]:
+    """Yield (first, chunk (n, H, W) as a fresh float64 copy, its means (n,)) over a stack of physical maps.
+
+    Raises:
+        InputError: naming the first map that is not finite, is negative somewhere, or is zero everywhere.
+    """
+    for first, chunk in chunks(stack):
+        means = np.asarray(chunk.mean(axis=(1, 2)), dtype=np.float64)
+        lowest = chunk.min(axis=(1, 2))
+        good = (lowest >= 0) & (means > 0) & np.isfinite(means)
+        if not good.all():
+            bad = int(np.argmin(good))
+            raise InputError(
+                f"{what} {first + bad} {_fault(chunk[bad])}: P(k) needs finite, non-negative maps in physical "
+                "units, not the logarithm of a field or a normalised one"
+            )
+        yield first, chunk, means
+
+
+def _fault(pixels: Array) -> str:
+    if count := int((~np.isfinite(pixels)).sum()):
+        return f"holds {count} NaN or infinite pixels"
+    if count := int((pixels < 0).sum()):
+        return f"holds {count} negative pixels (lowest {pixels.min():.4g})"
+    return f"has a mean of {pixels.mean():.4g}"

@@ -1,0 +1,70 @@
+"""What a statistic is: a module with three functions, named by its spec in `focus_engine.config.statistics`.
+
+Maps are measured once, into vectors; everything that compares, halves or resamples works on those vectors and
+never sees the maps again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from focus_engine.config.statistics import StatisticSpec
+    from focus_engine.statistics.map_stack import MapStack
+    from focus_engine.statistics.simulations import Simulations
+
+Bins = TypeVar("Bins")
+Measured = TypeVar("Measured")
+
+
+class Statistic(Protocol[Bins, Measured]):
+    """The functions of a statistic's module."""
+
+    def bins(self, real: MapStack, generated: MapStack) -> Bins:
+        """Return what both measurements must share to be comparable, such as the edges of bins; else None."""
+
+    def measure(self, maps: MapStack, bins: Bins) -> Measured:
+        """Return the statistic of each map, read in chunks: arrays whose first axis is that of the maps.
+
+        Raises:
+            InputError: a map does not fit the statistic.
+        """
+
+    def compare(self, real: Measured, generated: Measured, simulations: Simulations, seed: int) -> Result:
+        """Compare two measurements; row i of both has the same parameters and belongs to a simulation.
+
+        `seed` is that of random halvings and the bootstrap.
+        """
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a comparison found; its fields are the keys of its JSON.
+
+    The scores and the curve of the spec are among the fields; NaN is a number that is not known.
+    """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain floats and lists, null for what is not known."""
+        return {field.name: plain(getattr(self, field.name)) for field in fields(self)}
+
+
+def statistic_of(spec: StatisticSpec) -> Statistic[Any, Any]:
+    """Return the module that measures a statistic; it is imported at the first call."""
+    return cast("Statistic[Any, Any]", import_module(spec.module))
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - JSON is recursive
+    """Return a value as JSON holds it: lists, floats, and None for NaN and infinities."""
+    if isinstance(value, Mapping):
+        return {name: plain(one) for name, one in value.items()}
+    if isinstance(value, np.ndarray):
+        return [plain(one) for one in value.tolist()]
+    if isinstance(value, float):
+        return float(value) if np.isfinite(value) else None
+    return value

@@ -1,0 +1,105 @@
+"""The curves: train and val loss and the learning rate, each against the epoch."""
+
+from typing import TypedDict
+
+from focus_tui.view.pictures.look import Look, Picture, waiting
+from focus_tui.view.run_view import RunView
+from focus_tui.view.words import loss, rate
+
+
+def first_epoch(view: RunView, span: str) -> int:
+    """Return the epoch that the curves start at; all of them are shown where a span has fewer than three."""
+    last = view.epochs[-1].epoch if view.epochs else 0
+    first = {"after warmup": view.warmup_epochs + 1, "second half": last // 2 + 1, "last quarter": 3 * last // 4 + 1}
+    start = first.get(span, 1)
+    return start if last - start >= 2 else 1
+
+
+def loss_picture(view: RunView, look: Look) -> Picture:
+    """Train and val loss against the epoch with everything that happened to the run."""
+    smooth = f"  smoothed {look.smoothing:g}" if look.smoothing else ""
+    last = view.epochs[-1] if view.epochs else None
+    now = "" if last is None else f"  train {loss(last.train_loss)}  val {loss(last.val_loss)}"
+    start = first_epoch(view, look.span)
+    steps = view.steps if look.steps and view.steps.epoch.size else None
+
+    def draw(width: int, height: int) -> str:
+        from focus_tui.charts.curves import draw_losses
+
+        if last is None:
+            return waiting(view)
+        inside = None if steps is None else steps.epoch >= start - 1
+        return draw_losses(
+            view.values("epoch"),
+            view.values("train_loss"),
+            view.values("val_loss"),
+            width=width,
+            height=height,
+            color=look.color,
+            log=look.log_y,
+            log_x=look.log_x,
+            smoothing=look.smoothing,
+            first_epoch=start,
+            early_stopped=view.early_stopped,
+            best_epoch=view.best_epoch,
+            step_epochs=None if steps is None else steps.epoch[inside],
+            step_loss=None if steps is None else steps.loss[inside],
+            **_marks(view, start),
+        )
+
+    points = steps.epoch.size if steps is not None else 0
+    key = (*_about(view, look), points, look.log_y, look.smoothing)
+    return Picture(f"Loss{_span_words(start)}{smooth}{now}", draw, key)
+
+
+class Marks(TypedDict):
+    """What the axis of epochs is marked with."""
+
+    warmup_epochs: int
+    cuts: tuple[int, ...]
+    resumed_after: tuple[int, ...]
+
+
+def _marks(view: RunView, start: int) -> Marks:
+    """What happened to a run from epoch `start` on."""
+    return {
+        "warmup_epochs": view.warmup_epochs,
+        "cuts": tuple(epoch for epoch in view.cuts if epoch >= start),
+        "resumed_after": tuple(epoch for epoch in view.seams if epoch >= start),
+    }
+
+
+def _span_words(start: int) -> str:
+    return f" from epoch {start}" if start > 1 else ""
+
+
+def lr_picture(view: RunView, look: Look) -> Picture:
+    """The learning rate against the epoch: warmup ramp and plateau steps."""
+    start = first_epoch(view, look.span)
+    now = f"  next {rate(view.epochs[-1].next_lr)}" if view.epochs else ""
+
+    def draw(width: int, height: int) -> str:
+        from focus_tui.charts.curves import draw_lr
+
+        if not view.epochs:
+            return waiting(view).split("\n")[0]
+        kept = view.values("epoch") >= start
+        return draw_lr(
+            view.values("epoch")[kept],
+            view.values("lr")[kept],
+            width=width,
+            height=height,
+            color=look.color,
+            log_x=look.log_x,
+            **_marks(view, start),
+        )
+
+    return Picture(f"Learning rate{_span_words(start)}{now}", draw, _about(view, look))
+
+
+def _about(view: RunView, look: Look) -> tuple[object, ...]:
+    """What both curves depend on."""
+    last = view.epochs[-1] if view.epochs else None
+    said = (last.epoch, last.time) if last is not None else waiting(view)
+    run = (view.summary.path, said, view.seams, view.early_stopped)
+    return (*run, look.color, look.log_x, look.span)

@@ -1,0 +1,55 @@
+"""A statistic of two lines: the extremes of each map. Registered by tests/test_statistic_table.py."""
+
+# ruff: noqa: ARG001  (a protocol names the arguments)
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from focus_engine.config.statistics import CurveSpec, ScoreSpec, StatisticSpec
+from focus_engine.statistics.map_stack import chunks
+from focus_engine.statistics.protocol import Result
+
+SPEC = StatisticSpec(
+    "extremes",
+    title="toy extremes",
+    short="extremes",
+    module="toy_statistic",
+    needs="field",
+    scores=(
+        ScoreSpec("shift", key="toy_shift", title="toy, shift of the extremes", heading="toy shift", unit="s"),
+        ScoreSpec("lowest", key="toy_lowest", title="toy, lowest", heading="toy low", true_vs_true="real_lowest"),
+    ),
+    curve=CurveSpec("which", "real_mean", "real_std", "generated_mean", "which extreme", "value", "a unit"),
+)
+
+
+@dataclass(frozen=True)
+class ExtremesComparison(Result):
+    which: np.ndarray
+    real_mean: np.ndarray
+    real_std: np.ndarray
+    generated_mean: np.ndarray
+    shift: float
+    lowest: float
+    real_lowest: float
+
+
+def bins(real, generated):
+    return None
+
+
+def measure(maps, bins):
+    return np.concatenate([np.stack([c.min((1, 2)), c.max((1, 2))], axis=1) for _, c in chunks(maps.values)])
+
+
+def compare(real, generated, simulations, seed):
+    return ExtremesComparison(
+        which=np.array([0.0, 1.0]),
+        real_mean=real.mean(axis=0),
+        real_std=real.std(axis=0),
+        generated_mean=generated.mean(axis=0),
+        shift=float(np.abs(generated.mean() / real.mean() - 1)),
+        lowest=0.125,
+        real_lowest=0.25,
+    )

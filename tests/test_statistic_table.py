@@ -1,0 +1,162 @@
+"""One table of statistics: everything that shows one reads it, and a new one is a module and a line."""
+
+import inspect
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from toy_statistic import SPEC, measure
+
+from focus_engine.config.statistics import STATISTICS, StatisticCurve
+from focus_engine.figures.pages import draw_comparison, draw_evaluation
+from focus_engine.figures.statistics import OWN_OVERLAYS, OWN_PANELS, draw_statistic
+from focus_engine.runs.comparison import read_comparison
+from focus_engine.statistics.compare import evaluate_maps
+from focus_engine.statistics.map_stack import MapStack
+from focus_engine.statistics.protocol import Statistic, statistic_of
+from focus_engine.units import SURFACE_DENSITY
+from focus_tui.__main__ import run as focus
+from focus_tui.compute.evaluating import OWN_CHARTS, score_lines
+from focus_tui.view.comparison_report import score_rows
+
+HOME = Path(__file__).parent
+IDS = np.repeat(np.arange(4), 3)
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    monkeypatch.setitem(STATISTICS, SPEC.name, SPEC)
+
+
+@pytest.fixture
+def maps():
+    draw = np.random.default_rng(0)
+    return 1e11 * np.exp(0.5 * draw.normal(size=(2, 12, 16, 16)))
+
+
+def evaluated(maps, **changes):
+    real, generated = maps
+    return evaluate_maps(real, generated, real_simulation_ids=IDS, box_size=25.0, **changes)
+
+
+@pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize("physical", [True, False])
+def test_a_new_statistic_is_in_report_json_and_picture(maps, physical, tmp_path):
+    evaluation = evaluated(maps, physical=physical)
+    document = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
+    assert document["extremes"]["real_mean"] == pytest.approx(measure(MapStack(maps[0], 25.0), None).mean(axis=0))
+    (row,) = [line for line in score_lines(evaluation) if line.startswith("toy, lowest")]
+    assert row.split()[-4:] == ["12.5", "%", "25.0", "%"]
+    draw_evaluation(tmp_path / "with.png", evaluation, units=SURFACE_DENSITY)
+    figure = Figure()
+    draw_statistic(figure, SPEC, evaluation.results["extremes"], SURFACE_DENSITY)
+    (axes,) = figure.axes
+    assert (axes.get_title(), axes.get_xlabel(), axes.get_ylabel()) == (
+        "toy extremes",
+        "which extreme",
+        "value [a unit]",
+    )
+    assert {line.get_label() for line in axes.lines} == {"real", "generated"}
+    assert "12.5 % (true vs true 25.0 %)" in axes.texts[0].get_text()
+    draw_comparison(tmp_path / "compared.png", [("a", evaluation, ()), ("b", evaluation, ())])
+
+
+def test_a_figure_grows_by_a_row_for_a_fourth_statistic(maps, tmp_path, monkeypatch):
+    draw_evaluation(tmp_path / "three.png", evaluated(maps))
+    monkeypatch.setitem(STATISTICS, SPEC.name, SPEC)
+    draw_evaluation(tmp_path / "four.png", evaluated(maps))
+    three, four = (matplotlib.image.imread(tmp_path / f"{name}.png").shape for name in ("three", "four"))
+    assert four[0] == 2 * three[0]
+    assert four[1] == three[1]
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """Two trained experiments, one the copy of the other, among those that commands see."""
+    shutil.copytree(HOME / "old_run" / "data", tmp_path / "data")
+    for name in ("stopped", "copied"):
+        shutil.copytree(HOME / "old_run" / "experiments" / "stopped", tmp_path / "experiments" / name)
+    monkeypatch.setenv("FOCUS_EXPERIMENTS", str(tmp_path / "experiments"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "experiments"
+
+
+@pytest.mark.process
+@pytest.mark.usefixtures("toy")
+def test_a_new_statistic_is_in_what_the_commands_say(trained, capfd):
+    assert focus(["evaluate", "stopped", "--checkpoint", "last"]) == 0
+    said = capfd.readouterr().out
+    assert "toy extremes" in said
+    assert "value [a unit]" in said
+    assert "toy, shift of the extremes" in said
+    assert "lowest" in json.loads((trained / "stopped" / "evaluation.json").read_text())["extremes"]
+
+    command = ["compare", "stopped", "copied", "--checkpoint", "last", "-n", "8", "--steps", "2"]
+    assert focus([*command, "-o", "report.json"]) == 0
+    assert "toy shift" in capfd.readouterr().out
+    document = json.loads(Path("report.json").read_text())
+    assert [set(run["extremes"]) >= {"shift", "lowest"} for run in document["runs"]] == [True, True]
+    assert all("toy_shift" in cost for run in document["runs"] for cost in run["steps"])
+    rows = score_rows(read_comparison(document))
+    assert rows[0][-2:] == ("toy shift", "toy low")
+    assert rows[1][-1] == "12.5 %"
+    assert rows[-2][-1] == "25.0 %"
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_new_statistic_is_in_the_reference(monkeypatch):
+    monkeypatch.syspath_prepend(HOME.parent / "scripts")
+    import write_reference
+
+    page = write_reference.statistics()
+    assert "## `extremes`" in page
+    assert "| `lowest` | toy, lowest | fraction | `real_lowest` |" in page
+    sys.modules.pop("write_reference")
+
+
+def test_names_are_keys_and_no_two_scores_share_one():
+    assert all(name == spec.name for name, spec in STATISTICS.items())
+    keys = [score.key for spec in STATISTICS.values() for score in spec.scores]
+    assert len(set(keys)) == len(keys)
+    assert {*OWN_PANELS, *OWN_OVERLAYS, *OWN_CHARTS} <= set(STATISTICS)
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_a_module_has_the_functions_of_a_statistic(name):
+    module = statistic_of(STATISTICS[name])
+    for function in ("bins", "measure", "compare"):
+        wanted = list(inspect.signature(getattr(Statistic, function)).parameters)[1:]
+        assert list(inspect.signature(getattr(module, function)).parameters) == wanted
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_a_spec_reads_the_same_from_a_result_and_from_its_json(name, maps):
+    spec, result = STATISTICS[name], evaluated(maps).results[name]
+    written = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert spec.scores_in(result) == spec.scores_in(written)
+    assert spec.curve_in(result) == spec.curve_in(written)
+    assert all(score.value is not None for score in spec.scores_in(result))
+    assert all(score.value is None for score in spec.scores_in(None))
+
+
+def test_maps_are_measured_once(maps):
+    """What is compared are vectors a map: any rows of them give what measuring those maps gives."""
+    rows = np.array([0, 1, 2, 9, 10, 11])
+    real, generated = (MapStack(one, 25.0) for one in maps)
+    for spec in STATISTICS.values():
+        statistic = statistic_of(spec)
+        bins = statistic.bins(real, generated)
+        whole, part = statistic.measure(real, bins), statistic.measure(MapStack(real.values[rows], 25.0), bins)
+        vectors = {"power_spectrum": "power", "pdf": "counts"}.get(spec.name)
+        pick = (lambda one: getattr(one, vectors)) if vectors else (lambda one: one)  # noqa: B023
+        np.testing.assert_array_equal(pick(whole)[rows], pick(part))
+
+
+def test_a_ratio_is_unknown_where_a_value_is():
+    curve = StatisticCurve((1.0, 2.0, 3.0), (2.0, None, 0.0), (None,) * 3, (3.0, 1.0, 1.0))
+    assert curve.ratio == (1.5, None, None)
