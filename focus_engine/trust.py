@@ -11,7 +11,6 @@ import os
 import secrets
 from pathlib import Path
 
-from focus_engine.config.networks import NETWORKS
 from focus_engine.errors import InputError
 
 TRUST_VARIABLE = "FOCUS_TRUST"
@@ -27,6 +26,8 @@ def trusted() -> bool:
 
 def runs_code(network: str) -> bool:
     """Whether `network`, a value of `model.from`, names code outside FOCUS."""
+    from focus_engine.config.networks import NETWORKS  # noqa: PLC0415  (pydantic: `focus ls` does without)
+
     return network not in NETWORKS
 
 

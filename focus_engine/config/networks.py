@@ -5,12 +5,9 @@ here and a class in `focus_engine.models`; keys that only it has stand in a bloc
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from focus_engine.config.block import Block, keys_of
-
-if TYPE_CHECKING:
-    from focus_engine.config.schema import ModelBlock
 
 SHARED_KEYS = ("in_channels", "out_channels", "cond_dim", "base_channels", "channel_mults", "time_dim")
 """Keys of the block `model` that belong to no single network; a class of the user's own is handed all of them."""
@@ -44,7 +41,7 @@ class NetworkSpec:
         if twice := own & set(self.keys):
             raise ValueError(f"network {self.name}: {', '.join(sorted(twice))} in both keys and settings")
 
-    def arguments(self, model: "ModelBlock") -> dict[str, object]:
+    def arguments(self, model: Any) -> dict[str, object]:  # noqa: ANN401  (the schema has its type)
         """Return the keyword arguments of its class, from the block `model` of a config."""
         settings = dict(getattr(model, self.block)) if self.block else {}
         return {key: getattr(model, key) for key in self.keys} | settings
@@ -81,7 +78,7 @@ def block_of_network(name: str) -> str:
     return NETWORKS[name].block if name in NETWORKS else ""
 
 
-def settings_words(model: "ModelBlock") -> str:
+def settings_words(model: Any) -> str:  # noqa: ANN401  (the schema, which reads this table, has its type)
     """Return the size of a network in words: `64 channels x [1, 2]`, else its own settings, `patch 4, width 384`."""
     if "base_channels" in keys_read(model.from_):
         return f"{model.base_channels} channels x {list(model.channel_mults)}"
