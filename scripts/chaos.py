@@ -15,7 +15,8 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
-from chaos import FAULTS, Chaos, Score
+from chaos import Chaos, Score
+from chaos_faults import FAULTS
 
 COLUMNS = ("fault", "inflicted", "runs lost", "checkpoints corrupted", "states that lied", "seconds")
 

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -99,13 +98,12 @@ def test_the_commands_about_trained_experiments_run():
 
 @pytest.mark.process
 @pytest.mark.usefixtures("home")
-def test_the_python_of_the_guide_runs():
+def test_the_python_of_the_guide_runs(capfd):
     (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "python_api.md").read_text(encoding="utf-8"), flags=re.DOTALL)
     tiny = ", ".join(f"{key!r}: {value!r}" for key, value in TINY.items())
     code = code.replace('{"training.num_epochs": 2}', "{" + tiny + "}")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert "(4, 1, 16, 16)" in done.stdout
+    exec(compile(code, "python_api.md", "exec"), {"__name__": "__main__"})  # noqa: S102  (our own guide)
+    assert "(4, 1, 16, 16)" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

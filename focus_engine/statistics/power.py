@@ -150,11 +150,7 @@ def compare(real: PowerSpectrum, generated: PowerSpectrum, simulations: Simulati
         resampled = [
             generated_totals[draw].sum(axis=0) / real_totals[draw].sum(axis=0) for draw in simulations.bootstrap(seed)
         ]
-        halves = [
-            (real_totals[one].sum(axis=0) / simulations.sizes[one].sum())
-            / (real_totals[other].sum(axis=0) / simulations.sizes[other].sum())
-            for one, other in simulations.halves(seed)
-        ]
+        halves = _ratios_of_halves(real_totals, simulations, seed)
         within = [
             real.power[first][:, shown].mean(axis=0) / real.power[~first][:, shown].mean(axis=0)
             for first in simulations.map_halves(seed)
@@ -173,6 +169,15 @@ def compare(real: PowerSpectrum, generated: PowerSpectrum, simulations: Simulati
         k_nyquist=real.k_nyquist,
         normalised=real.label == FIELD_LABEL,
     )
+
+
+def _ratios_of_halves(totals: Array, simulations: Simulations, seed: int) -> list[Array]:
+    """Return the mean P(k) of one random half of the simulations over that of the other, for each halving."""
+    sizes = simulations.sizes
+    return [
+        (totals[one].sum(axis=0) / sizes[one].sum()) / (totals[other].sum(axis=0) / sizes[other].sum())
+        for one, other in simulations.halves(seed)
+    ]
 
 
 def _median_abs_error(ratio: Array) -> float:

@@ -1,77 +1,22 @@
-"""Reading and editing config.yaml: what loads, and what is refused in which words."""
+"""Reading config.yaml: what loads, and what is refused in which words; templates and the JSON Schema."""
 
 import itertools
 import re
-from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from example_configs import HERE, SEED, TEMPLATE
 from jsonschema import Draft202012Validator
 
-from focus_engine.config.edit import set_keys
 from focus_engine.config.json_schema import json_schema
 from focus_engine.config.load import all_keys, load_config, parse_config
 from focus_engine.config.schema import Config
 from focus_engine.config.templates import TEMPLATES, config_text, find_template
-from focus_engine.config.yaml_edit import set_value, yaml_value
 from focus_engine.config.yaml_text import parse_value
 from focus_engine.errors import InputError
-
-HERE = Path("config.yaml")
 
 
 def read(text):
     return parse_config(text, HERE).config
-
-
-SEED = """\
-experiment:
-  name: "experiment_diffusion"
-  description: "Standard diffusion"
-  created: 2025-01-01
-method: "diffusion"  # (or left out)
-data:
-  maps_path: "../../data/Maps.npy"
-  params_path: "../../data/params.txt"
-  train_split: 0.9
-  num_workers: 4
-  shuffle: true
-model:
-  from: "SimpleUNet"
-  in_channels: 1
-  out_channels: 1
-  cond_dim: 6
-  base_channels: 128
-  channel_mults: [1, 2, 4, 8]
-  time_dim: 256
-diffusion:
-  timesteps: 1000
-  beta_start: 1.0e-4
-  beta_end: 0.02
-  schedule: "linear"
-training:
-  batch_size: 64
-  num_epochs: 200
-  lr: 1e-4
-  weight_decay: 1.0e-4
-  cfg_prob: 0.1
-  sample_every: 10
-  gradient_clip: 1.0
-  optimizer: "adamw"
-  use_augmentation: true
-  augmentation: {rotation_p: 0.5, flip_p: 0.5}
-  scheduler: {name: "plateau", factor: 0.3, patience: 2, min_lr: 1e-7, warmup_epochs: 5, T_max: 195, eta_min: 0,
-              step_size: 30, gamma: 0.1}
-  early_stopping: {patience: 10, min_delta: 0.0}
-sampling:
-  method: "ddim"
-  ddim_timesteps: 50
-  num_steps: 50
-  cfg_scale: 2.0
-  eta: 0
-device: "cuda:1"
-"""
 
 
 def test_an_old_config_loads_with_one_warning():
@@ -234,16 +179,6 @@ def test_unreadable_files(tmp_path, make, words):
         load_config(path)
 
 
-# ------------------------------------------------------------------ --set
-
-
-TEMPLATE = config_text(TEMPLATES["diffusion"], name="x", created="2026-01-01", schema="s.json")
-
-
-def comments(text):
-    return re.findall(r"#[^#]*$", text, re.MULTILINE)
-
-
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_templates_hold_every_key_of_their_method(name):
     template = TEMPLATES[name]
@@ -285,136 +220,6 @@ def test_methods_and_templates_that_do_not_exist():
         find_template(None, "gan")
 
 
-def test_set_keeps_comments_order_and_columns():
-    text = set_keys(TEMPLATE, ["training.lr=3e-4", "model.channel_mults=[1, 2]", "training.scheduler.T_max=7"], HERE)
-    assert len(text.splitlines()) == len(TEMPLATE.splitlines())
-    assert comments(text) == [c for c in comments(TEMPLATE) if not c.startswith("# T_max")]
-    assert re.search(r"\n  lr: 3.0e-4 +# Learning rate after warmup.\n", text)
-    config = parse_config(text, HERE).config
-    assert (config.training.lr, config.model.channel_mults, config.training.scheduler.T_max) == (3e-4, (1, 2), 7)
-
-
-def test_set_fills_commented_keys_wherever_they_stand():
-    wanted = ["data.maps_path=m.npy", "data.params_path=p.txt", "diffusion.min_snr_gamma=5", "notify.command=bell"]
-    text = set_keys(TEMPLATE, wanted, HERE)
-    assert len(text.splitlines()) == len(TEMPLATE.splitlines())
-    config = parse_config(text, HERE).config
-    assert (config.data.maps_path, config.data.source, config.notify.command) == ("m.npy", "files", "bell")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "# only a comment\n",
-        "training:\n",
-        "training:\n  # later\n",
-        "training: {}\n",
-        "training: {lr: 1e-3}\n",
-        "training:\n    lr: 1e-3   # four blanks\n\n# next\nmodel:\n  cond_dim: 2\n",
-        "training:\n  lr: 1e-3\n  scheduler:\n    name: plateau\n# tail\n",
-        "training:\n  augmentation:\n    shift: true\nmodel: {cond_dim: 2}",
-    ],
-)
-def test_set_into_every_shape_of_block(text):
-    wanted = ["training.max_minutes=5", "training.scheduler.patience=3", "training.lr=2e-3", "device=cpu"]
-    edited = set_keys(text, wanted, HERE)
-    config = parse_config(edited, HERE).config
-    assert (config.training.max_minutes, config.training.scheduler.patience) == (5, 3)
-    assert (config.training.lr, config.device) == (2e-3, "cpu")
-    for comment in comments(text):
-        assert comment in edited
-
-
-@pytest.mark.parametrize(
-    "written",
-    [
-        "\n    - 1  # one\n    - 2",
-        "\n  - 1\n  -  2",
-        "  # why\n    # more\n    - 1\n    - 2",
-        " [\n    1,\n    2]",
-        " [1, 2]",
-    ],
-)
-@pytest.mark.parametrize("behind", ["", "\n", "\n\n  # next\n  time_dim: 64\ndevice: cpu\n", "\ndevice: cpu"])
-def test_a_list_of_many_lines_is_replaced_whole(written, behind):
-    text = f"model:\n  channel_mults:{written}{behind}"
-    edited = set_keys(text, ["model.channel_mults=[1, 2, 4]"], HERE)
-    before, after = parse_config(text, HERE).config, parse_config(edited, HERE).config
-    assert after.model.channel_mults == (1, 2, 4)
-    assert (after.device, after.model.time_dim) == (before.device, before.model.time_dim)
-    assert edited.endswith(behind)
-    assert ("# why" in edited, "# next" in edited) == ("# why" in text, "# next" in text)
-
-
-def test_a_text_of_many_lines_is_replaced_whole():
-    text = "experiment:\n  description: |\n    one\n    two\n  name: a\n"
-    edited = set_keys(text, ["experiment.description=three"], HERE)
-    assert edited == "experiment:\n  description: three\n  name: a\n"
-
-
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        ("training.lr", "write key=value"),
-        ("=3", "write key=value"),
-        ("training.lrr=3", "did you mean 'training.lr'"),
-        ("training=3", "is a block; its keys"),
-        ("nonsense.deep=3", "unknown key"),
-        ("training.lr=[", "not a YAML value"),
-        ("training.lr=fast", "must be a number"),
-        ("training.lr=-1", "must be > 0"),
-        ("experiment.name=!!python/name:os.system", "tag"),
-    ],
-)
-def test_bad_settings(setting, words):
-    with pytest.raises(InputError, match=re.escape(words)):
-        set_keys(TEMPLATE, [setting], HERE)
-
-
-VALUES = st.one_of(
-    st.tuples(st.just("experiment.description"), st.text(max_size=60)),
-    st.tuples(
-        st.just("training.lr"), st.floats(min_value=1e-6, max_value=1e12, exclude_min=True, allow_subnormal=False)
-    ),
-    st.tuples(st.just("training.weight_decay"), st.floats(min_value=0, max_value=1e300)),
-    st.tuples(st.just("training.seed"), st.integers(min_value=0, max_value=10**30)),
-    st.tuples(st.just("training.max_minutes"), st.none() | st.floats(min_value=0.1, max_value=1e6)),
-    st.tuples(st.just("training.use_augmentation"), st.booleans()),
-    st.tuples(st.just("model.channel_mults"), st.lists(st.integers(min_value=1, max_value=99), min_size=1)),
-    st.tuples(st.just("data.normalize"), st.sampled_from(["log10", "none"])),
-)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(VALUES, min_size=1, max_size=4), st.sampled_from([TEMPLATE, SEED, "", "training: {lr: 1}\n"]))
-def test_what_is_set_is_what_loads(wanted, text):
-    edited = set_keys(text, [f"{key}={yaml_value(value)}" for key, value in wanted], HERE)
-    config = parse_config(edited, HERE).config.model_dump(by_alias=True)
-    for dotted, value in dict(wanted).items():
-        block, key = dotted.split(".")
-        assert config[block][key] == (tuple(value) if isinstance(value, list) else value)
-    assert len(comments(edited)) <= len(comments(text)) + sum("#" in str(value) for _, value in wanted)
-
-
-@settings(max_examples=100, deadline=None)
-@example(["\x85", "\u2028", "\n"])
-@given(st.text() | st.floats(allow_nan=False) | st.integers() | st.booleans() | st.lists(st.text(max_size=5)))
-def test_values_survive_the_trip_through_yaml(value):
-    assert parse_value(yaml_value(value)) == value
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(1e-4, "1.0e-4"), (1e-7, "1.0e-7"), (1.5e-5, "1.5e-5"), (0.02, "0.02"), (25.0, "25.0"), (0.0, "0.0")],
-)
-def test_floats_are_written_as_people_write_them(value, text):
-    assert yaml_value(value) == text
-
-
-# ------------------------------------------------------------------ the JSON Schema
-
-
 def test_the_schema_knows_every_key_with_its_words():
     schema = json_schema()
     for at in all_keys():
@@ -430,37 +235,3 @@ def test_editors_accept_the_templates_and_old_configs():
     for text in (TEMPLATE, SEED, "training:\nmethod: flow_matching\n"):
         validator.validate(parse_value(text))
     assert list(validator.iter_errors({"training": {"lrr": 1}}))
-
-
-# ------------------------------------------------------------------ keys of a class of the user's own
-
-
-def test_options_are_set_and_read_one_by_one():
-    text = set_keys(TEMPLATE, ["model.from=mine.Net", "model.options.depth=4", "model.options.ways=[a, 2]"], HERE)
-    assert parse_config(text, HERE).config.model.options == {"depth": 4, "ways": ["a", 2]}
-    assert set_keys(TEMPLATE, ["model.from=a.B", "model.options={depth: 4}"], HERE).count("options:") == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("model:\n  options: {depth: 4}", r"config.yaml:2: model.options is for .*SimpleUNet, which takes: model.in_"),
-        ("model:\n  from: a.B\n  options:\n    a: {b: 1}", r"config.yaml:4: model.options.a: give a plain value"),
-        ("model: {from: a.B, options: {a: [[1]]}}", "model.options.a: give a plain value or a list"),
-        ("model: {from: a.B, options: {a: .nan}}", "model.options.a: give a plain value or a list"),
-        ("model: {from: a.B, options: 3}", "model.options: 3: must be a mapping"),
-        ("model: {from: a.B, optoins: {a: 3}}", "unknown key 'model.optoins'; did you mean 'model.options'"),
-    ],
-)
-def test_options_that_are_refused(text, message):
-    with pytest.raises(InputError, match=message):
-        parse_config(text, HERE)
-
-
-@pytest.mark.parametrize(
-    "block", ["# a:\n#   b: 1  # old\n", "# a:\n#   x: what I thought: not YAML\n", "# a:\n\n", "# a: see below\n"]
-)
-def test_a_commented_block_wakes_up_only_where_it_is_one(block):
-    text = set_value(f"c: 1\n{block}", ("a", "b"), 2)
-    assert parse_value(text) == {"c": 1, "a": {"b": 2}}
-    assert ("# a:" in text) == ("b: 1" not in block)

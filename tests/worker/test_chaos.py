@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from chaos import FAULTS, Chaos
+from chaos import Chaos
+from chaos_faults import FAULTS
 
 pytestmark = pytest.mark.process
 

@@ -1,0 +1,328 @@
+"""The faults that chaos inflicts, one function each, and how often."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from chaos import PATIENCE, Chaos, Score, alive, began, trains, wait_for, wait_until
+from workers import ended
+
+from focus_engine.data import batches
+from focus_engine.errors import FocusError
+from focus_engine.events.log import read_events
+from focus_engine.events.table import WorkerStarting
+from focus_engine.launch.process import process_start
+from focus_engine.launch.start import request_stop
+from focus_engine.launch.state import summarise
+from focus_engine.runs.folder import RunFolder
+
+
+def kill_at_random(chaos: Chaos, times: int) -> Score:
+    """SIGKILL at random moments of a worker's life; every second one while a checkpoint is being written."""
+    score, run = Score("SIGKILL at a random moment"), chaos.make()
+    while score.inflicted < times:
+        if summarise(run).state == "finished":
+            chaos.judge(score, run)
+            run = chaos.make()
+        pid = chaos.spawn(run, resume=run.has_checkpoints() or run.events.exists())
+        if score.inflicted % 2:
+            time.sleep(chaos.random.uniform(0.0, 0.8))
+            wait_until(lambda run=run: any(run.checkpoints.glob(".*.tmp")), pid)
+        else:
+            time.sleep(chaos.random.uniform(0.0, 1.2))
+        said_to_live = not began(run, pid) or summarise(run).state not in {"lost", "unreachable"}
+        score.states_that_lied += alive(pid) and not said_to_live
+        os.kill(pid, signal.SIGKILL)
+        wait_for(pid)
+        score.inflicted += 1
+        chaos.judge_dead(score, run)
+        chaos.judge_checkpoint(score, run)
+    chaos.judge(score, run)
+    return score
+
+
+def _signalled(chaos: Chaos, times: int, name: str, number: int, *, ends: bool) -> Score:
+    score = Score(name)
+    for _ in range(times):
+        run = chaos.make()
+        pid = chaos.spawn(run, resume=False)
+        reached = wait_until(lambda run=run: trains(run), pid)
+        time.sleep(chaos.random.uniform(0.0, 0.3))
+        if reached and alive(pid):
+            os.kill(pid, number)
+        score.inflicted += 1
+        if ends:
+            wait_for(pid)
+            chaos.judge_dead(score, run)
+            score.states_that_lied += summarise(run).state not in {"stopped", "finished"}
+        else:
+            wait_for(pid)
+            score.runs_lost += summarise(run).state != "finished"
+        chaos.judge(score, run)
+    return score
+
+
+def terminate(chaos: Chaos, times: int) -> Score:
+    """SIGTERM: a checkpoint, and the state is stopped."""
+    return _signalled(chaos, times, "SIGTERM", signal.SIGTERM, ends=True)
+
+
+def interrupt(chaos: Chaos, times: int) -> Score:
+    """SIGINT of a terminal does not reach a worker in the background."""
+    return _signalled(chaos, times, "SIGINT in the background", signal.SIGINT, ends=False)
+
+
+def hang_up(chaos: Chaos, times: int) -> Score:
+    """SIGHUP of a terminal that closes does not end a worker."""
+    return _signalled(chaos, times, "SIGHUP", signal.SIGHUP, ends=False)
+
+
+def stop_at_random(chaos: Chaos, times: int) -> Score:
+    """A user's stop --now at random moments, any number of times on the same run."""
+    score, run = Score("focus stop --now, again and again"), chaos.make()
+    while score.inflicted < times:
+        if summarise(run).state == "finished":
+            chaos.judge(score, run)
+            run = chaos.make()
+        pid = chaos.spawn(run, resume=run.has_checkpoints() or run.events.exists())
+        wait_until(lambda run=run, pid=pid: began(run, pid), pid)
+        time.sleep(chaos.random.uniform(0.0, 0.8))
+        with suppress(FocusError):  # it had finished
+            request_stop(run, "now")
+        wait_for(pid)
+        score.inflicted += 1
+        chaos.judge_dead(score, run)
+    chaos.judge(score, run)
+    return score
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[Path]:
+    """Yield a disk of `size` bytes; raises PermissionError where nothing may be mounted."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        folder.rmdir()
+        raise PermissionError(mounted.stderr.decode().strip())
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        folder.rmdir()
+
+
+def _remount(folder: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
+
+
+def fill_the_disk(chaos: Chaos, times: int) -> Score:
+    """A disk that is full before the run is done: in the log, amid a checkpoint, in a figure; then space is made."""
+    score = Score("disk full (checkpoint, event log, figure)")
+    size = chaos.whole.checkpoint_last.stat().st_size
+    for number in range(times):
+        room = int(size * (0.2 + 3.0 * (number + 0.5) / times))
+        with small_disk(chaos.folder / f"disk_{number}", room) as disk:
+            run = chaos.make("run", root=disk)
+            wait_for(chaos.spawn(run, resume=False, figures=number % 2 == 1))
+            score.inflicted += 1
+            chaos.judge_dead(score, run)
+            chaos.judge_checkpoint(score, run)
+            _remount(disk, f"size={40 * size}")
+            chaos.judge(score, run)
+    return score
+
+
+def write_protect(chaos: Chaos, times: int) -> Score:
+    """A disk that becomes read-only under a running worker, and writable again."""
+    score = Score("disk read-only")
+    for number in range(times):
+        with small_disk(chaos.folder / f"protected_{number}", 1 << 26) as disk:
+            run = chaos.make("run", root=disk)
+            pid = chaos.spawn(run, resume=False)
+            wait_until(lambda run=run: trains(run), pid)
+            while alive(pid) and not _protect(disk):  # refused while a checkpoint is open for writing
+                pass
+            wait_for(pid)
+            score.inflicted += 1
+            chaos.judge_dead(score, run)
+            _remount(disk, "rw")
+            chaos.judge(score, run)
+    return score
+
+
+def _protect(folder: Path) -> bool:
+    command = ["mount", "-o", "remount,ro", str(folder)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def tear_the_log(chaos: Chaos, times: int) -> Score:
+    """A last line that is cut, doubled into another, or not text at all."""
+    score = Score("torn or interleaved last line")
+    for number in range(times):
+        run = chaos.make()
+        pid = chaos.spawn(run, resume=False)
+        wait_until(lambda run=run: trains(run), pid)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(pid)
+        content = run.events.read_bytes()
+        lines = content.splitlines()
+        half = lines[-1][: chaos.random.randrange(len(lines[-1]))]
+        rest = b"\n".join(lines[:-1]) + b"\n"
+        torn = (rest + half, rest + half + lines[-1] + b"\n", content + bytes(chaos.random.randbytes(40)) + b"\n")
+        run.events.write_bytes(torn[number % 3])
+        score.inflicted += 1
+        chaos.judge_dead(score, run)
+        chaos.judge(score, run)
+    return score
+
+
+def cut_the_checkpoint(chaos: Chaos, times: int) -> Score:
+    """A last checkpoint that is cut short: the one before is used, and it is said."""
+    score = Score("last checkpoint cut short")
+    for _ in range(times):
+        run = chaos.make()
+        pid = chaos.spawn(run, resume=False)
+        wait_until(lambda run=run: run.checkpoint_previous.exists() and trains(run), pid)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(pid)
+        with run.checkpoint_last.open("r+b") as file:  # also under its other name, best
+            file.truncate(chaos.random.randrange(run.checkpoint_last.stat().st_size))
+        score.inflicted += 1
+        chaos.judge_dead(score, run)
+        chaos.finish(run)
+        said = any(getattr(event, "code", "") == "checkpoint" for event in read_events(run.events))
+        score.states_that_lied += not said
+        chaos.judge(score, run)
+    return score
+
+
+START = """
+import sys
+from pathlib import Path
+from focus_engine.errors import RunConflictError
+from focus_engine.runs.folder import RunFolder
+from focus_engine.launch.start import start_run
+sys.stdin.read()
+try:
+    start_run(RunFolder(Path(sys.argv[1])))
+except RunConflictError:
+    sys.exit(3)
+"""
+
+
+def start_many_at_once(chaos: Chaos, times: int, starters: int = 20) -> Score:
+    """As many starts at the same moment: exactly one wins."""
+    score = Score(f"{starters} starts at once")
+    for _ in range(times):
+        run = chaos.make()
+        command = [sys.executable, "-c", START, str(run.path)]
+        starting = [subprocess.Popen(command, stdin=subprocess.PIPE, text=True) for _ in range(starters)]
+        for process in starting:
+            assert process.stdin is not None
+            process.stdin.close()
+        codes = sorted(process.wait() for process in starting)
+        score.inflicted += 1
+        score.runs_lost += codes != [0] + [3] * (starters - 1)
+        deadline = time.monotonic() + PATIENCE
+        while not ended(run) and time.monotonic() < deadline:  # figures are drawn after the last word
+            time.sleep(0.05)
+        first_words = [event for event in read_events(run.events) if isinstance(event, WorkerStarting)]
+        score.states_that_lied += len(first_words) != 1
+        chaos.judge(score, run)
+    return score
+
+
+def move_the_folder(chaos: Chaos, times: int) -> Score:
+    """The folder renamed under a running worker, and given back; every second time removed."""
+    score = Score("folder renamed or removed")
+    for number in range(times):
+        run = chaos.make()
+        pid = chaos.spawn(run, resume=False)
+        wait_until(lambda run=run: trains(run), pid)
+        score.inflicted += 1
+        if number % 2:
+            shutil.rmtree(run.path, ignore_errors=True)
+            score.runs_lost += wait_for(pid) < 0  # it ends by itself
+            continue
+        moved = RunFolder(run.path.with_name(f"{run.name}_moved"))
+        run.path.rename(moved.path)
+        score.runs_lost += wait_for(pid) < 0
+        chaos.judge_dead(score, moved)
+        shutil.rmtree(run.path, ignore_errors=True)
+        moved.path.rename(run.path)
+        chaos.judge(score, run)
+    return score
+
+
+def reboot(chaos: Chaos, times: int) -> Score:
+    """Another boot on which the pid belongs to somebody else, and a pid that was given away on the same boot."""
+    score = Score("host rebooted, pid recycled")
+    for number in range(times):
+        run = chaos.make()
+        pid = chaos.spawn(run, resume=False)
+        wait_until(lambda run=run: trains(run), pid)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(pid)
+        who = json.loads(run.worker.read_text())
+        mine = process_start(os.getpid())
+        who |= {"pid": os.getpid()} | ({"boot_id": "another", "process_start": mine} if number % 2 else {})
+        run.worker.write_text(json.dumps(who))
+        score.inflicted += 1
+        score.states_that_lied += summarise(run).state != "lost"
+        chaos.judge(score, run)
+    return score
+
+
+def break_a_reader(chaos: Chaos, times: int) -> Score:
+    """A thread that reads maps dies in the middle of an epoch."""
+    score = Score("data worker dies")
+    for _ in range(times):
+        run = chaos.make()
+        at = chaos.random.randrange(2, 8)
+
+        def break_it(at: int = at) -> None:
+            batches.RESIDENT_FRACTION = 0.0
+            read, count = batches.Batches._read, iter(range(10**6))
+
+            def failing(self: batches.Batches, chosen: object) -> object:
+                if next(count) == at:
+                    raise OSError(5, "Input/output error", "maps.npy")
+                return read(self, chosen)  # type: ignore[arg-type]
+
+            batches.Batches._read = failing  # type: ignore[method-assign,assignment]
+
+        pid = chaos.spawn(run, resume=False, before=break_it)
+        code = wait_for(pid)
+        score.inflicted += 1
+        score.states_that_lied += (code, summarise(run).state) != (1, "failed")
+        chaos.judge(score, run)
+    return score
+
+
+FAULTS: tuple[tuple[Callable[[Chaos, int], Score], int, int], ...] = (
+    (kill_at_random, 200, 10),
+    (terminate, 20, 1),
+    (interrupt, 10, 1),
+    (hang_up, 10, 1),
+    (stop_at_random, 40, 3),
+    (fill_the_disk, 12, 2),
+    (write_protect, 6, 1),
+    (tear_the_log, 18, 3),
+    (cut_the_checkpoint, 12, 1),
+    (start_many_at_once, 3, 1),
+    (move_the_folder, 6, 2),
+    (reboot, 6, 2),
+    (break_a_reader, 6, 1),
+)
+"""Each fault, how often it is inflicted by `make chaos`, and how often by the tests."""
