@@ -10,8 +10,8 @@
     maps = experiment.sample(8, params={"Omega_m": 0.3, "sigma_8": 0.8}).maps
     print(experiment.evaluate().power_spectrum.median_abs_error)
 
-What happens here is what the command line does: the same folders, the same worker in a process of its own, the
-same events. torch is imported by `sample`, `evaluate`, `check` and `compare` alone.
+The library does what the command line does: the same folders, the same worker in its own process, the same events.
+Only `sample`, `evaluate`, `check` and `compare` import torch.
 """
 
 import json
@@ -45,16 +45,16 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 POLL_SECONDS = 0.2
-"""How often a log that is followed is looked at."""
-PROOF_SECONDS = 2.0
-"""How often a worker that says nothing is asked whether it lives."""
+"""How often a followed log is read."""
+LIVENESS_SECONDS = 2.0
+"""How often to check that the worker of a followed log is alive."""
 
 
 class Experiment:
     """An experiment: its folder, its config, its worker, its events and its maps.
 
     Attributes:
-        run: where everything lies.
+        run: the paths of its folder.
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -65,9 +65,9 @@ class Experiment:
 
     @classmethod
     def open(cls, name: str | Path | None = None, *, root: Path | str | None = None) -> "Experiment":
-        """Open an experiment by name or path; left out: the one you stand in, else the most recently active one.
+        """Open an experiment by name or path [that of the current folder, else the most recently active one].
 
-        `root` is the experiments folder; left out it is found as the command line finds it.
+        `root` is the experiments folder [found as the command line finds it].
 
         Raises:
             InputError: there is no such experiment.
@@ -86,18 +86,18 @@ class Experiment:
         source: "Experiment | None" = None,
         settings: Mapping[str, object] | None = None,
     ) -> "Experiment":
-        """Make an experiment, as `focus new` does; nothing is overwritten.
+        """Create an experiment, as `focus new` does; nothing is overwritten.
 
         Args:
             name: of the experiment and its folder.
-            root: the experiments folder; left out it is found as the command line finds it.
+            root: the experiments folder [found as the command line finds it].
             template: diffusion [default], flow, small or small_flow.
-            method: the first template of that method.
+            method: use the first template of this method.
             source: copy this experiment's config.
             settings: config keys and values, such as `{"training.lr": 1e-4, "model.channel_mults": [1, 2]}`.
 
         Raises:
-            InputError: a bad name, template or setting, or a folder that is there already.
+            InputError: a bad name, template or setting, or a folder that exists already.
         """
         changes = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
         copied = None if source is None else source.run
@@ -121,11 +121,11 @@ class Experiment:
 
     @property
     def config(self) -> Config:
-        """The checked config as it stands in config.yaml now. Raises InputError."""
+        """The checked config in config.yaml now. Raises InputError."""
         return load_config(self.run.config).config
 
     def status(self) -> RunSummary:
-        """Return where the experiment stands, proved from its log and its process."""
+        """Return the state and progress of the experiment, proved from its log and its process."""
         return summarise(self.run)
 
     def start(
@@ -137,12 +137,12 @@ class Experiment:
             resume: go on from the last checkpoint (from epoch 1 when there is none yet).
             device: overrides the config's, such as "cuda:1".
             devices: overrides training.devices: how many of them train together.
-            queue: wait until the device has a free slot, behind those that wait already.
+            queue: wait until the device has a free slot, behind the workers that wait already.
 
         Raises:
-            RunConflictError: it runs already, or has checkpoints and `resume` is not set, or is done.
+            RunConflictError: it is running already, or has checkpoints and `resume` is not set, or is done.
             InputError: config, data or checkpoint are wrong.
-            FocusError: the worker died at once.
+            FocusError: the worker died before its first event.
         """
         load_config(self.run.config)
         start_run(self.run, resume=resume, device=device, devices=devices, queue=queue)
@@ -152,53 +152,53 @@ class Experiment:
         self.start(resume=True, device=device, devices=devices, queue=queue)
 
     def stop(self, when: Literal["epoch", "now"] = "epoch") -> None:
-        """Ask the worker to stop after the current epoch, or now. Raises RunConflictError when it does not run."""
+        """Ask the worker to stop after the current epoch, or now. Raises RunConflictError when it is not running."""
         request_stop(self.run, when)
 
     def wait(self, timeout: float | None = None) -> RunSummary:
-        """Return where the experiment stands once its worker is gone, its last figure drawn.
+        """Wait until the worker has exited, with its last figure drawn; return the state of the experiment.
 
         Raises:
-            TimeoutError: it still trains after `timeout` seconds.
+            TimeoutError: the worker still runs after `timeout` seconds.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        while (summary := self.status()).state in LIVE_STATES or self._lingers():
+        while (summary := self.status()).state in LIVE_STATES or self._worker_alive():
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"{self.name} is still {summary.state} after {timeout:g} s")
             time.sleep(POLL_SECONDS)
         return summary
 
-    def _lingers(self) -> bool:
-        """Whether the worker has said its last word and still draws or tells the user."""
+    def _worker_alive(self) -> bool:
+        """Whether the worker process is alive: after its last event it still draws figures and notifies the user."""
         identity = ProcessIdentity.read(self.run.worker)
         return identity is not None and identity.pid != os.getpid() and identity.life() == "alive"
 
     def events(self, *, follow: bool = False) -> Iterator[Event]:
-        """Yield the events of the log, oldest first; with `follow`, go on until the run ends or is found lost."""
+        """Yield the events of the log, oldest first; with `follow`, until the run ends or its worker is gone."""
         if not follow:
             yield from read_events(self.run.events)
             return
-        tail, asked = EventTail(self.run.events), 0.0
+        tail, checked = EventTail(self.run.events), 0.0
         while True:
             gone = False
-            if time.monotonic() - asked >= PROOF_SECONDS:
-                gone, asked = self.status().state not in LIVE_STATES, time.monotonic()
-            events = tail.poll()  # after the proof, so that the last words of a dying worker are read
+            if time.monotonic() - checked >= LIVENESS_SECONDS:
+                gone, checked = self.status().state not in LIVE_STATES, time.monotonic()
+            events = tail.poll()  # after the check, so that the last events of a dying worker are read
             yield from events
             if gone or (events and isinstance(events[-1], RunEnded)):
                 return
             time.sleep(POLL_SECONDS)
 
     def history(self) -> list[EpochFinished]:
-        """Return the epochs that count: those that were lost before a resume are gone, those done again stand once."""
+        """Return the finished epochs, without those that were lost before a resume."""
         return list(history_of(read_events(self.run.events)).epochs)
 
     def check(self, *, device: str | None = None) -> "Rehearsal":
-        """Rehearse a training: one step or a few, memory, time per epoch and disk; starts nothing.
+        """Return the cost of a training (memory, time per epoch, disk), measured in a few steps; starts nothing.
 
         Raises:
             InputError: config or data are wrong.
-            FocusError: it would fail, such as for want of memory.
+            FocusError: training would fail, for example because it is out of memory.
         """
         from focus_engine.worker.rehearsal import rehearse  # noqa: PLC0415  (torch: 2 s)
 
@@ -218,19 +218,19 @@ class Experiment:
         """Draw maps from the trained model and write them to the samples folder.
 
         Args:
-            count: how many [16, or a map for each row of `params_file`].
-            params: parameters by name, the same for every map; left out: those of the validation maps in order.
-            params_file: a table with a row a map.
+            count: number of maps [16, or one for each row of `params_file`].
+            params: parameters by name, the same for every map [those of the validation maps in order].
+            params_file: a table with one row per map.
             checkpoint: best, last, or a path.
             device: overrides the config's.
-            output: the .npz; left out: a free name under samples/.
-            plan: sampler, steps, eta, guidance, seed, batch_size; left out: as the config says.
+            output: the .npz [a free name under samples/].
+            plan: sampler, steps, eta, guidance, seed, batch_size [those of the config].
 
         Returns:
             maps (N, C, H, W) in physical units, params (N, P), power, path, figure, nfe.
 
         Raises:
-            InputError: there is no such checkpoint, or something does not fit it.
+            InputError: there is no such checkpoint, or an argument does not fit it.
             FocusError: the maps are not finite.
         """
         from focus_engine.evaluation.sampling import choose_params, sample_run  # noqa: PLC0415  (torch: 2 s)
@@ -249,13 +249,13 @@ class Experiment:
         device: str | None = None,
         **plan: Any,  # noqa: ANN401  (the fields of SamplingPlan)
     ) -> "Evaluation":
-        """Judge samples against held-out maps by every statistic, each beside true against true.
+        """Compare samples with held-out maps by every statistic, each beside real maps against real maps.
 
         Args:
             count: test maps to use [300].
             checkpoint: best, last, or a path.
             device: overrides the config's.
-            plan: sampler, steps, eta, guidance, seed, batch_size; left out: as the config says.
+            plan: sampler, steps, eta, guidance, seed, batch_size [those of the config].
 
         Raises:
             InputError: there is no such checkpoint, or the data are gone or have changed.
@@ -278,7 +278,7 @@ class Experiment:
         """Compare the samples of this experiment with those of others on the same unseen maps.
 
         Args:
-            others: at least one.
+            others: the experiments to compare with, at least one.
             count: test maps to use [96].
             steps: numbers of steps at which error and cost are measured [5, 10, 25, 50].
             seed: of the noise.

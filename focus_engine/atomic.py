@@ -1,8 +1,8 @@
-"""Files that are whole or absent.
+"""Writing files atomically: a file is complete or absent.
 
-Everything that FOCUS writes for later goes to a temporary neighbour first, reaches the disk, and replaces the
-old file in one step, so that a full disk, a kill or a power cut leaves the last good file intact. Temporaries
-have random names: one that a killed process left behind never blocks the next save.
+A file is written under a temporary name in the same folder, synchronised to disk, and then renamed over the old file.
+A full disk, a kill or a power cut therefore leaves the last good file intact. Temporary names are random, so that a
+leftover of a killed process never blocks the next save.
 """
 
 import os
@@ -15,9 +15,9 @@ from pathlib import Path
 
 @contextmanager
 def write_atomically(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; what was written there replaces `path` when the block ends well.
+    """Yield a temporary path beside `path`; the file written there replaces `path` when the block succeeds.
 
-    When the block raises, the temporary is removed and `path` stays as it was. Raises OSError as writing does.
+    When the block raises, the temporary file is removed and `path` is unchanged. Raises OSError.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
@@ -28,12 +28,12 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-    with suppress(OSError):  # some file systems can't sync a folder; the file itself is safe by then
+    with suppress(OSError):  # some file systems cannot sync a folder; the file itself is safe by then
         _sync(path.parent)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporaries that killed processes left in `folder`; nobody else may be writing there now."""
+    """Remove the temporary files of killed processes from `folder`; no other process may be writing there."""
     for path in folder.glob(".*.tmp"):
         if re.fullmatch(r"\..+\.\d+\.[0-9a-f]{8}\.tmp", path.name):
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Where FOCUS keeps what it can make again, and what concerns this machine only."""
+"""The cache folder: data that can be made again, and what concerns this machine only, such as the queue."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The GPUs that torch will see, found without torch: by NVML, in the order of `nvidia-smi`."""
+"""The GPUs that torch will see, read from NVML without importing torch, in the order of `nvidia-smi`."""
 
 import contextlib
 import importlib
@@ -14,9 +14,9 @@ class Gpu:
     """One GPU.
 
     Attributes:
-        device: torch's name of it, such as "cuda:1".
-        uuid: its own name, the same in every process of the machine.
-        free: memory that nobody uses [bytes].
+        device: torch's name, such as "cuda:1".
+        uuid: NVIDIA's identifier, the same in every process.
+        free: free memory [bytes].
     """
 
     device: str
@@ -25,16 +25,16 @@ class Gpu:
 
 
 def number_gpus_as_nvidia_smi() -> None:
-    """Let CUDA number the GPUs as nvidia-smi does, unless the user decided otherwise; before torch first uses one.
+    """Make CUDA number the GPUs as nvidia-smi does, unless the user chose an order. Call before torch uses a GPU.
 
-    CUDA's own order is fastest first, so that on a mixed machine cuda:1 would not be GPU 1.
+    CUDA's own order is fastest first, so that cuda:1 of a mixed machine would not be GPU 1.
     """
     os.environ.setdefault(ORDER, "PCI_BUS_ID")
 
 
 def visible_gpus(nvml: Any = None) -> tuple[Gpu, ...]:  # noqa: ANN401  (NVML's module, untyped)
-    """Return the GPUs of this machine that `CUDA_VISIBLE_DEVICES` leaves; none where there is no NVIDIA driver."""
-    with contextlib.suppress(Exception):  # a driver fails in many ways, and then there is no GPU to give
+    """Return the GPUs that `CUDA_VISIBLE_DEVICES` allows; none without an NVIDIA driver."""
+    with contextlib.suppress(Exception):  # drivers fail in many ways; there is no usable GPU then
         library = nvml or importlib.import_module("pynvml")
         library.nvmlInit()
         return tuple(_gpu(library, index, handle) for index, handle in enumerate(_visible(library)))
@@ -46,7 +46,7 @@ def _gpu(nvml: Any, index: int, handle: object) -> Gpu:  # noqa: ANN401
 
 
 def _visible(nvml: Any) -> list[object]:  # noqa: ANN401
-    """NVML's handles of the GPUs, as CUDA reads its variable: an entry that names none ends the list."""
+    """Return NVML's handles of the visible GPUs; as in CUDA, the first entry that names no GPU ends the list."""
     handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:

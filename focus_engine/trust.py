@@ -1,7 +1,7 @@
-"""Whose checkpoint it is: code that a checkpoint names is run only when this user made the checkpoint, or says so.
+"""Trust in checkpoints: code that a checkpoint names runs only if this user made the checkpoint or passes --trust.
 
-A dotted `model.from` is the import path of somebody's code. Checkpoints travel, so FOCUS stamps those that name such
-code with a key of this user (`~/.config/focus/key`); one without a valid stamp came from somebody else.
+A dotted `model.from` is the import path of a user's own code. Checkpoints are passed on, so FOCUS stamps those that
+name such code with a key of this user (`~/.config/focus/key`). A checkpoint without a valid stamp is another user's.
 """
 
 import contextlib
@@ -14,13 +14,13 @@ from pathlib import Path
 from focus_engine.errors import InputError
 
 TRUST_VARIABLE = "FOCUS_TRUST"
-"""Set to 1 by `--trust`: the code that a checkpoint of somebody else names may be run."""
+"""Set to 1 by `--trust`: code that another user's checkpoint names may run."""
 KEY_VARIABLE = "FOCUS_KEY_FILE"
 KEY_BYTES = 32
 
 
 def trusted() -> bool:
-    """Whether the user said that foreign code may run."""
+    """Whether the user passed `--trust`."""
     return os.environ.get(TRUST_VARIABLE) == "1"
 
 
@@ -32,13 +32,13 @@ def runs_code(network: str) -> bool:
 
 
 def stamp(network: str) -> str | None:
-    """Return this user's stamp on a network that is code; None without need, or where no key can be kept."""
+    """Return this user's stamp for a network that is code; None for FOCUS's own, or where no key can be stored."""
     key = _key(make=True) if runs_code(network) else None
     return None if key is None else _digest(key, network)
 
 
 def check_stamp(path: Path, network: str, given: object) -> None:
-    """Raise InputError when the checkpoint at `path` names code and is not stamped by this user."""
+    """Raise InputError when the checkpoint at `path` names code and `given` is not this user's stamp."""
     if not runs_code(network) or trusted():
         return
     key = _key(make=False)
@@ -59,7 +59,7 @@ def _digest(key: bytes, network: str) -> str:
 
 
 def _key(*, make: bool) -> bytes | None:
-    """Read the user's key, made at the first need; None where there is none."""
+    """Return the user's key, with `make` created if missing; None where there is none."""
     given = os.environ.get(KEY_VARIABLE)
     path = Path(given) if given else Path.home() / ".config" / "focus" / "key"
     with contextlib.suppress(OSError):

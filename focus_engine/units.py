@@ -1,6 +1,6 @@
-"""What the numbers of a map are called."""
+"""The units of map values."""
 
 SURFACE_DENSITY = "(M☉/h)/(Mpc/h)²"
 """Unit of the maps of the CAMELS Multifield Dataset."""
 NORMALISED = "normalised field"
-"""In place of a unit: the values were normalised in a way that nobody knows, so nothing about them is physical."""
+"""Used in place of a unit for values that were normalised in an unknown way and so are not physical."""

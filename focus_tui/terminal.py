@@ -1,6 +1,6 @@
-"""The terminal: stdout is data, stderr is narration, and colour only where somebody looks.
+"""The terminal: writing to stdout (data) and stderr (messages), and finding its width and colours.
 
-The one place that knows whether a stream is a terminal; what is drawn stands elsewhere.
+The only module that asks whether a stream is a terminal.
 """
 
 import os
@@ -11,46 +11,46 @@ import unicodedata
 from typing import Literal, TextIO
 
 GREY, RED, GREEN, YELLOW, BLUE = 90, 31, 32, 33, 34
-NARROW = re.compile(r"[ -~\u00ae-\u02ff\u0391-\u0482\u2010-\u2027\u2070-\u209c\u2190-\u22ff\u2500-\u25fc★✓✗]*")
+NARROW = r"[ -~\u00ae-\u02ff\u0391-\u0482\u2010-\u2027\u2070-\u209c\u2190-\u22ff\u2500-\u25fc★✓✗]*"
 """Letters of one column each: Latin, Greek, Cyrillic, and the signs and blocks that charts and tables are made of."""
 
 
 def out(text: str = "") -> None:
-    """Print data."""
+    """Write a line of data to stdout."""
     sys.stdout.write(text + "\n")
 
 
 def say(text: str) -> None:
-    """Narrate, on stderr."""
-    sys.stdout.flush()  # keeps the order where both go to one place
+    """Write a message to stderr."""
+    sys.stdout.flush()  # keeps the order where both streams go to one place
     sys.stderr.write(text + "\n")
 
 
 def is_terminal() -> bool:
-    """Whether somebody sits before stdin and stdout."""
+    """Whether both stdin and stdout are a terminal."""
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def colours(stream: TextIO | None = None) -> bool:
-    """Whether `stream` (stdout) is a terminal that wants colour."""
+    """Whether `stream` [stdout] is a terminal that wants colour."""
     stream = stream or sys.stdout
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def painted(text: str, colour: int | None) -> str:
-    """Return `text` in an ANSI colour, or as it is."""
+    """Return `text` in an ANSI colour, or unchanged."""
     return text if colour is None else f"\x1b[{colour}m{text}\x1b[0m"
 
 
 def width() -> int | None:
-    """Columns of the terminal that shows stdout; None where there is none, so that nothing is cut."""
+    """Return the columns of the terminal that shows stdout; None where there is none, so that nothing is cut."""
     if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
         return None
     return max(20, shutil.get_terminal_size().columns)
 
 
 def visible(text: str) -> str:
-    """Return `text` with its control characters shown, never obeyed; line breaks and tabs stay."""
+    """Return `text` with control characters escaped, except newlines and tabs, so that the terminal ignores them."""
     return "".join(c if c in "\n\t" or not _is_control(c) else repr(c)[1:-1] for c in text)
 
 
@@ -59,8 +59,8 @@ def _is_control(character: str) -> bool:
 
 
 def cells(text: str) -> int:
-    """Return how many columns `text` takes, as rich (and so textual) counts them: Korean letters take two."""
-    if text.isascii() or NARROW.fullmatch(text):
+    """Return the columns that `text` takes, as rich (and so textual) counts them: two per Korean letter."""
+    if text.isascii() or re.fullmatch(NARROW, text):
         return len(text)
     from rich.cells import cell_len  # 12 ms, which `focus ls` pays for wide names only
 
@@ -68,7 +68,7 @@ def cells(text: str) -> int:
 
 
 def cut(text: str, columns: int) -> str:
-    """Return `text` cut to `columns`, with … where something is missing."""
+    """Return `text` cut to `columns`, with … where it was cut."""
     if cells(text) <= columns:
         return text
     while text and cells(text) > columns - 1:
@@ -77,22 +77,22 @@ def cut(text: str, columns: int) -> str:
 
 
 def fitted(text: str, columns: int) -> str:
-    """Return `text` cut to `columns` and padded with blanks."""
+    """Return `text` cut to `columns`, or padded with spaces."""
     return padded(cut(text, columns), columns)
 
 
 def padded(text: str, columns: int) -> str:
-    """Return `text` with blanks behind it up to `columns`; a longer one as it is."""
+    """Return `text` padded with spaces to `columns`; longer text is unchanged."""
     return text + " " * (columns - cells(text))
 
 
 def color_depth() -> Literal["truecolor", "256", "16"] | None:
-    """Return how many colours stdout shows; None where it is no terminal or wants none."""
+    """Return the colours that stdout shows; None where it is no terminal or wants none."""
     return terminal_depth() if colours() else None
 
 
 def terminal_depth() -> Literal["truecolor", "256", "16"]:
-    """Return how many colours the terminal itself has, as its environment says."""
+    """Return the colours that the terminal has, by its environment variables."""
     if os.environ.get("COLORTERM") in {"truecolor", "24bit"} or os.environ.get("TEXTUAL_COLOR_SYSTEM") == "truecolor":
         return "truecolor"
     term = os.environ.get("TERM", "")

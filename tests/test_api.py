@@ -13,7 +13,7 @@ from focus_engine.evaluation.trained_model import open_trained
 from focus_engine.events.table import EpochFinished, RunEnded, RunStarted
 from focus_engine.models.build import build_network, count_parameters
 from focus_engine.runs.comparison import read_comparison
-from focus_engine.worker.work import run_in_foreground
+from focus_engine.worker.foreground import run_in_foreground
 from focus_tui.__main__ import run as focus
 
 pytestmark = [pytest.mark.process, pytest.mark.xdist_group("api")]  # they share two trained experiments

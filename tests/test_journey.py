@@ -52,10 +52,10 @@ def trained(tmp_path_factory):
 
 
 def wait_until_gone(run):
-    """The last word comes before the last figures: wait for the process itself."""
+    """Wait for the worker process to exit: its last figures come after its last event."""
     deadline = time.monotonic() + 60
     while ProcessIdentity.read(run.worker).life() == "alive":
-        assert time.monotonic() < deadline, "the worker outlived its last word by a minute"
+        assert time.monotonic() < deadline, "the worker ran on for a minute after its last event"
         time.sleep(0.02)
 
 

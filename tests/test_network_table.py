@@ -65,7 +65,7 @@ from focus_engine.runs.create import create_experiment
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.resumable import check_resumable
 from focus_engine.trust import runs_code
-from focus_engine.worker.work import main as work
+from focus_engine.worker.__main__ import main as work
 from focus_tui.__main__ import run as focus
 from focus_tui.dashboard.new_form import Start, check_form
 

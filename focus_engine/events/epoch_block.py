@@ -1,7 +1,6 @@
-"""The epoch block: what `train` and `logs` print and `logs/train.log` holds after each epoch, byte for byte.
+"""The epoch block: the text that `train` and `logs` print, and `logs/train.log` holds, after each epoch.
 
-One function, used by the worker and by the command line alike, so that the two never drift apart. Scripts parse
-this text; its shape is part of the product.
+The worker and the command line share this function. Users' scripts parse the text, so that its format must not change.
 """
 
 from typing import Literal
@@ -32,7 +31,7 @@ def epoch_lines(event: EpochFinished) -> list[tuple[str, LineKind]]:
 
 
 def epoch_block(event: EpochFinished) -> str:
-    """Return the block of `event`: its lines, each ended by a line break; a number that is not known is `nan`."""
+    """Return the block of `event`, each line ended by a line break; unknown losses are `nan`."""
     return "".join(f"{line}\n" for line, _ in epoch_lines(event))
 
 

@@ -1,7 +1,7 @@
-"""What counts of a run that was resumed: the one fold of the epochs, spectra and samples in its log.
+"""The history of a run that may have been resumed: the one fold of the epochs, spectra and samples in its log.
 
-A worker that is killed takes with it what it did after its last checkpoint, and the log keeps it: `RunStarted.epoch`
-says after which epoch training went on, and what stands above it in the file is superseded.
+What a killed worker did after its last checkpoint is lost, but its events stay in the log. `RunStarted.epoch` says
+after which epoch training went on; earlier events of later epochs are superseded.
 """
 
 from collections.abc import Iterable
@@ -16,12 +16,12 @@ ByEpoch = TypeVar("ByEpoch", bound=EpochFinished | PowerSpectrumMeasured | Sampl
 
 @dataclass(frozen=True)
 class History:
-    """What of a run counts, in order of the epochs.
+    """The events of a run that are not superseded, in order of the epochs.
 
     Attributes:
-        epochs: whole epochs.
+        epochs: finished epochs.
         spectra: P(k) of samples.
-        samples: thumbnails.
+        samples: thumbnails of samples.
         seams: epochs after which training was resumed.
     """
 
@@ -31,7 +31,7 @@ class History:
     seams: tuple[int, ...] = ()
 
     def then(self, event: Event) -> "History":
-        """Return what counts after `event` too."""
+        """Return the history with `event` added."""
         match event:
             case RunStarted():
                 return self._resumed(event.epoch)
@@ -45,7 +45,7 @@ class History:
                 return self
 
     def _resumed(self, epoch: int) -> "History":
-        """Training goes on after `epoch`; what stands above it was lost with its worker."""
+        """Return the history up to `epoch`, after which training goes on; later epochs were lost."""
         seams = tuple(seam for seam in self.seams if seam < epoch)
         return History(
             epochs=_until(self.epochs, epoch),
@@ -56,21 +56,21 @@ class History:
 
 
 def history_of(events: Iterable[Event]) -> History:
-    """Return what counts of `events`, the whole log of a run or its end."""
+    """Return the history in `events`, which are the whole log of a run or its end."""
     return reduce(History.then, events, History())
 
 
 def without_superseded(events: Iterable[Event]) -> list[Event]:
-    """Return `events` without the epochs, spectra and samples that do not count."""
-    told = list(events)
-    history = history_of(told)
-    counting = {id(one) for one in (*history.epochs, *history.spectra, *history.samples)}
+    """Return `events` without superseded epochs, spectra and samples."""
+    every = list(events)
+    history = history_of(every)
+    kept = {id(one) for one in (*history.epochs, *history.spectra, *history.samples)}
     by_epoch = (EpochFinished, PowerSpectrumMeasured, SamplesDrawn)
-    return [event for event in told if not isinstance(event, by_epoch) or id(event) in counting]
+    return [event for event in every if not isinstance(event, by_epoch) or id(event) in kept]
 
 
 def _until(known: tuple[ByEpoch, ...], epoch: int) -> tuple[ByEpoch, ...]:
-    """Return what is known of the epochs up to `epoch`; as it is when that is all of it."""
+    """Return the events of epochs up to `epoch`; the same tuple when that is all of them."""
     if known and known[-1].epoch > epoch:
         return tuple(one for one in known if one.epoch <= epoch)
     return known

@@ -1,7 +1,6 @@
-"""A line of `events.jsonl` read back: an event, or nothing where the line is torn, foreign, or of another shape.
+"""Parsing a line of `events.jsonl` into an event whose fields have the types that the table states.
 
-Apart from the table, because readers meet lines that no writer of ours wrote: whatever passes here has fields
-of the types that the table states, so that nobody behind it checks again.
+Logs may hold lines that FOCUS did not write. They are refused here, so that no reader has to check types again.
 """
 
 import json
@@ -15,7 +14,7 @@ _NUMBERS: tuple[type, ...] = (int, float)
 
 
 def parse_event(line: bytes | str) -> Event | None:
-    """Return the event on `line`, or None when the line is torn, foreign or of an unknown type."""
+    """Return the event on `line`, or None when the line is torn, of an unknown type or has fields of wrong types."""
     try:
         row = json.loads(line)
         kind = EVENT_TYPES[row["type"]]
@@ -27,12 +26,12 @@ def parse_event(line: bytes | str) -> Event | None:
 
 
 def _parts(annotation: object) -> tuple[object, ...]:
-    """The members of a union; anything else is its only member."""
+    """Return the members of a union; any other annotation is its own only member."""
     return get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
 
 
 def _kinds(annotation: object) -> tuple[type, ...]:
-    """The types that a value may have; those of tuples and dicts are told by their outside alone."""
+    """Return the types that a value may have; for tuples and dicts, the container's type alone."""
     kinds: list[type] = []
     for part in _parts(annotation):
         outer: Any = get_origin(part) or part
@@ -41,7 +40,7 @@ def _kinds(annotation: object) -> tuple[type, ...]:
 
 
 def _holds(values: object, annotation: object) -> bool:
-    """Whether a tuple holds what its annotation says: `tuple[X, ...]`, or one type for each place."""
+    """Whether the items of a tuple have the annotated types: `tuple[X, ...]`, or one type per place."""
     if not isinstance(values, tuple):
         return True  # null, where that is allowed
     inside = next(get_args(part) for part in _parts(annotation) if get_origin(part) is tuple)
@@ -60,10 +59,10 @@ def _is_tuple(annotation: object) -> bool:
 
 
 _KINDS = {kind.type: tuple((one.name, _kinds(one.type)) for one in fields(kind)) for kind in EVENT_TYPES.values()}
-"""What the fields of each row may be."""
+"""The fields of each event type with the types that they may have."""
 
 _TUPLES = {
     kind.type: tuple((one.name, one.type) for one in fields(kind) if _is_tuple(one.type))
     for kind in EVENT_TYPES.values()
 }
-"""The fields of each row that hold several values."""
+"""The fields of each event type that hold tuples, with their annotations."""

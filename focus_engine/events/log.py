@@ -1,7 +1,7 @@
 """Appending to and following `events.jsonl`.
 
-One line is one `write`, so lines of two writers never mix on a local disk. Readers keep a byte offset and poll
-`stat`, because file notifications do not exist on NFS; a torn last line is normal and is read again later.
+Each line is one `write`, so that lines of two writers never mix on a local disk. Readers keep a byte offset and poll
+`stat`, because NFS has no file notifications. A torn last line is normal and is read again later.
 """
 
 import os
@@ -14,14 +14,13 @@ from focus_engine.events.line import parse_event
 from focus_engine.events.table import Event
 
 TAIL_BYTES = 1 << 12
-"""How much of the end of a log is read first; four times as much until a summary is found."""
-
+"""How much of the end of a log is read first; four times as much each time, until an epoch is found."""
 
 Thin = Callable[[bytes, int, int], list[bytes]]
 CHUNK_BYTES = 1 << 24
-"""How much of a log is read at once, so that a huge one needs little memory."""
+"""How much of a log is read at once, so that a large one needs little memory."""
 THINNED_BYTES = 1 << 22
-"""A log is thinned so that about this much of its steps is parsed."""
+"""A longer log is thinned: about this much of its step events is parsed."""
 _STEP = b'{"type":"step_progress"'
 
 
@@ -31,7 +30,7 @@ def append_event(path: Path, event: Event) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a writer died inside its last line
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a writer died while writing its last line
             line = b"\n" + line
         if os.write(descriptor, line) != len(line):
             raise OSError(28, "the disk took only a part of an event", str(path))
@@ -40,18 +39,18 @@ def append_event(path: Path, event: Event) -> None:
 
 
 def read_events(path: Path) -> list[Event]:
-    """Return every event of the log, in order; a log that is not there yet has none."""
+    """Return every event of the log, in order; none when there is no log yet."""
     return EventTail(path).poll()
 
 
 class EventTail:
-    """Follows a log from a byte offset; `poll` returns what came since the last call."""
+    """Follows a log; each `poll` returns the events written since the one before."""
 
     def __init__(self, path: Path) -> None:
         self._reader = LogReader(path, every_step=True)
 
     def poll(self) -> list[Event]:
-        """Return the events written since the last poll; starts anew when the file was replaced or cut."""
+        """Return the events written since the last poll; all of them when the file was replaced or truncated."""
         events: list[Event] = []
         while True:
             chunk = self._reader.poll()
@@ -62,12 +61,12 @@ class EventTail:
 
 @dataclass(frozen=True)
 class LogChunk:
-    """What a poll of a log brought.
+    """The result of one poll of a log.
 
     Attributes:
         events: new events, in order.
-        restarted: the file was replaced or cut: what was read before is void.
-        more: the log holds more than was read at once.
+        restarted: the file was replaced or truncated: what was read before is void.
+        more: the log holds more than `CHUNK_BYTES` that are not read yet.
     """
 
     events: tuple[Event, ...] = ()
@@ -78,12 +77,12 @@ class LogChunk:
 class LogReader:
     """Follows a log from a byte offset in chunks of bounded size.
 
-    A log that is long when it is first read is thinned as it is parsed: every line but those of steps, and of
-    these an even share, because a curve of a million points looks the same as one of twenty thousand.
+    A log that is long when first read is thinned: of its step events an even share is parsed, because a curve of a
+    million points looks the same as one of twenty thousand. All other events are kept.
     """
 
     def __init__(self, path: Path, *, every_step: bool = False, thin: Thin | None = None) -> None:
-        """Follow the log at `path`; `thin` chooses the lines of a long log, `thinned_lines` unless it is given."""
+        """Follow the log at `path`; `thin` selects the lines of a long log (`thinned_lines` by default)."""
         self._path = path
         self._thin = thin or thinned_lines
         self._offset = 0
@@ -116,17 +115,17 @@ class LogReader:
         lines = chunk[:end].split(b"\n") if self._stride == 1 else self._thin(chunk, end, self._stride)
         events = tuple(_parse(lines))
         if not more:
-            self._stride = 1  # what comes from now on is read as it comes
+            self._stride = 1  # every later line is parsed
         return LogChunk(events, restarted, more)
 
     def _lost(self) -> bool:
-        """Forget a log that is gone; whether there was one."""
+        """Forget a log that is gone; return whether there was one."""
         was, self._file_id, self._offset = self._file_id is not None, None, 0
         return was
 
 
 def read_events_of(path: Path, kinds: Sequence[type[Event]], most: int) -> list[Event]:
-    """Return the events of some kinds in the last `most` bytes of the log; lines of others are not parsed."""
+    """Return the events of the given types in the last `most` bytes of the log; other lines are not parsed."""
     try:
         with path.open("rb") as log:
             size = os.fstat(log.fileno()).st_size
@@ -140,7 +139,7 @@ def read_events_of(path: Path, kinds: Sequence[type[Event]], most: int) -> list[
 
 
 def read_recent_events(path: Path) -> list[Event]:
-    """Return the end of the log, back to the last epoch that counts: enough for a summary, without reading it all."""
+    """Return the end of the log back to the last epoch that is not superseded: enough for a summary of the run."""
     try:
         with path.open("rb") as log:
             size = os.fstat(log.fileno()).st_size
@@ -160,7 +159,7 @@ def read_recent_events(path: Path) -> list[Event]:
 
 
 def thinned_lines(chunk: bytes, end: int, stride: int) -> list[bytes]:
-    """Return the lines of `chunk[:end]`, but of those of steps only one in `stride` or so."""
+    """Return the lines of `chunk[:end]`, with about one in `stride` of the step events."""
     lines = chunk[:end].split(b"\n")
     return [line for place, line in enumerate(lines) if not place % stride or not line.startswith(_STEP)]
 

@@ -1,4 +1,4 @@
-"""How a training ends: what the loop tells the worker."""
+"""The outcome of a training, which the loop returns to the worker."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from focus_engine.events.table import EndState
 
 @dataclass(frozen=True)
 class Outcome:
-    """How training ended.
+    """How a training ended.
 
     Attributes:
         state: finished, early_stopped or stopped.
         why: in words.
-        where: how far it came, in words; empty where the state says it.
-        save: whether the state holds part of an epoch that is worth a checkpoint.
+        where: how far it came, in words; empty where `why` says it.
+        save: whether there is part of an epoch that is worth a checkpoint.
     """
 
     state: EndState
@@ -23,5 +23,5 @@ class Outcome:
 
     @property
     def reason(self) -> str:
-        """Why and where, as a run's last word says it."""
+        """Why and where in one text, the reason in RunEnded."""
         return "; ".join(part for part in (self.why, self.where) if part)

@@ -1,20 +1,18 @@
-"""The event table: everything a run says, one JSON object a line in `logs/events.jsonl`.
+"""The event table: the types of the events in `logs/events.jsonl`, one JSON object per line.
 
-The worker writes it, everybody else reads it; the terminal, the figures and `focus ls` know a run only through
-these events. Each class below is one row of the table: its docstring says when it is written, its attribute
-list says field by field what it holds and in which unit. Every line also has `type` and `time` (Unix seconds);
-the line that starts a worker has `schema`. Unknown types and fields are skipped, so that old readers survive
-new writers; a number that is not known is null, never invented.
+The worker writes the log; the terminal, the figures and `focus ls` know a run only through it. Each class below is
+one event type: its docstring says when it is written, its attributes what each field holds and in which unit. Every
+line also has `type` and `time` (Unix seconds); the first line of a worker has `schema`. Readers skip unknown types and
+fields, so that they can read the logs of later versions. An unknown number is null, never invented.
 
-A run that is resumed goes on in the same file. `RunStarted.epoch` then says after which epoch it goes on:
-epochs above it that stand earlier in the file were lost with the worker and are superseded.
+A resumed run goes on in the same file. `RunStarted.epoch` then says after which epoch it goes on: events of later
+epochs that come earlier in the file were lost with the worker and are superseded.
 """
 
-import json
-import math
-import time
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Literal, Self
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from focus_engine.events.event import Event as Event  # noqa: PLC0414  (re-exported: the table includes its base)
 
 SCHEMA = 1
 """Version of this table; raised when a field changes its meaning, not when one is added."""
@@ -22,27 +20,6 @@ SCHEMA = 1
 EndState = Literal["finished", "early_stopped", "stopped", "failed"]
 Phase = Literal["warmup", "training"]
 Number = float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """A row of the event table.
-
-    Attributes:
-        time: when it was written [Unix seconds].
-    """
-
-    type: ClassVar[str] = "event"
-    time: float = field(default_factory=time.time)
-
-    def to_json(self) -> str:
-        """Return the event as one line of JSON without the line break; NaN and infinities become null."""
-        return json.dumps({"type": self.type, **_plain(asdict(self))}, ensure_ascii=False, separators=(",", ":"))
-
-    @classmethod
-    def from_dict(cls, row: dict[str, Any]) -> Self:
-        """Build the event from a parsed line; unknown fields are skipped. Raises TypeError when one is missing."""
-        return cls(**{name: _tuples(row[name]) for name in _NAMES[cls.type] if name in row})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +31,9 @@ class WorkerStarting(Event):
         pid: process id of the worker.
         host: name of its machine.
         boot_id: identity of that machine's boot; null where the system has none.
-        process_start: start time of the process in the system's own clock, as text; tells a recycled pid.
+        process_start: start time of the process in the system's own clock, as text; reveals a recycled pid.
         focus_version: version of FOCUS.
-        resume: whether it was asked to go on from a checkpoint.
+        resume: whether it goes on from a checkpoint.
         foreground: whether it belongs to a terminal (`focus train`).
     """
 
@@ -73,11 +50,11 @@ class WorkerStarting(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Queued(Event):
-    """The worker waits until a device is free (`focus start --queue`); written when its place changes.
+    """The worker waits for a free device (`focus start --queue`); written when its place changes.
 
     Attributes:
-        place: place in the queue of this machine, 1 is next; 0 says that its turn has come.
-        devices: the devices that it waits for, or that it was given.
+        place: place in the queue of this machine, 1 is next; 0 when it has its devices.
+        devices: the devices that it waits for, or has.
         training: names of the runs that train on them now.
     """
 
@@ -93,11 +70,11 @@ class RunStarted(Event):
 
     Attributes:
         method: diffusion or flow.
-        epoch: epochs done already; 0 for a new run, else training goes on after this epoch.
-        num_epochs: epochs at most.
+        epoch: finished epochs: 0 for a new run; else training goes on after this epoch.
+        num_epochs: maximum number of epochs.
         steps_per_epoch: optimiser steps in an epoch.
         warmup_epochs: epochs of linear warmup.
-        batch_size: maps per batch; `accumulate` batches make a step.
+        batch_size: maps per batch.
         accumulate: batches per optimiser step.
         n_parameters: weights of the network.
         maps: number of training, validation and test maps.
@@ -105,17 +82,17 @@ class RunStarted(Event):
         map_shape: channels, height, width.
         box_size: side of the box [Mpc/h].
         param_names: parameters the network is conditioned on.
-        resident: whether the training maps stay on the device.
+        resident: whether the training maps are held on the device.
         terminal_snr: signal-to-noise ratio at t = T of the Fourier mode with most power; null where it has no meaning.
         precision: float32 or bf16.
         seed: seed of the run.
         threads: CPU threads of the arithmetic (part of the run: sums depend on it).
-        ranks: processes that train together, a device each.
+        ranks: processes that train together, one per device.
         device: torch's name of the device.
-        device_name: the maker's name of it.
-        git_commit: commit of the working folder, if it is one.
+        device_name: its maker's name.
+        git_commit: commit of the working folder; null outside a repository.
         versions: of python, torch, numpy and focus.
-        config: the whole config as checked, keys spelled as in the file.
+        config: the whole checked config, keys spelled as in the file.
         config_sha256: its digest.
         data_fingerprint: digest of the maps and parameters.
     """
@@ -155,8 +132,8 @@ class DataProgress(Event):
 
     Attributes:
         what: in words, such as "simulating universes".
-        done: how many are ready.
-        total: of how many.
+        done: number that is ready.
+        total: number in all.
     """
 
     type: ClassVar[str] = "data_progress"
@@ -167,15 +144,15 @@ class DataProgress(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StepProgress(Event):
-    """Where training is inside an epoch; at most once a second.
+    """The progress inside an epoch; written at most once a second.
 
     Attributes:
         epoch: the running epoch, from 1.
-        batch: batches of this epoch that are done.
+        batch: finished batches of this epoch.
         n_batches: batches in an epoch.
         step: optimiser steps since the start of the run.
         train_loss: mean loss of this epoch so far.
-        lr: rate of this step.
+        lr: learning rate of this step.
         grad_norm: gradient norm before clipping, of this step.
         maps_per_second: training speed.
         data_wait: share of the time spent waiting for data, 0 to 1.
@@ -199,18 +176,18 @@ class StepProgress(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class EpochFinished(Event):
-    """An epoch is done; repeats the whole summary, so that the last one alone tells where the run stands.
+    """An epoch is finished. Repeats the whole summary, so that the last such event alone gives the state of the run.
 
     Attributes:
         epoch: the epoch, from 1.
-        num_epochs: epochs at most.
+        num_epochs: maximum number of epochs.
         phase: warmup or training, of this epoch.
         step: optimiser steps since the start of the run.
         train_loss: mean training loss.
-        val_loss: loss of the EMA weights on fixed strata; the one that decides.
+        val_loss: loss of the EMA weights on fixed strata; it decides about best, plateau and early stopping.
         val_loss_raw: the same for the raw weights.
-        lr: rate this epoch was trained at.
-        next_lr: rate of the next epoch.
+        lr: learning rate of this epoch.
+        next_lr: learning rate of the next epoch.
         lr_cut: whether the plateau rule cut the rate after this epoch.
         grad_norm: mean gradient norm before clipping.
         seconds: wall time of the epoch.
@@ -218,7 +195,7 @@ class EpochFinished(Event):
         data_wait: share of the time spent waiting for data, 0 to 1.
         is_best: strictly lowest val loss so far.
         best_val_loss: lowest val loss so far.
-        best_epoch: where it was.
+        best_epoch: its epoch.
         scheduler: plateau, cosine, step or none.
         bad_epochs: epochs without improvement, up to plateau_patience, before a cut sets it to 0.
         plateau_patience: bad epochs until the rate is cut; null without plateau.
@@ -257,10 +234,10 @@ class EpochFinished(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointSaved(Event):
-    """A checkpoint is on disk, whole.
+    """A checkpoint is completely on disk.
 
     Attributes:
-        epoch: epochs it holds.
+        epoch: finished epochs that it holds.
         path: relative to the run folder.
         kind: best or last.
         bytes: its size.
@@ -290,7 +267,7 @@ class PowerSpectrumMeasured(Event):
         median_abs_error: median |ratio - 1| below 0.8 k_nyquist.
         true_vs_true: the same between two halves of the validation maps; null when there are too few.
         n_maps: number of samples.
-        normalised: whether it is of a normalised field (`data.stored_as: unknown`), not of a density.
+        normalised: whether the maps are a normalised field (`data.stored_as: unknown`), not a density.
     """
 
     type: ClassVar[str] = "power_spectrum"
@@ -313,7 +290,9 @@ class PowerSpectrumMeasured(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SamplesDrawn(Event):
-    """Thumbnails of samples during training: real beside generated at the same parameters and noise.
+    """Thumbnails of samples during training: real beside generated maps at the same parameters.
+
+    The noise is the same at every epoch.
 
     Attributes:
         epoch: epoch of the weights.
@@ -323,11 +302,11 @@ class SamplesDrawn(Event):
         low: log10 of the physical value [(Msun/h)/(Mpc/h)^2] shown as byte 0.
         high: log10 of the value shown as byte 255.
         params: parameters of each pair.
-        real: base64 of height x width bytes, one text a map.
+        real: base64 of height x width bytes, one text per map.
         generated: the same for the samples.
         seconds: how long sampling took.
-        nfe: network evaluations per sample.
-        normalised: whether the maps are a normalised field; then low and high are values of it, not log10.
+        nfe: network function evaluations (NFE) per sample.
+        normalised: whether the maps are a normalised field; low and high are then its values, not log10.
     """
 
     type: ClassVar[str] = "samples"
@@ -347,11 +326,11 @@ class SamplesDrawn(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Warned(Event):
-    """Something deserves attention; training goes on.
+    """A warning; training goes on.
 
     Attributes:
         code: a stable word for scripts, such as "data_wait" or "samples".
-        message: the sentence for people, with what to do.
+        message: what is wrong and what to do, for people.
     """
 
     type: ClassVar[str] = "warning"
@@ -361,7 +340,7 @@ class Warned(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StopRequested(Event):
-    """Somebody asked the run to stop.
+    """The run was asked to stop.
 
     Attributes:
         when: "epoch" (after the current one) or "now" (within a step, at the last checkpoint).
@@ -373,21 +352,21 @@ class StopRequested(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StopWithdrawn(Event):
-    """Somebody took the request to stop after the current epoch back, before it was obeyed."""
+    """A request to stop after the current epoch was withdrawn in time."""
 
     type: ClassVar[str] = "stop_withdrawn"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunEnded(Event):
-    """The worker's last line.
+    """The worker's last event: the outcome of the run.
 
     Attributes:
         state: finished, early_stopped, stopped or failed.
         reason: why, in words.
         epoch: epochs that the last checkpoint holds.
         seconds: wall time of this worker.
-        peak_memory: largest memory of the process, or of the device on a GPU [bytes].
+        peak_memory: peak memory of the process, or of the device on a GPU [bytes].
     """
 
     type: ClassVar[str] = "run_ended"
@@ -416,21 +395,4 @@ EVENT_TYPES: dict[str, type[Event]] = {
         RunEnded,
     )
 }
-"""Every row of the table by its `type`."""
-
-_NAMES = {kind.type: tuple(one.name for one in fields(kind)) for kind in EVENT_TYPES.values()}
-"""The fields of each row; asked for every line of every log."""
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401  (JSON holds anything)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _tuples(value: Any) -> Any:  # noqa: ANN401  (JSON holds anything)
-    return tuple([_tuples(item) if type(item) is list else item for item in value]) if type(value) is list else value
+"""Every event type by its `type`."""

@@ -1,12 +1,13 @@
-"""Proof that a process is the one that it was: boot id, pid and start time.
+"""The identity of a process: boot id, pid and start time.
 
-A pid alone is no identity, because systems recycle it; with the boot id and the start time it is.
+A pid alone is not enough, because systems recycle it.
 """
 
 import json
 import os
 import socket
 import subprocess
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,7 @@ Life = Literal["alive", "dead", "elsewhere"]
 
 @dataclass(frozen=True)
 class ProcessIdentity:
-    """Which process, on which boot of which machine.
+    """Identifies one process on one boot of one machine.
 
     Attributes:
         pid: process id.
@@ -32,8 +33,13 @@ class ProcessIdentity:
     process_start: str | None
     started: float
 
+    @classmethod
+    def of_this_process(cls) -> "ProcessIdentity":
+        """Return the identity of the calling process, taken now."""
+        return cls(os.getpid(), host_name(), boot_id(), process_start(os.getpid()), time.time())
+
     def life(self) -> Life:
-        """Whether the process lives, judged from this machine."""
+        """Return whether the process is alive; `elsewhere` when it is another machine's and cannot be checked."""
         if self.host != host_name():
             return "elsewhere"
         if self.boot_id is not None and boot_id() is not None and self.boot_id != boot_id():
@@ -47,7 +53,7 @@ class ProcessIdentity:
 
     @classmethod
     def read(cls, path: Path) -> "ProcessIdentity | None":
-        """Return the identity that the file at `path` holds, or None when there is none to read."""
+        """Return the identity in the file at `path`, or None when it cannot be read."""
         try:
             row = json.loads(path.read_text(encoding="utf-8"))
             return cls(
@@ -75,9 +81,9 @@ def boot_id() -> str | None:
 
 
 def process_start(pid: int) -> str | None:
-    """Return the start time of a living process as the system tells it, or None when it is gone.
+    """Return the start time of a living process in the system's own format, or None when it is gone.
 
-    A zombie counts as gone: it runs no more, it only waits to be collected.
+    A zombie counts as gone: it no longer runs and only waits to be collected.
     """
     try:
         status = Path(f"/proc/{pid}/stat").read_bytes()
@@ -90,7 +96,7 @@ def process_start(pid: int) -> str | None:
 
 
 def _process_start_by_ps(pid: int) -> str | None:
-    """The same where there is no /proc (macOS)."""
+    """Return the start time where there is no /proc (macOS)."""
     ask = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
     answer = subprocess.run(ask, capture_output=True, text=True, check=False)
     return answer.stdout.strip() or None

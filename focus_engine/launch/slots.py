@@ -1,8 +1,8 @@
-"""Whose turn it is to train on this machine: slots of devices, and a queue that needs no daemon.
+"""Device slots and the queue for them on this machine, without a daemon.
 
-A slot is a file that a worker keeps locked while it trains; the system frees it when the worker dies, however it
-dies. A worker that finds none free takes a ticket, which is a locked file too, and is served when no older ticket
-could use the same device. All of it is one user's, on one host: `FOCUS_CACHE/queue/HOST`.
+A slot is a file that a worker keeps locked while it trains; the system releases the lock when the worker dies. A
+worker that finds no free slot draws a ticket, which is a locked file too, and gets a slot when no older ticket could
+use the same device. Slots and tickets belong to one user on one host: `FOCUS_CACHE/queue/HOST`.
 """
 
 import contextlib
@@ -25,24 +25,24 @@ from focus_engine.runs.folder import RunFolder
 SLOTS_VARIABLE = "FOCUS_SLOTS"
 POLL_SECONDS = 0.2
 MAX_POLL_SECONDS = 5.0
-"""The longer the queue before it, the less often a ticket looks: at POLL_SECONDS x place, but at least this often."""
+"""A waiting worker polls every POLL_SECONDS x its place in the queue, but at least this often."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device with slots: torch's name of it, and its name in the queue's folder."""
+    """A device with slots: torch's name, and the key in the names of its slot files."""
 
     name: str
     key: str
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a waiting worker stands.
+class QueuePlace:
+    """The place of a waiting worker in the queue.
 
     Attributes:
         number: 1 is next.
-        devices: the devices that it waits for.
+        devices: torch's names of the devices that it waits for.
         training: names of the runs that train on them.
     """
 
@@ -53,18 +53,18 @@ class Place:
 
 @dataclass
 class Slots:
-    """Slots that are held until they are closed or the process ends; `devices` names them as torch does."""
+    """The slots a worker holds until it closes them or ends; `devices` are torch's names."""
 
     devices: tuple[str, ...] = ()
     _locks: list[int] = field(default_factory=list)
 
     def add(self, device: Device, lock: int) -> None:
-        """Hold one more, whose locked file is open as `lock`."""
+        """Hold one more slot, whose locked file is open as the descriptor `lock`."""
         self.devices = (*self.devices, device.name)
         self._locks.append(lock)
 
     def close(self) -> None:
-        """Give them back."""
+        """Release the slots."""
         while self._locks:
             os.close(self._locks.pop())
         self.devices = ()
@@ -83,9 +83,9 @@ def slots_per_device() -> int:
 
 
 def devices_for(wanted: str) -> tuple[Device, ...]:
-    """Return the devices that `wanted` (the config's `device`) may mean, the one with most free memory first.
+    """Return the devices that `wanted` (the config's `device`) allows, the one with most free memory first.
 
-    `auto` and `cuda` are any GPU, and the CPU where there is none.
+    `auto` and `cuda` allow any GPU, and the CPU where there is none.
     """
     gpus = visible_gpus()
     if wanted in {"auto", "cuda"}:
@@ -95,10 +95,10 @@ def devices_for(wanted: str) -> tuple[Device, ...]:
 
 
 def take_free_slots(run: RunFolder, wanted: str, count: int = 1) -> Slots:
-    """Take `count` free slots for a run that starts at once; those that are not free it does without.
+    """Take up to `count` free slots for a run that starts at once, whether or not it gets them all.
 
     Raises:
-        InputError: FOCUS_SLOTS is not a number, or `count` devices are more than there are.
+        InputError: FOCUS_SLOTS is not a number, or there are fewer than `count` devices.
         FocusError: the queue's folder cannot be written.
     """
     held, devices, per_device = Slots(), devices_for(wanted), slots_per_device()
@@ -107,13 +107,13 @@ def take_free_slots(run: RunFolder, wanted: str, count: int = 1) -> Slots:
     return held
 
 
-def wait_for_slots(run: RunFolder, wanted: str, count: int = 1) -> Generator[Place, None, Slots]:
-    """Yield the place in the queue again and again, and return the slots, which the caller closes.
+def wait_for_slots(run: RunFolder, wanted: str, count: int = 1) -> Generator[QueuePlace, None, Slots]:
+    """Yield the place in the queue at every poll; return the slots, which the caller closes.
 
-    Whoever stops asking leaves the queue. Between two places lie a few tenths of a second.
+    Closing the generator leaves the queue.
 
     Raises:
-        InputError: FOCUS_SLOTS is not a number, or `count` devices are more than there are.
+        InputError: FOCUS_SLOTS is not a number, or there are fewer than `count` devices.
         FocusError: the queue's folder cannot be written.
     """
     devices, per_device = devices_for(wanted), slots_per_device()
@@ -123,12 +123,12 @@ def wait_for_slots(run: RunFolder, wanted: str, count: int = 1) -> Generator[Pla
         try:
             while True:
                 older = ticket.older()
-                theirs = {key for other in older for key in other}
-                _take(folder, run, held, [one for one in devices if one.key not in theirs], per_device, count)
+                reserved = {key for other in older for key in other}
+                _take(folder, run, held, [one for one in devices if one.key not in reserved], per_device, count)
                 if len(held.devices) == count:
                     break
                 number = 1 + sum(any(device.key in other for device in devices) for other in older)
-                yield Place(number, tuple(one.name for one in devices), _training(folder, devices, per_device))
+                yield QueuePlace(number, tuple(one.name for one in devices), _training(folder, devices, per_device))
                 time.sleep(min(POLL_SECONDS * number, MAX_POLL_SECONDS))
         except BaseException:
             held.close()
@@ -143,7 +143,7 @@ def _check_count(wanted: str, devices: Sequence[Device], count: int) -> None:
 
 
 def _folder() -> Path:
-    """The queue's folder. Raises FocusError when it cannot be made."""
+    """Return the queue's folder, made if need be. Raises FocusError."""
     folder = cache_folder() / "queue" / host_name()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ def _unwritable(folder: Path, error: OSError) -> FocusError:
 
 
 def _take(folder: Path, run: RunFolder, held: Slots, devices: Sequence[Device], per_device: int, count: int) -> None:
-    """Add free slots to `held` until it has `count`, one a device."""
+    """Add free slots to `held`, one per device, until it has `count`."""
     for device in devices:
         if len(held.devices) >= count:
             return
@@ -191,7 +191,7 @@ def _locked_file(path: Path, content: str) -> int | None:
 
 
 def _training(folder: Path, devices: Sequence[Device], per_device: int) -> tuple[str, ...]:
-    """Names of the runs that hold slots of `devices`."""
+    """Return the names of the runs that hold slots of `devices`."""
     names = []
     for device in devices:
         for number in range(per_device):
@@ -203,7 +203,7 @@ def _training(folder: Path, devices: Sequence[Device], per_device: int) -> tuple
 
 
 def _is_free(path: Path) -> bool:
-    """Whether nobody holds the file at `path`."""
+    """Whether no process holds the lock of the file at `path`."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -215,10 +215,10 @@ def _is_free(path: Path) -> bool:
 
 
 class _Ticket:
-    """A place in the queue, for as long as the process lives and the block lasts.
+    """A locked file that keeps a worker's place in the queue while the `with` block lasts and the process lives.
 
-    The file's name is the time at which it was drawn; inside stand the keys of the devices it waits for. It gets
-    its name when it is locked, so that a ticket without a lock is one whose owner is gone.
+    Its name holds the time at which it was drawn, its content the keys of the devices that it waits for. It is locked
+    before it gets its name, so that a ticket without a lock is one whose owner is gone.
     """
 
     def __init__(self, folder: Path, run: RunFolder, keys: Sequence[str]) -> None:
@@ -226,7 +226,7 @@ class _Ticket:
         self._path = folder / self._name
         draft = folder / f"new-{self._name}"
         lock = _locked_file(draft, json.dumps({"run": str(run.path), "devices": list(keys)}))
-        if lock is None:  # cannot be: the name is ours alone
+        if lock is None:  # cannot happen: the name holds this process's pid
             raise FocusError(f"{draft} is held by another process")
         self._lock = lock
         try:
@@ -246,7 +246,7 @@ class _Ticket:
         os.close(self._lock)
 
     def older(self) -> list[set[str]]:
-        """Return the devices that each living older ticket waits for; those of dead owners are cleared away."""
+        """Return the device keys that each older ticket waits for; tickets whose owner is gone are removed."""
         tickets = []
         for path in sorted(self._path.parent.glob("ticket-*")):
             if path.name >= self._name:

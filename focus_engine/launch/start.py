@@ -1,7 +1,7 @@
-"""Starting and stopping workers: a detached process per run, a lock against simultaneous starts.
+"""Starting and stopping workers: one detached process per run, and a lock against simultaneous starts.
 
-`start_run` returns once the worker has written its first event, which is the proof that it exists. Stopping is a
-small file plus a signal, so that it works from any terminal and any host that sees the folder.
+`start_run` returns once the worker has written its first event, which proves that it exists. A stop request is a small
+file plus a signal, so that it works from any terminal and from any host that sees the folder.
 """
 
 import fcntl
@@ -37,12 +37,12 @@ from focus_engine.runs.safety import check_links
 START_SECONDS = 60.0
 """A worker that has not written its first event by then has failed to start."""
 LOCK_SECONDS = 2.0
-"""How long the lock of a run that does not run is waited for: threads of a killed worker hold it a moment longer."""
+"""How long to wait for the lock of a run that is not alive: threads of a killed worker hold it a moment longer."""
 EXIT_SECONDS = 5.0
-"""How long the exit code of a worker that failed is waited for."""
+"""How long to wait for the exit code of a worker that failed."""
 POLL_SECONDS = 0.02
 LOCK_VARIABLE = "FOCUS_LOCK_FD"
-"""Names the inherited descriptor of the lock in the worker's environment."""
+"""Environment variable by which the worker finds the inherited descriptor of the lock."""
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def run_lock(run: RunFolder) -> Iterator[IO[bytes]]:
 
     Raises:
         InputError: something in the folder is a link that leads out of it.
-        RunConflictError: somebody else holds it.
+        RunConflictError: another process holds it.
         FocusError: the folder cannot be written.
     """
     check_links(run)
@@ -70,7 +70,7 @@ def run_lock(run: RunFolder) -> Iterator[IO[bytes]]:
 
 
 def _locked(file: IO[bytes]) -> bool:
-    """Take the lock if it is free."""
+    """Take the lock if it is free; return whether it was."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -82,8 +82,8 @@ def check_can_start(run: RunFolder, *, resume: bool) -> RunSummary:
     """Return the summary of `run` when it may be started (or resumed).
 
     Raises:
-        RunConflictError: it lives already, or it has checkpoints and is not resumed, or it is done.
-        InputError: the config of a run to be resumed is wrong, or another than that it was trained with.
+        RunConflictError: it is alive already, or has checkpoints and is not resumed, or is done.
+        InputError: the config of a run to be resumed is wrong, or differs from that it was trained with.
     """
     summary = summarise(run)
     name = run.name
@@ -141,12 +141,12 @@ def start_run(
         resume: go on from the last checkpoint (from epoch 1 when there is none yet).
         device: overrides the config's device, such as "cuda:1".
         devices: overrides training.devices: how many of them train together.
-        queue: wait until the device has a free slot; else train at once, whoever else does.
+        queue: wait until the device has a free slot; otherwise train at once, even beside other runs.
 
     Raises:
         RunConflictError: it must not be started now.
         InputError: it cannot go on with this config, checkpoint or data.
-        FocusError: the worker died before its first word; the message ends with its log.
+        FocusError: the worker died before its first event; the message ends with its log.
     """
     slots_per_device()
     with run_lock(run) as lock:
@@ -169,48 +169,48 @@ def start_run(
                 pass_fds=(lock.fileno(),),
                 env={**os.environ, LOCK_VARIABLE: str(lock.fileno())},
             )
-    identity = _wait_for_word(run, process, tail, (RunStarted, DataProgress, Queued) if resume else (WorkerStarting,))
-    # Collected when it ends, so that a launcher that lives on (a dashboard, a notebook) keeps no zombie.
+    identity = _wait_for_event(run, process, tail, (RunStarted, DataProgress, Queued) if resume else (WorkerStarting,))
+    # Reap the worker when it ends, so that a long-lived launcher (a dashboard, a notebook) keeps no zombie.
     threading.Thread(target=process.wait, name=f"focus-collect-{process.pid}", daemon=True).start()
     return identity
 
 
-def _wait_for_word(
+def _wait_for_event(
     run: RunFolder, process: "subprocess.Popen[bytes]", tail: EventTail, awaited: tuple[type[Event], ...]
 ) -> ProcessIdentity:
-    """Return the worker's identity when it has said one of the `awaited`, or when it is alive but slow to."""
+    """Return the worker's identity once it has written an `awaited` event, or is alive but slow to write one."""
     deadline = time.monotonic() + START_SECONDS
-    spoke = False
+    started = False
     while time.monotonic() < deadline:
-        gone = process.poll() is not None  # asked before the log is read: its last word is in there then
+        gone = process.poll() is not None  # checked before the log is read, so that its last event is in there
         events = tail.poll()
-        spoke = spoke or any(isinstance(event, WorkerStarting) and event.pid == process.pid for event in events)
+        started = started or any(isinstance(event, WorkerStarting) and event.pid == process.pid for event in events)
         last = events[-1] if events else None
         if isinstance(last, RunEnded) and last.state == "failed" and WorkerStarting not in awaited:
-            raise _refusal(process)(f"{run.name}: {last.reason}")
+            raise _error_type(process)(f"{run.name}: {last.reason}")
         identity = ProcessIdentity.read(run.worker)
-        if spoke and identity is not None and any(isinstance(event, (*awaited, RunEnded)) for event in events):
+        if started and identity is not None and any(isinstance(event, (*awaited, RunEnded)) for event in events):
             return identity
         if gone:
             raise FocusError(f"the worker of {run.name} died at once (exit {process.returncode}):\n{log_end(run)}")
         time.sleep(POLL_SECONDS)
     identity = ProcessIdentity.read(run.worker)
-    if spoke and identity is not None:
+    if started and identity is not None:
         return identity
     process.terminate()
-    raise FocusError(f"the worker of {run.name} said nothing for {START_SECONDS:.0f} s:\n{log_end(run)}")
+    raise FocusError(f"the worker of {run.name} wrote no event within {START_SECONDS:.0f} s:\n{log_end(run)}")
 
 
-def _refusal(process: "subprocess.Popen[bytes]") -> type[FocusError]:
-    """Whose fault it was, by the exit code of a worker that has said its last word."""
+def _error_type(process: "subprocess.Popen[bytes]") -> type[FocusError]:
+    """Return InputError when the failed worker's exit code says that the input was wrong, else FocusError."""
     try:
         return InputError if process.wait(EXIT_SECONDS) == InputError.exit_code else FocusError
-    except subprocess.TimeoutExpired:  # the user's notify.command takes its time
+    except subprocess.TimeoutExpired:  # the user's notify.command is still running
         return FocusError
 
 
 def log_end(run: RunFolder, lines: int = 12) -> str:
-    """Return the last lines of the worker's log, for a message."""
+    """Return the last lines of the worker's log, indented for a message."""
     try:
         text = run.worker_log.read_bytes()[-8192:].decode(errors="replace")
     except OSError:
@@ -219,15 +219,15 @@ def log_end(run: RunFolder, lines: int = 12) -> str:
 
 
 def request_stop(run: RunFolder, when: Literal["epoch", "now"]) -> RunSummary:
-    """Ask the worker of `run` to stop after the current epoch, or now; return the summary it had.
+    """Ask the worker of `run` to stop after the current epoch, or now; return the summary from before.
 
     Raises:
-        RunConflictError: it does not run.
+        RunConflictError: it is not running.
     """
     summary = summarise(run)
     if summary.state not in {*LIVE_STATES, "unreachable"}:
         raise RunConflictError(f"{run.name} does not run: it is {summary.state}")
-    if summary.state == "queued" and _cancelled(run):
+    if summary.state == "queued" and _cancel_job(run):
         return summary
     temporary = run.stop_request.with_name("stop.new")
     temporary.write_text(when + "\n", encoding="ascii")
@@ -235,12 +235,14 @@ def request_stop(run: RunFolder, when: Literal["epoch", "now"]) -> RunSummary:
     append_event(run.events, StopRequested(when=when))
     identity = ProcessIdentity.read(run.worker)
     if when == "now" and identity is not None and identity.life() == "alive":
-        os.kill(identity.pid, signal.SIGTERM)  # cuts a long sampling short; the file alone is read between steps
+        os.kill(
+            identity.pid, signal.SIGTERM
+        )  # the file alone is read between steps only; the signal cuts a long sampling short
     return summary
 
 
-def _cancelled(run: RunFolder) -> bool:
-    """Whether the run was a SLURM job that waited, and waits no more. Raises FocusError when SLURM objects."""
+def _cancel_job(run: RunFolder) -> bool:
+    """Cancel the run's waiting SLURM job; return whether there was one. Raises FocusError when SLURM refuses."""
     from focus_engine.launch.slurm.jobs import cancel  # noqa: PLC0415  (only for runs of a cluster)
     from focus_engine.launch.slurm.join import job_of  # noqa: PLC0415  (the same)
 
@@ -253,10 +255,10 @@ def _cancelled(run: RunFolder) -> bool:
 
 
 def withdraw_stop(run: RunFolder) -> None:
-    """Take a request to stop after the current epoch back.
+    """Withdraw a request to stop after the current epoch.
 
     Raises:
-        RunConflictError: nobody asked for it, it was to stop now, or it has been obeyed.
+        RunConflictError: there is no such request, or the run has stopped already.
     """
     summary = summarise(run)
     if summary.state not in LIVE_STATES:
@@ -268,7 +270,7 @@ def withdraw_stop(run: RunFolder) -> None:
 
 
 def read_stop_request(run: RunFolder) -> Literal["epoch", "now"] | None:
-    """Return what somebody asked of the worker, if anybody did."""
+    """Return when the stop file asks the worker to stop, or None without a request."""
     try:
         return "now" if run.stop_request.read_text(encoding="ascii").strip() == "now" else "epoch"
     except OSError:

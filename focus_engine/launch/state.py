@@ -1,7 +1,7 @@
-"""What a run is doing, proved from its log and the process table; never assumed.
+"""The state of a run, proved from its log and the process table; never assumed.
 
-The log's end says what the worker last did, `worker.json` says which process it is, and the system says whether
-that process lives. A run whose worker is gone without a last word is `lost`, not `running`.
+The end of the log tells what the worker did last, `worker.json` which process it is, and the system whether that
+process is alive. A run whose worker is gone without a RunEnded event is `lost`, not `running`.
 """
 
 import os
@@ -31,15 +31,15 @@ from focus_engine.launch.summary import LIVE_STATES, RunSummary, State
 from focus_engine.runs.folder import RunFolder
 
 HEARTBEAT_SECONDS = 10.0
-"""How often a worker touches its `worker.json`."""
+"""Interval at which a worker touches its `worker.json`."""
 UNREACHABLE_SECONDS = 90.0
-"""A worker on another host whose heartbeat is older than this is unreachable."""
+"""Age of the heartbeat from which a worker on another host counts as unreachable."""
 _NOTHING_SAID: dict[str, Any] = {"reason": None, "eta_seconds": None, "queue_place": None}
 
 
 def summarise(run: RunFolder) -> RunSummary:
-    """Return where `run` stands, from the end of its log and the evidence of its worker, and of its SLURM job."""
-    summary = _own(run)
+    """Return the summary of `run` from the end of its log, the state of its worker process and its SLURM job."""
+    summary = _without_job(run)
     if not run.slurm_job.is_file():
         return summary
     from focus_engine.launch.slurm.join import joined  # noqa: PLC0415  (only for runs of a cluster)
@@ -47,14 +47,14 @@ def summarise(run: RunFolder) -> RunSummary:
     return joined(run, summary)
 
 
-def _own(run: RunFolder) -> RunSummary:
-    summary = _look(run)
-    # A worker may say its last word and go between a look at the log and one at its process: what it said before it
-    # went is in the log now.
-    return _look(run) if summary.state == "lost" else summary
+def _without_job(run: RunFolder) -> RunSummary:
+    summary = _read_summary(run)
+    # A worker may write its last event and exit after the log was read and before its process was checked; the event
+    # is in the log by now.
+    return _read_summary(run) if summary.state == "lost" else summary
 
 
-def _look(run: RunFolder) -> RunSummary:
+def _read_summary(run: RunFolder) -> RunSummary:
     events = read_recent_events(run.events)
     start = {"name": run.name, "path": str(run.path), "method": _method_in(run)}
     values: dict[str, Any] = reduce(_fold, without_superseded(events), start)
@@ -62,12 +62,12 @@ def _look(run: RunFolder) -> RunSummary:
     if identity is not None and events:
         values |= {"pid": identity.pid, "host": identity.host, "started": identity.started}
     if values.get("state") in LIVE_STATES:
-        values |= _proved(run, identity, values["state"])
+        values |= _verified(run, identity, values["state"])
     return RunSummary(**values)
 
 
 def _fold(values: dict[str, Any], event: Event) -> dict[str, Any]:
-    """One event more: what is known now."""
+    """Return the fields of the summary after one more event."""
     changes: dict[str, Any] = {}
     match event:
         case WorkerStarting():
@@ -89,7 +89,9 @@ def _fold(values: dict[str, Any], event: Event) -> dict[str, Any]:
             changes = {"state": _busy(values)} | {name: getattr(event, name) for name in shared}
         case PowerSpectrumMeasured():
             changes = {"pk_error": event.median_abs_error}
-        case StopRequested() | StopWithdrawn() if values.get("state") in LIVE_STATES:  # else it came too late
+        case StopRequested() | StopWithdrawn() if (
+            values.get("state") in LIVE_STATES
+        ):  # otherwise the run had ended before
             changes = {"state": "stopping" if isinstance(event, StopRequested) else "running"}
         case RunEnded():
             changes = _NOTHING_SAID | {"state": event.state, "reason": event.reason}
@@ -109,19 +111,19 @@ def _busy(values: dict[str, Any]) -> State:
     return "stopping" if values.get("state") == "stopping" else "running"
 
 
-def _proved(run: RunFolder, identity: ProcessIdentity | None, state: State) -> dict[str, Any]:
-    """What the evidence makes of a run whose log ends as if it lived."""
+def _verified(run: RunFolder, identity: ProcessIdentity | None, state: State) -> dict[str, Any]:
+    """Return the changes that the process or heartbeat makes to a run that its log shows as alive."""
     life = "dead" if identity is None else identity.life()
-    if life == "alive":  # the request may stand farther back in the log than its end was read
+    if life == "alive":  # the StopRequested event may be further back in the log than was read
         return {"state": "stopping" if state == "running" and run.stop_request.exists() else state}
     if life == "elsewhere" and identity is not None:
         silence = _heartbeat_age(run)
         if silence <= UNREACHABLE_SECONDS:
             return {"state": state}
-        reason = f"its worker on {identity.host} has given no sign of life for {silence / 60:.0f} min"
+        reason = f"its worker on {identity.host} has sent no heartbeat for {silence / 60:.0f} min"
         return _NOTHING_SAID | {"state": "unreachable", "reason": reason}
     who = "its worker" if identity is None else f"its worker (process {identity.pid} on {identity.host})"
-    reason = f"{who} is gone without a last word: killed, out of memory, or the machine restarted"
+    reason = f"{who} is gone and recorded no outcome: killed, out of memory, or the machine restarted"
     return _NOTHING_SAID | {"state": "lost", "reason": reason}
 
 
@@ -133,9 +135,9 @@ def _heartbeat_age(run: RunFolder) -> float:
 
 
 def _disk_time(folder: Path) -> float:
-    """What the clock says that stamps the files in `folder`: a file server's may differ from ours [Unix seconds].
+    """Return the time by the clock that stamps the files in `folder` [Unix seconds]; a file server has its own.
 
-    Asked by making a file without a name; where nothing can be written, our own clock must do.
+    Read from a new unnamed file; where nothing can be written, this machine's clock is used.
     """
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -145,7 +147,7 @@ def _disk_time(folder: Path) -> float:
 
 
 def _method_in(run: RunFolder) -> str | None:
-    """The method named in the config's text; the schema is not loaded, because `focus ls` must be quick."""
+    """Return the method named in the config's text, read without the schema so that `focus ls` stays fast."""
     try:
         lines = run.config.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):

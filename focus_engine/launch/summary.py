@@ -1,4 +1,4 @@
-"""Where a run stands, as one row: what `focus ls` shows and its JSON holds."""
+"""The summary of a run: one row of `focus ls` and its JSON."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -7,23 +7,22 @@ from focus_engine.events.table import EndState
 
 State = Literal["created", "queued", "starting", "running", "stopping", "lost", "unreachable"] | EndState
 
-
 LIVE_STATES = ("queued", "starting", "running", "stopping")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """Where a run stands: one row of `focus ls`, and the whole of its JSON.
+    """The state and progress of a run: one row of `focus ls`, and its JSON object.
 
     Attributes:
-        lr: rate of the last step or epoch.
+        lr: learning rate of the last step or epoch.
         started: when its worker started [Unix seconds].
-        updated: when it last said something [Unix seconds].
-        eta_seconds: seconds left if all epochs run; null unless it runs.
+        updated: time of its last event [Unix seconds].
+        eta_seconds: seconds left if all epochs run; null unless it is running.
         queue_place: its place in the queue while it is `queued`; 1 is next.
         reason: why it ended or what it waits for, in words.
 
-    The other fields are those of `EpochFinished` and `WorkerStarting`; what is not known is None.
+    The other fields are those of `EpochFinished` and `WorkerStarting`; unknown values are None.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""Making an experiment: a folder with a commented config, READMEs and a run script.
+"""Creating an experiment: a folder with a commented config, READMEs and a run script.
 
-Everything is checked before anything is written. The folder is made under a temporary name beside its place and
-renamed, so that it appears whole or not at all, and of two who make it at once one is refused. Separate from
-`folder`, because it needs the typed schema, which listing runs does without.
+Everything is checked before anything is written. The folder is created under a temporary name and renamed, so that it
+appears whole or not at all, and one of two simultaneous creations is refused. Separate from `folder`, because this
+needs the typed schema, which listing runs does without.
 """
 
 import datetime as dt
@@ -27,7 +27,7 @@ from focus_engine.runs.readme import experiment_file, readmes
 
 @dataclass(frozen=True)
 class PlannedExperiment:
-    """An experiment that could be made: its folder, the text of its config, and the config itself."""
+    """A checked experiment that is not written yet: its folder, the text of its config, and the config itself."""
 
     run: RunFolder
     text: str
@@ -44,10 +44,10 @@ def plan_experiment(
     settings: Sequence[str] = (),
     created: str | None = None,
 ) -> PlannedExperiment:
-    """Return what `create_experiment` would write for the same arguments, checked in the same way; writes nothing.
+    """Return what `create_experiment` would write for the same arguments, checked alike; write nothing.
 
     Raises:
-        InputError: a bad name, template, method or setting, or a folder that is there already.
+        InputError: a bad name, template, method or setting, or a folder that exists already.
     """
     run = RunFolder(root.absolute() / check_name(name))
     if source is not None and (template is not None or method is not None):
@@ -66,7 +66,7 @@ def plan_experiment(
 
 
 def today() -> str:
-    """Return the user's own day (ISO)."""
+    """Return the user's local date (ISO)."""
     return dt.date.today().isoformat()  # noqa: DTZ011
 
 
@@ -81,20 +81,20 @@ def create_experiment(
     created: str | None = None,
     language: str | None = None,
 ) -> RunFolder:
-    """Make the experiment `name` under `root` and return its folder.
+    """Create the experiment `name` under `root` and return its folder.
 
     Args:
         root: the experiments folder; made if need be.
         name: of the experiment and its folder.
-        template: where to start from; left out: the first that fits `method`.
+        template: the template to start from [the first one of `method`].
         method: diffusion or flow.
-        source: copy this experiment's config instead, comments kept; relative data paths go on to mean the same.
+        source: copy this experiment's config instead, with its comments; relative data paths are rebased.
         settings: `key=value` with dotted keys and YAML values, applied last.
-        created: ISO date; today when left out.
-        language: of its README.md, `en` or `ko`; left out: that of the locale.
+        created: ISO date [today].
+        language: of its README.md, `en` or `ko` [that of the locale].
 
     Raises:
-        InputError: a bad name, template, method, setting or language, or a folder that is there already; nothing was
+        InputError: a bad name, template, method, setting or language, or a folder that exists already; nothing was
             written.
         OSError: the disk refuses; nothing is left behind.
     """
@@ -131,9 +131,9 @@ def _copied_text(source: RunFolder, run: RunFolder, name: str, created: str, sch
 
 
 def rebase_paths(text: str, old: Path, new: Path) -> str:
-    """Return the config `text` of the folder `old` so that its relative data paths mean the same from `new`.
+    """Return the config `text` of the folder `old` with relative data paths that mean the same from `new`.
 
-    A path that lies below a data_dir stays as it is; text without relative paths is returned unchanged.
+    A path below a data_dir stays as it is; text without relative paths is returned unchanged.
     """
     data = parse_config(text, old / "config.yaml").config.data
     if _real(old) == _real(new):
@@ -150,7 +150,7 @@ def rebase_paths(text: str, old: Path, new: Path) -> str:
 
 
 def _real(path: Path) -> Path:
-    """The path without links, also where its end does not exist yet."""
+    """Return the path without links; its end need not exist yet."""
     return Path(os.path.realpath(path))
 
 
@@ -169,7 +169,7 @@ def _make_folder(run: RunFolder, files: dict[str, str]) -> None:
                 path.chmod(path.stat().st_mode | 0o111)
         _refuse_existing(run)
         try:
-            temporary.path.rename(run.path)  # refused when another made the same experiment meanwhile
+            temporary.path.rename(run.path)  # fails when another process created the same experiment meanwhile
         except OSError:
             _refuse_existing(run)
             raise
@@ -180,8 +180,7 @@ def _make_folder(run: RunFolder, files: dict[str, str]) -> None:
 def adopt_config(file: Path, folder: Path) -> RunFolder:
     """Return the run in `folder`, with the config `file` copied to it.
 
-    Relative data paths are rewritten so that they go on to mean the same. A config that is already there stays
-    when it is the same.
+    Relative data paths are rebased. An identical config that is there already stays.
 
     Raises:
         InputError: the config is wrong, or another one is there already; nothing was written.

@@ -1,6 +1,6 @@
-"""Where everything of an experiment lies: the run folder's paths, the experiments folder, and names.
+"""The paths of a run folder, the experiments folder, and the names of experiments.
 
-One class owns every path, so that a file moves by changing one line here.
+One class holds every path, so that a file is moved by changing one line here.
 """
 
 import os
@@ -32,12 +32,12 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """The only source for rebuilding the model."""
+        """The config: the only source for rebuilding the model."""
         return self.path / "config.yaml"
 
     @property
     def labels(self) -> Path:
-        """Tags, note and whether it is archived: what people write on the run."""
+        """The labels of the run: tags, note and whether it is archived."""
         return self.path / "labels.json"
 
     @property
@@ -47,22 +47,22 @@ class RunFolder:
 
     @property
     def checkpoint_best(self) -> Path:
-        """Weights with the lowest validation loss."""
+        """The checkpoint with the lowest validation loss."""
         return self.checkpoints / "checkpoint_best.pt"
 
     @property
     def checkpoint_last(self) -> Path:
-        """Everything needed to go on after the last epoch."""
+        """The last checkpoint: everything needed to resume."""
         return self.checkpoints / "checkpoint_last.pt"
 
     @property
     def checkpoint_previous(self) -> Path:
-        """The checkpoint before the last, for the day on which the last cannot be read."""
+        """The checkpoint before the last, in case the last cannot be read."""
         return self.checkpoints / "checkpoint_previous.pt"
 
     @property
     def training_history(self) -> Path:
-        """Loss and learning rate against epoch."""
+        """The figure of loss and learning rate against epoch."""
         return self.checkpoints / "training_history.png"
 
     @property
@@ -82,59 +82,59 @@ class RunFolder:
 
     @property
     def events(self) -> Path:
-        """The event log: the truth."""
+        """The event log, from which everything else is derived."""
         return self.logs / "events.jsonl"
 
     @property
     def train_log(self) -> Path:
-        """The epoch blocks, for people."""
+        """The epoch blocks, for people and scripts."""
         return self.logs / "train.log"
 
     @property
     def worker_log(self) -> Path:
-        """What the worker wrote to stdout and stderr."""
+        """The worker's stdout and stderr."""
         return self.logs / "worker.log"
 
     @property
     def lock(self) -> Path:
-        """Held by the launcher and then by the worker; settles simultaneous starts."""
+        """The lock that the launcher and then the worker holds; it settles simultaneous starts."""
         return self.logs / "run.lock"
 
     @property
     def worker(self) -> Path:
-        """Which process works here; its modification time is the heartbeat."""
+        """The identity of the worker process; its modification time is the heartbeat."""
         return self.logs / "worker.json"
 
     @property
     def stop_request(self) -> Path:
-        """Present while somebody wants the run to stop; holds `epoch` or `now`."""
+        """The stop file: exists while a stop is requested; holds `epoch` or `now`."""
         return self.logs / "stop"
 
     @property
     def slurm_script(self) -> Path:
-        """What `focus start --slurm` submitted."""
+        """The script that `focus start --slurm` submitted."""
         return self.path / "slurm.sbatch"
 
     @property
     def slurm_job(self) -> Path:
-        """The number of the job."""
+        """The id of the SLURM job."""
         return self.path / "slurm.json"
 
     @property
     def ranks(self) -> Path:
-        """Where the processes of a training on several devices leave who they are and how they ended."""
+        """Folder of the rank records, of a training on several devices (`launch/rank_files.py`)."""
         return self.logs / "ranks"
 
     def sample_maps(self, epoch: int) -> Path:
-        """Maps drawn during training after `epoch`."""
+        """Return the path of the maps drawn during training after `epoch`."""
         return self.samples / f"samples_epoch_{epoch:04d}.npz"
 
     def sample_figure(self, epoch: int) -> Path:
-        """The figure of those maps."""
+        """Return the path of the figure of those maps."""
         return self.figs / f"samples_epoch_{epoch:04d}.png"
 
     def power_figure(self, epoch: int) -> Path:
-        """The figure of their P(k)."""
+        """Return the path of the figure of their P(k)."""
         return self.figs / f"power_spectrum_epoch_{epoch:04d}.png"
 
     def exists(self) -> bool:
@@ -142,20 +142,20 @@ class RunFolder:
         return self.config.is_file() or self.events.is_file()
 
     def has_checkpoints(self) -> bool:
-        """Whether training has left a checkpoint here."""
+        """Whether there is a checkpoint."""
         return self.checkpoint_last.is_file() or self.checkpoint_best.is_file()
 
     def make_folders(self) -> None:
-        """Make the folders of a run. Raises OSError when the disk refuses."""
+        """Create the folders of a run. Raises OSError when the disk refuses."""
         for folder in (self.checkpoints, self.figs, self.logs, self.samples):
             folder.mkdir(parents=True, exist_ok=True)
 
 
 def experiments_root(given: Path | None = None, start: Path | None = None) -> Path:
-    """Return the experiments folder.
+    """Return the experiments folder, which need not exist.
 
-    That is `given`, else `$FOCUS_EXPERIMENTS`, else the `experiments/` found upwards from `start` (the current
-    folder), else `./experiments`, which need not exist.
+    That is `given`, else `$FOCUS_EXPERIMENTS`, else the nearest `experiments/` in `start` (the current folder) or
+    above it, else `./experiments`.
     """
     if given is not None:
         return given.absolute()
@@ -171,7 +171,7 @@ def experiments_root(given: Path | None = None, start: Path | None = None) -> Pa
 
 
 def check_name(name: str) -> str:
-    """Return `name` when it can name an experiment.
+    """Return `name` if an experiment may have it.
 
     Raises:
         InputError: empty, absolute, with `/`, `..`, a leading dash or dot, control characters, or too long.
@@ -192,7 +192,7 @@ def find_run(name: str, root: Path) -> RunFolder:
     """Return the experiment called `name` under `root`, or at the path `name`.
 
     Raises:
-        InputError: there is none; the message lists those that exist.
+        InputError: there is no such experiment; the message lists those that exist.
     """
     if not name or "\x00" in name:
         raise InputError("the experiment's name is empty")
@@ -214,7 +214,7 @@ def _is_path(name: str) -> bool:
 
 
 def list_runs(root: Path) -> list[RunFolder]:
-    """Return the experiments under `root`, by name; folders that vanish meanwhile are left out."""
+    """Return the experiments under `root`, by name; folders removed meanwhile are left out."""
     try:
         entries = sorted(entry.name for entry in os.scandir(root) if not entry.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
@@ -224,10 +224,10 @@ def list_runs(root: Path) -> list[RunFolder]:
 
 
 def default_run(root: Path, here: Path | None = None) -> RunFolder:
-    """Return the experiment whose folder the user stands in, else the most recently active one.
+    """Return the experiment whose folder holds the current folder, else the most recently active one.
 
     Raises:
-        InputError: there is no experiment at all.
+        InputError: there is no experiment.
     """
     here = (here or Path.cwd()).absolute()
     for folder in (here, *here.parents):
@@ -241,7 +241,7 @@ def default_run(root: Path, here: Path | None = None) -> RunFolder:
 
 
 def last_activity(run: RunFolder) -> float:
-    """When something last happened in the run [Unix seconds]; 0 when it vanished."""
+    """Return the time of the last change in the run [Unix seconds]; 0 when its folder is gone."""
     times = [0.0]
     for path in (run.events, run.config):
         try:

@@ -1,7 +1,7 @@
-"""What people write on a run: tags, a note, and whether it is put away.
+"""The labels that people give a run: tags, a note, and whether it is archived.
 
-A file of its own beside the config (`labels.json`), because the config rebuilds the model and the event log is
-the worker's: labels may change at any time without touching either.
+They have their own file, `labels.json`, so that they can change at any time without touching the config, which
+rebuilds the model, or the event log, which the worker writes.
 """
 
 import json
@@ -18,15 +18,15 @@ MAX_NOTE = 10_000
 
 @dataclass(frozen=True)
 class Labels:
-    """What people wrote on a run.
+    """The labels of a run.
 
     Attributes:
         tags: each once, in the order in which they were given.
-        note: free text; empty when there is none.
-        archived: put away: out of the list, nothing deleted.
+        note: free text; may be empty.
+        archived: whether the run is hidden from lists; nothing is deleted.
 
     Raises:
-        InputError: a tag that is not one (see `check_tag`), or a note too long.
+        InputError: an invalid tag (see `check_tag`), or a note that is too long.
     """
 
     tags: tuple[str, ...] = ()
@@ -39,13 +39,13 @@ class Labels:
             raise InputError(f"the note has {len(self.note):,} characters; at most {MAX_NOTE:,}")
 
     def with_tags(self, added: Iterable[str] = (), removed: Iterable[str] = ()) -> "Labels":
-        """Return these labels with `added` tags at the end and `removed` ones gone."""
+        """Return these labels with the `added` tags at the end and without the `removed` ones."""
         gone = set(removed)
         return Labels(tuple(tag for tag in (*self.tags, *added) if tag not in gone), self.note, self.archived)
 
 
 def check_tag(tag: str) -> str:
-    """Return `tag` when it can be one. Raises InputError otherwise."""
+    """Return `tag` if it is a valid tag. Raises InputError otherwise."""
     if tag and len(tag) <= MAX_TAG and tag[0].isalnum() and all(c.isalnum() or c in "-_." for c in tag):
         return tag
     rule = f"letters, digits, '-', '_' and '.', at most {MAX_TAG}, the first a letter or digit, such as baseline"
@@ -53,7 +53,7 @@ def check_tag(tag: str) -> str:
 
 
 def read_labels(run: RunFolder) -> Labels:
-    """Return the labels of `run`; a missing or broken file has none, and what can be read of it is kept."""
+    """Return the labels of `run`: what can be read of the file, so no labels when it is missing or broken."""
     try:
         held = json.loads(run.labels.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -66,7 +66,7 @@ def read_labels(run: RunFolder) -> Labels:
 
 
 def write_labels(run: RunFolder, labels: Labels) -> None:
-    """Replace the labels of `run` in one step.
+    """Replace the labels of `run` atomically.
 
     Raises:
         FocusError: the folder cannot be written; the labels stay as they were.

@@ -1,6 +1,6 @@
-"""The README of an experiment, in English and Korean, filled from its config.
+"""The README of an experiment, in English and Korean, filled in from its config.
 
-The texts are package data (`focus_engine/experiment_files`); here are only the words that depend on the config.
+The texts are package data (`focus_engine/experiment_files`); this module holds the words that depend on the config.
 """
 
 import os
@@ -17,7 +17,7 @@ from focus_engine.events.epoch_block import epoch_block
 from focus_engine.events.table import EpochFinished
 
 SEED_MODEL = ModelBlock(base_channels=128, channel_mults=(1, 2, 4, 8), time_dim=256, cond_dim=6)
-"""The network whose size is common knowledge: 146 M weights."""
+"""The network whose number of weights, 146 M, the README names."""
 
 
 LANGUAGES = ("en", "ko")
@@ -25,15 +25,15 @@ LANGUAGES = ("en", "ko")
 
 
 def locale_language() -> str:
-    """Return the language that the user's locale asks for: `ko` for Korean, else `en`."""
+    """Return the language of the user's locale: `ko` for Korean, else `en`."""
     named = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
     return "ko" if next((value for value in named if value), "").lower().startswith("ko") else "en"
 
 
 def readmes(name: str, config: Config, language: str | None = None) -> dict[str, str]:
-    """Return the READMEs of an experiment by file name: README.md in `language`, the other one beside it.
+    """Return the READMEs of an experiment by file name: README.md in `language`, the other language beside it.
 
-    Left out, the language is that of the locale.
+    The default language is that of the locale.
 
     Raises:
         InputError: an unknown language.
@@ -48,7 +48,7 @@ def readmes(name: str, config: Config, language: str | None = None) -> dict[str,
 
 
 def experiment_file(name: str) -> str:
-    """Return the package's text file `name` that belongs in an experiment."""
+    """Return the text of the package's file `name` for experiments."""
     return resources.files("focus_engine").joinpath("experiment_files", name).read_text(encoding="utf-8")
 
 
@@ -90,7 +90,7 @@ def _network_words(model: ModelBlock) -> dict[str, str]:
 
 
 def _method_words(config: Config) -> dict[str, str]:
-    """What differs between diffusion and flow: path, prediction, a remedy, an example and the papers."""
+    """Return what differs between diffusion and flow: path, target, remedy, example setting and paper."""
     if config.method == "flow":
         path = config.flow_matching
         slope = path.sigma_max - path.sigma_min
@@ -149,7 +149,7 @@ def _schedule_words(config: Config) -> dict[str, str]:
 
 
 def _example(config: Config) -> EpochFinished:
-    """An epoch 1 with made-up losses, to show the block."""
+    """Return an epoch 1 with made-up losses, as an example of the epoch block."""
     training, scheduler = config.training, config.training.scheduler
     warmup = scheduler.warmup_epochs
     return EpochFinished(

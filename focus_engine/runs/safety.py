@@ -1,4 +1,4 @@
-"""Whether a run folder may be written to: links that lead out of it, and who else could write there."""
+"""Checks of a run folder before it is written to: links that lead out of it, and folders open to every user."""
 
 import stat
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from focus_engine.trust import trusted
 def check_links(run: RunFolder) -> None:
     """Raise InputError when a file or folder that FOCUS would write is a link that leads out of the run folder.
 
-    The folder itself may be a link. `--trust` allows what leads out, such as checkpoints on another disk.
+    The run folder itself may be a link. `--trust` allows such links, for checkpoints on another disk.
     """
     if trusted():
         return
@@ -26,7 +26,7 @@ def check_links(run: RunFolder) -> None:
 
 
 def open_to_everybody(run: RunFolder) -> list[Path]:
-    """Return the folders of `run` in which every user of the machine may change files."""
+    """Return the folders of `run` in which every user of the machine may replace files."""
     found = []
     for path in (run.path, run.checkpoints, run.logs, run.samples, run.figs):
         try:

@@ -1,4 +1,4 @@
-"""Sweeps: experiments that differ from one in the values of a grid, with names that say in which."""
+"""Sweeps: copies of an experiment with the values of a grid, which their names show."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from focus_engine.runs.labels import read_labels, write_labels
 
 @dataclass(frozen=True)
 class Axis:
-    """One key and the values that it takes.
+    """One key of the grid and its values.
 
     Attributes:
         key: dotted, such as `training.lr`.
@@ -29,14 +29,14 @@ class Axis:
 
 @dataclass(frozen=True)
 class Member:
-    """One experiment of a sweep: its name and the keys in which it differs, as `key=value`."""
+    """One experiment of a sweep: its name and its settings, as `key=value`."""
 
     name: str
     settings: tuple[str, ...]
 
 
 def parse_axis(text: str) -> Axis:
-    """Read `KEY=V1,V2,…`; values are YAML, so that lists keep their commas.
+    """Parse `KEY=V1,V2,…`; the values are YAML, so that lists keep their commas.
 
     Raises:
         InputError: no key, no value, a value twice, or not YAML.
@@ -54,15 +54,15 @@ def parse_axis(text: str) -> Axis:
     written = tuple(yaml_value(value) for value in values)
     if len(set(written)) < len(written):
         twice = next(value for value in written if written.count(value) > 1)
-        raise InputError(f"--grid {text!r}: {twice} stands twice")
+        raise InputError(f"--grid {text!r}: {twice} is given twice")
     return Axis(key, written)
 
 
 def sweep_members(name: str, axes: Sequence[Axis]) -> tuple[Member, ...]:
-    """Return the experiments of the grid in the order of its values, the last axis fastest.
+    """Return the experiments of the grid in the order of its values; the last axis varies fastest.
 
-    Names are `NAME_lr3e-4_batch_size32`: the last part of each key, with as many parts before it as tell it from
-    the other keys, and its value.
+    Names are such as `NAME_lr3e-4_batch_size32`: the value after the last part of each key, or after as many parts
+    as distinguish it from the other keys.
 
     Raises:
         InputError: no axis, or a key twice.
@@ -80,7 +80,7 @@ def sweep_members(name: str, axes: Sequence[Axis]) -> tuple[Member, ...]:
         settings = tuple(f"{key}={value}" for key, value in zip(keys, values, strict=True))
         members.append(Member("_".join([name, *parts]), settings))
     names = [member.name for member in members]
-    if len(set(names)) < len(names):  # values that differ in signs no name can hold
+    if len(set(names)) < len(names):  # values that differ only in characters no name can hold
         members = [Member(f"{member.name}_{number}", member.settings) for number, member in enumerate(members, 1)]
     return tuple(members)
 
@@ -94,7 +94,7 @@ def _short_names(keys: Sequence[str]) -> list[str]:
 
 
 def _in_name(value: str) -> str:
-    """The value as a name may hold it: `[1, 2, 4]` is `1-2-4`, `1.0e-4` is `1e-4`."""
+    """Return the value as part of a name: `[1, 2, 4]` becomes `1-2-4`, `1.0e-4` becomes `1e-4`."""
     value = re.sub(r"\.0(?=e|$)", "", value)
     return re.sub(r"[^\w.+-]+", "-", value, flags=re.ASCII).strip("-")
 
@@ -102,10 +102,10 @@ def _in_name(value: str) -> str:
 def plan_sweep(
     root: Path, source: RunFolder, members: Sequence[Member], settings: Sequence[str] = ()
 ) -> list[PlannedExperiment]:
-    """Check every experiment of the sweep before any is made; `settings` hold for all.
+    """Return the checked experiments of the sweep, writing nothing; `settings` apply to all.
 
     Raises:
-        InputError: a wrong key or value, or a name that is taken; nothing was written.
+        InputError: a wrong key or value, or a name that is taken.
     """
     return [
         plan_experiment(root, member.name, source=source, settings=[*settings, *member.settings]) for member in members
@@ -115,7 +115,7 @@ def plan_sweep(
 def create_sweep(
     root: Path, source: RunFolder, members: Sequence[Member], settings: Sequence[str] = (), *, tag: str
 ) -> list[RunFolder]:
-    """Make the experiments, each tagged `tag`, and return them.
+    """Create the experiments, each tagged `tag`, and return them.
 
     Raises:
         InputError: as `plan_sweep`; nothing was written.

@@ -1,4 +1,4 @@
-"""Out of memory: how to know it, and what would fit instead."""
+"""Out-of-memory errors: detection, and settings that need less memory."""
 
 import gc
 
@@ -10,38 +10,38 @@ from focus_engine.errors import FocusError
 _SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
-class WantOfMemoryError(FocusError):
-    """Training needs more memory than there is; the message says what would fit."""
+class NotEnoughMemoryError(FocusError):
+    """Training ran out of memory; the message gives settings that need less."""
 
 
 def release_memory() -> None:
-    """Give memory that nobody refers to any more back to the device."""
+    """Return unreferenced memory to the device."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that the device or the machine has no memory left, whichever way torch says it."""
+    """Return whether `error` is an out-of-memory error of the device or the host, in any of torch's forms."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
 
 
 def smaller_batches(settings: TrainingBlock) -> tuple[int, int] | None:
-    """Return batch_size and accumulate with half the memory and as many maps a step; None when a batch is one map."""
+    """Return (batch_size, accumulate) for half the memory and as many maps per step; None if a batch is one map."""
     if settings.batch_size == 1:
         return None
     return (settings.batch_size + 1) // 2, 2 * settings.accumulate
 
 
 def memory_advice(settings: TrainingBlock) -> str:
-    """Return what to do about want of memory, with this run's numbers."""
+    """Return advice on an out-of-memory error, with this run's settings."""
     smaller = smaller_batches(settings)
     if smaller is None:
-        return "out of memory with one map a batch: use a smaller model.base_channels, or precision: bf16 on a GPU"
+        return "out of memory with one map per batch: use a smaller model.base_channels, or precision: bf16 on a GPU"
     batch_size, accumulate = smaller
     return (
         f"out of memory: training.batch_size {settings.batch_size} -> {batch_size}, "
-        f"training.accumulate {settings.accumulate} -> {accumulate} (the same maps a step)"
+        f"training.accumulate {settings.accumulate} -> {accumulate} (the same number of maps per step)"
     )

@@ -1,8 +1,8 @@
-"""Figures drawn beside training, in a process of their own at low priority.
+"""Drawing figures beside training, in a separate process at low priority.
 
-A figure is made from the run folder alone (its events and its sampled maps), so this process needs nothing from
-the worker but the name of what to draw, a line of text each. A figure that fails, hangs or dies costs training
-nothing; the worker's death ends this process, because its standard input closes.
+A figure is drawn from the run folder alone (its events and its sampled maps), so the worker sends this process only
+the name of each figure, one per line. A figure that fails, or a process that hangs or dies, does not affect training.
+When the worker dies, this process's standard input closes and it ends.
 """
 
 import contextlib
@@ -19,18 +19,18 @@ from focus_engine.events.table import Event, RunEnded
 from focus_engine.runs.folder import RunFolder
 
 FINISH_SECONDS = 60.0
-"""How long the end of a run waits for figures still being drawn."""
+"""How long the end of a run waits for pending figures."""
 
 
 class Artist:
-    """Asks a process of its own for figures; never raises and never waits but in `finish`."""
+    """The worker's side: requests figures from the drawing process. Never raises, and waits only in `finish`."""
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
         self._process: subprocess.Popen[bytes] | None = None
 
     def draw(self, what: str) -> None:
-        """Ask for `history`, or `samples EPOCH` or `power EPOCH`."""
+        """Request a figure: `history`, `samples EPOCH` or `power EPOCH`."""
         if self._process is None or self._process.poll() is not None:
             self._process = self._start()
         if self._process is not None and self._process.stdin is not None:
@@ -56,10 +56,10 @@ class Artist:
         return process
 
     def finish(self) -> bool:
-        """Let what was asked for be drawn, and the history a last time; return whether the process ended well."""
+        """Wait for the requested figures and a last history; return whether the process ended well."""
         if self._process is None:
             return True
-        self.draw("history")  # the log has the run's last word by now
+        self.draw("history")  # the log holds the last event by now
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
@@ -71,8 +71,8 @@ class Artist:
             return False
 
 
-class _Drawing:
-    """Draws the figures of one run from what its log and its samples hold."""
+class _FigureWriter:
+    """Draws the figures of one run from its log and its samples."""
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
@@ -128,15 +128,15 @@ class _Drawing:
 
 
 def main() -> int:
-    """Draw what standard input asks for, a line each, until it ends; return 1 when a figure failed."""
+    """Draw the figures named on standard input, one per line, until it closes; return 1 when one failed."""
     with contextlib.suppress(OSError):
         os.nice(10)
-    drawing = _Drawing(RunFolder(Path(sys.argv[1])))
+    figures = _FigureWriter(RunFolder(Path(sys.argv[1])))
     failed = 0
     requests = iter(sys.stdin.readline, "")
     for request in requests:
         try:
-            drawing.draw(request.strip())
+            figures.draw(request.strip())
         except Exception as error:  # noqa: BLE001  (a process border: one bad figure must not cost the others)
             sys.stderr.write(f"figure {request.strip()!r} failed: {type(error).__name__}: {error}\n")
             failed = 1

@@ -1,6 +1,6 @@
-"""Telling the user that a run ended, by the command that their config names.
+"""Notifying the user that a run ended, by the command in their config.
 
-Light, so that whoever notices the end can tell of it: the worker, or somebody who finds the worker gone.
+Needs no torch, because a run may end before torch is loaded.
 """
 
 import contextlib
@@ -17,20 +17,20 @@ NOTIFY_SECONDS = 60.0
 
 
 def notify(run: RunFolder, *, state: str, reason: str, epoch: int) -> None:
-    """Run `notify.command` with the outcome in its environment; what becomes of it harms nothing."""
+    """Run `notify.command` with the outcome in its environment; its failures go to stderr only."""
     try:
         command = load_config(run.config).config.notify.command
     except InputError:
         return
     if command is None:
         return
-    told = {"FOCUS_NAME": run.name, "FOCUS_PATH": str(run.path), "FOCUS_STATE": state}
-    told |= {"FOCUS_REASON": reason, "FOCUS_EPOCH": str(epoch)}
+    outcome = {"FOCUS_NAME": run.name, "FOCUS_PATH": str(run.path), "FOCUS_STATE": state}
+    outcome |= {"FOCUS_REASON": reason, "FOCUS_EPOCH": str(epoch)}
     try:
         process = subprocess.Popen(  # noqa: S602  (the user's own shell command, from their own config)
             command,
             shell=True,
-            env={**os.environ, **told},
+            env={**os.environ, **outcome},
             stdin=subprocess.DEVNULL,
             stdout=2,  # stdout is data
             start_new_session=True,
@@ -42,7 +42,7 @@ def notify(run: RunFolder, *, state: str, reason: str, epoch: int) -> None:
         code = process.wait(NOTIFY_SECONDS)
     except subprocess.TimeoutExpired:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # with all that it started
+            os.killpg(process.pid, signal.SIGKILL)  # and every process that it started
         process.wait()
         _complain(f"still not done after {NOTIFY_SECONDS:g} s: ended")
         return

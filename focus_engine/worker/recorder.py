@@ -1,4 +1,4 @@
-"""What a process that trains writes of itself: events, epoch blocks, its last word."""
+"""What a training process records: events, epoch blocks, and how the run ended."""
 
 import contextlib
 import resource
@@ -20,8 +20,8 @@ class Recorder:
     Attributes:
         epoch: epochs that the last checkpoint holds.
         checkpoint: the last good checkpoint.
-        ended: the last word, once it is said.
-        peak_memory: largest memory of the process that trains, where that is another one [bytes].
+        ended: the last event, once it is recorded.
+        peak_memory: peak memory of the process that trains, where that is another one [bytes].
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -39,12 +39,12 @@ class Recorder:
         return self._training
 
     def start_clock(self) -> None:
-        """Count the run's time from now: it waited in the queue until now."""
+        """Restart the run's clock, when its wait in the queue is over."""
         self._began = time.monotonic()
 
     @property
     def began(self) -> float:
-        """`time.monotonic()` when the worker began, or when its turn came."""
+        """`time.monotonic()` when the worker began, or when its wait in the queue ended."""
         return self._began
 
     def record(self, event: Event) -> Event:
@@ -57,14 +57,14 @@ class Recorder:
         return event
 
     def follow(self, event: Event) -> Event:
-        """Learn from an event that another process has written, and return it."""
+        """Take note of an event that another process has written, and return it."""
         self._training = self._training or isinstance(event, RunStarted)
         if isinstance(event, CheckpointSaved):
             self.epoch, self.checkpoint = event.epoch, self._run.checkpoint_last
         return event
 
     def end(self, state: EndState, reason: str) -> RunEnded:
-        """Say the last word, once; a disk that refuses even that does not hinder the end."""
+        """Record and return the last event, once; when the disk refuses it, say so on stderr."""
         if self.ended is None:
             self.ended = RunEnded(
                 state=state,
@@ -79,21 +79,21 @@ class Recorder:
                 say(f"the event log cannot be written: {describe_failure(error)}")
         return self.ended
 
-    def tell_user(self) -> None:
-        """Run the user's command for the end of a run."""
+    def notify_user(self) -> None:
+        """Run the user's command for the end of a run, once the last event is recorded."""
         if self.ended is not None:
             notify(self._run, state=self.ended.state, reason=self.ended.reason, epoch=self.ended.epoch)
 
-    def what_is_left(self) -> str:
-        """Return what is to be said of the checkpoint that a broken run leaves; empty before training."""
+    def checkpoint_note(self) -> str:
+        """Return which checkpoint the run leaves, as a phrase for its reason; empty before training."""
         if self.checkpoint is not None:
             return f"the last good checkpoint is {self.checkpoint.name} (epoch {self.epoch})"
         return "no checkpoint was written yet" if self._training else ""
 
 
 def peak_memory() -> int | None:
-    """Largest memory of the GPU where one was used, else of the process [bytes]."""
-    torch = sys.modules.get("torch")  # not imported for this: the run may have failed before
+    """Return the peak memory of the GPU where one was used, else of the process [bytes]."""
+    torch = sys.modules.get("torch")  # not imported here: the run may have failed before it was loaded
     if torch is not None and torch.cuda.is_initialized() and torch.cuda.max_memory_allocated():
         return int(torch.cuda.max_memory_allocated())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -101,13 +101,13 @@ def peak_memory() -> int | None:
 
 
 def say(sentence: str) -> None:
-    """Write a sentence to stderr, which is worker.log in the background; a full disk does not hinder."""
+    """Write a line to stderr, which is worker.log in the background; a failure to write is ignored."""
     with contextlib.suppress(OSError):  # worker.log may lie on the disk that is full
         sys.stderr.write(f"{sentence}\n")
 
 
 def describe_failure(error: BaseException) -> str:
-    """Return what went wrong in one sentence, with what to do where there is something."""
+    """Return in one sentence what went wrong and, where possible, what to do."""
     if isinstance(error, FocusError):
         return str(error)
     if type(error).__name__ in {"OutOfMemoryError", "MemoryError"}:

@@ -1,7 +1,7 @@
-"""A rehearsal: everything that a training would do, but for the training.
+"""The rehearsal of a training: a few timed steps, and from them the time, memory and disk that the whole would need.
 
-Config, data, network and device are put together as the worker does it, a few steps are made on weights that are
-thrown away, and what they cost is scaled to the whole. Nothing is written to the run folder.
+Config, data, network and device are prepared as in the worker. The weights are thrown away, and nothing is written to
+the run folder.
 """
 
 import resource
@@ -29,17 +29,17 @@ from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
 from focus_engine.worker.samples import POWER_MAPS
 
 TIMED_STEPS = 3
-"""Steps that are timed, after a first one that is not."""
+"""Number of timed steps, after a first one that is not timed."""
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a training would take.
+    """The cost of a training.
 
     Attributes:
         method: diffusion or flow.
         device: such as cuda:0.
-        device_name: what its maker calls it.
+        device_name: its maker's name.
         precision: float32 or bf16.
         n_parameters: of the network.
         maps: for training, validation and test.
@@ -52,11 +52,11 @@ class Rehearsal:
         data_wait: share of that spent waiting for data.
         seconds_per_epoch: with validation, without samples.
         num_epochs: at most.
-        sampling_seconds: of the samples during training, each time; None where none are drawn.
-        peak_memory: largest memory of the device, on a CPU of the process [bytes].
-        free_memory: of the device before anything was put there [bytes].
-        checkpoint_bytes: of one checkpoint; two are kept, and a third stands beside them while it is written.
-        free_disk: where the run folder lies [bytes].
+        sampling_seconds: of the samples of one epoch during training; None where none are drawn.
+        peak_memory: peak memory of the device, on a CPU of the process [bytes].
+        free_memory: of the device before the run was prepared [bytes].
+        checkpoint_bytes: of one checkpoint; two are kept, and a third exists while it is written.
+        free_disk: on the disk of the run folder [bytes].
     """
 
     method: str
@@ -82,20 +82,20 @@ class Rehearsal:
 
     @property
     def enough_disk(self) -> bool:
-        """Whether the checkpoints fit."""
+        """Whether the checkpoints fit on the disk."""
         return 3 * self.checkpoint_bytes < self.free_disk
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the document of `focus check --json`."""
+        """Return the JSON object of `focus check --json`."""
         return asdict(self) | {"enough_disk": self.enough_disk}
 
 
 def rehearse(run: RunFolder, *, device: str | None = None) -> Generator[DataProgress, None, Rehearsal]:
-    """Yield the progress of making universes, if they must be made; return what a training of `run` would take.
+    """Yield the progress of simulating universes, where they are missing; return the cost of training `run`.
 
     Raises:
         InputError: config or data are wrong.
-        FocusError: there is not enough memory; the message says which batch would need half of it.
+        FocusError: there is not enough memory; the message gives a batch that needs half of it.
     """
     config = load_config(run.config).config
     place = choose_device(device or config.device)
@@ -145,11 +145,11 @@ def _measured(run: RunFolder, prepared: PreparedRun, free: int) -> Rehearsal:
 
 
 def _time_steps(prepared: PreparedRun) -> tuple[float, float]:
-    """Make a few steps; return the seconds of one, and how many of them it waited for data."""
+    """Train for a few steps; return the seconds per step, and how many of these were spent waiting for data."""
     batches, times, waits = prepared.training.batches, [], []
     wanted = min(1 + TIMED_STEPS, prepared.training.steps_per_epoch)
 
-    def stop_wanted() -> str | None:  # asked before each step, and before validation
+    def stop_wanted() -> str | None:  # called before each step, and before validation
         _synchronise(prepared.device)
         times.append(time.perf_counter())
         waits.append(batches.seconds_waited)
@@ -157,31 +157,31 @@ def _time_steps(prepared: PreparedRun) -> tuple[float, float]:
 
     for _ in train(prepared.training, prepared.state, stop_wanted):  # type: ignore[arg-type]
         pass
-    first = 1 if len(times) > 2 else 0  # the first step of a network pays for its kernels
+    first = 1 if len(times) > 2 else 0  # the first step includes choosing and compiling kernels
     steps = len(times) - 1 - first
     return (times[-1] - times[first]) / steps, (waits[-1] - waits[first]) / steps
 
 
 def _time_validation(prepared: PreparedRun) -> float:
-    """Return the seconds of a validation, scaled up from one batch of it."""
+    """Return the seconds of a validation, scaled up from one batch."""
     validation, state = prepared.training.validation, prepared.state
-    calls = []
+    times = []
 
     def cut_short() -> bool:
         _synchronise(prepared.device)
-        calls.append(time.perf_counter())
-        return len(calls) > 1
+        times.append(time.perf_counter())
+        return len(times) > 1
 
     began = time.perf_counter()
     state.network.eval()
     validation.losses(state.ema.module, state.network, cut_short=cut_short)
-    if len(calls) < 2:  # all of it was one batch
+    if len(times) < 2:  # the validation maps are one batch
         return time.perf_counter() - began
-    return (calls[1] - calls[0]) * validation.n_batches
+    return (times[1] - times[0]) * validation.n_batches
 
 
 def _time_sampling(prepared: PreparedRun) -> float:
-    """Return the seconds of drawing the samples of an epoch, scaled up from one network call of the sampler."""
+    """Return the seconds of drawing the samples of an epoch, scaled up from a few steps of the sampler."""
     model = model_in_training(prepared)
     count = min(POWER_MAPS, prepared.config.training.batch_size)
     plan = model.plan(batch_size=count)
@@ -197,7 +197,7 @@ def _time_sampling(prepared: PreparedRun) -> float:
 
 
 def _synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given, so that a clock may be read."""
+    """Wait until the device is idle, so that the clock may be read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -1,7 +1,7 @@
-"""What a run shows of itself while it trains: maps at the parameters of validation maps, and their P(k).
+"""Samples during training: maps at the parameters of validation maps, and their P(k).
 
-The noise seed and the parameters are the same at every epoch, so that scrubbing through the epochs shows the
-network learn and nothing else.
+The noise seed and the parameters are the same at every epoch, so that only the network changes from one epoch to the
+next.
 """
 
 import base64
@@ -37,8 +37,8 @@ def draw_run_samples(
 ) -> tuple[SamplesDrawn, PowerSpectrumMeasured | None] | None:
     """Draw maps of the run's EMA weights, write them to the run folder and measure their P(k).
 
-    Several ranks draw a part each; rank 0 writes and measures. Returns None on the others, and when `stop_now` cut
-    it short; the spectrum is None when the maps are not physical yet. Raises OSError when the disk refuses.
+    Each rank draws a part; rank 0 writes and measures. Returns None on the other ranks, and when `stop_now` cut the
+    sampling short; the spectrum is None while the maps are not physical yet. Raises OSError when the disk refuses.
     """
     began = time.monotonic()
     maps, epoch = run.data.maps, run.state.epoch
@@ -51,8 +51,7 @@ def draw_run_samples(
     for part in parts:
         if isinstance(part, Exception):
             raise part
-    drawn = [part for part in parts if isinstance(part, Drawn)]
-    evaluations = drawn[0].evaluations
+    drawn = [part for part in parts if isinstance(part, DrawnPart)]
     generated, real = model.physical(torch.cat([part.maps for part in drawn])), maps.read(ids)
     path = folder.sample_maps(epoch)
     write_samples(path, generated, params, model, plan, epoch=epoch, real=real, real_ids=ids.tolist())
@@ -62,24 +61,24 @@ def draw_run_samples(
         path=str(path.relative_to(folder.path)),
         params=tuple(tuple(float(value) for value in row) for row in params[:THUMBNAILS]),
         seconds=time.monotonic() - began,
-        nfe=evaluations,
+        nfe=drawn[0].nfe,
         **shown,
     )
     return samples, _measure(real, generated, maps.simulation_of(ids), maps, epoch)
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
-    """What a rank drew: normalised maps (N, C, H, W), and network evaluations spent on each."""
+class DrawnPart:
+    """The maps one rank drew: normalised (N, C, H, W), and the network function evaluations (NFE) of each."""
 
     maps: torch.Tensor
-    evaluations: int
+    nfe: int
 
 
 def _draw_part(
     model: TrainedModel, params: NDArray[np.float32], plan: SamplingPlan, ranks: Ranks, stop_now: Callable[[], bool]
-) -> Drawn | Exception | None:
-    """Draw this rank's maps; None when cut short. An error is returned, for the others wait for an answer."""
+) -> DrawnPart | Exception | None:
+    """Draw this rank's maps; None when cut short. An error is returned, because the other ranks wait for a value."""
     part, weight = Share(ranks.rank, ranks.size).of(len(params))
     drawn = DrawnBatches()
     try:
@@ -87,9 +86,9 @@ def _draw_part(
             if stop_now():
                 return None
             drawn.add(progress)
-    except Exception as error:  # noqa: BLE001  (rank 0 says what it was)
+    except Exception as error:  # noqa: BLE001  (rank 0 raises it)
         return error
-    return Drawn(drawn.maps if weight else drawn.maps[:0], drawn.evaluations_per_map)
+    return DrawnPart(drawn.maps if weight else drawn.maps[:0], drawn.evaluations_per_map)
 
 
 def _measure(
@@ -121,7 +120,7 @@ def _curves(compared: power.PowerComparison) -> dict[str, Any]:
 
 
 def _thumbnails(real: NDArray[np.float32], generated: NDArray[np.float32], *, physical: bool) -> dict[str, Any]:
-    """The first few pairs as bytes of log10, or of the values of a normalised field, small enough for the log."""
+    """Return the first few pairs as the fields of `SamplesDrawn`: bytes of log10, or of a normalised field's values."""
     real, generated = _reduce(real[:THUMBNAILS, 0]), _reduce(generated[:THUMBNAILS, 0])
     seen = np.log10(real[real > 0]) if physical else real
     low, high = np.percentile(seen, [0.5, 99.5]) if seen.size else (0.0, 1.0)
@@ -145,7 +144,7 @@ def _thumbnails(real: NDArray[np.float32], generated: NDArray[np.float32], *, ph
 
 
 def _reduce(maps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Average pixels until no side exceeds THUMBNAIL_PIXELS."""
+    """Average pixels in pairs until no side exceeds THUMBNAIL_PIXELS."""
     while max(maps.shape[1:]) > THUMBNAIL_PIXELS and not (maps.shape[1] % 2 or maps.shape[2] % 2):
         maps = maps.reshape(len(maps), maps.shape[1] // 2, 2, maps.shape[2] // 2, 2).mean(axis=(2, 4))
     return maps[:, :THUMBNAIL_PIXELS, :THUMBNAIL_PIXELS]

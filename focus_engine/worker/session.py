@@ -1,6 +1,6 @@
-"""One run from its folder to its outcome: prepare, train, save, sample, draw.
+"""One run from its folder to its outcome: prepare, train, save, sample, request figures.
 
-Apart from `worker` because it loads torch; the worker proves its existence before that, and has the last word.
+Separate from `work`, which records the first and the last event, because this module loads torch.
 """
 
 import time
@@ -39,7 +39,7 @@ from focus_engine.training.checkpoint import Checkpoint, keep_as_best, keep_prev
 from focus_engine.training.devices import choose_device, device_name
 from focus_engine.training.loop import DivergedError, train
 from focus_engine.training.memory import (
-    WantOfMemoryError,
+    NotEnoughMemoryError,
     is_out_of_memory,
     memory_advice,
     release_memory,
@@ -56,11 +56,11 @@ if TYPE_CHECKING:
     from focus_engine.worker.stop import StopSwitch
 
 TERMINAL_SNR_ADVICE = 0.05
-"""Signal-to-noise ratio left in one mode at t = T above which advice is given."""
+"""Signal-to-noise ratio of one mode at t = T above which the run warns."""
 
 
-class _AskedToStopError(Exception):
-    """Leaves work that yields progress."""
+class _StopRequestedError(Exception):
+    """Raised to leave a generator of progress when a stop is requested."""
 
 
 def train_run(  # noqa: C901  (the run as a whole, from the top down)
@@ -76,12 +76,12 @@ def train_run(  # noqa: C901  (the run as a whole, from the top down)
 ) -> Generator[Event, None, Outcome]:
     """Train `run` from its first or its last checkpoint, yielding recorded events; return how it ended.
 
-    Until training begins, a signal to stop ends it with `switch.StopNow`. `closing` takes what is left to do after
-    the last word. `began` is the `time.monotonic()` from which training.max_minutes counts. Several `ranks` run this
-    at the same time; rank 0 alone writes.
+    Until training begins, a signal to stop raises `StopNow`. `closing` collects what is to be done after the last
+    event. `began` is the `time.monotonic()` from which training.max_minutes counts. All `ranks` run this at the same
+    time; only rank 0 writes.
 
     Raises:
-        FocusError: it failed.
+        FocusError: training failed.
     """
     file = load_config(run.config)
     config = file.config
@@ -104,7 +104,7 @@ def train_run(  # noqa: C901  (the run as a whole, from the top down)
     if maps is None:
         return Outcome("stopped", "asked to stop before training began")
     data = prepare_data(config, maps, saved)
-    yield from _zeros(data, recorder, saved)
+    yield from _warn_of_zeros(data, recorder, saved)
     prepared = prepare_run(config, data, place, saved=saved, began=began, ranks=ranks)
     artist = Artist(run)
     closing.callback(artist.finish)
@@ -123,22 +123,22 @@ def train_run(  # noqa: C901  (the run as a whole, from the top down)
     while True:
         try:
             return (yield from session.train())
-        except WantOfMemoryError as error:
+        except NotEnoughMemoryError as error:
             if ranks.size > 1 or (smaller := _with_smaller_batches(run, config)) is None:
                 raise
-            config, words = smaller, str(error)
-        del prepared, session  # out here the error and what its frames held are gone too
+            config, advice = smaller, str(error)
+        del prepared, session  # outside the except block the error and what its frames held are gone too
         release_memory()
         saved = load_checkpoint(run.checkpoint_last) if run.checkpoint_last.is_file() else None
-        message = f"{words}: done (training.on_oom: halve); going on after epoch {0 if saved is None else saved.epoch}"
+        message = f"{advice}: done (training.on_oom: halve); going on after epoch {0 if saved is None else saved.epoch}"
         yield recorder.record(Warned(code="out_of_memory", message=message))
         prepared = prepare_run(config, data, place, saved=saved, began=began)
         yield recorder.record(_started(prepared, snr))
         session = _Session(run, prepared, recorder, switch, artist)
 
 
-def _zeros(data: PreparedData, recorder: "Recorder", saved: Checkpoint | None) -> Iterator[Event]:
-    """Warn of pixels that have no logarithm, once."""
+def _warn_of_zeros(data: PreparedData, recorder: "Recorder", saved: Checkpoint | None) -> Iterator[Event]:
+    """Warn of pixels that have no logarithm, unless the run is resumed."""
     if data.normaliser.n_floored and saved is None:
         share = data.normaliser.n_floored / data.normaliser.n_values
         floor = ", ".join(f"{value:g}" for value in data.normaliser.floor)
@@ -147,7 +147,7 @@ def _zeros(data: PreparedData, recorder: "Recorder", saved: Checkpoint | None) -
 
 
 def _with_smaller_batches(run: RunFolder, config: Config) -> Config | None:
-    """Halve the batches in config.yaml if the run wants that and they can be halved; return the new config."""
+    """Halve the batches in config.yaml where training.on_oom allows it; return the changed config, else None."""
     smaller = smaller_batches(config.training)
     if config.training.on_oom != "halve" or smaller is None:
         return None
@@ -159,7 +159,7 @@ def _with_smaller_batches(run: RunFolder, config: Config) -> Config | None:
 
 
 def _take_thread_count(saved: Checkpoint, place: torch.device) -> None:
-    """Go on with the threads the run began with: sums, and so the weights' last bits, depend on their number."""
+    """Use as many threads as the run began with: sums, and so the weights' last bits, depend on their number."""
     threads = saved.provenance.get("threads")
     if place.type == "cpu" and isinstance(threads, int) and threads > 0:
         torch.set_num_threads(threads)
@@ -168,25 +168,25 @@ def _take_thread_count(saved: Checkpoint, place: torch.device) -> None:
 def _open_maps(
     run: RunFolder, config: Config, recorder: "Recorder", switch: "StopSwitch"
 ) -> Generator[Event, None, MapSet | None]:
-    """Record each step of progress once; return the maps, or None when asked to stop meanwhile."""
+    """Record each step of progress once; return the maps, or None when a stop was requested meanwhile."""
     shown: DataProgress | None = None
 
-    def told(progress: DataProgress) -> Iterator[Event]:
+    def record(progress: DataProgress) -> Iterator[Event]:
         nonlocal shown
         if shown is None or (shown.what, shown.done) != (progress.what, progress.done):
             shown = progress
             yield recorder.record(progress)
         if switch.wanted() is not None:
-            raise _AskedToStopError
+            raise _StopRequestedError
 
     try:
-        return (yield from relay(open_maps(config, run.path), told))
-    except _AskedToStopError:
+        return (yield from relay(open_maps(config, run.path), record))
+    except _StopRequestedError:
         return None
 
 
 def last_good_checkpoint(run: RunFolder) -> tuple[Checkpoint | None, str | None]:
-    """Return the newest checkpoint that can be read, and a warning when that is not the last one.
+    """Return the newest readable checkpoint, and a warning when it is not checkpoint_last.pt.
 
     Raises:
         InputError: there are checkpoints, but none can be read.
@@ -209,7 +209,7 @@ def last_good_checkpoint(run: RunFolder) -> tuple[Checkpoint | None, str | None]
 
 
 def _started(prepared: PreparedRun, snr: float | None) -> RunStarted:
-    """The run's first event after torch is there: with what, on what, from where."""
+    """Return the event that describes the prepared run: network, data, device and versions."""
     config, data = prepared.config, prepared.data
     made = provenance(config, prepared.device, prepared.precision)
     split = (data.split.train, data.split.validation, data.split.test)
@@ -246,7 +246,7 @@ def _started(prepared: PreparedRun, snr: float | None) -> RunStarted:
 
 @dataclass
 class _Session:
-    """A prepared run being trained: between the loop's events it saves, samples and asks for figures."""
+    """A prepared run being trained: between the loop's events it saves, samples and requests figures."""
 
     run: RunFolder
     prepared: PreparedRun
@@ -257,7 +257,7 @@ class _Session:
     saved: float = field(default_factory=time.monotonic, init=False)
 
     def catch_up(self) -> Iterator[Event]:
-        """Bring back what the last checkpoint was written too early to know: the samples of its epoch."""
+        """Draw the samples of the checkpoint's epoch where they are missing: the checkpoint is written before them."""
         state = self.prepared.state
         known = [event for event in read_events(self.run.events) if isinstance(event, PowerSpectrumMeasured)]
         state.pk_error = next((one.median_abs_error for one in reversed(known) if one.epoch <= state.epoch), None)
@@ -266,7 +266,7 @@ class _Session:
             yield from self._sample(state.epoch)
 
     def train(self) -> Generator[Event, None, Outcome]:
-        """Train to the end, whichever it is. Raises FocusError, OSError or what torch raises when it fails."""
+        """Train until training ends and return how. Raises FocusError, OSError or torch's own errors when it fails."""
         loop = train(self.prepared.training, self.prepared.state, self.switch.wanted)
         try:
             outcome = yield from relay(loop, self._recorded)
@@ -276,14 +276,14 @@ class _Session:
             raise FocusError(f"{error}: lower training.lr, or use precision: float32") from error
         except Exception as error:
             if is_out_of_memory(error):
-                raise WantOfMemoryError(memory_advice(self.prepared.config.training)) from error
+                raise NotEnoughMemoryError(memory_advice(self.prepared.config.training)) from error
             raise
         if outcome.state == "stopped" and self.switch.interrupted:
             return replace(outcome, why=f"interrupted in epoch {self.prepared.state.epoch + 1}", where="")
         return outcome
 
     def _recorded(self, event: Event) -> Iterator[Event]:
-        """Record an event of the loop and do what is due after it."""
+        """Record an event of the loop and save, sample or warn as is due after it."""
         yield self.recorder.record(event)
         if isinstance(event, EpochFinished):
             yield from self._after_epoch(event)
@@ -313,7 +313,7 @@ class _Session:
             self.artist.draw(what)
 
     def _save(self, *, is_best: bool) -> Iterator[Event]:
-        """Write checkpoint_last.pt and keep the one before; a best one is the same file under another name."""
+        """Write checkpoint_last.pt, keeping the one before; the best checkpoint is the same file under another name."""
         if not self.prepared.training.ranks.lead:
             return
         began = time.monotonic()
@@ -337,10 +337,10 @@ class _Session:
                 )
 
     def _sample(self, epoch: int) -> Iterator[Event]:
-        """Draw maps and measure P(k); a failure costs the samples, not the run."""
+        """Draw maps and measure P(k); a failure is recorded as a warning and training goes on."""
         try:
             drawn = draw_run_samples(self.prepared, model_in_training(self.prepared), self.run, self.switch.now)
-        except Exception as error:  # noqa: BLE001  (whatever samples die of, training goes on)
+        except Exception as error:  # noqa: BLE001  (no failure of the samples ends training)
             first = (str(error).splitlines() or [type(error).__name__])[0]
             yield self.recorder.record(Warned(code="samples", message=f"no samples at epoch {epoch}: {first}"))
             return

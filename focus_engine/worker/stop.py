@@ -1,4 +1,4 @@
-"""What was asked of a process that trains: by signal, or by the stop file."""
+"""Requests to stop a training process: by signal, or by the stop file."""
 
 import contextlib
 import signal
@@ -11,19 +11,19 @@ from focus_engine.launch.start import read_stop_request
 from focus_engine.runs.folder import RunFolder
 
 STOP_POLL_SECONDS = 0.2
-"""The stop file is looked at no more often than this; a signal is seen at once."""
+"""The stop file is read no more often than this; a signal is seen at once."""
 
 
 class StopNow(BaseException):
-    """A signal asked to stop at a time when nothing is lost by it."""
+    """Raised where the worker is when a signal asks it to stop before training, when nothing can be lost."""
 
 
 class StopSwitch:
-    """What was asked of this worker, by signal or by the stop file.
+    """Knows whether this worker was asked to stop, by a signal or by the stop file.
 
     Attributes:
-        immediate: a signal raises `StopNow` wherever the worker is; so until training begins, because importing
-            torch, simulating universes and reading maps ask nobody whether to go on.
+        immediate: whether a signal raises `StopNow` wherever the worker is. True until training begins, because
+            importing torch, simulating universes and reading maps do not check for a request.
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -35,9 +35,9 @@ class StopSwitch:
 
     @contextlib.contextmanager
     def listening(self, *, foreground: bool, slurm: bool = False) -> Iterator[None]:
-        """Obey SIGTERM by stopping now; in the foreground also Ctrl-C and SIGHUP, as a SLURM job also SIGUSR1.
+        """Take SIGTERM as a request to stop now; in the foreground also Ctrl-C and SIGHUP, in a SLURM job SIGUSR1.
 
-        Otherwise outlive the terminal.
+        In the background, Ctrl-C and SIGHUP are ignored, so that the worker outlives the terminal.
         """
         in_terminal = self._on_signal if foreground else signal.SIG_IGN
         wanted = {signal.SIGTERM: self._on_signal, signal.SIGHUP: in_terminal, signal.SIGINT: in_terminal}
@@ -60,21 +60,21 @@ class StopSwitch:
 
     @property
     def out_of_time(self) -> bool:
-        """Whether SLURM said that the job's time is nearly over."""
+        """Whether SIGUSR1 came: the SLURM job's time is nearly over."""
         return self._signal == signal.SIGUSR1
 
     @property
     def terminated(self) -> bool:
-        """Whether SIGTERM asked."""
+        """Whether the last signal was SIGTERM."""
         return self._signal == signal.SIGTERM
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C asked."""
+        """Whether the last signal was Ctrl-C."""
         return self._signal == signal.SIGINT
 
     def wanted(self) -> Literal["epoch", "now"] | None:
-        """Return `now`, `epoch` or None."""
+        """Return when to stop: `now`, after this `epoch`, or None for no request."""
         if self._signal is not None:
             return "now"
         now = time.monotonic()
@@ -85,7 +85,7 @@ class StopSwitch:
 
     @property
     def signalled(self) -> bool:
-        """Whether a signal asked to stop."""
+        """Whether any signal asked to stop."""
         return self._signal is not None
 
     def now(self) -> bool:

@@ -1,1 +1,1 @@
-"""Charts and pictures as text. Pure."""
+"""Charts and maps drawn as text, by pure functions."""

@@ -1,9 +1,9 @@
-"""Panels of curves as text: axes, ticks, legends and the one place that talks to plotext.
+"""Drawing panels of curves as text: axes, ticks, legends, and the only calls of plotext.
 
-plotext 6 keeps one figure for the whole process, so it is locked, cleared and drawn on layer by layer (2 ms each);
-stacking them, colours, shades, ticks, logarithms, legends and the size are ours. It is imported when the first
-panel is drawn: it costs 0.19 s. Long series are reduced to their minimum and maximum per half column first, for
-plotext takes 10 to 20 µs a point.
+plotext 6 has one figure per process, so it is locked, cleared and drawn on layer by layer (2 ms each). This module
+stacks the layers and adds colours, shades, ticks, logarithms, legends and sizes. plotext is imported when the first
+panel is drawn, because that costs 0.19 s. Long series are first reduced to their minimum and maximum per half column,
+because plotext takes 10 to 20 µs per point.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ Limits = tuple[float, float]
 
 # xterm-256 numbers near Okabe & Ito (2008); None is the text colour of the terminal, dark or light.
 TEXT, ORANGE, BLUE, GREEN, RED, GREY = None, 208, 32, 36, 202, 244
-LINE, DOT, BAND, SHADE, UPRIGHT = "braille", "•", "░", "⠂", "┊"  # BAND and SHADE: dense and sparse dots
-SMALLEST = (28, 6)  # columns and rows below which a chart says only that it is too small
+LINE, DOT, BAND, SHADE, VERTICAL = "braille", "•", "░", "⠂", "┊"  # BAND and SHADE: dense and sparse dots
+MIN_SIZE = (28, 6)  # columns and rows; a smaller chart shows only that it is too small
 
 _plotext_lock = Lock()  # plotext 6 has one global figure
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Something to draw at x, y in the coordinates of the axis (log10 on a logarithmic one)."""
+    """A curve or filled area at x, y in axis coordinates (log10 on a logarithmic axis)."""
 
     x: Array
     y: Array
     color: int | None = TEXT
     marker: str = LINE
-    down_to: Array | None = None  # fill to here
+    down_to: Array | None = None  # lower edge of a filled area
     joined: bool = True
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes, `height` rows of canvas and an axis row, and tick labels if asked for."""
+    """One pair of axes: `height` rows of canvas, an axis row and, with `x_labels`, a row of tick labels."""
 
     curves: list[Curve]
     x_limits: tuple[float, float]
@@ -57,14 +57,14 @@ class Panel:
 
 @dataclass(frozen=True)
 class Legend:
-    """The lines above a chart: its title, then the vertical axis and what is what."""
+    """The lines above a chart: its title, then the label of the vertical axis and the legend entries."""
 
     title: str
     y_label: str
     entries: Sequence[tuple[str, str, int | None]] = ()  # sign, words, colour
 
     def lines(self, width: int, color: bool, most: int = 1) -> list[str]:
-        """Return the title and at most `most` lines of legend; entries that have no room are left out."""
+        """Return the title and at most `most` lines of legend; entries without room are left out."""
         lines, used = [cut(self.y_label, width)], cells(self.y_label)
         for sign, words, number in self.entries:
             needed = 3 + cells(sign) + 1 + cells(words)
@@ -77,20 +77,20 @@ class Legend:
         return [*([cut(self.title, width)] if self.title else []), *lines]
 
 
-def numbers(values: ArrayLike) -> Array:
-    """Return float64 with NaN for None."""
+def as_floats(values: ArrayLike) -> Array:
+    """Return the values as float64, with NaN for None."""
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
         return values.astype(np.float64, copy=False)
     return np.asarray(values, dtype=object).astype(np.float64)
 
 
 def log10(values: Array) -> Array:
-    """Return log10, NaN where there is none."""
+    """Return log10 of the values; NaN where they are not positive."""
     return np.asarray(np.log10(np.where(values > 0, values, np.nan)), dtype=np.float64)
 
 
 def padded(*values: Array | float, margin: float) -> tuple[float, float]:
-    """Return limits around all finite values with a margin, a share of their span."""
+    """Return limits around all finite values, with a margin given as a share of their span."""
     known = np.concatenate([np.ravel(np.asarray(one, dtype=np.float64)) for one in values])
     known = known[np.isfinite(known)]
     if not known.size:
@@ -101,10 +101,10 @@ def padded(*values: Array | float, margin: float) -> tuple[float, float]:
 
 
 def scatter_band(x: Array, mean: Array, std: Array) -> list[Curve]:
-    """Return the ±1σ band about a mean on a logarithmic axis, nothing where σ is unknown everywhere.
+    """Return the ±1σ band about a mean on a logarithmic axis; an empty list when σ is unknown everywhere.
 
-    The lower edge is as far below the mean on that axis as mean + σ is above it: the scatter of P(k) is far
-    from Gaussian, and mean − σ is often negative.
+    The lower edge is as far below the mean on that axis as mean + σ is above it, because the scatter of P(k) is far
+    from Gaussian and mean − σ is often negative.
     """
     known = np.isfinite(std) & (mean > 0)
     if not known.any():
@@ -113,18 +113,18 @@ def scatter_band(x: Array, mean: Array, std: Array) -> list[Curve]:
     return [Curve(x[known], upper, GREY, BAND, down_to=2 * middle - upper)]
 
 
-def upright(x: float, limits: tuple[float, float], sign: str = UPRIGHT, color: int | None = GREY) -> Curve:
+def vertical_line(x: float, limits: tuple[float, float], sign: str = VERTICAL, color: int | None = GREY) -> Curve:
     """Return a vertical line across a panel."""
     return Curve(np.array([x, x]), np.array(limits), color, sign)
 
 
-def stretch(x: Limits, limits: Limits) -> Curve:
-    """Return a shaded stretch of the horizontal axis."""
+def shaded_interval(x: Limits, limits: Limits) -> Curve:
+    """Return a shaded interval of the horizontal axis."""
     return Curve(np.array(x), np.full(2, limits[1]), GREY, SHADE, down_to=np.full(2, limits[0]))
 
 
 def smoothed(values: Array, weight: float) -> Array:
-    """Return the running mean with exponential weights, corrected for its start; unknown values are passed over."""
+    """Return the exponential moving average, corrected for its start; unknown values are skipped."""
     if weight <= 0:
         return values
     out, mean, mass = values.copy(), 0.0, 0.0
@@ -134,13 +134,13 @@ def smoothed(values: Array, weight: float) -> Array:
     return out
 
 
-def level(y: float, limits: tuple[float, float], sign: str, color: int | None = GREY) -> Curve:
+def horizontal_line(y: float, limits: tuple[float, float], sign: str, color: int | None = GREY) -> Curve:
     """Return a horizontal line across a panel."""
     return Curve(np.array(limits), np.array([y, y]), color, sign)
 
 
 def reduced(x: Array, y: Array, limits: tuple[float, float], columns: int) -> tuple[Array, Array]:
-    """Return a series by its minimum and maximum in each half column, in order; short ones as they are.
+    """Return the minimum and maximum of a series in each half column, in order; a short series is not reduced.
 
     Unknown values are left out.
     """
@@ -159,7 +159,7 @@ def reduced(x: Array, y: Array, limits: tuple[float, float], columns: int) -> tu
 
 
 def compose(head: list[str], panels: list[Panel], x_label: str, width: int, color: bool) -> str:
-    """Stack a legend, panels with aligned axes and the label of their common horizontal axis."""
+    """Return a legend, panels with aligned axes and the label of their common horizontal axis, stacked."""
     margin = max(cells(label) for panel in panels for label in ["", *panel.y_ticks[1]])
     lines = list(head)
     for panel in panels:
@@ -169,8 +169,8 @@ def compose(head: list[str], panels: list[Panel], x_label: str, width: int, colo
 
 
 def too_small(width: int, height: int, *series: Array) -> str:
-    """Return what to show instead of a chart that has no room or no values, else nothing."""
-    if width < SMALLEST[0] or height < SMALLEST[1]:
+    """Return the text to show instead of a chart without room or values; empty when it can be drawn."""
+    if width < MIN_SIZE[0] or height < MIN_SIZE[1]:
         return cut("too small for a chart", width)
     if any(not np.isfinite(one).any() for one in series):
         return cut("nothing to draw yet", width)
@@ -178,12 +178,12 @@ def too_small(width: int, height: int, *series: Array) -> str:
 
 
 def paint(text: str, color: int | None, on: bool) -> str:
-    """Return a text in one of the 256 colours, or as it is."""
+    """Return `text` in one of the 256 colours, or unchanged."""
     return f"\x1b[38;5;{color}m{text}\x1b[0m" if on and color is not None else text
 
 
 def _draw(panel: Panel, margin: int, width: int, color: bool) -> list[str]:
-    """Return a panel's lines; where curves cross, a cell shows the later one alone and so stays sharp."""
+    """Return a panel's lines; where curves cross, a cell shows only the later one and stays sharp."""
     rows = panel.height + 1 + panel.x_labels
     columns = width - margin - 1
     with _plotext_lock:
@@ -200,7 +200,7 @@ def _draw(panel: Panel, margin: int, width: int, color: bool) -> list[str]:
 
 
 def _layers(panel: Panel, curves: list[Curve], margin: int, width: int) -> Iterator[NDArray[np.str_]]:
-    """Yield the characters (height, columns) of a panel's canvas with some of its curves alone."""
+    """Yield the characters (height, columns) of a panel's canvas with only the given curves."""
     columns = width - margin - 1
     lines = [curve for curve in curves if curve.down_to is None]
     yield from (_shade(curve, panel, columns) for curve in curves if curve.down_to is not None)
@@ -209,7 +209,7 @@ def _layers(panel: Panel, curves: list[Curve], margin: int, width: int) -> Itera
 
 
 def _built(panel: Panel, curves: list[Curve], margin: int, width: int) -> str:
-    """Return a panel with some curves as plotext draws it, without colours."""
+    """Return a panel with the given curves as drawn by plotext, without colours."""
     import plotext  # 0.19 s
 
     plotext.terminal.limit(False, False)
@@ -223,8 +223,8 @@ def _built(panel: Panel, curves: list[Curve], margin: int, width: int) -> str:
     for curve in curves:
         x, y = reduced(curve.x, curve.y, panel.x_limits, width - margin - 1)
         if x.size:
-            kept = y.clip(*panel.y_limits)  # what leaves a panel stays at its edge, where it can still be seen
-            sign = DOT if x.size == 1 and curve.marker == LINE else curve.marker  # a dot of braille is easily missed
+            kept = y.clip(*panel.y_limits)  # values outside the panel are drawn at its edge, where they are seen
+            sign = DOT if x.size == 1 and curve.marker == LINE else curve.marker  # a braille dot is easily missed
             signal = figure.signal(x.tolist(), kept.tolist(), marker=plotext.marker(sign))
             figure.draw(signal.lines(curve.joined))
     figure.ruler("x").lim(*panel.x_limits)
@@ -239,14 +239,14 @@ def _built(panel: Panel, curves: list[Curve], margin: int, width: int) -> str:
 
 
 def _cells(text: str, rows: int, columns: int) -> NDArray[np.str_]:
-    """Return text as characters (rows, columns); blank braille is a blank."""
+    """Return text as characters (rows, columns); an empty braille cell becomes a space."""
     lines = text.replace("\u2800", " ").rstrip("\n").split("\n")
     lines = [*lines, *[""] * rows][:rows]
     return np.array([list(line.ljust(columns)[:columns]) for line in lines], dtype="<U1")
 
 
 def _shade(curve: Curve, panel: Panel, columns: int) -> NDArray[np.str_]:
-    """Return the characters (height, columns) of an area in sparse dots, which curves stand out of."""
+    """Return the characters (height, columns) of a filled area in sparse dots, so that curves stay visible."""
     high, wide = 4 * panel.height, 2 * columns
     x, y = np.linspace(*panel.x_limits, wide), np.linspace(*panel.y_limits[::-1], high)[:, None]
     edges = [edge for edge in (curve.y, curve.down_to) if edge is not None]
@@ -260,7 +260,7 @@ def _shade(curve: Curve, panel: Panel, columns: int) -> NDArray[np.str_]:
 
 
 def _painted(letters: NDArray[np.str_], inks: NDArray[np.intp]) -> str:
-    """Return a line in its colours, -1 being that of the text."""
+    """Return a line with its letters in their colours; -1 is the terminal's text colour."""
     end = len("".join(letters).rstrip())
     runs = groupby(range(end), key=lambda place: int(inks[place]))
     return "".join(

@@ -1,8 +1,8 @@
-"""Curves as text: numbers and a size in, drawn text out, for the command line and the dashboard alike.
+"""Charts of a run as text, for the command line and the dashboard: losses, learning rate, P(k) and PDF.
 
-Every function is pure and returns at most `height` lines of at most `width` cells, with ANSI colours, or plain
-when `color` is false (then generated curves are dots, so that they still differ). Unknown values are None or
-NaN. Importing this costs numpy only; plotext comes with the first chart (see canvas.py).
+Every function is pure and returns at most `height` lines of at most `width` cells, with ANSI colours, or plain when
+`color` is false (generated curves are then dots, so that they still differ). Unknown values are None or NaN. Importing
+this module imports numpy; plotext is imported with the first chart (see canvas.py).
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from focus_tui.charts.canvas import (
     ORANGE,
     RED,
     TEXT,
-    UPRIGHT,
+    VERTICAL,
     Curve,
     Legend,
     Limits,
     Panel,
+    as_floats,
     compose,
-    level,
+    horizontal_line,
     log10,
-    numbers,
     padded,
     scatter_band,
     smoothed,
     too_small,
-    upright,
+    vertical_line,
 )
-from focus_tui.charts.epoch_marks import EpochAxis, entries_of, epoch_axis, marks_of
+from focus_tui.charts.epoch_marks import EpochAxis, epoch_axis, legend_entries, run_marks
 from focus_tui.charts.half_blocks import draw_map, draw_maps
 from focus_tui.charts.ticks import integer_ticks, linear_ticks, log_ticks
 
@@ -49,7 +49,7 @@ Array = NDArray[np.float64]
 
 DENSITY_POWER = POWER_CURVE.y_label()
 FIELD_POWER = POWER_CURVE.y_label(physical=False)
-"""What the axis of a power spectrum is called: of a density, and of maps that were normalised nobody knows how."""
+"""Axis labels of a power spectrum: of a density, and of maps that were normalised in an unknown way."""
 
 
 def draw_power(
@@ -66,12 +66,12 @@ def draw_power(
     generated_label: str = "generated",
     y_label: str = DENSITY_POWER,
 ) -> str:
-    """Return P(k) [(Mpc/h)²] of generated maps over the real mean and its ±1σ, above their ratio.
+    """Return P(k) [(Mpc/h)²] of generated maps over the real mean and its ±1σ, with their ratio below.
 
-    k in h/Mpc. The ratio panel has lines at ±5 % and ±10 %. On the logarithmic axis the lower edge of the band
-    is as far below the mean as mean + σ is above it.
+    k is in h/Mpc. The ratio panel has lines at ±5 % and ±10 %. On the logarithmic axis the lower edge of the band is
+    as far below the mean as mean + σ is above it.
     """
-    k, real, std, generated = (numbers(values) for values in (k, real_mean, real_std, generated_mean))
+    k, real, std, generated = (as_floats(values) for values in (k, real_mean, real_std, generated_mean))
     if words := too_small(width, height, k, real):
         return words
     x, band = log10(k), scatter_band(log10(k), real, std)
@@ -99,9 +99,9 @@ def draw_single_power(
     k_nyquist: float | None = None,
     y_label: str = DENSITY_POWER,
 ) -> str:
-    """Return the mean P(k) of some maps, with its ±1σ from map to map where that is known."""
-    k, mean = numbers(k), numbers(mean)
-    std = np.full(k.shape, np.nan) if std is None else numbers(std)
+    """Return the mean P(k) of maps, with its ±1σ from map to map where known."""
+    k, mean = as_floats(k), as_floats(mean)
+    std = np.full(k.shape, np.nan) if std is None else as_floats(std)
     if words := too_small(width, height, k, mean):
         return words
     x, band = log10(k), scatter_band(log10(k), mean, std)
@@ -136,16 +136,16 @@ def draw_losses(
 ) -> str:
     """Return train and validation loss against the epoch.
 
-    `cuts` and `resumed_after` are the epochs after which the rate was cut or training went on; the epochs of
-    warmup are shaded; with `early_stopped` the end is marked. `smoothing` is the weight of the past in a running
-    mean; the losses themselves then stay as faint curves behind. `step_loss` at `step_epochs` is the training
-    loss inside epochs, drawn faint. Only epochs from `first_epoch` on are shown.
+    `cuts` and `resumed_after` are the epochs after which the rate was cut or training was resumed. Warmup is shaded,
+    and with `early_stopped` the end is marked. `smoothing` is the weight of the past in a moving average; the losses
+    themselves are then drawn faint behind it, as is `step_loss`, the training loss inside epochs at `step_epochs`.
+    Only epochs from `first_epoch` on are shown.
     """
-    epochs, train, val = numbers(epochs), numbers(train), numbers(val)
+    epochs, train, val = as_floats(epochs), as_floats(train), as_floats(val)
     shown = epochs >= first_epoch
     smooth_train, smooth_val = smoothed(train, smoothing)[shown], smoothed(val, smoothing)[shown]
     epochs, train, val = epochs[shown], train[shown], val[shown]
-    steps = [numbers([] if one is None else one) for one in (step_epochs, step_loss)]
+    steps = [as_floats([] if one is None else one) for one in (step_epochs, step_loss)]
     known = np.concatenate([train, val])
     if words := too_small(width, height, epochs, known):
         return words
@@ -153,10 +153,10 @@ def draw_losses(
     scale = log10 if log else np.asarray
     axis = epoch_axis(epochs, width, log_x=log_x, room=early_stopped)
     limits = padded(scale(known), scale(smooth_train), scale(smooth_val), margin=0.05)
-    marks = marks_of(axis, limits, epochs, warmup_epochs, cuts, resumed_after, early_stopped)
+    marks = run_marks(axis, limits, epochs, warmup_epochs, cuts, resumed_after, early_stopped)
     best = epochs == (np.nan if best_epoch is None else best_epoch)
     faint = [(steps[0], steps[1]), *([(epochs, train), (epochs, val)] if smoothing > 0 else [])]
-    curves = [mark for happening in marks for mark in happening.curves]
+    curves = [mark for event in marks for mark in event.curves]
     curves += [_faint(axis.place(x), scale(y).clip(*limits), color) for x, y in faint if x.size]
     curves += [
         Curve(axis.place(epochs), scale(smooth_train), BLUE),
@@ -165,7 +165,7 @@ def draw_losses(
     ]
     entries = [("━", "train", BLUE), ("━" if color else DOT, "validation", ORANGE)]
     entries += [("★", f"best @ {best_epoch}", RED)] if best.any() else []
-    head = Legend(title, "loss", entries + entries_of(marks)).lines(width, color, most=1 + (height >= 12))
+    head = Legend(title, "loss", entries + legend_entries(marks)).lines(width, color, most=1 + (height >= 12))
     return _over_epochs(head, curves, axis, limits, width, height, color, log=log)
 
 
@@ -183,21 +183,21 @@ def draw_lr(
     cuts: Sequence[float] = (),
     resumed_after: Sequence[float] = (),
 ) -> str:
-    """Return the learning rate against the epoch, in steps, with warmup shaded and cuts and resumes marked."""
-    epochs, lr = numbers(epochs), numbers(lr)
+    """Return the learning rate against the epoch as a step curve, with warmup shaded and cuts and resumes marked."""
+    epochs, lr = as_floats(epochs), as_floats(lr)
     if words := too_small(width, height, epochs, lr):
         return words
     log = log and bool(np.nanmax(lr) > 0)
     y = log10(lr) if log else lr
     limits = padded(y, margin=0.08)
     axis = epoch_axis(epochs, width, log_x=log_x)
-    marks = marks_of(axis, limits, epochs, warmup_epochs, cuts, resumed_after)
+    marks = run_marks(axis, limits, epochs, warmup_epochs, cuts, resumed_after)
     turns = np.diff(y, prepend=np.nan, append=np.nan) != 0  # between the epochs
     ends = turns[:-1] | turns[1:]  # the first and the last epoch at each rate
     x = np.repeat(epochs[ends], 2) + np.tile([-0.5, 0.5], int(ends.sum()))
-    curves = [mark for happening in marks for mark in happening.curves]
+    curves = [mark for event in marks for mark in event.curves]
     curves.append(Curve(axis.place(x), np.repeat(y[ends], 2), GREEN))
-    head = Legend(title, "learning rate", entries_of(marks)).lines(width, color)
+    head = Legend(title, "learning rate", legend_entries(marks)).lines(width, color)
     return _over_epochs(head, curves, axis, limits, width, height, color, log=log)
 
 
@@ -220,17 +220,17 @@ def _nyquist(k_nyquist: float | None) -> Array:
 
 
 def _nyquist_entry(k_nyquist: float | None) -> list[tuple[str, str, int | None]]:
-    return [(UPRIGHT, "k_Nyquist", GREY)] if k_nyquist else []
+    return [(VERTICAL, "k_Nyquist", GREY)] if k_nyquist else []
 
 
 def _log_log(
     curves: list[Curve], x_limits: Limits, rows: int, width: int, k_nyquist: float | None, *, x_labels: bool = True
 ) -> Panel:
-    """Return a panel whose curves are in log10 along both axes."""
+    """Return a panel with logarithmic axes of curves in log10."""
     edges = [edge for curve in curves for edge in (curve.y, curve.down_to) if edge is not None]
     y_limits = padded(*edges, margin=0.04)
     if k_nyquist:
-        curves = [upright(float(_nyquist(k_nyquist)[0]), y_limits), *curves]
+        curves = [vertical_line(float(_nyquist(k_nyquist)[0]), y_limits), *curves]
     x_ticks, y_ticks = log_ticks(*x_limits, width // 10), log_ticks(*y_limits, max(2, rows // 2))
     return Panel(curves, x_limits, y_limits, x_ticks, y_ticks, rows, x_labels)
 
@@ -238,23 +238,23 @@ def _log_log(
 def _ratio(
     x: Array, ratio: Array, x_limits: Limits, rows: int, width: int, color: bool, k_nyquist: float | None
 ) -> Panel:
-    """Return generated / real around 1, with lines at ±5 % and ±10 % where the rows tell them apart."""
+    """Return the panel of generated / real around 1, with lines at ±5 % and ±10 % where rows are fine enough."""
     known = np.abs(ratio[np.isfinite(ratio)] - 1)
     reach = float(np.clip(known.max(initial=0.0) * 1.1, 0.12, 1.0))
     limits = (1 - reach, 1 + reach)
     row = 2 * reach / rows
-    curves = [level(1 + sign * 0.05, x_limits, "┈") for sign in (-1, 1) if row < 0.05]
-    curves += [level(1 + sign * 0.1, x_limits, "╌") for sign in (-1, 1) if row < 0.1]
-    curves.append(level(1.0, x_limits, "─"))
+    curves = [horizontal_line(1 + sign * 0.05, x_limits, "┈") for sign in (-1, 1) if row < 0.05]
+    curves += [horizontal_line(1 + sign * 0.1, x_limits, "╌") for sign in (-1, 1) if row < 0.1]
+    curves.append(horizontal_line(1.0, x_limits, "─"))
     if k_nyquist:
-        curves.append(upright(float(_nyquist(k_nyquist)[0]), limits))
+        curves.append(vertical_line(float(_nyquist(k_nyquist)[0]), limits))
     curves.append(generated_curve(x, ratio, color))
     ticks = ([0.9, 1.0, 1.1], ["0.9", "1", "1.1"]) if row < 0.1 else linear_ticks(*limits, max(3, rows // 2))
     return Panel(curves, x_limits, limits, log_ticks(*x_limits, width // 10), ticks, rows)
 
 
 def _tall(panel: Panel, rows: int) -> Panel:
-    """Return a panel that stands alone, with the labels of its horizontal axis."""
+    """Return a copy of the panel with `rows` rows and with labels of its horizontal axis."""
     return Panel(panel.curves, panel.x_limits, panel.y_limits, panel.x_ticks, panel.y_ticks, rows)
 
 

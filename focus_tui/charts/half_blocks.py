@@ -1,8 +1,7 @@
-"""Maps as text: two pixels a character, the upper half block ▀ with its own colours above and below.
+"""Drawing maps as text: two pixels per character, the upper half block ▀ with one colour above and one below.
 
-This works in every terminal with colours, over SSH and inside tmux. Maps drawn together share one logarithmic
-colour scale, whose bar states physical units. With 16 colours the scale has six steps; without any, density
-becomes shades of ink.
+This works in every colour terminal, over SSH and inside tmux. Maps drawn together share one logarithmic colour scale,
+whose bar states physical units. With 16 colours the scale has six steps; without colours, shades of ink show density.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _STOPS = {
     "inferno": "000004 0b0724 210c4a 3d0965 57106e 71196e 8a226a a32c61 bc3754 "
     "d24644 e45a31 f1731d f98e09 fcac11 f9cb35 f2ea69 fcffa4",
 }
-# The ANSI colours, dark to bright, that stand for them where there are only 16: their tones are the theme's.
+# The ANSI colours, dark to bright, used where there are only 16; the terminal's theme defines them.
 _STEPS = {"magma": (0, 4, 5, 13, 11, 15), "viridis": (5, 4, 6, 2, 10, 11), "inferno": (0, 5, 1, 9, 11, 15)}
 
 
@@ -47,7 +46,7 @@ def draw_map(
     units: str = SURFACE_DENSITY,
     title: str = "",
 ) -> str:
-    """Return a map (H, W) as text of at most `width` × `height` characters with its colour bar below."""
+    """Return a map (H, W) as text of at most `width` × `height` characters, with its colour bar below."""
     return draw_maps(
         [map2d],
         width=width,
@@ -73,13 +72,11 @@ def draw_maps(
     color_depth: ColorDepth = "truecolor",
     units: str = SURFACE_DENSITY,
 ) -> str:
-    """Return maps (H, W) side by side as text, one logarithmic colour scale from vmin to vmax for all.
+    """Return maps (H, W) side by side as text, on one logarithmic colour scale from vmin to vmax.
 
-    Maps in `units` of a normalised field have a linear one.
-
-    Limits that are not given are the 0.5th and the 99.9th percentile of the first map. Pixels keep their shape; maps
-    that do not fit are averaged, maps much smaller than the room are enlarged by whole factors. The second
-    axis runs to the right and the first upwards, as in the PNGs.
+    The scale is linear where `units` is NORMALISED. The default limits are the 0.5th and the 99.9th percentile of the
+    first map. Pixels keep their shape: maps that do not fit are averaged, maps much smaller than the space are
+    enlarged by whole factors. The second axis runs to the right and the first upwards, as in the PNGs.
     """
     fields = [np.asarray(one, dtype=np.float64) for one in maps]
     log = units != NORMALISED
@@ -113,7 +110,7 @@ def _limits(field: Array, vmin: float | None, vmax: float | None, *, log: bool) 
 
 
 def _shape(field: Array, rows: int, columns: int) -> Array:
-    """Average or enlarge a map to fit an even number of at most `rows` and at most `columns` pixels."""
+    """Return a map averaged or enlarged to an even number of at most `rows`, and at most `columns`, pixels."""
     scale = min(rows / field.shape[0], columns / field.shape[1])
     if scale >= 2:
         scale = float(int(scale))
@@ -125,7 +122,7 @@ def _shape(field: Array, rows: int, columns: int) -> Array:
 
 
 def _averaged(field: Array, n: int) -> Array:
-    """Return the means of `n` equal intervals along the first axis, pixels being constant inside."""
+    """Return the means over `n` equal intervals along the first axis; pixels are constant inside."""
     cumulative = np.concatenate([np.zeros((1, field.shape[1])), np.cumsum(field, axis=0)])
     edges = np.linspace(0, field.shape[0], n + 1)
     whole = np.minimum(edges.astype(int), field.shape[0] - 1)
@@ -134,7 +131,7 @@ def _averaged(field: Array, n: int) -> Array:
 
 
 def _share(field: Array, low: float, high: float, *, log: bool) -> Array:
-    """Return where pixels stand on the scale, 0 to 1."""
+    """Return the positions of the pixels on the colour scale, 0 to 1."""
     safe = np.nan_to_num(field, nan=low, posinf=high, neginf=low).clip(low, high)
     if not log:
         return np.asarray((safe - low) / (high - low), dtype=np.float64)
@@ -150,7 +147,7 @@ def _lines(share: Array, colormap: str, depth: ColorDepth) -> list[str]:
 
 
 def _coloured(upper: Sequence[str], lower: Sequence[str]) -> str:
-    """Write half blocks, repeating a colour only where it changes."""
+    """Return a row of half blocks, with a colour code only where the colour changes."""
     parts, before = [], ("", "")
     for above, below in zip(upper, lower, strict=True):
         change = [_ground(above, 30)] * (above != before[0]) + [_ground(below, 40)] * (below != before[1])

@@ -1,4 +1,4 @@
-"""Real maps beside generated ones at the same parameters, on one colour scale: the thumbnails of a run."""
+"""Drawing pairs of real and generated maps at the same parameters, on one colour scale: a run's thumbnails."""
 
 import base64
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from focus_tui.terminal import fitted
 
 Array = NDArray[np.float64]
 GAP = 2
-"""Columns between a real map and its generated one."""
+"""Columns between the maps of a pair."""
 APART = 4
-"""Columns between two pairs."""
+"""Columns between pairs."""
 LABEL_ROWS = 2
-"""Rows above each row of pairs: the parameters, and which is which."""
+"""Text rows above each row of pairs: the parameters, and which map is real."""
 
 
 def thumbnails(event: SamplesDrawn) -> tuple[list[Array], list[Array]]:
-    """Return the real and the generated maps (H, W) of an event, in physical units (or as they are normalised).
+    """Return the real and the generated maps (H, W) of an event, in physical units or those of a normalised field.
 
-    Raises ValueError when the bytes are not those of maps, or their range is not one.
+    Raises ValueError when the bytes or their range are not those of maps.
     """
     if not -300 < event.low <= event.high < 300:
         raise ValueError(f"a range of 10^{event.low} to 10^{event.high} is none of maps")
@@ -40,7 +40,7 @@ def thumbnails(event: SamplesDrawn) -> tuple[list[Array], list[Array]]:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """How pairs stand: `across` pairs in each of `rows` rows, each map in `width` columns and `height` text rows."""
+    """The layout of pairs: `across` pairs in each of `rows` rows, each map of `width` columns and `height` rows."""
 
     across: int
     rows: int
@@ -49,14 +49,14 @@ class Arrangement:
 
     @property
     def shown(self) -> int:
-        """How many pairs that is."""
+        """The number of pairs that fit."""
         return self.across * self.rows
 
 
 def arrange(pairs: int, side: tuple[int, int], width: int, height: int) -> Arrangement | None:
-    """Return how to show up to `pairs` pairs of maps of `side` (H, W) pixels; None where there is no room.
+    """Return the layout of up to `pairs` pairs of maps of `side` (H, W) pixels; None where there is no room.
 
-    Resolution comes first, up to the maps' own; then as many pairs as fit.
+    Resolution comes first, up to that of the maps; then the number of pairs.
     """
     best: tuple[tuple[float, int, float], Arrangement] | None = None
     for rows in range(1, pairs + 1):
@@ -75,7 +75,7 @@ def arrange(pairs: int, side: tuple[int, int], width: int, height: int) -> Arran
 
 
 def _whole(scale: float) -> float:
-    """Maps are enlarged by whole factors only, as `draw_maps` does it."""
+    """Return the scale that `draw_maps` uses: maps are enlarged by whole factors only."""
     return float(int(scale)) if scale >= 1 else scale
 
 
@@ -92,9 +92,9 @@ def draw_pairs(
     color_depth: ColorDepth = "truecolor",
     units: str = SURFACE_DENSITY,
 ) -> str:
-    """Return as many pairs as fit, the real map at the left, all on one colour scale with its bar below.
+    """Return as many pairs as fit, the real map on the left, on one colour scale with its bar below.
 
-    A map is drawn as large as its pixels allow; `labels` name the parameters above each pair.
+    `labels` are the parameters above each pair.
     """
     pairs = min(len(real), len(generated))
     if not pairs:
@@ -126,7 +126,7 @@ def draw_pairs(
 
 
 def _heads(labels: Sequence[str], place: Arrangement) -> list[str]:
-    """The two lines above a row of pairs; the parameters stand over both maps, the words over each."""
+    """Return the two lines above a row of pairs: the parameters over both maps, the words over each."""
     wide = 2 * place.width + GAP
     names = " " * APART
     words = [fitted("real", place.width) + " " * GAP + fitted("generated", place.width) for _ in labels]

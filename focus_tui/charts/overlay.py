@@ -1,4 +1,4 @@
-"""Curves of several runs on one pair of axes, a colour each from a palette that colour-blind people can tell apart."""
+"""Curves of several runs on common axes, each in a colour from a palette for colour-blind readers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from focus_tui.charts.canvas import (
     Legend,
     Panel,
     compose,
-    level,
+    horizontal_line,
     log10,
     padded,
     paint,
     too_small,
-    upright,
+    vertical_line,
 )
 from focus_tui.charts.ticks import linear_ticks, log_ticks
 
@@ -31,12 +31,12 @@ Array = NDArray[np.float64]
 PALETTE = (ORANGE, BLUE, GREEN, 175, 220, RED, 117, 250)
 """xterm-256 numbers near those of Okabe & Ito (2008)."""
 MARKS = ("•", "×", "+", "○", "▫", "△", "◇", "*")
-"""Tell runs apart where there are no colours, and after the palette's end."""
+"""Markers that distinguish runs without colours, and beyond the end of the palette."""
 
 
 @dataclass(frozen=True, eq=False)
 class NamedCurve:
-    """A curve of one run: its place in the selection decides its colour, for as long as it is selected.
+    """A curve of one run; the run's place in the selection determines its colour.
 
     Attributes:
         place: 0 for the first run of the selection.
@@ -50,11 +50,11 @@ class NamedCurve:
 
     @property
     def color(self) -> int:
-        """Its colour."""
+        """The xterm-256 number of its colour."""
         return color_of(self.place)
 
     def marker(self, color: bool) -> str:
-        """A line where colours tell the runs apart, else a sign of its own."""
+        """Return a line where colours distinguish the runs, else a marker of its own."""
         return LINE if color and self.place < len(PALETTE) else MARKS[self.place % len(MARKS)]
 
 
@@ -64,7 +64,7 @@ def color_of(place: int) -> int:
 
 
 def named_legend(names: Sequence[str], *, color: bool) -> str:
-    """Return which curve is whose, on a line."""
+    """Return a one-line legend of the runs."""
     signs = [NamedCurve(place, np.empty(0), np.empty(0)).marker(color) for place in range(len(names))]
     return "   ".join(
         f"{paint('━━' if sign == LINE else sign, color_of(place), color)} {name}"
@@ -83,7 +83,7 @@ def draw_overlay(
     log: bool = True,
     log_x: bool = False,
 ) -> str:
-    """Return the curves on common axes."""
+    """Return the curves on common axes as text."""
     known = [(curve, curve.x, curve.y) for curve in curves]
     known = [(curve, x, y) for curve, x, y in known if np.isfinite(y).any()]
     if not known:
@@ -119,16 +119,18 @@ def draw_ratios(
     rows = height - len(head) - 3
     edge = log10(np.array([k_nyquist or np.nan]))
     x_limits = padded(*(x for _, x, _ in known), edge, margin=0.02)
-    lines = [level(1 + sign * off, x_limits, mark) for off, mark in ((0.05, "┈"), (0.1, "╌")) for sign in (-1, 1)]
-    lines.append(level(1.0, x_limits, "─"))
+    lines = [
+        horizontal_line(1 + sign * off, x_limits, mark) for off, mark in ((0.05, "┈"), (0.1, "╌")) for sign in (-1, 1)
+    ]
+    lines.append(horizontal_line(1.0, x_limits, "─"))
     if k_nyquist:
-        lines.append(upright(float(edge[0]), limits))
+        lines.append(vertical_line(float(edge[0]), limits))
     lines += _lines(known, color)
     x_ticks, y_ticks = log_ticks(*x_limits, width // 10), linear_ticks(*limits, max(2, rows // 2))
     return compose(head, [Panel(lines, x_limits, limits, x_ticks, y_ticks, rows)], "k [h/Mpc]", width, color)
 
 
 def _lines(curves: Sequence[tuple[NamedCurve, Array, Array]], color: bool) -> list[Curve]:
-    """Return the curves, those that look alike one after the other: they are drawn at once."""
+    """Return the curves sorted by appearance, because equal ones are drawn in one layer."""
     lines = [Curve(x, y, curve.color, curve.marker(color), joined=color) for curve, x, y in curves]
     return sorted(lines, key=lambda line: (line.marker, line.color if color else 0))

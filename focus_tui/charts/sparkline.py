@@ -1,4 +1,4 @@
-"""Curves in one line of text."""
+"""A curve in one line of text."""
 
 import math
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ BARS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: Sequence[float | None], width: int) -> str:
-    """Return the whole series as at most `width` bars on a log scale, each the mean of an equal share.
+    """Return the series as at most `width` bars on a log scale, each the mean of an equal share.
 
-    A blank stands where nothing (positive) is known.
+    A share without positive values is a space.
     """
     logs = [math.log(v) if v is not None and v > 0 and math.isfinite(v) else None for v in values]
     n = min(width, len(logs))

@@ -17,7 +17,7 @@ from focus_tui.charts.canvas import (
     padded,
     scatter_band,
     too_small,
-    upright,
+    vertical_line,
 )
 from focus_tui.charts.curves import Array, generated_curve, generated_entry
 from focus_tui.charts.ticks import linear_ticks, log_ticks
@@ -59,7 +59,7 @@ def _panel(where: CurveSpec, curves: list[Curve], limit: float | None, rows: int
     edges = [edge for curve in curves for edge in (curve.y, curve.down_to) if edge is not None]
     x_limits, y_limits = padded(*(curve.x for curve in curves), margin=0.02), padded(*edges, margin=0.04)
     if limit is not None:
-        curves = [upright(float(np.log10(limit)) if where.x_scale == "log" else limit, y_limits), *curves]
+        curves = [vertical_line(float(np.log10(limit)) if where.x_scale == "log" else limit, y_limits), *curves]
     x_ticks = (linear_ticks if where.x_scale == "linear" else log_ticks)(*x_limits, width // 10)
     y_ticks = (log_ticks if where.y_scale == "log" else linear_ticks)(*y_limits, max(2, rows // 2))
     return Panel(curves, x_limits, y_limits, x_ticks, y_ticks, rows)

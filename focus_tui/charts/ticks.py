@@ -1,6 +1,6 @@
-"""Where ticks stand on an axis and what they say: 0.3, 1, 3, 10 or 10⁻⁴, never 348 696 1k.
+"""Positions and labels of axis ticks: 0.3, 1, 3, 10 or 10⁻⁴, never 348 696 1k.
 
-Separate from the drawing so that every chart of the terminal labels its axes alike.
+Separate from the drawing, so that all charts in the terminal label their axes alike.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def power_of_ten(exponent: int) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number in few characters: 0.25, 120, 3.5×10¹⁰."""
+    """Return a number as short text: 0.25, 120, 3.5×10¹⁰."""
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     exponent = math.floor(math.log10(abs(value)))
@@ -43,7 +43,7 @@ def linear_ticks(low: float, high: float, most: int) -> Ticks:
 
 
 def integer_ticks(low: float, high: float, most: int) -> Ticks:
-    """Return at most `most` ticks at whole numbers, for epochs."""
+    """Return at most `most` ticks at whole numbers, as for epochs."""
     positions, _ = linear_ticks(low, high, most)
     if len(positions) > 1 and positions[1] - positions[0] < 1:
         positions = [float(i) for i in range(math.ceil(low), math.floor(high) + 1)]
@@ -52,7 +52,7 @@ def integer_ticks(low: float, high: float, most: int) -> Ticks:
 
 
 def log_ticks(low: float, high: float, most: int) -> Ticks:
-    """Return ticks between log10 limits: decades, with 3, or 2 and 5, between them while there is room."""
+    """Return ticks between log10 limits: decades, with 3, or 2 and 5, between them where there is room."""
     for inside in ((1, 2, 5), (1, 3), (1,)):
         candidates = [(e + math.log10(m), e, m) for e in range(math.floor(low), math.ceil(high) + 1) for m in inside]
         shown = [c for c in candidates if low - 1e-9 <= c[0] <= high + 1e-9]

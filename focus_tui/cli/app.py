@@ -71,7 +71,7 @@ def put_together(commands: Iterable[Command | Group]) -> typer.Typer:
 
 
 def _add(app: typer.Typer, command: Command) -> None:
-    app.command(command.name, context_settings=dict(command.context) or None)(command.function)
+    app.command(command.name, context_settings=dict(command.context or {}))(command.function)
 
 
 app = put_together(command for module in MODULES for command in module.COMMANDS)

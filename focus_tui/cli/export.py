@@ -1,10 +1,9 @@
 """`focus export`: take a run's numbers and figures to other programs and papers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -24,8 +23,7 @@ def figure_names() -> tuple[str, ...]:
     return tuple(pane.name for pane, _ in with_figure())
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """A file that was asked for.
 
     Attributes:

@@ -2,7 +2,9 @@
 
 from focus_engine.errors import FocusError
 from focus_engine.runs.folder import RunFolder
-from focus_engine.worker.work import INTERRUPTED, Orders, train_here
+from focus_engine.worker.foreground import train_here
+from focus_engine.worker.options import WorkerOptions
+from focus_engine.worker.work import INTERRUPTED
 from focus_tui.view.follow import Printer
 
 
@@ -10,13 +12,13 @@ def train(run: RunFolder, *, resume: bool, device: str | None = None, devices: i
     """Train `run` here and show its epoch blocks.
 
     Raises:
-        FocusError: training failed; the message is the run's last word.
+        FocusError: training failed.
         KeyboardInterrupt: Ctrl-C stopped it, after a checkpoint.
     """
     printer = Printer()
-    orders = Orders(resume=resume, device=device, devices=devices, foreground=True)
+    options = WorkerOptions(resume=resume, device=device, devices=devices, foreground=True)
     try:
-        ended, code = train_here(run, orders, printer.show)
+        ended, code = train_here(run, options, printer.show)
     finally:
         printer.clear()
     if ended.state == "failed":

@@ -276,7 +276,7 @@ class FocusApp(App[None]):
     def _was_done(self, done: control.Done) -> None:
         if done.undo is not None:
             self._undo.append((done.words, done.undo))
-        told = done.undo is None or done.tells_undo
+        told = done.undo is None or done.offers_undo
         self.say(done.words if told else f"{done.words}\nu takes it back")
         if (screen := self._top()) is not None:
             screen.refresh_hints()

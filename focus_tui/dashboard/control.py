@@ -18,12 +18,12 @@ class Done:
     Attributes:
         words: what, for people.
         undo: takes it back and says so; None where that cannot be.
-        tells_undo: whether the words say which key takes it back.
+        offers_undo: whether the words say which key takes it back.
     """
 
     words: str
     undo: Callable[[], str] | None = None
-    tells_undo: bool = False
+    offers_undo: bool = False
 
 
 def start(run: RunFolder, *, resume: bool = False, queue: bool = False) -> Done:
@@ -54,7 +54,7 @@ def stop(run: RunFolder, when: Literal["epoch", "now"]) -> Done:
         withdraw_stop(run)
         return f"{run.name} goes on: the stop is withdrawn"
 
-    return Done(f"{run.name} stops after this epoch; u withdraws that", undo, tells_undo=True)
+    return Done(f"{run.name} stops after this epoch; u withdraws that", undo, offers_undo=True)
 
 
 def relabel(run: RunFolder, change: Callable[[Labels], Labels], words: str) -> Done:

@@ -1,13 +1,12 @@
 """The panes of the Watch screen, one line each; the screen, its keys, its help and the exports read this table.
 
-Pictures and figures are named as `module:function` and loaded when one is drawn: `focus export --help` reads the
-table and must load neither numpy nor matplotlib.
+Pictures and figures are named as `module:function` and loaded when one is drawn, for `focus --help` reads the table
+and must load neither numpy nor matplotlib. For its sake these are named tuples too: a dataclass costs 0.8 ms to make.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from focus_tui.view.pictures.look import Look, Picture
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
 FIGURE_FORMATS = ("png", "pdf", "svg")
 
 
-@dataclass(frozen=True)
-class Needs:
+class Needs(NamedTuple):
     """What a run must have before there is something to draw.
 
     Attributes:
@@ -34,8 +32,7 @@ SPECTRA = Needs("P(k) of samples", lambda view: bool(view.spectra))
 SAMPLES = Needs("maps of samples", lambda view: bool(view.samples))
 
 
-@dataclass(frozen=True)
-class PaperFigure:
+class PaperFigure(NamedTuple):
     """A figure for papers.
 
     Attributes:
@@ -47,8 +44,7 @@ class PaperFigure:
     drawn_by: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pane:
+class Pane(NamedTuple):
     """One pane.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""The epoch block, byte for byte as scripts have parsed it for years."""
+"""The epoch block, byte for byte, because users' scripts parse it."""
 
 from dataclasses import replace
 

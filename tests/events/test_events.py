@@ -1,4 +1,4 @@
-"""The event table on disk: round trips, torn lines, unknown rows, and text that would drive a terminal."""
+"""The event table on disk: round trips, torn lines, unknown types, and text with control characters."""
 
 import ast
 import json
@@ -17,7 +17,7 @@ from focus_engine.events.table import EVENT_TYPES, EpochFinished, StepProgress, 
 
 
 def example(kind, *, empty):
-    """An event of `kind` with every field filled; with `empty`, nulls where they are allowed."""
+    """Return an event of `kind` with every field set; with `empty`, null where that is allowed."""
     hints = get_type_hints(kind)
     return kind(**{f.name: value_of(hints[f.name], empty) for f in fields(kind) if f.name != "time"}, time=1.5)
 
@@ -96,9 +96,6 @@ def test_fields_that_came_later_have_defaults():
         if field.default is not MISSING or field.default_factory is not MISSING:
             row.pop(field.name, None)
     assert parse_event(json.dumps(row)) is not None
-
-
-# ------------------------------------------------------------------ the log
 
 
 def warning(number):
@@ -181,7 +178,7 @@ def test_two_writers_never_mix_lines(tmp_path):
 
 
 def test_tests_write_the_fields_of_events_in_one_place():
-    """So that a new required field touches the event table and `tests/support/example_events.py` alone."""
+    """A new required field then changes the event table and `tests/support/example_events.py` alone."""
     here = Path(__file__).resolve().parent
     long = {kind.__name__ for kind in EVENT_TYPES.values() if len(fields(kind)) > 3}
     by_hand = [

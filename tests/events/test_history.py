@@ -1,4 +1,4 @@
-"""What a resume supersedes: one law, and everybody who tells of a run's epochs obeys it."""
+"""The events that a resume supersedes: all readers of a run's epochs use the same rule."""
 
 import pytest
 from dashboard import view_from
@@ -9,7 +9,7 @@ from focus_engine.events.history import history_of, without_superseded
 from focus_engine.events.log import append_event, read_recent_events
 from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder
-from focus_engine.worker.artist import _Drawing
+from focus_engine.worker.artist import _FigureWriter
 
 LOST = [worker(), started(), epoch(1, 0.5), epoch(2, 0.4), epoch(3, 0.3), spectrum(3), samples(3)]
 RESUMED = [worker(), started(after=2)]
@@ -18,7 +18,7 @@ AGAIN = [epoch(3, 0.2)]
 
 @pytest.fixture
 def log(tmp_path):
-    """Returns the folder of a run whose log holds the events."""
+    """Return a function that makes a run whose log holds the given events."""
 
     def write(*events):
         run = RunFolder(tmp_path / "run")
@@ -49,7 +49,7 @@ def test_everybody_tells_the_same_epochs(log, events, epochs, seams):
     assert [(one.epoch, one.val_loss) for one in history.epochs] == epochs
     assert history.seams == seams
     assert list(history.epochs) == Experiment(run).history() == list(view_from(events).epochs)
-    drawing = _Drawing(run)
+    drawing = _FigureWriter(run)
     drawing.draw("")
     assert (drawing.counts.epochs, drawing.counts.seams) == (history.epochs, history.seams)
     summary = summarise(run)

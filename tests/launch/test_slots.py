@@ -1,4 +1,4 @@
-"""The queue without a daemon: who trains, who waits, and what the death of either changes."""
+"""Slots and the queue: which worker trains, which waits, and what changes when either dies."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from focus_engine import gpus
 from focus_engine.errors import FocusError, InputError
 from focus_engine.gpus import Gpu, visible_gpus
 from focus_engine.launch import slots
-from focus_engine.launch.slots import Place, devices_for, slots_per_device, take_free_slots, wait_for_slots
+from focus_engine.launch.slots import QueuePlace, devices_for, slots_per_device, take_free_slots, wait_for_slots
 from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
 
@@ -52,13 +52,13 @@ def test_oldest_first_and_each_knows_its_place():
     first = take_free_slots(run("a"), "cpu")
     assert first.devices == ("cpu",)
     second, third = wait_for_slots(run("b"), "auto"), wait_for_slots(run("c"), "cpu")
-    assert next(second) == Place(1, ("cpu",), ("a",))
-    assert next(third) == Place(2, ("cpu",), ("a",))
+    assert next(second) == QueuePlace(1, ("cpu",), ("a",))
+    assert next(third) == QueuePlace(2, ("cpu",), ("a",))
     first.close()
-    assert next(third) == Place(2, ("cpu",), ())  # free, but not its turn
+    assert next(third) == QueuePlace(2, ("cpu",), ())  # a slot is free, but an older ticket waits for it
     got = drain(second)
     assert got.devices == ("cpu",)
-    assert next(third) == Place(1, ("cpu",), ("b",))
+    assert next(third) == QueuePlace(1, ("cpu",), ("b",))
     got.close()
     assert drain(third).devices == ("cpu",)
 
@@ -82,7 +82,7 @@ def test_slots_of_each_device(monkeypatch):
     two_gpus(monkeypatch)
     held = [take_free_slots(run(name), "auto") for name in "abcde"]
     assert [one.devices for one in held] == [("cuda:1",), ("cuda:1",), ("cuda:0",), ("cuda:0",), ()]
-    assert next(wait_for_slots(run("f"), "cuda:0")) == Place(1, ("cuda:0",), ("c", "d"))
+    assert next(wait_for_slots(run("f"), "cuda:0")) == QueuePlace(1, ("cuda:0",), ("c", "d"))
 
 
 def test_those_who_want_another_device_do_not_wait_for_each_other(monkeypatch):
@@ -94,9 +94,9 @@ def test_those_who_want_another_device_do_not_wait_for_each_other(monkeypatch):
         drain(wait_for_slots(run("c"), wanted)).close()
     whichever = wait_for_slots(run("d"), "auto")
     taken = take_free_slots(run("e"), "cuda:1")
-    assert next(whichever) == Place(2, ("cuda:1", "cuda:0"), ("e", "a"))
+    assert next(whichever) == QueuePlace(2, ("cuda:1", "cuda:0"), ("e", "a"))
     taken.close()
-    assert drain(whichever).devices == ("cuda:1",)  # nobody older could have used it
+    assert drain(whichever).devices == ("cuda:1",)  # no older ticket could have used it
     busy.close()
 
 
@@ -104,7 +104,7 @@ def test_several_gpus_at_once(monkeypatch):
     two_gpus(monkeypatch)
     busy = take_free_slots(run("a"), "cuda:0")
     both, later = wait_for_slots(run("b"), "auto", count=2), wait_for_slots(run("c"), "auto")
-    assert (next(both).number, next(later).number) == (1, 2)  # what is free is kept for the older
+    assert (next(both).number, next(later).number) == (1, 2)  # the free slot is kept for the older ticket
     busy.close()
     got = drain(both)
     assert set(got.devices) == {"cuda:0", "cuda:1"}
@@ -171,8 +171,8 @@ def fake_nvml(*uuids: str) -> SimpleNamespace:
         (None, ["GPU-aa", "GPU-ab", "GPU-bb"]),
         ("2,0", ["GPU-bb", "GPU-aa"]),
         ("GPU-b", ["GPU-bb"]),
-        ("GPU-a", []),  # names two
-        ("1,7,0", ["GPU-ab"]),  # an entry that names none ends the list
+        ("GPU-a", []),  # matches two GPUs
+        ("1,7,0", ["GPU-ab"]),  # an entry that matches no GPU ends the list
         ("", []),
         ("-1", []),
     ],

@@ -1,4 +1,4 @@
-"""What a run is doing: never assumed, always proved, with real processes as workers."""
+"""The state of a run, proved from its log and its process, with real processes as workers."""
 
 import os
 import subprocess
@@ -47,7 +47,7 @@ def run(tmp_path):
 
 @pytest.fixture(scope="module")
 def living():
-    """A process that lives while the tests of this module run."""
+    """Return a process that is alive while the tests of this module run."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         yield process
         process.stdin.close()

@@ -1,4 +1,4 @@
-"""Making experiments: whole or not at all, never over anything, from any template or another experiment."""
+"""Creating experiments: complete or not at all, never over a folder, from a template or another experiment."""
 
 import os
 import re
@@ -118,9 +118,6 @@ def test_of_two_at_once_one_is_refused(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [".focus", "same"]
 
 
-# ------------------------------------------------------------------ --from
-
-
 def data_config(run, maps_path, params_path, extra=""):
     text = f"# mine\ndata:  # here\n  maps_path: {maps_path}  # maps\n  params_path: {params_path}\n{extra}"
     run.config.write_text(text, encoding="utf-8")
@@ -171,9 +168,6 @@ def test_only_relative_paths_are_rewritten(tmp_path, data, kept):
         assert "../../a/" in moved
 
 
-# ------------------------------------------------------------------ train --config FILE --exp_dir DIR
-
-
 def test_a_config_is_adopted_once(tmp_path):
     file = tmp_path / "my.yaml"
     file.write_text("# mine\ntraining: {lr: 1e-3}\n", encoding="utf-8")
@@ -206,9 +200,6 @@ def test_a_wrong_config_is_not_adopted(tmp_path):
     with pytest.raises(InputError, match="is not a folder"):
         adopt_config(file, file)
     assert tree(tmp_path) == ["my.yaml"]
-
-
-# ------------------------------------------------------------------ run_model.sh
 
 
 @pytest.fixture

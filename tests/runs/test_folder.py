@@ -1,4 +1,4 @@
-"""Names and places of experiments, hostile ones included."""
+"""Names and paths of experiments, including hostile ones."""
 
 import os
 

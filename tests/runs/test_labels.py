@@ -1,4 +1,4 @@
-"""Labels: read back as written, never in the way when they are broken, and never half written."""
+"""Labels: read back as written, harmless when the file is broken, and written atomically."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Sweeps: grids, names, and all or nothing."""
+"""Sweeps: grids and names; all experiments are created, or none."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_values_are_yaml():
         ("training.lr", "write KEY=V1,V2"),
         ("=1", "write KEY=V1,V2"),
         ("training.lr=", "write KEY=V1,V2"),
-        ("training.lr=1,1", "1 stands twice"),
+        ("training.lr=1,1", "1 is given twice"),
         ("training.lr=[1", "not a list of values"),
         ("training.lr=null,1", "not a list of values"),
     ],

@@ -25,8 +25,8 @@ from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training import loop
 from focus_engine.training.checkpoint import load_checkpoint
+from focus_engine.worker import __main__ as worker
 from focus_engine.worker import session as run_training
-from focus_engine.worker import work as worker
 
 EPOCHS = 5
 MORE = "checkpoint_minutes: 1.0e-3\n  ema_decay: 0.9"

@@ -235,7 +235,7 @@ def start_many_at_once(chaos: Chaos, times: int, starters: int = 20) -> Score:
         score.inflicted += 1
         score.runs_lost += codes != [0] + [3] * (starters - 1)
         deadline = time.monotonic() + PATIENCE
-        while not ended(run) and time.monotonic() < deadline:  # figures are drawn after the last word
+        while not ended(run) and time.monotonic() < deadline:  # figures are drawn after the last event
             time.sleep(0.05)
         first_words = [event for event in read_events(run.events) if isinstance(event, WorkerStarting)]
         score.states_that_lied += len(first_words) != 1

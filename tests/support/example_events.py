@@ -28,7 +28,7 @@ NOW = 1_790_000_000.0
 
 
 def worker(who: ProcessIdentity | None = None, **given: object) -> WorkerStarting:
-    """Return the first word of a worker: of the process `who`, or of one that never lived."""
+    """Return the first event of a worker: of the process `who`, or of one that never existed."""
     values = {
         "time": NOW,
         "pid": 1,
@@ -180,7 +180,7 @@ def samples(number: int, **given: object) -> SamplesDrawn:
 
 
 def end(state: EndState = "finished", reason: str = "all epochs", number: int = 3, **given: object) -> RunEnded:
-    """Return the last word of a worker whose last checkpoint holds epoch `number`."""
+    """Return the last event of a worker whose last checkpoint holds epoch `number`."""
     values = {
         "time": NOW + number,
         "state": state,

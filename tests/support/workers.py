@@ -1,4 +1,4 @@
-"""Small runs with real workers: what tests of processes share."""
+"""Small runs with real workers, shared by the tests of processes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -44,12 +44,12 @@ def epochs_of(run: RunFolder) -> list[EpochFinished]:
 
 
 def ended(run: RunFolder) -> bool:
-    """Whether the worker is gone, its last figure drawn."""
+    """Whether the worker process has exited, with its last figure drawn."""
     pid = summarise(run).pid
     return pid is not None and process_start(pid) is None
 
 
-def last_word(run: RunFolder) -> RunEnded:
+def outcome_of(run: RunFolder) -> RunEnded:
     last = read_events(run.events)[-1]
     assert isinstance(last, RunEnded)
     return last
@@ -60,7 +60,7 @@ def told(run: RunFolder) -> list[str]:
 
 
 def ignore(event: Event) -> None:
-    """Watch a foreground run without showing it."""
+    """Take no notice of an event of a run in the foreground."""
 
 
 def same(one: Any, other: Any) -> bool:

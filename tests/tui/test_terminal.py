@@ -1,5 +1,7 @@
 """The columns that text takes in a terminal, and text cut to them."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ WORDS = ["", "loss ▁▂█ ★", "한글실험", "Ω_m 0.30  σ_8", "e\u0301",
 
 
 def test_every_letter_that_counts_as_narrow_is_narrow():
-    narrow = [chr(c) for c in range(0x110000) if NARROW.fullmatch(chr(c))]
+    narrow = [chr(c) for c in range(0x110000) if re.fullmatch(NARROW, chr(c))]
     assert len(narrow) > 1000
     assert [c for c in narrow if cell_len(c) != 1] == []
 

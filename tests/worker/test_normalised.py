@@ -1,4 +1,4 @@
-"""Maps that were normalised nobody knows how: everything works on their values, and nothing is called physical."""
+"""Maps normalised in an unknown way: everything works on their values, and nothing calls them physical."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from focus_engine.events.table import PowerSpectrumMeasured, SamplesDrawn
 from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.power import FIELD_LABEL, field_power_spectrum, measured_power, power_spectrum
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
-from focus_engine.worker.work import run_in_foreground
+from focus_engine.worker.foreground import run_in_foreground
 from focus_tui.__main__ import run as focus
 from focus_tui.charts.half_blocks import draw_map
 from focus_tui.charts.map_pairs import thumbnails
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
-    """Gaussian fields of mean -1, twice as strong in every second simulation, and their parameters."""
+    """Gaussian fields of mean -1, of twice the amplitude in every second simulation, and their parameters."""
     draw = np.random.default_rng(5)
     waves = draw.normal(size=(80, 16, 16))
     maps = (-1 + np.where(np.arange(80) % 20 < 10, 1, 2)[:, None, None] * waves).astype(np.float32)

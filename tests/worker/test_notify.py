@@ -1,4 +1,4 @@
-"""`notify.command`: told of the end in its environment; whatever it does harms nothing."""
+"""`notify.command`: it gets the outcome in its environment, and its failures do not affect the run."""
 
 import os
 import signal

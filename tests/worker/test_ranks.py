@@ -7,19 +7,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from workers import Make, Until, ended, epochs_of, ignore, last_word, same, write_config
+from workers import Make, Until, ended, epochs_of, ignore, outcome_of, same, write_config
 
 from focus_engine.data.batches import Share
 from focus_engine.errors import InputError
 from focus_engine.events.log import read_events
 from focus_engine.events.table import RunStarted, Warned
 from focus_engine.launch.process import process_start
+from focus_engine.launch.rank_files import RankRecord, read_rank_records
 from focus_engine.launch.start import request_stop, start_run
 from focus_engine.launch.state import summarise
-from focus_engine.launch.torchrun import DEFAULT_PORT, RankEnd, launch_command, read_ranks
+from focus_engine.launch.torchrun import DEFAULT_PORT, launch_command
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import load_checkpoint
-from focus_engine.worker.work import run_in_foreground
+from focus_engine.worker.foreground import run_in_foreground
 
 pytestmark = pytest.mark.process
 
@@ -30,7 +31,7 @@ def together(make: Make, name: str, *, epochs: int = 2, more: str = "", **keys: 
 
 
 def rank_pids(run: RunFolder) -> dict[int, int]:
-    return {one.rank: int(one.identity["pid"]) for one in read_ranks(run.ranks)}
+    return {one.rank: int(one.identity["pid"]) for one in read_rank_records(run.ranks)}
 
 
 def training(run: RunFolder, after: int = 0) -> bool:
@@ -93,11 +94,11 @@ def test_stopped_and_resumed_it_is_bit_for_bit_the_same(make: Make, two: RunFold
     until(lambda: training(broken, after=1))
     request_stop(broken, "now")
     until(lambda: ended(broken))
-    assert last_word(broken).state == "stopped"
+    assert outcome_of(broken).state == "stopped"
     assert not [pid for pid in rank_pids(broken).values() if process_start(pid)]
     start_run(broken, resume=True)
     until(lambda: ended(broken))
-    assert last_word(broken).state == "finished"
+    assert outcome_of(broken).state == "finished"
     states = [load_checkpoint(run.checkpoint_last).state for run in (two, broken)]
     assert same(states[0]["network"], states[1]["network"])
     assert same(states[0]["ema"], states[1]["ema"])
@@ -114,10 +115,10 @@ def test_a_killed_rank_is_restarted_as_often_as_allowed_and_then_fails_the_run(m
     assert summarise(run).state == "running"
     os.kill(rank_pids(run)[1], signal.SIGKILL)
     until(lambda: ended(run))
-    word = last_word(run)
-    assert word.state == "failed"
-    assert word.reason.startswith(f"rank 1 (process {rank_pids(run)[1]} on ")
-    assert "was killed" in word.reason
+    outcome = outcome_of(run)
+    assert outcome.state == "failed"
+    assert outcome.reason.startswith(f"rank 1 (process {rank_pids(run)[1]} on ")
+    assert "was killed" in outcome.reason
     assert not [pid for pid in rank_pids(run).values() if process_start(pid)]
 
     start_run(run, resume=True)  # and what was killed goes on
@@ -150,9 +151,9 @@ def test_a_rank_that_fails_is_named_with_its_traceback(make: Make, tmp_path: Pat
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     run = together(make, "failing")
     run.config.write_text(run.config.read_text().replace("model: {", "model: {from: broken_network.Broken, "))
-    word = run_in_foreground(run, on_event=ignore)
-    assert word.state == "failed"
-    assert word.reason.startswith("rank 1: RuntimeError: the second rank cannot (the traceback is in worker.log)")
+    outcome = run_in_foreground(run, on_event=ignore)
+    assert outcome.state == "failed"
+    assert outcome.reason.startswith("rank 1: RuntimeError: the second rank cannot (the traceback is in worker.log)")
     assert 'raise RuntimeError("the second rank cannot")' in run.worker_log.read_text()
 
 
@@ -183,7 +184,7 @@ def test_the_command_on_one_machine_and_on_nodes_of_a_cluster(make: Make, monkey
 
 
 def test_notes_of_ranks_that_cannot_be_read_are_left_out(tmp_path: Path):
-    RankEnd(1, 0, {}).write(tmp_path)
-    RankEnd(0, 1, {}, how="done").write(tmp_path)
+    RankRecord(1, 0, {}).write(tmp_path)
+    RankRecord(0, 1, {}, how="done").write(tmp_path)
     (tmp_path / "attempt_1_rank_1.json").write_text("{torn")
-    assert [(one.rank, one.attempt, one.how) for one in read_ranks(tmp_path)] == [(0, 1, "done")]
+    assert [(one.rank, one.attempt, one.how) for one in read_rank_records(tmp_path)] == [(0, 1, "done")]

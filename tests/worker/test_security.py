@@ -1,4 +1,4 @@
-"""What a hostile file, folder or name could do, tried: each is refused in words, or does nothing."""
+"""Attacks by hostile files, folders and names: each is refused with a message, or has no effect."""
 
 import os
 import pickle
@@ -23,7 +23,7 @@ from focus_engine.launch.start import request_stop, start_run
 from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import load_checkpoint
-from focus_engine.worker.work import run_in_foreground
+from focus_engine.worker.foreground import run_in_foreground
 from focus_tui.__main__ import run as focus_in_process
 
 pytestmark = pytest.mark.process
@@ -53,7 +53,7 @@ def focus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
 
 @pytest.fixture
 def foreign(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[RunFolder, Path]:
-    """A trained run whose network is code on the path, stamped by another user; importing it leaves a mark."""
+    """A trained run whose network is code on the path, stamped by another user; importing it leaves a file."""
     mark = tmp_path / "imported"
     (tmp_path / "their_network.py").write_text(NETWORK.format(mark=str(mark)))
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -67,7 +67,7 @@ def foreign(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tupl
 
 
 def forget(mark: Path) -> None:
-    """Let the network not have been imported."""
+    """Forget that the network was imported."""
     mark.unlink(missing_ok=True)
     sys.modules.pop("their_network", None)
 

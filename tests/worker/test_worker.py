@@ -1,4 +1,4 @@
-"""Real worker processes on universes of 16 × 16 pixels: from their start to whatever ends them."""
+"""Real worker processes on universes of 16 × 16 pixels, from their start to their end."""
 
 import os
 import pty
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from workers import DATA, TIMES, Make, Until, ended, epochs_of, ignore, last_word, same, told, write_config
+from workers import DATA, TIMES, Make, Until, ended, epochs_of, ignore, outcome_of, same, told, write_config
 
 from focus_engine.errors import FocusError, InputError, RunConflictError
 from focus_engine.events.log import read_events
@@ -31,8 +31,10 @@ from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training import loop
 from focus_engine.training.checkpoint import load_checkpoint
-from focus_engine.worker import work as worker
-from focus_engine.worker.work import INTERRUPTED, Orders, run_in_foreground, train_here
+from focus_engine.worker import __main__ as worker
+from focus_engine.worker.foreground import run_in_foreground, train_here
+from focus_engine.worker.options import WorkerOptions
+from focus_engine.worker.work import INTERRUPTED
 
 pytestmark = pytest.mark.process
 
@@ -85,16 +87,16 @@ def test_from_start_to_finish_and_on(make: Make, until: Until):
 def test_a_killed_run_is_lost_and_goes_on_bit_for_bit(make: Make, until: Until):
     run, whole = make("killed", epochs=2, sample_every=1), make("whole", epochs=2, sample_every=1)
     run.make_folders()
-    (run.sample_figure(1) / "in the way").mkdir(parents=True)  # this figure cannot be written
+    (run.sample_figure(1) / "in the way").mkdir(parents=True)  # so that this figure cannot be written
     pid = start_run(run).pid
     until(lambda: any(isinstance(event, CheckpointSaved) for event in read_events(run.events)))
     os.kill(pid, signal.SIGKILL)
     until(lambda: ended(run))
     summary = summarise(run)
     assert (summary.state, summary.eta_seconds) == ("lost", None)
-    assert "gone without a last word" in str(summary.reason)
-    until(lambda: not artists_of(run))  # they hold no lock and do not outlive the worker
-    run.events.write_bytes(run.events.read_bytes() + b'{"type":"epoch_fin')  # torn by the kill
+    assert "gone and recorded no outcome" in str(summary.reason)
+    until(lambda: not artists_of(run))  # figure processes hold no lock and end with the worker
+    run.events.write_bytes(run.events.read_bytes() + b'{"type":"epoch_fin')  # a line that the kill tore
 
     start_run(run, resume=True)
     assert run_in_foreground(whole, resume=False, device=None, on_event=ignore).state == "finished"
@@ -142,7 +144,7 @@ def test_a_run_outlives_its_terminal_and_stops_when_asked(make: Make, until: Unt
     os.close(slave)
     until(lambda: epochs_of(run))
     os.close(master)
-    assert terminal.wait(30) != 0  # the terminal's own process died of it
+    assert terminal.wait(30) != 0  # the terminal's own process ended
     os.kill(int(summarise(run).pid or 0), signal.SIGHUP)
     seen = len(epochs_of(run))
     until(lambda: len(epochs_of(run)) > seen)
@@ -152,7 +154,7 @@ def test_a_run_outlives_its_terminal_and_stops_when_asked(make: Make, until: Unt
     summary = summarise(run)
     assert summary.state == "stopped"
     assert summary.reason == f"asked to stop; stopped after epoch {summary.epoch}"
-    assert load_checkpoint(run.checkpoint_last).epoch == summary.epoch == last_word(run).epoch
+    assert load_checkpoint(run.checkpoint_last).epoch == summary.epoch == outcome_of(run).epoch
     assert told(run) == [f"stopped {summary.epoch}"]
     with pytest.raises(RunConflictError, match="does not run: it is stopped"):
         request_stop(run, "now")
@@ -166,7 +168,7 @@ def test_a_run_outlives_its_terminal_and_stops_when_asked(make: Make, until: Unt
     until(lambda: ended(run))
     assert summarise(run).state == "stopped"
     assert str(summarise(run).reason).startswith("asked to stop")
-    assert load_checkpoint(run.checkpoint_last).epoch == last_word(run).epoch == epochs_of(run)[-1].epoch
+    assert load_checkpoint(run.checkpoint_last).epoch == outcome_of(run).epoch == epochs_of(run)[-1].epoch
     assert not run.stop_request.exists()
 
 
@@ -187,7 +189,7 @@ def test_queued_runs_train_one_after_the_other_and_the_dead_keep_nobody_waiting(
         assert summarise(second).state == "lost"
         request_stop(third, "epoch")
         until(lambda: summarise(third).state == "stopped")
-        assert last_word(third).reason == "asked to stop before training began"
+        assert outcome_of(third).reason == "asked to stop before training began"
         until(lambda: summarise(fourth).queue_place == 1)
     finally:
         hold.close()
@@ -195,7 +197,7 @@ def test_queued_runs_train_one_after_the_other_and_the_dead_keep_nobody_waiting(
     assert summarise(fourth).state == "finished"
     places = [event.place for event in read_events(fourth.events) if isinstance(event, Queued)]
     assert (places[0], places[-1], places) == (3, 0, sorted(places, reverse=True))
-    assert last_word(fourth).seconds < 60
+    assert outcome_of(fourth).seconds < 60
     start_run(third, queue=True)  # nobody waits any more
     until(lambda: ended(third))
     assert not [event for event in read_events(third.events)[-6:] if isinstance(event, Queued)]
@@ -204,15 +206,15 @@ def test_queued_runs_train_one_after_the_other_and_the_dead_keep_nobody_waiting(
 def test_the_time_limit_saves_and_the_run_goes_on(make: Make):
     run = make(more="max_minutes: 0.00001")
     assert worker.main([str(run.path)]) == 0
-    word = last_word(run)
-    assert (word.state, word.reason) == ("stopped", "time limit of 1e-05 min; stopped in epoch 1")
+    outcome = outcome_of(run)
+    assert (outcome.state, outcome.reason) == ("stopped", "time limit of 1e-05 min; stopped in epoch 1")
     write_config(run, more="max_minutes: 60")
     assert worker.main([str(run.path), "--resume"]) == 0
-    assert last_word(run).state == "finished"
+    assert outcome_of(run).state == "finished"
 
 
 class PowerCut(BaseException):
-    """Ends a worker in this process where no handler of its own catches it."""
+    """Ends a worker in this process, because no handler of the worker catches it."""
 
 
 def test_checkpoints_within_an_epoch_lose_nothing(make: Make, monkeypatch: pytest.MonkeyPatch):
@@ -272,11 +274,11 @@ def test_ctrl_c_in_the_foreground(make: Make, at: type[Event], state: str):
         if isinstance(event, at) and not any(isinstance(one, at) for one in events[:-1]):
             os.kill(os.getpid(), signal.SIGINT)
 
-    word, code = train_here(run, Orders(foreground=True), watch)
+    outcome, code = train_here(run, WorkerOptions(foreground=True), watch)
     assert code == INTERRUPTED
-    assert word == last_word(run) == events[-1]
-    assert word.state == state
-    assert word.reason.startswith("interrupted")
+    assert outcome == outcome_of(run) == events[-1]
+    assert outcome.state == state
+    assert outcome.reason.startswith("interrupted")
     assert run.has_checkpoints() == (at is EpochFinished)
     assert any(isinstance(event, RunStarted) for event in events) == (at is EpochFinished)
     assert signal.getsignal(signal.SIGINT) == before

@@ -1,4 +1,4 @@
-"""What a worker says when its input, its numbers, its watcher or its disk fail."""
+"""The outcome that a worker records when its input, its numbers, its watcher or its disk fail."""
 
 import os
 import subprocess
@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from workers import DATA, Make, ignore, last_word, told, write_config
+from workers import DATA, Make, ignore, outcome_of, told, write_config
 
 from focus_engine.errors import FocusError, InputError
 from focus_engine.events.table import CheckpointSaved, Event, RunEnded
 from focus_engine.launch.start import start_run
 from focus_engine.launch.state import summarise
 from focus_engine.training.checkpoint import load_checkpoint
+from focus_engine.worker import __main__ as worker
 from focus_engine.worker import recorder
-from focus_engine.worker import work as worker
-from focus_engine.worker.work import run_in_foreground
+from focus_engine.worker.foreground import run_in_foreground
 
 pytestmark = pytest.mark.process
 
@@ -38,7 +38,7 @@ def test_changed_data_are_refused_to_whoever_resumes(make: Make, tmp_path: Path,
     with pytest.raises(InputError, match="the data have changed since the checkpoint was written"):
         start_run(run, resume=True)
     assert summarise(run).state == "failed"
-    assert last_word(run).epoch == 1
+    assert outcome_of(run).epoch == 1
     assert run.checkpoint_last.read_bytes() == checkpoint
     assert told(run) == ["finished 1", "failed 1"]
 
@@ -104,7 +104,7 @@ def test_a_watcher_that_fails_leaves_a_stopped_run(make: Make):
 
     with pytest.raises(BrokenPipeError):
         run_in_foreground(run, resume=False, device=None, on_event=watch)
-    assert (summarise(run).state, last_word(run).epoch) == ("stopped", 1)
+    assert (summarise(run).state, outcome_of(run).epoch) == ("stopped", 1)
     assert "the last good checkpoint is checkpoint_last.pt (epoch 1)" in str(summarise(run).reason)
 
 
@@ -125,11 +125,11 @@ def test_a_full_disk_fails_in_words_and_keeps_the_last_checkpoint(
 ):
     run = make(root=small_disk, epochs=5)
     assert worker.main([str(run.path)]) == 1
-    word = last_word(run)
-    assert word.state == "failed"
-    assert word.reason.startswith("No space left on device")
-    assert "free some space" in word.reason
-    assert word.reason.endswith("the last good checkpoint is checkpoint_last.pt (epoch 1)")
+    outcome = outcome_of(run)
+    assert outcome.state == "failed"
+    assert outcome.reason.startswith("No space left on device")
+    assert "free some space" in outcome.reason
+    assert outcome.reason.endswith("the last good checkpoint is checkpoint_last.pt (epoch 1)")
     assert load_checkpoint(run.checkpoint_last).epoch == 1
     assert told(run) == ["failed 1"]
     assert "Traceback" not in capfd.readouterr().err

@@ -1,1 +1,1 @@
-"""Runs as jobs of a SLURM cluster: what is asked of it, the script, and what it says of a job."""
+"""Runs as SLURM jobs: options, script and submission, and the state of a job."""

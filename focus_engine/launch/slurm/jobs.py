@@ -1,7 +1,7 @@
-"""What SLURM says of a job: `squeue` for all of the user's at once, `scontrol` and `sacct` for one that has left.
+"""The state of SLURM jobs: `squeue` for all of the user's, `scontrol` and `sacct` for one that left the queue.
 
-Every question has a time limit and every answer is kept for some seconds, so that a list of a hundred runs asks
-once. A cluster that does not answer is no error: then the run's own evidence must do.
+Each query has a time limit and its answer is kept for a few seconds, so that a list of a hundred runs asks SLURM once.
+A cluster that does not answer is no error: the run's own evidence then decides.
 """
 
 import json
@@ -16,9 +16,9 @@ from focus_engine.atomic import write_atomically
 from focus_engine.runs.folder import RunFolder
 
 ANSWER_SECONDS = 5.0
-"""SLURM is not waited for longer."""
+"""Time limit of a query."""
 FRESH_SECONDS = 3.0
-"""An answer is used for so long."""
+"""How long an answer is used."""
 JOB_VARIABLE = "SLURM_JOB_ID"
 WAITING = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
 ACTIVE = {"RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STAGE_OUT", "SIGNALING", "STOPPED", "RESIZING"}
@@ -33,11 +33,11 @@ ENDS = {
     "FAILED": "failed",
     "COMPLETED": "has ended",
 }
-"""How a job is said to have ended."""
+"""How a job ended, in words, by SLURM's state."""
 
 
 @dataclass(frozen=True)
-class Submitted:
+class SubmittedJob:
     """The job of a run: `slurm.json` in its folder.
 
     Attributes:
@@ -51,12 +51,12 @@ class Submitted:
     submitted: float
 
     def write(self, run: RunFolder) -> None:
-        """Write it into the run's folder. Raises OSError."""
+        """Write the job to `slurm.json` in the run's folder. Raises OSError."""
         with write_atomically(run.slurm_job) as temporary:
             temporary.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, run: RunFolder) -> "Submitted | None":
+    def read(cls, run: RunFolder) -> "SubmittedJob | None":
         """Return the job of `run`, or None when it has none."""
         try:
             row = json.loads(run.slurm_job.read_text(encoding="utf-8"))
@@ -67,18 +67,18 @@ class Submitted:
 
     @property
     def is_ours(self) -> bool:
-        """Whether this process is part of the job."""
+        """Whether this process runs inside the job."""
         return os.environ.get(JOB_VARIABLE) == self.job_id
 
 
 @dataclass(frozen=True)
 class Job:
-    """What SLURM says of a job now.
+    """The state of a job as SLURM reports it.
 
     Attributes:
         job_id: its number.
-        state: SLURM's word, such as PENDING.
-        reason: why it waits, such as Resources; empty when it does not say.
+        state: SLURM's name of it, such as PENDING.
+        reason: why it waits, such as Resources; empty when SLURM gives none.
         nodes: where it runs.
         partition: its partition.
         seconds_left: until its wall-clock limit; None without one.
@@ -93,24 +93,24 @@ class Job:
 
     @property
     def waits(self) -> bool:
-        """Whether it has not begun, or waits to begin again."""
+        """Whether the job waits to start, for the first time or again."""
         return self.state in WAITING
 
     @property
     def active(self) -> bool:
-        """Whether it runs."""
+        """Whether the job is running."""
         return self.state in ACTIVE
 
 
 class Slurm:
-    """Asks the cluster, and remembers the answers for a moment."""
+    """Queries the cluster and keeps its answers for `FRESH_SECONDS`."""
 
     def __init__(self) -> None:
         self._queue: tuple[float, dict[str, Job] | None] = (-FRESH_SECONDS, None)
         self._gone: dict[str, tuple[float, Job | None]] = {}
 
     def job(self, job_id: str) -> Job | None:
-        """Return what SLURM says of a job; None when it does not know it or does not answer."""
+        """Return the state of a job; None when SLURM does not know it or does not answer."""
         queue = self._all()
         if queue is None:
             return None
@@ -123,7 +123,7 @@ class Slurm:
         return known
 
     def forget(self) -> None:
-        """Ask anew: something was submitted or cancelled."""
+        """Drop the kept answers, after a job was submitted or cancelled."""
         self._queue, self._gone = (-FRESH_SECONDS, None), {}
 
     @property
@@ -141,11 +141,11 @@ class Slurm:
 
 
 SLURM = Slurm()
-"""The cluster of this process."""
+"""The answers that this process shares."""
 
 
 def ask(command: list[str]) -> str | None:
-    """Return what a command of SLURM prints; None where there is no SLURM, or when it fails or does not answer."""
+    """Return the output of a SLURM command; None without SLURM, or when the command fails or does not answer."""
     if shutil.which(command[0]) is None:
         return None
     try:
@@ -172,7 +172,7 @@ def _of_line(line: str) -> Job | None:
 
 
 def seconds_of(text: str) -> float | None:
-    """Return the seconds of SLURM's `D-HH:MM:SS`; None for UNLIMITED and other words."""
+    """Return SLURM's `D-HH:MM:SS` in seconds; None for UNLIMITED and other words."""
     days, dash, rest = text.strip().rpartition("-")
     parts = rest.split(":")
     if not all(part.isdecimal() for part in parts) or (dash and not days.isdecimal()) or len(parts) > 3:
@@ -201,13 +201,13 @@ def _of_sacct(job_id: str) -> Job | None:
     text = ask(["sacct", "--noheader", "--parsable2", f"--jobs={job_id}", f"--format={columns}"]) or ""
     for line in text.splitlines():
         number, state, nodes, partition = (line.split("|") + [""] * 4)[:4]
-        if number == job_id:  # its steps have numbers with a dot
+        if number == job_id:  # the ids of its steps contain a dot
             return Job(job_id, state.split()[0] if state else "UNKNOWN", nodes=nodes, partition=partition)
     return None
 
 
 def was_preempted(job_id: str) -> bool:
-    """Whether SLURM is pushing the job aside for another one."""
+    """Whether SLURM is preempting the job for another one."""
     text = ask(["scontrol", "--oneliner", "show", "job", job_id]) or ""
     values = dict(part.partition("=")[::2] for part in text.split())
     preempted = values.get("PreemptTime", "None") not in {"None", "Unknown", ""}
@@ -215,7 +215,7 @@ def was_preempted(job_id: str) -> bool:
 
 
 def requeue(job_id: str) -> str | None:
-    """Ask SLURM to queue the running job again; return what it objects, if it does."""
+    """Ask SLURM to queue the running job again; return its error message, or None when it agreed."""
     try:
         command = ["scontrol", "requeue", job_id]
         answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -225,7 +225,7 @@ def requeue(job_id: str) -> str | None:
 
 
 def cancel(job_id: str) -> str | None:
-    """Cancel a job that has not begun; return what SLURM objects, if it does."""
+    """Cancel a job that has not started; return SLURM's error message, or None when it agreed."""
     SLURM.forget()
     try:
         command = ["scancel", job_id]

@@ -1,34 +1,34 @@
-"""A run's own evidence joined with what SLURM says of its job."""
+"""The summary of a run completed by the state of its SLURM job."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from focus_engine.launch.slurm.jobs import ENDS, SLURM, Job, Submitted
+from focus_engine.launch.slurm.jobs import ENDS, SLURM, Job, SubmittedJob
 from focus_engine.launch.summary import RunSummary
 from focus_engine.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
 class JobOfRun:
-    """The job of a run: its number, and what SLURM says of it; None when it does not know it any more."""
+    """The job of a run as it was submitted, and its state; None when SLURM no longer knows it."""
 
-    submitted: Submitted
+    submitted: SubmittedJob
     job: Job | None
 
 
 def job_of(run: RunFolder) -> JobOfRun | None:
     """Return the job of `run`, or None when it was not submitted."""
-    submitted = Submitted.read(run)
+    submitted = SubmittedJob.read(run)
     return None if submitted is None else JobOfRun(submitted, SLURM.job(submitted.job_id))
 
 
 def joined(run: RunFolder, summary: "RunSummary") -> "RunSummary":
-    """Return `summary` as SLURM completes it: a job that waits, one that SLURM has ended.
+    """Return `summary` with what only SLURM knows: that the job waits, or that SLURM ended it.
 
-    The run's own word counts where there is one: SLURM is asked only of a run that has not begun since it was
-    submitted, has stopped and may be requeued, or is gone without a word.
+    The run's own log comes first. SLURM is asked only about a run that has not begun since it was submitted, that has
+    stopped and may be requeued, or whose worker is gone without a recorded outcome.
     """
-    submitted = Submitted.read(run)
+    submitted = SubmittedJob.read(run)
     if submitted is None:
         return summary
     if submitted.is_ours:
@@ -50,7 +50,7 @@ def joined(run: RunFolder, summary: "RunSummary") -> "RunSummary":
 
 
 def _seen_from_within(summary: "RunSummary") -> "RunSummary":
-    """What the job itself makes of a worker on another node: SLURM runs a job once, so that the silent one is gone."""
+    """Return the summary as the job itself sees it: SLURM runs a job once, so an unreachable worker is gone."""
     if summary.state != "unreachable":
         return summary
     return replace(summary, state="lost", reason=f"{summary.reason}; SLURM has started its job anew")
@@ -59,13 +59,15 @@ def _seen_from_within(summary: "RunSummary") -> "RunSummary":
 def _unknown(summary: "RunSummary", name: str) -> "RunSummary":
     if not SLURM.answers:
         return _queued(summary, f"{name}: SLURM does not answer")
-    return replace(summary, state="lost", reason=f"{name} is not known any more, and its worker never began")
+    return replace(summary, state="lost", reason=f"{name} is unknown to SLURM by now, and its worker never began")
 
 
 def _ended(summary: "RunSummary", job: Job, name: str, began: bool) -> "RunSummary":
     how = ENDS.get(job.state, f"ended as {job.state}")
     if began:
-        return replace(summary, state="lost", reason=f"{name} {how}, and its worker left no word", eta_seconds=None)
+        return replace(
+            summary, state="lost", reason=f"{name} {how}, and its worker recorded no outcome", eta_seconds=None
+        )
     reason = f"{name} {how} before its worker began"
     if job.state == "CANCELLED":
         return replace(summary, state="stopped", reason=reason, eta_seconds=None)
@@ -89,7 +91,7 @@ def _goes_on(summary: "RunSummary", began: bool) -> str:
 
 
 def time_words(summary: "RunSummary", job: Job, span: Callable[[float], str]) -> str | None:
-    """Return whether the run will be done in the time that its job has left; `span` says seconds in words."""
+    """Return in words whether the run will finish in its job's time; `span` formats seconds. None when unknown."""
     if job.seconds_left is None or not job.active:
         return None
     left = f"{span(job.seconds_left)} left"

@@ -1,4 +1,4 @@
-"""What a run asks of SLURM, from the command line over the defaults of the cluster."""
+"""The SLURM options of a run: those of the command line over the defaults of the cluster."""
 
 import os
 import re
@@ -13,28 +13,28 @@ from focus_engine.errors import InputError
 CONFIG_VARIABLE = "FOCUS_SLURM_CONFIG"
 DEFAULT = "default"
 TIME = re.compile(r"\d+(:\d{1,2}){0,2}|\d+-\d{1,2}(:\d{1,2}){0,2}")
-OURS = {"job-name", "output", "error", "open-mode", "signal", "requeue", "no-requeue", "chdir", "wrap", "array"}
+SET_BY_FOCUS = {"job-name", "output", "error", "open-mode", "signal", "requeue", "no-requeue", "chdir", "wrap", "array"}
 """Options of sbatch that FOCUS sets itself."""
-THEIRS = {"partition": "--partition", "time": "--time", "nodes": "--nodes", "account": "--account"}
+FOCUS_OPTIONS = {"partition": "--partition", "time": "--time", "nodes": "--nodes", "account": "--account"}
 """Options of sbatch that have an option of FOCUS."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SlurmOptions:
-    """What a run asks of SLURM; None leaves it to the cluster.
+    """The SLURM options of a run; None leaves the choice to the cluster.
 
     Attributes:
-        partition: where it runs.
-        gpus: GPUs of each node.
+        partition: name of the partition.
+        gpus: GPUs per node.
         time: wall-clock limit as sbatch takes it, such as 12:00:00.
-        nodes: how many.
-        account: whom it is charged to.
-        sbatch: any other option, without its dashes, to its value; an empty value makes a flag.
+        nodes: number of nodes.
+        account: the account that is charged.
+        sbatch: other options of sbatch by name, without dashes; an empty value makes a flag.
         setup: lines of shell before the worker starts, such as `module load cuda`.
         notice: seconds before the limit at which the worker saves a checkpoint and asks to be requeued.
 
     Raises:
-        InputError: a value that sbatch could not take, or an option that FOCUS sets itself.
+        InputError: a value that sbatch would refuse, or an option that FOCUS sets itself.
     """
 
     partition: str | None = None
@@ -61,10 +61,10 @@ class SlurmOptions:
 
 
 def _check_sbatch(key: str, value: str) -> None:
-    if key in OURS:
+    if key in SET_BY_FOCUS:
         raise InputError(f"--sbatch {key}={value}: FOCUS sets that option itself")
-    if key in THEIRS:
-        raise InputError(f"--sbatch {key}={value}: write {THEIRS[key]} {value}")
+    if key in FOCUS_OPTIONS:
+        raise InputError(f"--sbatch {key}={value}: write {FOCUS_OPTIONS[key]} {value}")
     if not re.fullmatch(r"[a-z][a-z0-9-]*", key):
         raise InputError(f"--sbatch {key}={value}: write KEY=VALUE with a long option of sbatch, such as mem=64G")
     if any(character in value for character in "\n\r\0'\"\\"):
@@ -85,7 +85,7 @@ def parse_sbatch(texts: Sequence[str]) -> dict[str, str]:
 
 
 def config_path() -> Path:
-    """Return where the defaults stand: $FOCUS_SLURM_CONFIG, else ~/.config/focus/slurm.yaml."""
+    """Return the path of the defaults: $FOCUS_SLURM_CONFIG, else ~/.config/focus/slurm.yaml."""
     given = os.environ.get(CONFIG_VARIABLE)
     return Path(given).expanduser() if given else Path.home() / ".config" / "focus" / "slurm.yaml"
 
@@ -94,7 +94,7 @@ def read_defaults(cluster: str | None, path: Path | None = None) -> SlurmOptions
     """Return the defaults of `cluster`: its block of the file, else the block `default`, else none.
 
     Raises:
-        InputError: the file is not what it should be.
+        InputError: the file cannot be read, or holds an unknown key or a wrong value.
     """
     path = path or config_path()
     try:
@@ -130,7 +130,7 @@ def _values(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merged(defaults: SlurmOptions, given: SlurmOptions) -> SlurmOptions:
-    """Return `given`, with the defaults for what it leaves open."""
+    """Return `given`, with the defaults for the options that it leaves out."""
     names = ("partition", "gpus", "time", "nodes", "account")
     chosen = {name: getattr(given, name) or getattr(defaults, name) for name in names}
     return replace(defaults, sbatch={**defaults.sbatch, **given.sbatch}, **chosen)

@@ -1,4 +1,4 @@
-"""The script of a run's job, readable and in its folder, and its submission."""
+"""Writing the sbatch script of a run into its folder, and submitting it."""
 
 import shlex
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 from focus_engine.atomic import write_atomically
 from focus_engine.cache import cache_folder
 from focus_engine.errors import FocusError, InputError
-from focus_engine.launch.slurm.jobs import SLURM, Submitted, cluster_name
+from focus_engine.launch.slurm.jobs import SLURM, SubmittedJob, cluster_name
 from focus_engine.launch.slurm.options import SlurmOptions, merged, read_defaults
 from focus_engine.launch.start import check_can_start, run_lock
 from focus_engine.runs.folder import RunFolder
@@ -19,9 +19,9 @@ SUBMIT_SECONDS = 60.0
 
 
 def job_script(run: RunFolder, options: SlurmOptions, *, resume: bool, devices: int | None = None) -> str:
-    """Return the sbatch script of `run`: its header, the user's setup, and the worker in place of the shell.
+    """Return the sbatch script of `run`: header, the user's setup, and the worker, which replaces the shell.
 
-    `devices` is the number of GPUs of each node that train together.
+    `devices` is the number of GPUs per node that train together.
     """
     header: list[tuple[str, str]] = [
         ("job-name", f"focus-{_plain(run.name)}"),
@@ -74,11 +74,11 @@ def _header_path(path: Path) -> str:
 
 def submit_run(
     run: RunFolder, given: SlurmOptions, *, resume: bool = False, devices: int | None = None
-) -> tuple[Submitted, SlurmOptions]:
-    """Write the script of `run`, submit it and return the job with all that was asked for.
+) -> tuple[SubmittedJob, SlurmOptions]:
+    """Write the script of `run`, submit it, and return the job and the options used.
 
     Raises:
-        RunConflictError: the run lives already, or is done.
+        RunConflictError: the run is alive already, or is done.
         InputError: the options are wrong, or SLURM refuses them.
         FocusError: there is no SLURM here, or it does not answer.
     """
@@ -93,7 +93,7 @@ def submit_run(
         run.stop_request.unlink(missing_ok=True)
         with write_atomically(run.slurm_script) as temporary:
             temporary.write_text(job_script(run, options, resume=resume, devices=devices), encoding="utf-8")
-        job = Submitted(_sbatch(run), cluster, time.time())
+        job = SubmittedJob(_sbatch(run), cluster, time.time())
         job.write(run)
     SLURM.forget()
     return job, options

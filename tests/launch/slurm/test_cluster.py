@@ -16,14 +16,14 @@ from workers import ignore, same, write_config
 from focus_engine.config.schema import Config
 from focus_engine.events.log import read_events
 from focus_engine.events.table import EpochFinished, RunEnded, RunStarted
-from focus_engine.launch.slurm.jobs import SLURM, Submitted
+from focus_engine.launch.rank_files import read_rank_records
+from focus_engine.launch.slurm.jobs import SLURM, SubmittedJob
 from focus_engine.launch.state import summarise
-from focus_engine.launch.torchrun import read_ranks
 from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
 from focus_engine.simulation.cache import simulate_cached_universes
 from focus_engine.training.checkpoint import load_checkpoint
-from focus_engine.worker.work import run_in_foreground
+from focus_engine.worker.foreground import run_in_foreground
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "slurm_cluster.sh"
 SMALL = {"simulations": 8, "grid": 8, "map_size": 16, "maps_per_simulation": 15, "train_split": 0.6}
@@ -33,7 +33,7 @@ Focus = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cluster; that it does not start is a failure, not a reason to skip."""
+    """Start the cluster; fail, rather than skip, when it does not start."""
     folder = tmp_path_factory.mktemp("slurm")
     with pytest.MonkeyPatch.context() as patch:
         started = subprocess.run([SCRIPT, "start", folder], capture_output=True, text=True, check=False)
@@ -50,7 +50,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def focus(tmp_path: Path) -> Focus:
-    """Runs `focus` on the experiments of this test."""
+    """Return a function that runs `focus` on the experiments of this test."""
 
     def call(*arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "focus_tui", "--root", str(tmp_path), *arguments]
@@ -90,14 +90,14 @@ def test_pending_with_its_reason_running_finished(tmp_path: Path, focus: Focus, 
     scontrol("update", f"nodename={node()}", "state=drain", "reason=a test")
     answer = focus("start", "first", "--slurm", "--partition", "main", "--time", "10", "--sbatch", "comment=hello")
     assert (answer.returncode, answer.stderr.splitlines()[0]) == (0, "watch  focus status first")
-    job = Submitted.read(run)
+    job = SubmittedJob.read(run)
     assert job is not None
     assert answer.stdout == f"submitted first to main, SLURM job {job.job_id}\n"
     assert job.cluster == "focus"
     script = run.slurm_script.read_text()
     for line in ("#SBATCH --partition=main", "#SBATCH --time=10", "#SBATCH --comment=hello"):
         assert line in script.splitlines()
-    until(lambda: "(" in str(summarise(run).reason))  # the scheduler has looked at it
+    until(lambda: "(" in str(summarise(run).reason))  # the scheduler has given a reason
     summary = summarise(run)
     assert summary.state == "queued"
     assert summary.reason is not None
@@ -122,10 +122,10 @@ def test_the_time_limit_saves_requeues_and_goes_on_exactly(tmp_path: Path, focus
     until(lambda: len(history(run)) > 0)
     assert "will not finish: " in focus("status", "limited").stdout
     until(lambda: len(done(run)) == 1, 90)
-    word = done(run)[0]
-    assert word.state == "stopped"
-    assert word.reason.startswith("the SLURM job's time is nearly over; stopped ")
-    assert word.reason.endswith("; the job asks to be requeued")
+    outcome = done(run)[0]
+    assert outcome.state == "stopped"
+    assert outcome.reason.startswith("the SLURM job's time is nearly over; stopped ")
+    assert outcome.reason.endswith("; the job asks to be requeued")
     until(lambda: SLURM.forget() or summarise(run).state in {"queued", "starting", "running"})
     epochs = load_checkpoint(run.checkpoint_last).epoch + 5
     run.config.write_text(run.config.read_text().replace("num_epochs: 100000", f"num_epochs: {epochs}"))
@@ -151,7 +151,7 @@ def test_a_preempted_job_goes_on(tmp_path: Path, focus: Focus, until: Until):
     assert focus("stop", "patient", "--now").returncode == 0
     until(lambda: summarise(run).state == "stopped")
     assert "requeue" not in str(summarise(run).reason)
-    until(lambda: SLURM.forget() or not SLURM.job(Submitted.read(run).job_id).active)
+    until(lambda: SLURM.forget() or not SLURM.job(SubmittedJob.read(run).job_id).active)
     assert summarise(run).state == "stopped"  # a user's stop is not requeued
 
 
@@ -162,13 +162,13 @@ def test_stop_cancels_what_waits_and_scancel_is_told(tmp_path: Path, focus: Focu
     answer = focus("stop", "waiting")
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr.startswith("waiting waits no more: it was SLURM job ")
-    until(lambda: summarise(waiting).state == "stopped")  # an answer of SLURM is used for some seconds
+    until(lambda: summarise(waiting).state == "stopped")  # SLURM's answers are kept for a few seconds
     assert str(summarise(waiting).reason).endswith("was cancelled before its worker began")
     assert not waiting.has_checkpoints()
 
     assert focus("start", "running", "--slurm").returncode == 0
     until(lambda: len(history(running)) > 1)
-    subprocess.run(["scancel", Submitted.read(running).job_id], check=True)
+    subprocess.run(["scancel", SubmittedJob.read(running).job_id], check=True)
     until(lambda: summarise(running).state == "stopped")
     assert done(running)[0].reason.startswith("asked to stop")
     assert load_checkpoint(running.checkpoint_last).epoch >= 1
@@ -200,7 +200,7 @@ def test_two_nodes_train_one_run_as_one_does(tmp_path: Path, focus: Focus, until
     assert done(run)[0].state == "finished", run.worker_log.read_text()
     started = [event for event in read_events(run.events) if isinstance(event, RunStarted)]
     assert [event.ranks for event in started] == [2]
-    assert [one.how for one in read_ranks(run.ranks)] == ["done", "done"]
+    assert [one.how for one in read_rank_records(run.ranks)] == ["done", "done"]
     run_in_foreground(alone, on_event=ignore)
     losses = [[(one[1], one[2]) for one in history(which)] for which in (run, alone)]
     assert np.allclose(*losses, rtol=0, atol=1e-5)

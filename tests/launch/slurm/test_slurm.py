@@ -1,4 +1,4 @@
-"""SLURM without a cluster: options, scripts, and what its words mean. The real one: test_cluster.py."""
+"""SLURM without a cluster: options, scripts and job states. test_cluster.py uses a real one."""
 
 import shlex
 import subprocess
@@ -12,7 +12,7 @@ from example_events import end, worker
 from focus_engine.errors import FocusError, InputError
 from focus_engine.events.log import append_event
 from focus_engine.launch.slurm import jobs, join
-from focus_engine.launch.slurm.jobs import Job, Submitted, seconds_of
+from focus_engine.launch.slurm.jobs import Job, SubmittedJob, seconds_of
 from focus_engine.launch.slurm.join import time_words
 from focus_engine.launch.slurm.options import SlurmOptions, merged, parse_sbatch, read_defaults
 from focus_engine.launch.slurm.submit import job_script, submit_run
@@ -30,7 +30,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def says(monkeypatch: pytest.MonkeyPatch, job: Job | None, *, answers: bool = True) -> None:
-    """Let SLURM say this of every job."""
+    """Make SLURM report this of every job."""
 
     class Said:
         def __init__(self) -> None:
@@ -174,7 +174,7 @@ def test_a_machine_without_slurm_says_so(run, monkeypatch):
 
 
 def test_a_job_that_has_not_begun(run, monkeypatch):
-    Submitted("12", "c", time.time()).write(run)
+    SubmittedJob("12", "c", time.time()).write(run)
     says(monkeypatch, Job("12", "PENDING", "Priority", "", "gpu"))
     assert (summarise(run).state, summarise(run).reason) == ("queued", "SLURM job 12 is pending on gpu (Priority)")
     says(monkeypatch, Job("12", "CONFIGURING", "", "n1", "gpu"))
@@ -196,18 +196,18 @@ def test_a_job_that_has_not_begun(run, monkeypatch):
 
 
 def test_a_job_that_waits_again_or_died(run, monkeypatch):
-    Submitted("12", "c", 1000.0).write(run)
+    SubmittedJob("12", "c", 1000.0).write(run)
     worker_began(run, 1001.0)
     says(monkeypatch, Job("12", "OUT_OF_MEMORY"))
     assert (summarise(run).state, summarise(run).reason) == (
         "lost",
-        "SLURM job 12 ran out of memory, and its worker left no word",
+        "SLURM job 12 ran out of memory, and its worker recorded no outcome",
     )
     append_event(run.events, end("stopped", "r", time=1002.0))
     assert (summarise(run).state, summarise(run).reason) == ("stopped", "r")
     says(monkeypatch, Job("12", "PENDING", "BeginTime", "", "gpu"))
     assert summarise(run).state == "queued"
-    monkeypatch.setenv(jobs.JOB_VARIABLE, "12")  # the job itself asks whether it may start
+    monkeypatch.setenv(jobs.JOB_VARIABLE, "12")  # the process that asks is the job itself
     assert summarise(run).state == "stopped"
 
 
@@ -223,7 +223,7 @@ def test_whether_the_time_is_enough():
 
 
 def test_a_record_that_cannot_be_read_is_none(run):
-    assert Submitted.read(run) is None
+    assert SubmittedJob.read(run) is None
     run.slurm_job.write_text('{"job_id": 3')
-    assert Submitted.read(run) is None
+    assert SubmittedJob.read(run) is None
     assert summarise(run).state == "created"

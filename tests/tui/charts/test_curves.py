@@ -120,7 +120,7 @@ def test_warmup_is_shaded_to_its_end_and_all_over_while_it_lasts():
 
 
 def dotted(line):
-    """Return the last column of the canvas with dots of braille, 0 without any."""
+    """Return the last column of the canvas with braille dots; 0 without any."""
     return max((i for i, c in enumerate(re.split("[│┤]", line, maxsplit=1)[-1]) if c >= "\u2800"), default=0)
 
 
@@ -132,7 +132,7 @@ def test_early_stopping_stands_right_of_the_curves():
 
 
 def test_where_curves_cross_the_later_one_stays_whole():
-    """The validation loss looks the same whatever training loss crosses it."""
+    """The validation loss is drawn the same whichever training loss crosses it."""
     wave = 2 + np.sin(EPOCHS / 3)
     one = draw_losses(EPOCHS, 4 - wave, wave, width=80, height=24, log=False)
     other = draw_losses(EPOCHS, (4 - wave)[::-1], wave, width=80, height=24, log=False)
@@ -141,7 +141,7 @@ def test_where_curves_cross_the_later_one_stays_whole():
 
 
 def inked(text, color):
-    """Return the cells of a colour: row, column, character."""
+    """Return the cells in a colour: row, column, character."""
     cells = set()
     for row, line in enumerate(text.split("\n")[1:]):
         column = 0
@@ -160,7 +160,7 @@ def test_smoothing_keeps_the_losses_behind():
 
 
 def test_a_part_of_the_epochs_is_smoothed_as_in_the_whole():
-    """What is before the first epoch shown still counts."""
+    """Epochs before the first one shown enter the average."""
     falling = np.where(EPOCHS < 30, 100.0, 1.0)
     size = {"width": 80, "height": 24, "color": True, "log": False}
     text = draw_losses(EPOCHS, falling, falling, smoothing=0.9, first_epoch=31, **size)

@@ -61,7 +61,7 @@ def test_sixteen_colours_are_those_of_every_terminal(colormap):
 
 
 def test_averages_keep_the_mean_and_odd_sizes_work():
-    """A map that is shrunk by a fraction is averaged, never sampled: a lone bright pixel still shows."""
+    """A map shrunk by a fraction is averaged, not sampled: a single bright pixel still shows."""
     lone = np.ones((64, 64))
     lone[17, 40] = 1e6
     text = draw_map(lone, width=24, height=13, vmin=1, vmax=1e4)

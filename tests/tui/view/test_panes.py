@@ -99,8 +99,8 @@ def test_a_toy_pane_is_drawn_by_the_command_line(focus, tmp_path):
 
 def test_a_toy_pane_is_in_the_help_of_export():
     code = (
-        "from dataclasses import replace; import focus_tui.view.panes as panes\n"
-        "panes.PANES += (replace(panes.PANES[0], name='gradient'),)\n"
+        "import focus_tui.view.panes as panes\n"
+        "panes.PANES += (panes.PANES[0]._replace(name='gradient'),)\n"
         "from focus_tui.__main__ import run; run(['export', '--help'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
