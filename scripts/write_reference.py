@@ -1,4 +1,4 @@
-"""Writes the reference pages of docs/ from the code: configuration.md, events.md and statistics.md from their tables.
+"""Write the reference pages of docs/ from the code: configuration.md, events.md and statistics.md from their tables.
 
 python scripts/write_reference.py [FOLDER]
 """
@@ -33,12 +33,12 @@ def main() -> None:
 
 
 def pages() -> dict[str, str]:
-    """Return each page by its file name."""
+    """Return the pages by file name."""
     return {"configuration.md": configuration(), "events.md": events(), "statistics.md": statistics()}
 
 
 def configuration() -> str:
-    """Return the reference of config.yaml: every key with type, default and meaning."""
+    """Return the reference of config.yaml: type, default and meaning of every key."""
     lines = [
         "# config.yaml\n",
         "Every key may be left out; an unknown key is an error that names the nearest known one.",
@@ -55,7 +55,7 @@ def configuration() -> str:
 
 
 def block(model: type[BaseModel], name: str) -> list[str]:
-    """Return a block and the blocks inside it."""
+    """Return the reference of a block and of its nested blocks."""
     plain = {key: field for key, field in keys_of(model).items() if block_in(field) is None}
     properties = model.model_json_schema()["properties"]
     lines = [f"\n## {name}\n", f"{inspect.getdoc(model)}\n", *table(plain, properties, name)]
@@ -66,7 +66,7 @@ def block(model: type[BaseModel], name: str) -> list[str]:
 
 
 def table(keys: dict[str, FieldInfo], properties: dict[str, Any], name: str = "") -> list[str]:
-    """Return a table of keys of the block called `name`, the top level without one."""
+    """Return the table of the given keys of the block `name` (empty: the top level)."""
     marks = {".".join(at): mark for at, mark in resume_marks(Config)}
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for shown, field in keys.items():
@@ -100,7 +100,7 @@ def kind(schema: dict[str, Any]) -> str:
 
 
 def yaml_word(value: object) -> str:
-    """Return a default as it would stand in the file."""
+    """Return a default value as written in the file."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -178,13 +178,13 @@ def score_row(score: ScoreSpec, *, in_steps: bool) -> str:
 
 
 def paragraph(kind_of: type) -> str:
-    """Return what a docstring says before its lists."""
+    """Return the paragraph before the attribute list of a docstring."""
     text = (inspect.getdoc(kind_of) or "").split("\nAttributes:")[0]
     return " ".join(text.split())
 
 
 def attributes(kind_of: type) -> dict[str, str]:
-    """Return what a docstring says of each attribute."""
+    """Return the description of each attribute in a docstring."""
     text = (inspect.getdoc(kind_of) or "").partition("Attributes:")[2]
     found: dict[str, str] = {}
     name = ""
@@ -214,7 +214,7 @@ def type_words(annotation: object) -> str:
 
 
 def cell(text: str) -> str:
-    """Return text that may stand in a table."""
+    """Return text escaped for a table cell."""
     return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
 
 

@@ -78,7 +78,7 @@ print(json.dumps({
     "fitting": facts.fitting,
     "steps": facts.steps["toy"],
     "problems": dict(asked(form, facts).problems),
-    "drawn": [list(drawn.maps.shape), drawn.evaluations_per_map],
+    "drawn": [list(drawn.maps.shape), drawn.nfe],
 }))
 """
 

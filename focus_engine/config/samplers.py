@@ -19,7 +19,7 @@ class SamplerSpec:
         methods: the methods (`diffusion`, `flow`) whose networks it fits.
         steps_key: dotted key of the config that holds its number of steps.
         eta: lowest and highest η that it accepts; the lowest is its default.
-        nfe_per_step: network calls a step.
+        nfe_per_step: network function evaluations per step.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""From the config to a generative process: the only constructor, one function a method."""
+"""Construction of a generative process from a config; the only constructor, one function per method."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from focus_engine.generative.process import Process
 
 
 def build_process(config: Config) -> Process:
-    """Return the process of `config.method` with the settings of its block.
+    """Return the generative process of `config.method` with the settings of its block.
 
     Raises:
         InputError: the settings do not fit together.

@@ -1,4 +1,4 @@
-"""From the config to a network: the only constructor, so that a checkpoint's config always rebuilds its model."""
+"""Construction of a network from a config; the only constructor, so that a checkpoint's config rebuilds its model."""
 
 import difflib
 import importlib
@@ -17,13 +17,13 @@ from focus_engine.errors import InputError
 def build_network(model: ModelBlock, *, seed: int | None = None) -> nn.Module:
     """Return the network of the `model` block, on torch's default device.
 
-    With a `seed` its initial weights depend on that alone, and the global random state is left as it was.
+    With a `seed` the initial weights depend only on it, and the global random state is unchanged.
     Apart from the names in `NETWORKS`, `model.from` is the import path of a class or function (`package.module.Name`)
-    that takes the keys of the block that all networks share, and those of `model.options`, and returns a network
-    called as `focus_engine.generative.process.Network`.
+    that takes the shared keys of the block and those of `model.options`, and returns a
+    `focus_engine.generative.process.Network`.
 
     Raises:
-        InputError: the path does not import, or what it names does not make a network of these keys.
+        InputError: the path can't be imported, or its object does not return a network for these keys.
     """
     spec = NETWORKS.get(model.from_)
     make = _class_of(spec) if spec else _import(model.from_)

@@ -1,4 +1,4 @@
-"""From the config to a network: sizes, seeds, and the user's own classes."""
+"""Networks built from a config: sizes, seeds, and user classes."""
 
 import sys
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_initial_weights_depend_on_the_seed_alone():
 
 @pytest.fixture
 def user_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A module of the user's, importable."""
+    """Write an importable user module and return its name."""
     name = "focus_test_user_networks"
     (tmp_path / f"{name}.py").write_text(
         "import torch\n"
