@@ -55,7 +55,7 @@ def configuration() -> str:
 
 
 def block(model: type[BaseModel], name: str) -> list[str]:
-    """Return a block and the blocks inside it."""
+    """Return the reference of a block and of its nested blocks."""
     plain = {key: field for key, field in keys_of(model).items() if block_in(field) is None}
     properties = model.model_json_schema()["properties"]
     lines = [f"\n## {name}\n", f"{inspect.getdoc(model)}\n", *table(plain, properties, name)]
@@ -66,7 +66,7 @@ def block(model: type[BaseModel], name: str) -> list[str]:
 
 
 def table(keys: dict[str, FieldInfo], properties: dict[str, Any], name: str = "") -> list[str]:
-    """Return a table of keys of the block called `name`, the top level without one."""
+    """Return the table of the given keys of the block `name` (empty: the top level)."""
     marks = {".".join(at): mark for at, mark in resume_marks(Config)}
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for shown, field in keys.items():

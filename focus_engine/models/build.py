@@ -19,7 +19,7 @@ def build_network(model: ModelBlock, *, seed: int | None = None) -> nn.Module:
 
     With a `seed` the initial weights depend only on it, and the global random state is unchanged.
     Apart from the names in `NETWORKS`, `model.from` is the import path of a class or function (`package.module.Name`)
-    that takes the keys of the block that all networks share, and those of `model.options`, and returns a
+    that takes the shared keys of the block and those of `model.options`, and returns a
     `focus_engine.generative.process.Network`.
 
     Raises:
