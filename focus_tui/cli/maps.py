@@ -59,7 +59,7 @@ def sample(
     """Draw maps from a trained model.
 
     In physical units: an .npz, a PNG, and P(k) in the terminal. With --json, stdout holds one object: path,
-    figure, n_maps, nfe (network calls a map) and power as of focus power --json.
+    figure, n_maps, nfe (network function evaluations per map) and power as of focus power --json.
 
     Example: focus sample --steps 100 --eta 0 -n 16 --params Omega_m=0.3,sigma_8=0.8 -o maps.npz
     """

@@ -29,9 +29,7 @@ def sample(run: RunFolder, options: SampleOptions) -> None:
     for outside in model.scaler.outside(params):
         telling.warn(str(outside))
     drawn: Sampled = telling.shown(sample_run(run, model, params, plan, options.output), plan)
-    telling.note(
-        f"{len(drawn.maps)} maps of {drawn.maps.shape[-2]} x {drawn.maps.shape[-1]}, {drawn.nfe} network calls each"
-    )
+    telling.note(f"{len(drawn.maps)} maps of {drawn.maps.shape[-2]} x {drawn.maps.shape[-1]}, NFE {drawn.nfe}")
     if options.json:
         spectrum = None if drawn.power is None else json.loads(power_json(drawn.power))
         paths = {"path": str(drawn.path), "figure": str(drawn.figure)}

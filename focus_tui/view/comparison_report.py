@@ -12,7 +12,7 @@ from focus_tui.view.run_view import floats
 def score_rows(report: ComparisonScores) -> list[tuple[str, ...]]:
     """Return the scores, a row a model, and below them what real maps score against real maps."""
     headings = (score.heading for spec in STATISTICS.values() for score in spec.scores)
-    rows: list[tuple[str, ...]] = [("", "sampler", "calls/map", "s/map", *headings)]
+    rows: list[tuple[str, ...]] = [("", "sampler", "NFE", "s/map", *headings)]
     for one in report.models:
         cost = one.own_cost
         scores = (score.spec.text(score.value) for score in one.scores)
@@ -36,7 +36,7 @@ def cost_rows(report: ComparisonScores) -> list[tuple[str, ...]]:
     """Return the leading score and its cost against the number of steps, three columns a model."""
     steps = sorted({cost.steps for one in report.models for cost in one.costs})
     names = [cut(one.name, 24) for one in report.models]
-    rows = [("steps", *(word for name in names for word in ("calls", "s/map", name)))]
+    rows = [("steps", *(word for name in names for word in ("NFE", "s/map", name)))]
     for number in steps:
         cells = (cell for one in report.models for cell in _cost_cells(one.costs, number))
         rows.append((str(number), *cells))

@@ -129,9 +129,9 @@ class RunView:
         return self.history.epochs
 
     @property
-    def seams(self) -> tuple[int, ...]:
+    def resumed_after(self) -> tuple[int, ...]:
         """Epochs after which training was resumed."""
-        return self.history.seams
+        return self.history.resumed_after
 
     @property
     def spectra(self) -> tuple[PowerSpectrumMeasured, ...]:

@@ -75,8 +75,8 @@ class FormScreen(BaseScreen):
 
     @property
     def fields(self) -> dict[str, Field]:
-        """All fields by key."""
-        return {field.key: field for field in self.query(Field)}
+        """All fields by key, without those that are not yet mounted and have no value."""
+        return {field.key: field for field in self.query(Field) if field.is_mounted}
 
     @property
     def values(self) -> dict[str, str]:

@@ -65,7 +65,7 @@ def _marks(view: RunView, start: int) -> Marks:
     return {
         "warmup_epochs": view.warmup_epochs,
         "cuts": tuple(epoch for epoch in view.cuts if epoch >= start),
-        "resumed_after": tuple(epoch for epoch in view.seams if epoch >= start),
+        "resumed_after": tuple(epoch for epoch in view.resumed_after if epoch >= start),
     }
 
 
@@ -101,5 +101,5 @@ def _about(view: RunView, look: Look) -> tuple[object, ...]:
     """What both curves depend on."""
     last = view.epochs[-1] if view.epochs else None
     said = (last.epoch, last.time) if last is not None else waiting(view)
-    run = (view.summary.path, said, view.seams, view.early_stopped)
+    run = (view.summary.path, said, view.resumed_after, view.early_stopped)
     return (*run, look.color, look.log_x, look.span)

@@ -60,7 +60,7 @@ def power_words(event: PowerSpectrumMeasured) -> str:
 
 def power_sentence(event: PowerSpectrumMeasured, drawn: SamplesDrawn | None, width: int) -> list[str]:
     """Return what a P(k) is of and how far it is off, in whole sentences."""
-    steps = "" if drawn is None or drawn.epoch != event.epoch else f", {drawn.nfe} network evaluations each"
+    steps = "" if drawn is None or drawn.epoch != event.epoch else f", NFE {drawn.nfe}"
     words = [
         f"median |P / P_real - 1| below 0.8 k_Nyquist: {percent(event.median_abs_error)}",
         "" if event.true_vs_true is None else f"two halves of the real maps: {percent(event.true_vs_true)}",
