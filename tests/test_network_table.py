@@ -84,7 +84,8 @@ def terminal(*arguments):
     return code, out.getvalue(), err.getvalue()
 
 def formed(**values):
-    checked = check_form(home, "b", StartingPoint(template="small"), {k.replace("__", "."): v for k, v in values.items()})
+    start, dotted = StartingPoint(template="small"), {k.replace("__", "."): v for k, v in values.items()}
+    checked = check_form(home, "b", start, dotted)
     return {"own": checked.own_keys, "words": checked.words.get("model.toy.way"), "values": dict(checked.values),
             "problems": dict(checked.problems), "text": checked.text}
 
