@@ -213,7 +213,7 @@ def _missing_files(values: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 
 def _flat(values: Mapping[str, object], own: Sequence[str], above: str = "") -> dict[str, str]:
-    """The keys of the form, and those in `own`, with their values as they are written in a config."""
+    """Return the keys of the form and those in `own`, with values as written in a config."""
     from focus_engine.config.yaml_edit import yaml_value
 
     flat: dict[str, str] = {}

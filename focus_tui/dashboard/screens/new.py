@@ -53,7 +53,7 @@ class NewScreen(FormScreen):
     )
     HINTS = ("make", "show_side", "show_form", "copy_command", "help", "back")
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "make", "make it", tooltip="create the experiment"),
+        Binding("ctrl+s", "make", "create", tooltip="create the experiment"),
         Binding("pagedown", "page(1)", "down", tooltip="further down in config.yaml"),
         Binding("pageup", "page(-1)", "up", tooltip="further up in config.yaml"),
         Binding("f2", "show_side", "config.yaml", tooltip="the config.yaml that would be written"),
@@ -90,7 +90,7 @@ class NewScreen(FormScreen):
         yield Static(Text("any other key"), classes="section", id="any-other")
         yield TextField(MORE, "key=value", placeholder="training.seed=1 training.ema_decay=0.99")
         yield Static(id="general")
-        yield Button("Make it  ctrl+s", id="make", variant="primary", compact=True)
+        yield Button("Create  ctrl+s", id="make", variant="primary", compact=True)
 
     def side(self) -> ComposeResult:
         """Yield the config.yaml that would be written."""

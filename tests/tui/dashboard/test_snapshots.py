@@ -67,7 +67,7 @@ def views():
     return [
         trained("diffusion_camels", 22, 0.1),
         trained("flow_camels", 18, 0.12, state="finished", reason="all epochs are done"),
-        trained("한국어_실험", 9, 0.2, state="lost", reason="its worker is gone without a last word"),
+        trained("한국어_실험", 9, 0.2, state="lost", reason="its worker is gone and recorded no outcome"),
         view_from([], "not_started", state="created"),
     ]
 

@@ -179,9 +179,9 @@ def head(view, width=120) -> str:
 
 
 def test_the_head_says_lost_and_what_to_do():
-    said = head(full_view(state="lost", reason="its worker is gone without a last word"))
+    said = head(full_view(state="lost", reason="its worker is gone and recorded no outcome"))
     assert "lost" in said
-    assert "gone without a last word" in said
+    assert "recorded no outcome" in said
     assert "r resumes it" in said
 
 
