@@ -67,7 +67,7 @@ from focus_engine.runs.resumable import check_resumable
 from focus_engine.trust import runs_code
 from focus_engine.worker.__main__ import main as work
 from focus_tui.__main__ import run as focus
-from focus_tui.dashboard.new_form import Start, check_form
+from focus_tui.dashboard.new_form import StartingPoint, check_form
 
 def refusal(work):
     try:
@@ -84,7 +84,8 @@ def terminal(*arguments):
     return code, out.getvalue(), err.getvalue()
 
 def formed(**values):
-    checked = check_form(home, "b", Start(template="small"), {k.replace("__", "."): v for k, v in values.items()})
+    start, dotted = StartingPoint(template="small"), {k.replace("__", "."): v for k, v in values.items()}
+    checked = check_form(home, "b", start, dotted)
     return {"own": checked.own_keys, "words": checked.words.get("model.toy.way"), "values": dict(checked.values),
             "problems": dict(checked.problems), "text": checked.text}
 

@@ -37,7 +37,7 @@ from focus_engine.generative.sampling import DrawnBatches, SamplingPlan, sample_
 from focus_engine.runs.create import create_experiment
 from focus_tui.__main__ import run as focus
 from focus_tui.compute.options import SampleOptions
-from focus_tui.dashboard.sample_form import FLAGS, asked, facts_of_run
+from focus_tui.dashboard.sample_form import FLAGS, sample_request, facts_of_run
 
 sys.path.insert(0, sys.argv[2])
 import write_reference
@@ -77,7 +77,7 @@ print(json.dumps({
     "ddpm": refusal(lambda: SampleOptions(sampler="ddpm", eta=0.8)),
     "fitting": facts.fitting,
     "steps": facts.steps["toy"],
-    "problems": dict(asked(form, facts).problems),
+    "problems": dict(sample_request(form, facts).problems),
     "drawn": [list(drawn.maps.shape), drawn.nfe],
 }))
 """

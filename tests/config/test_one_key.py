@@ -30,7 +30,7 @@ from focus_engine.config.load import parse_config
 from focus_engine.errors import InputError
 from focus_engine.runs.create import create_experiment
 from focus_engine.runs.resumable import check_resumable
-from focus_tui.dashboard.new_form import Start, check_form
+from focus_tui.dashboard.new_form import StartingPoint, check_form
 
 def refusal(text):
     try:
@@ -48,7 +48,7 @@ print(json.dumps({
     "word": refusal("training: {toy: 3}"),
     "schema": json_schema()["$defs"]["TrainingBlock"]["properties"]["toy"],
     "reference": write_reference.configuration(),
-    "form": dict(check_form(home, "b", Start(template="small"), {"more": "training.toy=x"}).problems),
+    "form": dict(check_form(home, "b", StartingPoint(template="small"), {"more": "training.toy=x"}).problems),
 }))
 """
 

@@ -12,7 +12,7 @@ from example_events import epoch, samples, spectrum, started, step, worker
 from focus_engine.errors import FocusError
 from focus_engine.events.log import append_event
 from focus_engine.runs.folder import RunFolder
-from focus_tui.dashboard import take_away
+from focus_tui.dashboard import export
 from focus_tui.view.export import SCALARS, pair_picture, write_csv
 
 
@@ -204,6 +204,6 @@ def test_a_run_without_epochs_or_samples_says_so(focus, tmp_path):
 
 def test_the_dashboard_takes_away_in_a_process_of_its_own(alpha, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert take_away._export(alpha, ["--figure", "lr", "--format", "svg", "-o", "."]).words == "written: alpha_lr.svg"
+    assert export._export(alpha, ["--figure", "lr", "--format", "svg", "-o", "."]).words == "written: alpha_lr.svg"
     with pytest.raises(FocusError, match=r"^alpha_lr.svg exists already"):
-        take_away._export(alpha, ["--figure", "lr", "--format", "svg", "-o", "."])
+        export._export(alpha, ["--figure", "lr", "--format", "svg", "-o", "."])

@@ -1,4 +1,4 @@
-"""The Watch screen: what stands on it, and every key."""
+"""The Watch screen: its panes and keys."""
 
 import re
 from pathlib import Path
@@ -114,7 +114,7 @@ async def test_log_axes_and_smoothing(app):
         assert "smoothed" not in str(app.screen.query_one("#loss").border_title)
 
 
-async def test_news_is_drawn_and_what_did_not_change_is_not(app, feed):
+async def test_only_changed_panes_are_redrawn(app, feed):
     async with on_screen(app, 120, 40) as pilot:
         maps = app.screen.query_one("#maps", Chart)
         before = maps._strips
@@ -149,7 +149,7 @@ async def test_goes_to_the_next_run_without_leaving(app):
         assert "alpha" in words(app)
 
 
-async def test_a_run_whose_folder_vanished_is_left(app, feed):
+async def test_the_screen_closes_when_the_folder_disappears(app, feed):
     async with on_screen(app, 120, 40) as pilot:
         feed.post(RunGone(ALPHA))
         await pilot.pause()
@@ -179,9 +179,9 @@ def head(view, width=120) -> str:
 
 
 def test_the_head_says_lost_and_what_to_do():
-    said = head(full_view(state="lost", reason="its worker is gone without a last word"))
+    said = head(full_view(state="lost", reason="its worker is gone and recorded no outcome"))
     assert "lost" in said
-    assert "gone without a last word" in said
+    assert "recorded no outcome" in said
     assert "r resumes it" in said
 
 
@@ -203,7 +203,7 @@ def test_a_gauge_is_full_at_its_limit_and_never_beyond():
     assert gauge(50, 100) == "■" * 6 + "□" * 6
 
 
-def test_hostile_log_text_is_shown_and_not_obeyed():
+def test_control_characters_in_the_log_are_shown():
     lines = [line for line, _ in log_lines(Warned(code="x", message="a\x1b[2Jb\r\x07c\n[red]d"))]
     assert lines == ["-- warning: a\\x1b[2Jb\\r\\x07c", "-- [red]d"]
 
@@ -382,7 +382,7 @@ async def test_the_log_keeps_its_place_when_the_screen_changes(app):
         assert "Epoch 4/20 [TRAINING]" in seen
 
 
-async def test_a_folder_that_vanishes_while_a_pane_is_enlarged_is_left_too(app, feed):
+async def test_the_screen_closes_even_with_an_enlarged_pane(app, feed):
     async with on_screen(app, 120, 40) as pilot:
         await pilot.press("3")
         feed.post(RunGone(ALPHA))
@@ -390,7 +390,7 @@ async def test_a_folder_that_vanishes_while_a_pane_is_enlarged_is_left_too(app, 
         assert isinstance(app.screen, RunsScreen)
 
 
-async def test_a_hostile_name_is_shown_and_not_obeyed():
+async def test_control_characters_in_a_name_are_shown():
     name = "a\x1b[31m[red]b"
     created = view_from([], name, state="created")
     app = FocusApp(Path("/x"), feed=FakeFeed([created]), first=RunFolder(Path(f"/x/{name}")))
