@@ -49,7 +49,7 @@ def focus(
         out(context.get_help())
 
 
-def put_together(commands: Iterable[Command | Group]) -> typer.Typer:
+def build_app(commands: Iterable[Command | Group]) -> typer.Typer:
     """Return `focus` with these commands: each by its stage, groups last."""
     given = tuple(commands)
     app = typer.Typer(
@@ -74,4 +74,4 @@ def _add(app: typer.Typer, command: Command) -> None:
     app.command(command.name, context_settings=dict(command.context or {}))(command.function)
 
 
-app = put_together(command for module in MODULES for command in module.COMMANDS)
+app = build_app(command for module in MODULES for command in module.COMMANDS)

@@ -12,7 +12,7 @@ from focus_engine.runs.folder import RunFolder
 from focus_tui.cli.choose import Exp, chosen_run
 from focus_tui.cli.command import Command
 from focus_tui.terminal import out, say, visible
-from focus_tui.view.panes import FIGURE_FORMATS, with_figure
+from focus_tui.view.panes import FIGURE_FORMATS, panes_with_figure
 
 if TYPE_CHECKING:
     from focus_tui.view.run_view import RunView
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def figure_names() -> tuple[str, ...]:
     """Return the names of the figures for papers."""
-    return tuple(pane.name for pane, _ in with_figure())
+    return tuple(pane.name for pane, _ in panes_with_figure())
 
 
 class Output(NamedTuple):
@@ -133,7 +133,7 @@ def _figures(run: RunFolder, view: "RunView", figure: str, folder: Path, suffix:
     from focus_tui.view.export import check_absent
 
     outputs = []
-    for pane, drawing in with_figure():
+    for pane, drawing in panes_with_figure():
         if figure not in {"all", pane.name}:
             continue
         if not pane.needs.met(view):

@@ -12,7 +12,7 @@ from focus_engine.runs.folder import find_run
 from focus_engine.runs.labels import check_tag, read_labels, write_labels
 from focus_tui.cli.choose import NamedExp, complete_names, root_of
 from focus_tui.cli.command import Command
-from focus_tui.cli.runs import shown
+from focus_tui.cli.runs import quoted_name
 from focus_tui.terminal import out, say, visible
 
 # `-draft` is a tag to take off, not the options -d, -r, …; so -h is no option here either.
@@ -65,7 +65,7 @@ def note(
     elif labels.note:
         out(visible(labels.note))
     else:
-        say(f"{visible(run.name)} has no note. Write one: focus note {shown(run)} TEXT")
+        say(f"{visible(run.name)} has no note. Write one: focus note {quoted_name(run)} TEXT")
 
 
 def archive(
@@ -88,11 +88,11 @@ def archive(
         summary = summarise(run)
         if summary.state in LIVE_STATES and not undo:
             raise RunConflictError(
-                f"{run.name} is {summary.state}: stop it before archiving it: focus stop {shown(run)}"
+                f"{run.name} is {summary.state}: stop it before archiving it: focus stop {quoted_name(run)}"
             )
     for run in runs:
         write_labels(run, replace(read_labels(run), archived=not undo))
-        back = f"archived; focus archive {shown(run)} --undo brings it back"
+        back = f"archived; focus archive {quoted_name(run)} --undo brings it back"
         say(f"{visible(run.name)} is {'back in the list' if undo else back}")
 
 

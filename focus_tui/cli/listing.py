@@ -11,7 +11,7 @@ from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder, list_runs
 from focus_engine.runs.labels import Labels, read_labels
 from focus_tui.terminal import colours, out, say, visible, width
-from focus_tui.view.columns import HISTORY_KEYS, Column, RunRow, columns_of, in_standing_order
+from focus_tui.view.columns import HISTORY_KEYS, Column, RunRow, columns_of, in_default_order
 
 Order = Callable[[Iterable[RunRow]], list[RunRow]]
 
@@ -41,7 +41,7 @@ def print_runs(
     """
     chosen = None if columns is None else columns_of(columns.split(","))
     passes, asked = _filter(wanted, archived=archived)
-    ordered = _order(sort) if sort is not None else list if as_json else in_standing_order
+    ordered = _order(sort) if sort is not None else list if as_json else in_default_order
     asked |= {column.key for column in chosen or ()} | {(sort or "").strip().lstrip("-")}
     known = [read_row(run, details=not asked.isdisjoint(HISTORY_KEYS)) for run in list_runs(root)]
     rows = ordered(row for row in known if passes(row))
@@ -57,9 +57,9 @@ def read_row(run: RunFolder, *, details: bool = False) -> RunRow:
     """Return what the list shows of `run`; with its curve, speed and device if asked."""
     row = RunRow(summarise(run), read_labels(run))
     if details:
-        from focus_tui.view.row_details import detailed
+        from focus_tui.view.row_details import with_details
 
-        row = detailed(row)
+        row = with_details(row)
     return row
 
 
@@ -96,7 +96,7 @@ def _order(sort: str) -> Order:
     from focus_tui.view.query import parse_sort, sort_rows
 
     key, descending = parse_sort(sort)
-    return lambda rows: sort_rows(in_standing_order(rows), key, descending)
+    return lambda rows: sort_rows(in_default_order(rows), key, descending)
 
 
 def _print_table(rows: Sequence[RunRow], columns: Sequence[Column] | None) -> None:

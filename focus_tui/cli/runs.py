@@ -49,7 +49,7 @@ def new(
     made = {"template": template, "method": method, "source": copied, "language": lang}
     run = create_experiment(root, name, settings=settings or (), **made)  # type: ignore[arg-type]
     out(str(run.path))
-    say(f"edit   {run.config}\ncheck  focus config check {shown(run)}\nstart  focus start {shown(run)}")
+    say(f"edit   {run.config}\ncheck  focus config check {quoted_name(run)}\nstart  focus start {quoted_name(run)}")
 
 
 def ls(
@@ -157,7 +157,7 @@ def _check_removable(run: RunFolder) -> None:
         raise InputError(f"{run.path} has no config.yaml: not certainly an experiment; remove it with rm -r")
     summary = summarise(run)
     if summary.state in LIVE_STATES:
-        raise RunConflictError(f"{run.name} is {summary.state}: stop it first: focus stop --now {shown(run)}")
+        raise RunConflictError(f"{run.name} is {summary.state}: stop it first: focus stop --now {quoted_name(run)}")
     if summary.state == "unreachable":
         raise RunConflictError(f"{run.name} may still run on {summary.host}: {summary.reason}")
 
@@ -174,7 +174,7 @@ def _ask(runs: list[RunFolder]) -> None:
         raise FocusError("nothing was deleted")
 
 
-def shown(run: RunFolder) -> str:
+def quoted_name(run: RunFolder) -> str:
     """Return the experiment's name as it can be pasted into a shell."""
     import shlex
 

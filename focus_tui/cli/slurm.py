@@ -22,7 +22,7 @@ Sbatch = Annotated[
 
 
 @dataclass(frozen=True)
-class SlurmAsked:
+class SlurmRequest:
     """The options of SLURM as they were given."""
 
     partition: str | None
@@ -37,7 +37,7 @@ class SlurmAsked:
             raise InputError(f"{', '.join(given)}: only with --slurm")
 
 
-def submit(run: RunFolder, *, resume: bool, gpus: int | None, asked: SlurmAsked) -> str:
+def submit(run: RunFolder, *, resume: bool, gpus: int | None, asked: SlurmRequest) -> str:
     """Submit `run`; return what came of it in words. Raises FocusError when SLURM refuses."""
     from focus_engine.launch.slurm.options import SlurmOptions, parse_sbatch
     from focus_engine.launch.slurm.submit import submit_run

@@ -13,8 +13,8 @@ from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import RunFolder, find_run
 from focus_tui.cli.choose import Exp, Json, NamedExp, Trust, chosen_run, complete_names, root_of
 from focus_tui.cli.command import Command
-from focus_tui.cli.runs import shown
-from focus_tui.cli.slurm import Account, Nodes, Partition, Sbatch, Slurm, SlurmAsked, Time, submit
+from focus_tui.cli.runs import quoted_name
+from focus_tui.cli.slurm import Account, Nodes, Partition, Sbatch, Slurm, SlurmRequest, Time, submit
 from focus_tui.terminal import out, say, visible
 
 Gpu = Annotated[int | None, typer.Option("--gpu", min=0, metavar="N", help="Train on this GPU.", show_default=False)]
@@ -82,7 +82,7 @@ def start(
     """
     root = root_of(context)
     runs = [find_run(name, root) for name in dict.fromkeys(exps)] if exps else [chosen_run(context, None)]
-    asked = SlurmAsked(partition, time_limit, nodes, account, sbatch)
+    asked = SlurmRequest(partition, time_limit, nodes, account, sbatch)
     if slurm:
         _submit(runs, resume=False, gpu=gpu, gpus=gpus, queue=queue, asked=asked)
         return
@@ -94,7 +94,7 @@ def start(
 
 
 def _submit(
-    runs: Sequence[RunFolder], *, resume: bool, gpu: int | None, gpus: int | None, queue: bool, asked: SlurmAsked
+    runs: Sequence[RunFolder], *, resume: bool, gpu: int | None, gpus: int | None, queue: bool, asked: SlurmRequest
 ) -> None:
     """Submit runs to SLURM, whose queue and devices they use."""
     if gpu is not None or queue:
@@ -102,7 +102,7 @@ def _submit(
     for run in runs:
         check_config(run)
         out(submit(run, resume=resume, gpus=gpus, asked=asked))
-        say(f"watch  focus status {shown(run)}\nstop   focus stop {shown(run)}\nscript {run.slurm_script}")
+        say(f"watch  focus status {quoted_name(run)}\nstop   focus stop {quoted_name(run)}\nscript {run.slurm_script}")
 
 
 def start_queued(runs: Sequence[RunFolder], *, gpu: int | None = None, gpus: int | None = None) -> None:
@@ -139,7 +139,7 @@ def resume(
     Example: focus resume experiment_diffusion
     """
     run = chosen_run(context, exp)
-    asked = SlurmAsked(partition, time_limit, nodes, account, sbatch)
+    asked = SlurmRequest(partition, time_limit, nodes, account, sbatch)
     if slurm:
         _submit([run], resume=True, gpu=gpu, gpus=gpus, queue=queue, asked=asked)
         return
@@ -184,7 +184,7 @@ def stop(
         say(f"{visible(run.name)} waits no more: it was {summary.reason}")
         return
     when = "now, with a checkpoint" if now else f"after epoch {(summary.epoch or 0) + 1}"
-    say(f"{visible(run.name)} stops {when}; go on later: focus resume {shown(run)}")
+    say(f"{visible(run.name)} stops {when}; go on later: focus resume {quoted_name(run)}")
     if summary.state == "unreachable":
         say(f"but {summary.reason}: it obeys when it comes back")
     elif wait:
@@ -200,7 +200,7 @@ def _launch(run: RunFolder, *, resume: bool, gpu: int | None, gpus: int | None, 
     identity = start_run(run, resume=resume, device=_device(gpu, gpus), devices=gpus, queue=queue)
     did = "queued" if queue else "resumed" if resume else "started"
     out(f"{did} {visible(run.name)}, process {identity.pid}")
-    say(f"watch  focus logs -f {shown(run)}\nstop   focus stop {shown(run)}")
+    say(f"watch  focus logs -f {quoted_name(run)}\nstop   focus stop {quoted_name(run)}")
 
 
 def _run_to_train(context: typer.Context, exp: str | None, config: Path | None, exp_dir: Path | None) -> RunFolder:

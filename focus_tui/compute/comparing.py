@@ -18,7 +18,7 @@ from focus_engine.evaluation.comparison import (
 from focus_engine.runs.comparison import ModelScores, comparison_path
 from focus_engine.runs.folder import RunFolder
 from focus_tui.charts.overlay import NamedCurve, draw_overlay, draw_ratios, named_legend
-from focus_tui.compute.drawing import Telling, opened, relative
+from focus_tui.compute.drawing import ProgressReporter, open_model, relative
 from focus_tui.compute.options import CompareOptions
 from focus_tui.terminal import cells, colours, fitted, out, visible
 from focus_tui.view.compare import METRICS, Difference, config_differences, config_of, data_warning, metric_row
@@ -26,7 +26,7 @@ from focus_tui.view.comparison_report import cost_curves, cost_rows, cost_title,
 from focus_tui.view.log_plot import read_view
 from focus_tui.view.run_view import RunView
 
-MOST_COLUMNS = 110
+MAX_COLUMNS = 110
 
 
 def compare(runs: Sequence[RunFolder], options: CompareOptions) -> None:
@@ -36,22 +36,22 @@ def compare(runs: Sequence[RunFolder], options: CompareOptions) -> None:
         InputError: a run's data are gone or have changed, or an option does not fit its model.
         FocusError: the generated maps are not physical.
     """
-    telling = Telling(options.progress)
+    reporter = ProgressReporter(options.progress)
     views = [read_view(run) for run in runs]
     different = config_differences([config_of(view) for view in views])
     comparison: Comparison | None = None
     refused = "--curves was given" if options.curves else _no_checkpoint(runs, options)
     if refused is None:
-        contenders = _contenders(runs, options, telling)
+        contenders = _contenders(runs, options, reporter)
         refused = why_not_comparable([(one.run.name, one.model) for one in contenders])
     if refused is None:
-        comparison = _judged(contenders, options, telling)
+        comparison = _judged(contenders, options, reporter)
     elif not options.curves:
-        telling.warn(f"samples are not compared, curves are: {refused}")
+        reporter.warn(f"samples are not compared, curves are: {refused}")
     if options.json:
         out(json.dumps(_document(runs, views, different, comparison, refused), allow_nan=False))
         return
-    width = min(MOST_COLUMNS, shutil.get_terminal_size((80, 24)).columns)
+    width = min(MAX_COLUMNS, shutil.get_terminal_size((80, 24)).columns)
     _show_curves(runs, views, width)
     _show_differences(runs, different, width)
     if comparison is not None:
@@ -67,17 +67,17 @@ def _no_checkpoint(runs: Sequence[RunFolder], options: CompareOptions) -> str | 
     return f"{', '.join(untrained)} has no checkpoint yet" if untrained else None
 
 
-def _contenders(runs: Sequence[RunFolder], options: CompareOptions, telling: Telling) -> list[Contender]:
+def _contenders(runs: Sequence[RunFolder], options: CompareOptions, reporter: ProgressReporter) -> list[Contender]:
     """Open each run; all of them draw as many maps at once."""
-    found = [Contender(run, *opened(run, options, telling)) for run in runs]
+    found = [Contender(run, *open_model(run, options, reporter)) for run in runs]
     batch = min(one.plan.batch_size for one in found)
     return [Contender(one.run, one.model, one.model.plan(seed=options.seed, batch_size=batch)) for one in found]
 
 
-def _judged(contenders: Sequence[Contender], options: CompareOptions, telling: Telling) -> Comparison:
+def _judged(contenders: Sequence[Contender], options: CompareOptions, reporter: ProgressReporter) -> Comparison:
     output = options.output or comparison_path([one.run for one in contenders])
     steps = compare_models(contenders, options.n_maps, options.ladder or LADDER, output)
-    return telling.shown(steps, contenders[0].plan)
+    return reporter.track(steps, contenders[0].plan)
 
 
 def _document(

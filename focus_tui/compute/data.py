@@ -69,14 +69,14 @@ def simulate(options: SimulateOptions) -> None:
     say(f"    box_size: {layout.box_size}\n    maps_per_simulation: {layout.maps_per_simulation}")
 
 
-def bring_in(
+def import_data(
     maps: Path,
     params: Path,
     name: str,
     root: Path,
     *,
     box_size: float,
-    per: int,
+    maps_per_simulation: int,
     link: bool,
     key: str | None,
     stored: tuple[StoredAs, float, float],
@@ -94,7 +94,7 @@ def bring_in(
         name,
         root,
         box_size=box_size,
-        maps_per_simulation=per,
+        maps_per_simulation=maps_per_simulation,
         link=link,
         maps_key=key,
         stored=Stored(*stored),
@@ -108,7 +108,13 @@ def bring_in(
 
 
 def info(
-    what: str | None, run: RunFolder | None, params: Path | None, *, box_size: float, per: int, key: str | None
+    what: str | None,
+    run: RunFolder | None,
+    params: Path | None,
+    *,
+    box_size: float,
+    maps_per_simulation: int,
+    key: str | None,
 ) -> None:
     """Describe a set of maps: shape, units, ranges, zeros, parameters, a map and P(k).
 
@@ -117,13 +123,17 @@ def info(
         run: an experiment.
         params: the parameter table of a maps file.
         box_size: side of the box [Mpc/h] of a file.
-        per: maps per simulation of a file.
+        maps_per_simulation: maps per simulation of a file.
         key: array of an .npz or HDF5 file.
 
     Raises:
         InputError: it is no set of maps.
     """
-    _show(describe(_open_run(run) if run is not None else _open_files(what or ".", params, box_size, per, key)))
+    _show(
+        describe(
+            _open_run(run) if run is not None else _open_files(what or ".", params, box_size, maps_per_simulation, key)
+        )
+    )
 
 
 def _open_run(run: RunFolder) -> MapSet:
@@ -136,7 +146,7 @@ def _open_run(run: RunFolder) -> MapSet:
     return maps
 
 
-def _open_files(what: str, params: Path | None, box_size: float, per: int, key: str | None) -> MapSet:
+def _open_files(what: str, params: Path | None, box_size: float, maps_per_simulation: int, key: str | None) -> MapSet:
     from focus_engine.config.schema import DataBlock
     from focus_engine.data.locate import resolve_map_paths
 
@@ -153,7 +163,9 @@ def _open_files(what: str, params: Path | None, box_size: float, per: int, key: 
         params_path=None if params is None else str(params.absolute()),
     )
     maps_path, params_path = resolve_map_paths(block, folder)
-    return open_map_set(maps_path, params_path, box_size=box_size, maps_per_simulation=per, maps_key=key)
+    return open_map_set(
+        maps_path, params_path, box_size=box_size, maps_per_simulation=maps_per_simulation, maps_key=key
+    )
 
 
 def _show(summary: DataSummary) -> None:

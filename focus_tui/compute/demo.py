@@ -18,7 +18,7 @@ from focus_engine.launch.summary import RunSummary
 from focus_engine.progress import drain
 from focus_engine.runs.create import create_experiment
 from focus_engine.runs.folder import RunFolder
-from focus_tui.compute.drawing import Telling, opened, relative
+from focus_tui.compute.drawing import ProgressReporter, open_model, relative
 from focus_tui.compute.evaluating import show_report
 from focus_tui.compute.options import EvaluateOptions
 from focus_tui.terminal import out, say
@@ -53,9 +53,9 @@ def demo(root: Path, settings: tuple[str, ...] = ()) -> None:
     trained = time.monotonic()
 
     step(4, "samples against universes it never saw", f"focus evaluate {run.name}")
-    telling = Telling()
-    model, plan = opened(run, EvaluateOptions(), telling)
-    judged: Evaluated = telling.shown(evaluate_run(run, model, plan, None), plan)
+    reporter = ProgressReporter()
+    model, plan = open_model(run, EvaluateOptions(), reporter)
+    judged: Evaluated = reporter.track(evaluate_run(run, model, plan, None), plan)
     show_report(judged)
     _say_goodbye(run, summary, judged, (simulated - began, trained - simulated, time.monotonic() - trained))
 

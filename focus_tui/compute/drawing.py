@@ -23,11 +23,11 @@ from focus_tui.view.words import bar_line
 
 Step = TypeVar("Step", bound=SamplingProgress | DataProgress | ComparisonProgress)
 Result = TypeVar("Result")
-WORD_SECONDS = 0.1
+REPORT_SECONDS = 0.1
 """Least time between two lines of `--progress json`; the end of a batch is always told."""
 
 
-class Telling:
+class ProgressReporter:
     """Tells on stderr what happens: with a bar for people, or as one JSON object a line for programs."""
 
     def __init__(self, how: str = "bar") -> None:
@@ -49,11 +49,11 @@ class Telling:
             self._printer.progress(bar_line(done, total, words))
             return
         now = time.monotonic()
-        if now - self._told >= WORD_SECONDS or done == total:
+        if now - self._told >= REPORT_SECONDS or done == total:
             self._told = now
             say(json.dumps({"done": done, "total": total, "words": ", ".join(words)}))
 
-    def shown(self, work: Generator[Step, None, Result], plan: SamplingPlan) -> Result:
+    def track(self, work: Generator[Step, None, Result], plan: SamplingPlan) -> Result:
         """Run `work` to its end and tell how far it is; return its result."""
 
         def tell(step: Step) -> None:
@@ -78,7 +78,7 @@ def _sampled(step: SamplingProgress, plan: SamplingPlan) -> tuple[int, int, list
     return done, total, [f"sampling {step.maps_total} maps", f"step {step.step}"]
 
 
-def opened(run: RunFolder, options: DrawOptions, telling: Telling) -> tuple[TrainedModel, SamplingPlan]:
+def open_model(run: RunFolder, options: DrawOptions, reporter: ProgressReporter) -> tuple[TrainedModel, SamplingPlan]:
     """Open the checkpoint that was asked for and the plan to draw with.
 
     Raises:
@@ -88,7 +88,7 @@ def opened(run: RunFolder, options: DrawOptions, telling: Telling) -> tuple[Trai
     path = find_checkpoint(run, options.checkpoint)
     model = open_trained(path, device=options.device)
     if model.config.model.from_ not in OWN_NETWORKS:
-        telling.warn(f"the code of {visible(model.config.model.from_)} is run (model.from)")
+        reporter.warn(f"the code of {visible(model.config.model.from_)} is run (model.from)")
     plan = model.plan(
         sampler=options.sampler,
         steps=options.steps,
@@ -98,8 +98,8 @@ def opened(run: RunFolder, options: DrawOptions, telling: Telling) -> tuple[Trai
         batch_size=options.batch_size,
     )
     if warning := guidance_warning(plan.guidance):
-        telling.warn(warning)
-    telling.note(
+        reporter.warn(warning)
+    reporter.note(
         f"{visible(run.name)}: {path.name} (epoch {model.source['epoch']}), {plan.sampler}, {plan.steps} steps, "
         f"eta {plan.eta:g}, seed {plan.seed}"
     )

@@ -11,7 +11,7 @@ from focus_engine.statistics.compare import Evaluation
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
 from focus_tui.charts.curves import draw_maps, draw_power
 from focus_tui.charts.statistic import draw_statistic
-from focus_tui.compute.drawing import Telling, opened, relative
+from focus_tui.compute.drawing import ProgressReporter, open_model, relative
 from focus_tui.compute.options import EvaluateOptions
 from focus_tui.terminal import color_depth, colours, out
 from focus_tui.view.run_view import floats
@@ -24,9 +24,9 @@ def evaluate(run: RunFolder, options: EvaluateOptions) -> None:
         InputError: no such checkpoint, or the data are gone or have changed.
         FocusError: the generated maps are not physical.
     """
-    telling = Telling(options.progress)
-    model, plan = opened(run, options, telling)
-    judged: Evaluated = telling.shown(evaluate_run(run, model, plan, options.n_maps, options.output), plan)
+    reporter = ProgressReporter(options.progress)
+    model, plan = open_model(run, options, reporter)
+    judged: Evaluated = reporter.track(evaluate_run(run, model, plan, options.n_maps, options.output), plan)
     if options.json:
         out(json.dumps(report_document(judged.evaluation, model, plan)))
         return

@@ -8,7 +8,7 @@ from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.power import FIELD_LABEL
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
 from focus_tui.charts.curves import DENSITY_POWER, FIELD_POWER, draw_maps, draw_single_power
-from focus_tui.compute.drawing import Telling, opened, relative
+from focus_tui.compute.drawing import ProgressReporter, open_model, relative
 from focus_tui.compute.options import SampleOptions
 from focus_tui.compute.power import power_json
 from focus_tui.terminal import color_depth, colours, out
@@ -21,15 +21,15 @@ def sample(run: RunFolder, options: SampleOptions) -> None:
         InputError: no such checkpoint, or the options do not fit its model.
         FocusError: the maps are not finite.
     """
-    telling = Telling(options.progress)
-    model, plan = opened(run, options, telling)
+    reporter = ProgressReporter(options.progress)
+    model, plan = open_model(run, options, reporter)
     given = None if options.params is None else dict(options.params)
     params = choose_params(model, options.n_maps, given, options.params_file)
     output_path(run, plan, options.output)
     for outside in model.scaler.outside(params):
-        telling.warn(str(outside))
-    drawn: Sampled = telling.shown(sample_run(run, model, params, plan, options.output), plan)
-    telling.note(
+        reporter.warn(str(outside))
+    drawn: Sampled = reporter.track(sample_run(run, model, params, plan, options.output), plan)
+    reporter.note(
         f"{len(drawn.maps)} maps of {drawn.maps.shape[-2]} x {drawn.maps.shape[-1]}, {drawn.nfe} network calls each"
     )
     if options.json:

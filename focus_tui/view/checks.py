@@ -24,12 +24,12 @@ from focus_tui.view.words import size
 Status = Literal["ok", "absent", "warning", "problem"]
 
 NETWORK_DISKS = {"nfs", "nfs4", "lustre", "gpfs", "beegfs", "cifs", "smb3", "fuse.sshfs", "ceph", "afs"}
-SCARCE = 5e9
+LOW_DISK_BYTES = 5e9
 """Free bytes below which a disk is worth a warning: two checkpoints of the seed's model."""
-ASK_SECONDS = 60.0
+ANSWER_SECONDS = 60.0
 """How long torch or SLURM may take to answer."""
 
-TORCH = """\
+TORCH_PROBE = """\
 import json, torch
 names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 memory = [torch.cuda.mem_get_info(i) for i in range(len(names))]
@@ -75,10 +75,10 @@ def _torch() -> Iterator[Finding]:
     again = "install FOCUS again: pip install --force-reinstall ."
     try:
         done = subprocess.run(
-            [sys.executable, "-c", TORCH], capture_output=True, text=True, timeout=ASK_SECONDS, check=False
+            [sys.executable, "-c", TORCH_PROBE], capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        yield Finding("torch", "problem", f"did not answer within {ASK_SECONDS:.0f} s", "is the file system slow?")
+        yield Finding("torch", "problem", f"did not answer within {ANSWER_SECONDS:.0f} s", "is the file system slow?")
         return
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"ended with code {done.returncode}"])[-1]
@@ -118,7 +118,7 @@ def _disk(root: Path) -> Iterator[Finding]:
         words += " (on the network: no locks across hosts are relied on; other hosts are judged by their heartbeat)"
     yield Finding("experiments", "ok", words)
     free = shutil.disk_usage(place).free
-    scarce = "a checkpoint of a large model is 2 GB, twice: free some space" if free < SCARCE else ""
+    scarce = "a checkpoint of a large model is 2 GB, twice: free some space" if free < LOW_DISK_BYTES else ""
     yield Finding("free space", "warning" if scarce else "ok", size(free), scarce)
     if not os.access(place, os.W_OK):
         yield Finding("permissions", "problem", f"{place} can't be written", "give --root another folder")
@@ -203,7 +203,7 @@ def _experiment(run: RunFolder) -> Iterator[Finding]:
         yield Finding("data", "ok", f"{config.data.simulations} universes that FOCUS simulates itself")
         return
     done = subprocess.run(
-        [sys.executable, "-c", DATA, str(run.path)], capture_output=True, text=True, timeout=ASK_SECONDS, check=False
+        [sys.executable, "-c", DATA, str(run.path)], capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
     )
     words = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines() or ["no answer"]
     yield Finding("data", "ok" if done.returncode == 0 else "problem", words[-1], "")

@@ -222,7 +222,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"{f'; did you mean {close[0]!r}?' if close else ';'} there are: {', '.join(names)}"
 
 
-def in_standing_order(rows: Iterable[RunRow]) -> list[RunRow]:
+def in_default_order(rows: Iterable[RunRow]) -> list[RunRow]:
     """Return rows as they stand by default: live ones first, then the most recent."""
     return sorted(
         rows,

@@ -39,7 +39,7 @@ SCALARS = (
     ("bad_epochs", "bad_epochs"),
 )
 """TensorBoard's tags and the fields of an epoch that they show."""
-MOST_PAIRS = 8
+MAX_PAIRS = 8
 """Pairs of maps in a TensorBoard picture."""
 
 
@@ -64,7 +64,7 @@ def read_whole_view(run: RunFolder) -> RunView:
 
 
 def tables(view: RunView) -> tuple[Table, Table, Table]:
-    """Return the epochs, P(k) by epoch and wavenumber, and the points inside epochs (at most `MOST_STEPS`)."""
+    """Return the epochs, P(k) by epoch and wavenumber, and the points inside epochs (at most `MAX_STEPS`)."""
     epochs = tuple(tuple(getattr(one, name) for name in EPOCH_FIELDS) for one in view.epochs)
     power = tuple(
         (one.epoch, *row)
@@ -179,7 +179,7 @@ def pair_picture(event: SamplesDrawn) -> NDArray[np.uint8]:
 
     Grey is log10 of the map, from `event.low` (black) to `event.high` (white), for all of them.
     """
-    real, generated = (np.log10(np.stack(maps[:MOST_PAIRS])) for maps in thumbnails(event))
+    real, generated = (np.log10(np.stack(maps[:MAX_PAIRS])) for maps in thumbnails(event))
     columns = min(len(real), len(generated))
     shades = (np.concatenate([real[:columns], generated[:columns]]) - event.low) / ((event.high - event.low) or 1.0)
     padded = np.pad(np.clip(shades, 0, 1), ((0, 0), (0, 1), (0, 1)), constant_values=1)  # white lines between maps

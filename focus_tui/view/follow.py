@@ -15,10 +15,10 @@ from focus_engine.launch.state import summarise
 from focus_engine.launch.summary import LIVE_STATES, RunSummary
 from focus_engine.runs.folder import RunFolder
 from focus_tui.terminal import out, say, visible
-from focus_tui.view.words import note, progress_line
+from focus_tui.view.words import event_note, progress_line
 
 POLL_SECONDS = 0.2
-PROOF_SECONDS = 2.0
+STATE_SECONDS = 2.0
 """How often a run is asked whether it still lives."""
 
 
@@ -54,7 +54,7 @@ class Printer:
         elif isinstance(event, EpochFinished):
             self.clear()
             out(epoch_block(event).removesuffix("\n"))
-        elif (words := note(event)) is not None:
+        elif (words := event_note(event)) is not None:
             self.clear()
             say(f"-- {words}")
         elif live and (line := progress_line(event, shutil.get_terminal_size().columns - 1)) is not None:
@@ -87,7 +87,7 @@ def _follow(run: RunFolder, tail: EventTail, printer: Printer) -> None:
     """Show what comes until the run has ended, or its proof of life is gone."""
     summary, asked = summarise(run), time.monotonic()
     while True:
-        if time.monotonic() - asked >= PROOF_SECONDS:
+        if time.monotonic() - asked >= STATE_SECONDS:
             summary, asked = summarise(run), time.monotonic()
         events = tail.poll()  # after the proof, so that the last words of a dying worker are seen
         for event in events:

@@ -6,8 +6,8 @@ from focus_engine.events.log import LogReader
 from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder
 from focus_tui.terminal import color_depth, colours, out, say, visible
-from focus_tui.view.panes import pictured
-from focus_tui.view.pictures.look import Look
+from focus_tui.view.panes import panes_with_picture
+from focus_tui.view.pictures.picture import PictureOptions
 from focus_tui.view.run_view import RunView, fold, phase_words, plateau_words
 from focus_tui.view.thin import thinned_lines
 
@@ -31,11 +31,11 @@ def plot_log(run: RunFolder) -> None:
     if not view.epochs:
         say(f"{visible(run.name)} has finished no epoch yet: nothing to draw")
         return
-    look = Look(color=colours(), color_depth=color_depth())
+    options = PictureOptions(color=colours(), color_depth=color_depth())
     width = min(WIDTH, shutil.get_terminal_size((80, 24)).columns)
     summary = view.summary
     out(f"{visible(run.name)}  {phase_words(summary, view.warmup_epochs)}  {plateau_words(view)}")
-    for pane in pictured():
+    for pane in panes_with_picture():
         if pane.printed and pane.needs.met(view):
-            drawn = pane.draw(view, look)
+            drawn = pane.draw(view, options)
             out(f"\n{drawn.title}\n{drawn.draw(width, pane.printed)}")

@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from focus_tui.view.pictures.look import Look, Picture
+    from focus_tui.view.pictures.picture import Picture, PictureOptions
     from focus_tui.view.run_view import RunView
 
 FIGURE_FORMATS = ("png", "pdf", "svg")
 
 
-class Needs(NamedTuple):
+class Requirement(NamedTuple):
     """What a run must have before there is something to draw.
 
     Attributes:
@@ -27,9 +27,9 @@ class Needs(NamedTuple):
     met: Callable[["RunView"], bool]
 
 
-EPOCHS = Needs("epochs", lambda view: bool(view.epochs))
-SPECTRA = Needs("P(k) of samples", lambda view: bool(view.spectra))
-SAMPLES = Needs("maps of samples", lambda view: bool(view.samples))
+EPOCHS = Requirement("epochs", lambda view: bool(view.epochs))
+SPECTRA = Requirement("P(k) of samples", lambda view: bool(view.spectra))
+SAMPLES = Requirement("maps of samples", lambda view: bool(view.samples))
 
 
 class PaperFigure(NamedTuple):
@@ -54,7 +54,7 @@ class Pane(NamedTuple):
         subject: what it shows, as part of a sentence.
         needs: what there must be to draw.
         priority: 1 is shown on the smallest screens, the others where there is room.
-        picture: `module:function` that makes it: (RunView, Look) ▶ Picture; None for the log, which is none.
+        picture: `module:function` that makes it: (RunView, PictureOptions) ▶ Picture; None for the log, which is none.
         printed: rows of its picture in `focus logs --plot`; 0 leaves it out.
         figure: its figure for papers; None where it has none.
     """
@@ -63,17 +63,17 @@ class Pane(NamedTuple):
     key: str
     label: str
     subject: str
-    needs: Needs
+    needs: Requirement
     priority: int
     picture: str | None
     printed: int = 0
     figure: PaperFigure | None = None
 
-    def draw(self, view: "RunView", look: "Look") -> "Picture":
+    def draw(self, view: "RunView", options: "PictureOptions") -> "Picture":
         """Return the picture of a run, ready to be drawn at any size."""
         if self.picture is None:
             raise ValueError(f"the pane {self.name} has no picture")
-        picture: Picture = load(self.picture)(view, look)
+        picture: Picture = load(self.picture)(view, options)
         return picture
 
 
@@ -127,17 +127,17 @@ PANES = (
 """In the order of the screen."""
 
 
-def pictured() -> tuple[Pane, ...]:
+def panes_with_picture() -> tuple[Pane, ...]:
     """Return the panes that are pictures."""
     return tuple(pane for pane in PANES if pane.picture is not None)
 
 
-def with_figure() -> tuple[tuple[Pane, PaperFigure], ...]:
+def panes_with_figure() -> tuple[tuple[Pane, PaperFigure], ...]:
     """Return the panes that have a figure for papers, each with it."""
     return tuple((pane, pane.figure) for pane in PANES if pane.figure is not None)
 
 
-def place_of(name: str) -> int:
+def pane_number(name: str) -> int:
     """Return the place of a pane on the screen, from 1 on."""
     return [pane.name for pane in PANES].index(name) + 1
 

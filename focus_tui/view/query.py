@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from focus_engine.errors import InputError
-from focus_tui.view.columns import BY_KEY, RunRow, column_of, in_standing_order, nearest
+from focus_tui.view.columns import BY_KEY, RunRow, column_of, in_default_order, nearest
 from focus_tui.view.query_fields import ALIASES, FIELDS, Field
 
-STANDING = "standing"
+DEFAULT_ORDER = "standing"
 """The order without a column: live ones first, then the most recent."""
 
 Test = Callable[[RunRow, float], bool]
@@ -239,15 +239,15 @@ def parse_sort(text: str) -> tuple[str, bool]:
     key = text.strip()
     descending = key.startswith("-")
     key = key.removeprefix("-")
-    if key != STANDING:
+    if key != DEFAULT_ORDER:
         column_of(key)
     return key, descending
 
 
 def sort_rows(rows: Iterable[RunRow], key: str, descending: bool = False) -> list[RunRow]:
     """Return `rows` by the column `key`; unknown values last in both directions, equal ones as they stood."""
-    if key == STANDING:
-        ordered = in_standing_order(rows)
+    if key == DEFAULT_ORDER:
+        ordered = in_default_order(rows)
         return ordered[::-1] if descending else ordered
     value = BY_KEY[key].value
     valued = [(value(row), row) for row in rows]

@@ -14,7 +14,7 @@ EPOCHS = 5
 """Epochs whose mean is the time per epoch."""
 
 
-def detailed(row: RunRow) -> RunRow:
+def with_details(row: RunRow) -> RunRow:
     """Return `row` with its curve, speed and device; as it is when its log cannot be read."""
     from focus_tui.view.run_view import RunView, fold  # numpy: 0.1 s that a plain `focus ls` does without
 

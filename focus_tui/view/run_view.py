@@ -29,21 +29,21 @@ from focus_engine.events.table import (
     WorkerStarting,
 )
 from focus_engine.launch.summary import RunSummary
-from focus_tui.view.words import note, percent, state_words
+from focus_tui.view.words import event_note, percent, state_words
 
 Array = NDArray[np.float64]
 
-MOST_STEPS = 20_000
+MAX_STEPS = 20_000
 """Step points kept of a run; above it every second one goes, which no terminal can tell."""
-MOST_LOG = 5_000
+MAX_LOG = 5_000
 """Lines of the log kept; `focus logs` has them all."""
-MOST_WARNINGS = 50
+MAX_WARNINGS = 50
 POWER_OFF = 0.10
 """Deviation of P(k) from the real one that is worth a word."""
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
+class StepSeries:
     """What was said inside epochs, thinned evenly.
 
     Attributes:
@@ -61,7 +61,7 @@ class Steps:
     maps_per_second: Array
 
     @classmethod
-    def of(cls, events: Sequence[StepProgress]) -> "Steps":
+    def of(cls, events: Sequence[StepProgress]) -> "StepSeries":
         """Return the points of `events`."""
         where = [event.epoch - 1 + event.batch / max(1, event.n_batches) for event in events]
         return cls(
@@ -72,20 +72,20 @@ class Steps:
             floats([event.maps_per_second for event in events]),
         )
 
-    def then(self, later: "Steps") -> "Steps":
+    def then(self, later: "StepSeries") -> "StepSeries":
         """Return these points and the `later` ones, thinned when they are too many."""
         stride = 1
-        while (self.epoch.size + later.epoch.size) // stride > MOST_STEPS:
+        while (self.epoch.size + later.epoch.size) // stride > MAX_STEPS:
             stride *= 2
         return self._map(lambda name: np.concatenate([getattr(self, name), getattr(later, name)])[::stride])
 
-    def until(self, epoch: float) -> "Steps":
+    def until(self, epoch: float) -> "StepSeries":
         """Return the points up to the end of `epoch`."""
         kept = self.epoch <= epoch
         return self if kept.all() else self._map(lambda name: getattr(self, name)[kept])
 
-    def _map(self, column: Callable[[str], Array]) -> "Steps":
-        return Steps(*(column(name) for name in Steps.__dataclass_fields__))
+    def _map(self, column: Callable[[str], Array]) -> "StepSeries":
+        return StepSeries(*(column(name) for name in StepSeries.__dataclass_fields__))
 
 
 def floats(values: Sequence[float | None]) -> Array:
@@ -116,7 +116,7 @@ class RunView:
     started: RunStarted | None = None
     history: History = field(default_factory=History)
     step: StepProgress | None = None
-    steps: Steps = field(default_factory=lambda: Steps.of(()))
+    steps: StepSeries = field(default_factory=lambda: StepSeries.of(()))
     data: DataProgress | None = None
     checkpoints: tuple[CheckpointSaved, ...] = ()
     warnings: tuple[Warned, ...] = ()
@@ -170,10 +170,10 @@ class RunView:
 
 def fold(view: RunView, events: Sequence[Event]) -> RunView:
     """Return `view` with `events` that came after it."""
-    return reduce(_fold_run, _runs_of_steps(events), view)
+    return reduce(_fold_entry, _group_steps(events), view)
 
 
-def _runs_of_steps(events: Sequence[Event]) -> list[list[StepProgress] | Event]:
+def _group_steps(events: Sequence[Event]) -> list[list[StepProgress] | Event]:
     """Group consecutive step events, so that their arrays grow once and not point by point."""
     grouped: list[list[StepProgress] | Event] = []
     for event in events:
@@ -186,11 +186,11 @@ def _runs_of_steps(events: Sequence[Event]) -> list[list[StepProgress] | Event]:
     return grouped
 
 
-def _fold_run(view: RunView, entry: list[StepProgress] | Event) -> RunView:
+def _fold_entry(view: RunView, entry: list[StepProgress] | Event) -> RunView:
     if isinstance(entry, list):
-        return replace(view, step=entry[-1], steps=view.steps.then(Steps.of(entry)), data=None)
-    if note(entry) is not None or isinstance(entry, EpochFinished):
-        view = replace(view, log=(*view.log, entry)[-MOST_LOG:])
+        return replace(view, step=entry[-1], steps=view.steps.then(StepSeries.of(entry)), data=None)
+    if event_note(entry) is not None or isinstance(entry, EpochFinished):
+        view = replace(view, log=(*view.log, entry)[-MAX_LOG:])
     return _fold(view, entry)
 
 
@@ -216,7 +216,7 @@ def _fold(view: RunView, event: Event) -> RunView:
             others = tuple(one for one in view.checkpoints if one.kind != event.kind)
             changes = {"checkpoints": (*others, event)}
         case Warned():
-            changes = {"warnings": (*view.warnings, event)[-MOST_WARNINGS:]}
+            changes = {"warnings": (*view.warnings, event)[-MAX_WARNINGS:]}
         case RunEnded():
             changes = {"ended": event, "step": None, "data": None}
         case _:

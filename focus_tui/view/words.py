@@ -134,7 +134,7 @@ def bar_line(done: int, total: int, words: Sequence[str], columns: int = 80) -> 
     return f"{bar:<{room}}  {text}"
 
 
-def note(event: Event) -> str | None:
+def event_note(event: Event) -> str | None:
     """Return an event that deserves a line in the log but is no epoch, in words; None for the others."""
     match event:
         case Queued():

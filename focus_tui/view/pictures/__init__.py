@@ -1,1 +1,1 @@
-"""What the panes of the Watch screen draw: a run's view and a look become a title and a chart. Pure."""
+"""What the panes of the Watch screen draw: a run's view and options become a title and a chart. Pure."""

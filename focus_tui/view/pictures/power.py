@@ -3,8 +3,8 @@
 import textwrap
 
 from focus_engine.events.table import PowerSpectrumMeasured, SamplesDrawn
-from focus_tui.view.pictures.look import Look, Picture, no_samples, of_epochs
 from focus_tui.view.pictures.maps import samples_at
+from focus_tui.view.pictures.picture import Picture, PictureOptions, no_samples, of_epochs
 from focus_tui.view.run_view import RunView, floats
 from focus_tui.view.words import percent
 
@@ -18,9 +18,9 @@ def spectrum_at(view: RunView, epoch: int | None) -> PowerSpectrumMeasured | Non
     return fitting[-1] if fitting else None
 
 
-def power_picture(view: RunView, look: Look) -> Picture:
+def power_picture(view: RunView, options: PictureOptions) -> Picture:
     """P(k) of samples over that of real maps and its scatter, with their ratio."""
-    event = spectrum_at(view, look.epoch)
+    event = spectrum_at(view, options.epoch)
     title = "Power spectrum"
     if event is not None:
         title = f"{_power_name(event)}  epoch {event.epoch}{of_epochs(view)}  {power_words(event)}"
@@ -38,14 +38,14 @@ def power_picture(view: RunView, look: Look) -> Picture:
             floats(event.generated_mean),
             width=width,
             height=height - len(told),
-            color=look.color,
+            color=options.color,
             k_nyquist=event.k_nyquist,
             y_label=FIELD_POWER if event.normalised else DENSITY_POWER,
         )
         return "\n".join([drawn, *told])
 
     shown = event and (view.summary.path, event.epoch, event.time)
-    return Picture(title, draw, ("power", shown or no_samples(view), look.color))
+    return Picture(title, draw, ("power", shown or no_samples(view), options.color))
 
 
 def _power_name(event: PowerSpectrumMeasured) -> str:

@@ -18,7 +18,7 @@ from focus_tui.view.columns import (
     RunRow,
     columns_of,
     fit_columns,
-    in_standing_order,
+    in_default_order,
 )
 from focus_tui.view.words import GLYPHS
 
@@ -183,4 +183,4 @@ def test_live_runs_stand_first_then_the_most_recent():
         RunRow(RunSummary(name="new", path="", state="failed", updated=2.0)),
         RunRow(RunSummary(name="live", path="", state="running", updated=0.5)),
     ]
-    assert [row.summary.name for row in in_standing_order(rows)] == ["live", "new", "old", "none"]
+    assert [row.summary.name for row in in_default_order(rows)] == ["live", "new", "old", "none"]

@@ -41,7 +41,9 @@ def test_panes_differ_and_what_they_name_is_there():
     for names in ([pane.name for pane in panes.PANES], [pane.key for pane in panes.PANES]):
         assert len(set(names)) == len(names)
     assert sorted(pane.priority for pane in panes.PANES) == list(range(1, len(panes.PANES) + 1))
-    references = [pane.picture for pane in panes.pictured()] + [figure.drawn_by for _, figure in panes.with_figure()]
+    references = [pane.picture for pane in panes.panes_with_picture()] + [
+        figure.drawn_by for _, figure in panes.panes_with_figure()
+    ]
     assert all(callable(panes.load(reference)) for reference in references)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from focus_engine.errors import InputError
 from focus_engine.launch.summary import RunSummary
 from focus_engine.runs.labels import Labels
-from focus_tui.view.columns import BY_KEY, RunRow, in_standing_order
+from focus_tui.view.columns import BY_KEY, RunRow, in_default_order
 from focus_tui.view.query import parse_query, parse_sort, sort_rows
 from focus_tui.view.query_fields import ALIASES, FIELDS
 from focus_tui.view.words import GLYPHS
@@ -248,8 +248,8 @@ def test_equal_runs_stay_as_they_stood(descending):
 
 
 def test_the_standing_order_is_that_of_ls():
-    assert sort_rows(ROWS, "standing") == in_standing_order(ROWS)
-    assert sort_rows(ROWS, "standing", descending=True) == in_standing_order(ROWS)[::-1]
+    assert sort_rows(ROWS, "standing") == in_default_order(ROWS)
+    assert sort_rows(ROWS, "standing", descending=True) == in_default_order(ROWS)[::-1]
 
 
 def test_recent_runs_sort_as_young():

@@ -60,7 +60,7 @@ def test_data_progress_is_shown_until_training_starts():
 
 
 def test_steps_are_thinned_evenly(monkeypatch):
-    monkeypatch.setattr(present, "MOST_STEPS", 100)
+    monkeypatch.setattr(present, "MAX_STEPS", 100)
     view = view_from([started(), *(step(1 + i // 10, 1 + i % 10) for i in range(1000))])
     assert 50 <= view.steps.epoch.size <= 100
     gaps = np.diff(view.steps.epoch)

@@ -6,7 +6,7 @@ from example_events import end, making_data
 from focus_engine.events.table import Warned
 from focus_engine.launch.summary import RunSummary
 from focus_tui.terminal import cells, visible
-from focus_tui.view.words import GLYPHS, bar_line, duration, note, progress_line, size, state_words, status_lines
+from focus_tui.view.words import GLYPHS, bar_line, duration, event_note, progress_line, size, state_words, status_lines
 
 RUNNING = RunSummary(
     name="experiment_diffusion",
@@ -103,9 +103,9 @@ def test_control_characters_are_shown_never_obeyed(text, shown):
 
 
 def test_notes_are_harmless():
-    assert note(Warned(code="x", message="\x1b]0;own\x07")) == "warning: \\x1b]0;own\\x07"
+    assert event_note(Warned(code="x", message="\x1b]0;own\x07")) == "warning: \\x1b]0;own\\x07"
     ended = end("early_stopped", "10 bad epochs", 30)
-    assert note(ended) == "early stopped after epoch 30: 10 bad epochs"
+    assert event_note(ended) == "early stopped after epoch 30: 10 bad epochs"
 
 
 @pytest.mark.parametrize("columns", [10, 30, 79])

@@ -14,7 +14,7 @@ SPANS = ("all", "after warmup", "second half", "last quarter")
 
 
 @dataclass(frozen=True)
-class Look:
+class PictureOptions:
     """How the pictures are drawn.
 
     Attributes:
