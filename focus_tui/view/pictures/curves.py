@@ -1,4 +1,4 @@
-"""The curves: train and val loss and the learning rate, each against the epoch."""
+"""The curves of train and val loss and of the learning rate against the epoch."""
 
 from typing import TypedDict
 
@@ -8,7 +8,7 @@ from focus_tui.view.words import loss, rate
 
 
 def first_epoch(view: RunView, span: str) -> int:
-    """Return the epoch that the curves start at; all of them are shown where a span has fewer than three."""
+    """Return the first epoch of the curves; 1 if the span would hold fewer than three epochs."""
     last = view.epochs[-1].epoch if view.epochs else 0
     first = {"after warmup": view.warmup_epochs + 1, "second half": last // 2 + 1, "last quarter": 3 * last // 4 + 1}
     start = first.get(span, 1)
@@ -16,7 +16,7 @@ def first_epoch(view: RunView, span: str) -> int:
 
 
 def loss_picture(view: RunView, options: PictureOptions) -> Picture:
-    """Train and val loss against the epoch with everything that happened to the run."""
+    """Return train and val loss against the epoch, with warmup, rate cuts, resumes and early stopping marked."""
     smooth = f"  smoothed {options.smoothing:g}" if options.smoothing else ""
     last = view.epochs[-1] if view.epochs else None
     now = "" if last is None else f"  train {loss(last.train_loss)}  val {loss(last.val_loss)}"
@@ -53,7 +53,7 @@ def loss_picture(view: RunView, options: PictureOptions) -> Picture:
 
 
 class Marks(TypedDict):
-    """What the axis of epochs is marked with."""
+    """The marks on the axis of epochs."""
 
     warmup_epochs: int
     cuts: tuple[int, ...]
@@ -61,7 +61,7 @@ class Marks(TypedDict):
 
 
 def _marks(view: RunView, start: int) -> Marks:
-    """What happened to a run from epoch `start` on."""
+    """Return the marks of a run from epoch `start` on."""
     return {
         "warmup_epochs": view.warmup_epochs,
         "cuts": tuple(epoch for epoch in view.cuts if epoch >= start),
@@ -74,7 +74,7 @@ def _span_words(start: int) -> str:
 
 
 def lr_picture(view: RunView, options: PictureOptions) -> Picture:
-    """The learning rate against the epoch: warmup ramp and plateau steps."""
+    """Return the learning rate against the epoch: warmup ramp and plateau steps."""
     start = first_epoch(view, options.span)
     now = f"  next {rate(view.epochs[-1].next_lr)}" if view.epochs else ""
 
@@ -98,7 +98,7 @@ def lr_picture(view: RunView, options: PictureOptions) -> Picture:
 
 
 def _about(view: RunView, options: PictureOptions) -> tuple[object, ...]:
-    """What both curves depend on."""
+    """Return the part of the picture key that both curves share."""
     last = view.epochs[-1] if view.epochs else None
     said = (last.epoch, last.time) if last is not None else waiting(view)
     run = (view.summary.path, said, view.seams, view.early_stopped)

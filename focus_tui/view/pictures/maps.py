@@ -10,13 +10,13 @@ SYMBOLS = {"Omega_m": "Ω_m", "sigma_8": "σ_8"}
 
 
 def samples_at(view: RunView, epoch: int | None) -> SamplesDrawn | None:
-    """Return the maps of an epoch, or the latest before it; of None the last."""
+    """Return the samples of `epoch`, else the latest before it; for None the last."""
     fitting = [event for event in view.samples if epoch is None or event.epoch <= epoch]
     return fitting[-1] if fitting else None
 
 
 def maps_picture(view: RunView, options: PictureOptions) -> Picture:
-    """Real maps beside generated ones at the same parameters and noise."""
+    """Return real maps beside generated ones at the same parameters and noise."""
     event = samples_at(view, options.epoch)
     title = "Maps" if event is None else f"Maps  epoch {event.epoch}{of_epochs(view)}"
     names = view.started.param_names if view.started is not None else ()
@@ -50,6 +50,6 @@ def maps_picture(view: RunView, options: PictureOptions) -> Picture:
 
 
 def _labels(names: tuple[str, ...], params: tuple[tuple[float, ...], ...]) -> list[str]:
-    """The first parameters of each pair, with their names."""
+    """Return the first two parameters of each pair, with their names."""
     rows = [tuple(zip(names[:2], row, strict=False)) for row in params]
     return ["  ".join(f"{SYMBOLS.get(name, visible(name))} {value:.2f}" for name, value in row) for row in rows]

@@ -1,4 +1,4 @@
-"""`focus doctor`: real checks of this machine, and what it says where something is missing."""
+"""`focus doctor`: real checks of this machine, and its findings where something is missing."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from focus_tui.view.checks import disk_kind, examine
 
 @pytest.fixture
 def torch_at_once(monkeypatch):
-    """Let torch have answered: what is asked here is something else, and importing torch takes seconds."""
+    """Replace the torch probe by its answer: importing torch takes seconds, and these tests check something else."""
     answer = {"torch": "2.13", "cuda": None, "gpus": [], "bf16": False, "threads": 1}
     monkeypatch.setattr(doctor, "TORCH_PROBE", f"print({json.dumps(json.dumps(answer))})")
 
