@@ -1,4 +1,4 @@
-"""`focus data`: make, bring in and look at maps."""
+"""`focus data`: simulates, imports and describes maps."""
 
 import math
 import os
@@ -14,14 +14,12 @@ from focus_tui.cli.command import Command, Group
 
 STORED_AS = ("physical", "log10", "standardised", "log10_standardised")
 DATA = "data"
-"""The folder beside the experiments in which sets of maps are kept."""
+"""Name of the folder of map sets, beside the experiments folder."""
 
 BoxSize = Annotated[float, typer.Option("--box-size", metavar="L", help="Side of the periodic box [Mpc/h].")]
 MapsPerSimulation = Annotated[
     int, typer.Option("--maps-per-simulation", metavar="N", help="CAMELS: 15, 3 axes x 5 slabs.")
 ]
-
-
 ArrayKey = Annotated[
     str | None, typer.Option("--key", metavar="NAME", help="Array of an .npz or HDF5 file.", show_default=False)
 ]
@@ -52,7 +50,7 @@ def simulate(
 ) -> None:
     """Make particle-mesh universes.
 
-    In CAMELS layout. Interrupt at will: the same command goes on.
+    In CAMELS layout. May be interrupted: the same command continues.
 
     Example: focus data simulate -n 200 --grid 64 --sigma_8 0.7:0.9
     """
@@ -88,7 +86,7 @@ def import_data(
     mean: Mean = 0.0,
     std: Std = 1.0,
 ) -> None:
-    """Bring maps into the data folder.
+    """Import maps into the data folder.
 
     Every pixel is checked before anything is copied.
 
@@ -130,7 +128,7 @@ def info(
 
 
 def _find(context: typer.Context, what: str | None) -> tuple[RunFolder | None, str | None]:
-    """What is meant: an experiment, else files."""
+    """Return the experiment that `what` names, else the path of a set of maps."""
     if what is None:
         return chosen_run(context, None), None
     root = root_of(context)
@@ -142,7 +140,7 @@ def _find(context: typer.Context, what: str | None) -> tuple[RunFolder | None, s
 
 
 def data_root(context: typer.Context) -> Path:
-    """Return the folder of the sets of maps: `data/` beside the experiments."""
+    """Return the folder of map sets: `data/` beside the experiments folder."""
     return root_of(context).parent / DATA
 
 

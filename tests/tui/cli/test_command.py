@@ -1,4 +1,4 @@
-"""Commands: each module exports its own, and `focus` is put together from them."""
+"""Commands: each module exports its own, and `focus` is built from them."""
 
 from typer.testing import CliRunner
 
@@ -33,7 +33,7 @@ def test_a_command_of_a_toy_module_is_in_the_help_and_runs():
     assert done.output == "flipped 2\n"
 
 
-def test_a_group_of_a_toy_module_stands_last():
+def test_a_group_of_a_toy_module_comes_last():
     toy = Group("maps", "Turn maps.", (Command(flip), Command(flip, name="turn")))
     assert names(["--help"], (toy, *EVERY))[-3:] == ["maps", "data", "config"]
     assert names(["maps", "--help"], (toy, *EVERY)) == ["flip", "turn"]

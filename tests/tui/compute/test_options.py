@@ -64,7 +64,7 @@ def test_parameters_by_name():
         ("Omega_m=1,Omega_m=2", "twice"),
     ],
 )
-def test_parameters_that_are_wrong(text, words):
+def test_wrong_parameters_are_refused(text, words):
     with pytest.raises(InputError, match=words):
         parse_params(text)
 
