@@ -1,4 +1,4 @@
-"""`focus sample`: maps from a checkpoint, in physical units."""
+"""`focus sample`: draws maps from a checkpoint, in physical units."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from focus_tui.terminal import color_depth, colours, out
 
 
 def sample(run: RunFolder, options: SampleOptions) -> None:
-    """Draw maps from a checkpoint of `run`, write them, and show P(k).
+    """Draw maps from a checkpoint of `run`, write them, and print P(k).
 
     Raises:
         InputError: no such checkpoint, or the options do not fit its model.
@@ -29,9 +29,7 @@ def sample(run: RunFolder, options: SampleOptions) -> None:
     for outside in model.scaler.outside(params):
         reporter.warn(str(outside))
     drawn: Sampled = reporter.track(sample_run(run, model, params, plan, options.output), plan)
-    reporter.note(
-        f"{len(drawn.maps)} maps of {drawn.maps.shape[-2]} x {drawn.maps.shape[-1]}, {drawn.nfe} network calls each"
-    )
+    reporter.note(f"{len(drawn.maps)} maps of {drawn.maps.shape[-2]} x {drawn.maps.shape[-1]}, NFE {drawn.nfe}")
     if options.json:
         spectrum = None if drawn.power is None else json.loads(power_json(drawn.power))
         paths = {"path": str(drawn.path), "figure": str(drawn.figure)}
@@ -41,7 +39,7 @@ def sample(run: RunFolder, options: SampleOptions) -> None:
 
 
 def show_samples(drawn: Sampled) -> None:
-    """Draw the first maps and P(k), and print where the files lie."""
+    """Draw the first maps and P(k), and print the paths of the files."""
     columns, _ = shutil.get_terminal_size((80, 24))
     depth = color_depth()
     units = NORMALISED if drawn.power is not None and drawn.power.label == FIELD_LABEL else SURFACE_DENSITY

@@ -48,7 +48,7 @@ def test_tags_are_added_and_removed(focus, run, arguments, tags):
         (["a", "a b"], "'a b' cannot be a tag"),
         (["a", "+"], "'' cannot be a tag"),
         (["a", "--force"], "no such option: --force"),
-        (["a", "+x", "-x"], "'x' is both added and taken off"),
+        (["a", "+x", "-x"], "'x' is both added and removed"),
         (["none", "x"], "no experiment 'none'"),
         ([], "Missing argument"),
     ],
