@@ -1,8 +1,8 @@
-"""The dashboard in a real terminal: how soon it shows, how much it writes, how fast it answers.
+"""Benchmark of the dashboard in a real terminal: time to first paint, output volume, latency.
 
 Run: python benchmarks/dashboard.py [--leet PATH_TO_WANDB] [--quick]
-Each measurement starts `focus tui` in a pseudo-terminal of 120 x 40 and reads what it paints. First paint is compared
-with the first chart of W&B LEET on an equivalent run, one after the other in the same loop.
+Each measurement starts `focus tui` in a pseudo-terminal of 120 x 40 and reads its output. First paint is compared with
+the first chart of W&B LEET on an equivalent run, alternating in one loop.
 """
 
 import argparse
@@ -40,7 +40,7 @@ PATIENCE = 60.0
 
 
 class Terminal:
-    """A program in a pseudo-terminal; keeps all that it wrote."""
+    """A program in a pseudo-terminal, with all its output."""
 
     def __init__(self, command: list[str], cwd: Path, environment: dict[str, str] | None = None) -> None:
         self.began = time.perf_counter()
@@ -48,12 +48,12 @@ class Terminal:
         if self.pid == 0:
             os.chdir(cwd)
             os.environ.update({"TERM": "xterm-256color", "COLORTERM": "truecolor", **(environment or {})})
-            os.execvp(command[0], command)  # noqa: S606  (the program that is measured)
+            os.execvp(command[0], command)  # noqa: S606  (the measured program)
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         self.written = bytearray()
 
     def read(self, seconds: float) -> int:
-        """Take what comes within `seconds`; return how many bytes came with the first of it."""
+        """Read one chunk of output, waiting at most `seconds`; return its size [bytes]."""
         if not select.select([self._fd], [], [], seconds)[0]:
             return 0
         try:
@@ -64,31 +64,31 @@ class Terminal:
         return len(chunk)
 
     def until(self, fits: Callable[[str], bool], since: int = 0) -> float:
-        """Return when what was written after `since` fits [s after the start]."""
+        """Return the time [s after the start] when `fits` accepts the output after `since`."""
         deadline = time.perf_counter() + PATIENCE
         while time.perf_counter() < deadline:
             self.read(0.01)
             if fits(self.text(since)):
                 return time.perf_counter() - self.began
-        raise TimeoutError(f"not within {PATIENCE:.0f} s; the last words were: {self.text()[-400:]!r}")
+        raise TimeoutError(f"not within {PATIENCE:.0f} s; the last output was: {self.text()[-400:]!r}")
 
     def text(self, since: int = 0) -> str:
-        """What was written, without escape sequences."""
+        """Return the output after `since`, without escape sequences."""
         return ESCAPES.sub(b"", bytes(self.written[since:])).decode(errors="replace")
 
     def press(self, keys: str) -> int:
-        """Type `keys`; return how much had been written before."""
+        """Type `keys`; return the size of the output before [bytes]."""
         before = len(self.written)
         os.write(self._fd, keys.encode())
         return before
 
     def drain(self, quiet: float = 0.4) -> None:
-        """Read until nothing has come for a while."""
+        """Read until no output has come for `quiet` seconds."""
         while self.read(quiet):
             pass
 
     def close(self) -> None:
-        """End the program."""
+        """Kill the program."""
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         os.close(self._fd)
@@ -100,19 +100,19 @@ def focus(root: Path, *arguments: str) -> Terminal:
     return Terminal(command, root, {"FOCUS_TUI_CONFIG": str(root / "none.yaml")})
 
 
-MAIN = recordings()[1]  # finished and whole
+MAIN = recordings()[1]  # a finished run
 EPOCH = next(event for event in MAIN.events if isinstance(event, EpochFinished))
 STARTED = next(event for event in MAIN.events if isinstance(event, RunStarted))
 STEP = next(event for event in MAIN.events if isinstance(event, StepProgress))
 
 
 def changed(event: Event, **fields: object) -> str:
-    """A line of the log: `event` with other values."""
+    """Return a log line: `event` with other values."""
     return json.dumps({**json.loads(event.to_json()), **fields}, separators=(",", ":")) + "\n"
 
 
 def make_run(root: Path, name: str, epochs: int, *, ended: bool = True) -> RunFolder:
-    """Make a run with so many epochs in the real format."""
+    """Make a run with `epochs` epochs in the real format."""
     run = RunFolder(root / name)
     run.make_folders()
     run.config.write_text(MAIN.config, encoding="utf-8")
@@ -131,7 +131,7 @@ def make_run(root: Path, name: str, epochs: int, *, ended: bool = True) -> RunFo
 
 
 def make_live(root: Path, name: str, pid: int) -> RunFolder:
-    """Make a run whose worker is the living process `pid`."""
+    """Make a run whose worker is the live process `pid`."""
     run = make_run(root, name, 20, ended=False)
     me = ProcessIdentity(pid, host_name(), boot_id(), process_start(pid), time.time())
     run.worker.write_text(me.to_json(), encoding="utf-8")
@@ -150,7 +150,7 @@ def make_live(root: Path, name: str, pid: int) -> RunFolder:
 
 
 def first_paint(root: Path, repeats: int, leet: Path | None) -> dict[str, object]:
-    """Time until a run's name is on the screen, and until LEET's first chart is, one after the other."""
+    """Measure the time until a run's name is on screen and, alternating, until LEET's first chart is."""
     make_run(root, "one_run", 200)
     peer = None if leet is None else leet_run(root, leet)
     ours, theirs = [], []
@@ -185,7 +185,7 @@ def leet_run(root: Path, leet: Path) -> Path:
 
 
 def thousand(root: Path) -> dict[str, object]:
-    """From the first paint until all of 1,000 runs are listed, and the memory then."""
+    """Measure the time from first paint until 1,000 runs are listed, and the memory used then."""
     for number in range(1000):
         make_run(root, f"run_{number:04d}", 60)
     times = []
@@ -208,7 +208,7 @@ def thousand(root: Path) -> dict[str, object]:
 
 
 def million(root: Path) -> dict[str, object]:
-    """From the first paint of Watch until the curve of a log of 1,000,000 steps is on the screen."""
+    """Measure the time from first paint of Watch until the curve of a log of 1,000,000 steps is on screen."""
     run = make_run(root, "long_run", 1)
     row = json.loads(changed(STEP))
     with run.events.open("w", encoding="utf-8") as log:
@@ -230,7 +230,7 @@ def million(root: Path) -> dict[str, object]:
 
 
 def overlay(root: Path) -> dict[str, object]:
-    """From the key `c` until the curves of 60 runs of 200 epochs are on the screen."""
+    """Measure the time from key `c` until the curves of 60 runs of 200 epochs are on screen."""
     for number in range(60):
         make_run(root, f"run_{number:02d}", 200)
     times = []
@@ -254,7 +254,7 @@ def overlay(root: Path) -> dict[str, object]:
 
 
 def latency(root: Path, repeats: int) -> dict[str, object]:
-    """From an event in the log of a watched run until its number is on the screen."""
+    """Measure the time from an event in the log of a watched run until its value is on screen."""
     run = make_live(root, "live_run", os.getpid())
     terminal = focus(root, "live_run")
     terminal.until(lambda text: "epoch 20/" in text)
@@ -291,7 +291,7 @@ while True:
 
 
 def streaming(root: Path, runs: int) -> subprocess.Popen[bytes]:
-    """Start a process that is the worker of `runs` runs and writes a step of each every second."""
+    """Start a process that acts as the worker of `runs` runs and writes one step per run and second."""
     logs = [str(make_live(root, f"live_{number}", os.getpid()).events) for number in range(runs)]
     writer = subprocess.Popen([sys.executable, "-c", WRITER, STEP.to_json(), *logs], stderr=subprocess.DEVNULL)
     for number in range(runs):
@@ -300,7 +300,7 @@ def streaming(root: Path, runs: int) -> subprocess.Popen[bytes]:
 
 
 def at_rest(root: Path, seconds: float) -> dict[str, object]:
-    """What one live run costs while nobody presses a key: bytes to the terminal and share of a core."""
+    """Measure the cost of one live run without key presses: terminal bytes/s and fraction of a core."""
     writer = streaming(root, 1)
     terminal = focus(root, "live_0")
     terminal.until(lambda text: "maps/s" in text)
@@ -325,7 +325,7 @@ def at_rest(root: Path, seconds: float) -> dict[str, object]:
 
 
 def key(root: Path, repeats: int) -> dict[str, object]:
-    """From a key to the first byte that it paints, while eight runs stream."""
+    """Measure the time from a key press to its first output byte, while eight runs stream."""
     writer = streaming(root, 8)
     terminal = focus(root)
     terminal.until(lambda text: "8 live" in text)
@@ -333,7 +333,7 @@ def key(root: Path, repeats: int) -> dict[str, object]:
     times = []
     for number in range(repeats):
         deadline = time.perf_counter() + 0.15
-        while time.perf_counter() < deadline:  # wait for a moment in which nothing is painted
+        while time.perf_counter() < deadline:  # wait until nothing is being painted
             if terminal.read(0.05):
                 deadline = time.perf_counter() + 0.15
         pressed = time.perf_counter()

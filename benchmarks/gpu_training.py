@@ -1,16 +1,15 @@
-"""How fast does the seed's network train on this device? The 146 M UNet at 256², batch 64, by the real training path.
+"""Benchmark of training on a GPU: the 146 M UNet at 256², batch 64, through the real training loop.
 
 Random positive maps; float32 and bf16, eager and compiled, contiguous and channels_last. A batch that does not fit is
-cut into micro-batches with accumulation, and the table says so. For each variant: maps/s, step time, peak memory, the
-share of the card's own measured matrix rate (bf16 and float32 as torch multiplies them: TF32 in convolutions), the
-costliest kernels, the share of time in which the device idles, and how often a step waits for the device. The JSON is
-rewritten after each variant, and no variant begins after `--minutes`; with `--only`, rows of other variants stay.
+divided into micro-batches with accumulation, and the table says so. Per variant: maps/s, step time, peak memory, share
+of the device's measured matrix rate (bf16; for float32 TF32, which torch uses in convolutions), costliest kernels,
+idle share of the device, and host-device waits per step. The JSON is rewritten after each variant, and no variant
+starts after `--minutes`; with `--only`, rows of other variants are kept.
 Run: python benchmarks/gpu_training.py [--small] [--device cuda] [--minutes 6] [--only bf16 ...]
 """
 
 import argparse
 import datetime as dt
-import gc
 import json
 import os
 import platform
@@ -18,15 +17,14 @@ import re
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from gpu_device import flop_per_map, matrix_rates, memory_peak, release, synchronize
+from gpu_variants import VARIANTS, Size, Variant, chosen, config_of, write_maps
 
 from focus_engine.config.schema import Config
 from focus_engine.data.opening import open_maps
@@ -43,46 +41,8 @@ WARMUP_STEPS, STEPS, PROFILED_STEPS = 4, 12, 2
 RESULTS = Path(__file__).parent / "results"
 
 
-@dataclass(frozen=True)
-class Size:
-    """What is trained: the seed's config, or a small one for a look at the script itself."""
-
-    map_size: int = 256
-    batch_size: int = 64
-    base_channels: int = 128
-    matrix: int = 8192
-    """Side of the matrices whose product measures the card's rate."""
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One way to run the same training."""
-
-    precision: Literal["float32", "bf16"]
-    compiled: bool = False
-    channels_last: bool = False
-
-    @property
-    def name(self) -> str:
-        """Name in the table."""
-        return " ".join(
-            [self.precision, "compiled" if self.compiled else "eager", *["channels_last"] * self.channels_last]
-        )
-
-
-VARIANTS = (
-    Variant("bf16"),
-    Variant("bf16", compiled=True),
-    Variant("float32"),
-    Variant("float32", compiled=True),
-    Variant("bf16", channels_last=True),
-)
-SLOW_VARIANTS = (Variant("bf16", compiled=True, channels_last=True),)
-"""Run only when `--only` names all their words: this one takes three minutes to compile and gains nothing."""
-
-
 class Window:
-    """Asked before each step (the loop's `stop_wanted`): times the steps after the warmup, then ends training."""
+    """The loop's `stop_wanted`: times the steps after the warmup, then ends training."""
 
     def __init__(self, device: torch.device, warmup: int, steps: int) -> None:
         self.seconds: list[float] = []
@@ -90,7 +50,7 @@ class Window:
         self._calls, self._began = -1, 0.0
 
     def __call__(self) -> Literal["now"] | None:
-        """Note the time at both ends of the window; the device is waited for there only."""
+        """Record the time at both ends of the window, synchronising the device only there."""
         self._calls += 1
         if self._calls in {self._warmup, self._warmup + self._steps}:
             synchronize(self._device)
@@ -105,80 +65,8 @@ class Window:
         return self.seconds[1] / self._steps
 
 
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def write_maps(size: Size, folder: Path, steps: int) -> None:
-    """Write log-normal maps for `steps` batches of training, in CAMELS layout, one map a simulation."""
-    random = np.random.default_rng(0)
-    n_maps = size.batch_size * steps + 16
-    maps = np.lib.format.open_memmap(folder / "maps.npy", "w+", np.float32, (n_maps, size.map_size, size.map_size))
-    for one in maps:
-        one[:] = 10 ** (10.97 + 0.5 * random.standard_normal(one.shape, dtype=np.float32))
-    maps.flush()
-    low, high = (0.1, 0.6, 0.25, 0.25, 0.5, 0.5), (0.5, 1.0, 4.0, 4.0, 2.0, 2.0)
-    np.savetxt(folder / "params.txt", random.uniform(low, high, (n_maps, 6)))
-
-
-def config_of(size: Size, variant: Variant, folder: Path, *, batch_size: int, n_maps: int) -> Config:
-    """Return the seed's config for one variant, with micro-batches of `batch_size` maps."""
-    return Config.model_validate(
-        {
-            "data": {
-                "maps_path": str(folder / "maps.npy"),
-                "params_path": str(folder / "params.txt"),
-                "maps_per_simulation": 1,
-                "train_split": 1 - 16 / n_maps,
-            },
-            "model": {"base_channels": size.base_channels},
-            "training": {
-                "batch_size": batch_size,
-                "accumulate": size.batch_size // batch_size,
-                "precision": variant.precision,
-                "sample_every": 0,
-            },
-        }
-    )
-
-
-def flop_per_map(size: Size) -> float:
-    """Return the arithmetic of one map's training step (forward and backward), counted operation by operation."""
-    with torch.device("meta"):
-        network = build_network(Config.model_validate({"model": {"base_channels": size.base_channels}}).model)
-        x, time_, cond = torch.empty(1, 1, size.map_size, size.map_size), torch.empty(1), torch.empty(1, 6)
-        with FlopCounterMode(display=False) as counter:
-            network(x, time_, cond).sum().backward()
-    return float(counter.get_total_flops())
-
-
-def matrix_rates(size: Size, device: torch.device) -> dict[str, float]:
-    """Return the rate of one large matrix product in each precision [FLOP/s], random data, best of three."""
-    rates = {}
-    for name, dtype, tf32 in (
-        ("bf16", torch.bfloat16, False),
-        ("float32", torch.float32, False),
-        ("tf32", torch.float32, True),
-    ):
-        torch.backends.cuda.matmul.allow_tf32 = tf32
-        a, b = (torch.randn(size.matrix, size.matrix, device=device, dtype=dtype) for _ in range(2))
-        best = float("inf")
-        for _ in range(4):
-            synchronize(device)
-            began = time.perf_counter()
-            for _ in range(5):
-                a @ b
-            synchronize(device)
-            best = min(best, (time.perf_counter() - began) / 5)
-        rates[name] = 2 * size.matrix**3 / best
-    torch.backends.cuda.matmul.allow_tf32 = False
-    return rates
-
-
 def prepared(variant: Variant, data: PreparedData, config: Config, device: torch.device) -> PreparedRun:
-    """Return a run of the variant, built as the worker builds it."""
+    """Return a run of the variant, built as in the worker."""
     run = prepare_run(config, data, device)
     if variant.channels_last:
         run.state.network.to(memory_format=torch.channels_last)
@@ -188,7 +76,7 @@ def prepared(variant: Variant, data: PreparedData, config: Config, device: torch
 
 
 def steps_of(run: PreparedRun, warmup: int, steps: int) -> float:
-    """Train and return the mean seconds of a step after the warmup."""
+    """Train and return the mean time per step after the warmup [s]."""
     window = Window(run.device, warmup, steps)
     for _ in train(run.training, run.state, window):
         pass
@@ -196,7 +84,7 @@ def steps_of(run: PreparedRun, warmup: int, steps: int) -> float:
 
 
 def waits_per_step(run: PreparedRun) -> dict[str, float] | None:
-    """Return how often a step makes the host wait for the device, by the line that waits; None off CUDA."""
+    """Return the host-device waits per step, by source line; None without CUDA."""
     if run.device.type != "cuda":
         return None
     torch.cuda.set_sync_debug_mode("warn")
@@ -213,7 +101,7 @@ def waits_per_step(run: PreparedRun) -> dict[str, float] | None:
 
 
 def costliest_kernels(run: PreparedRun) -> dict[str, Any]:
-    """Return the ten kernels (on a CPU: operations) that take most time, and the share in which the device idles."""
+    """Return the ten costliest kernels (on a CPU: operations), and the idle share of the device."""
     on_gpu = run.device.type == "cuda"
     activity = torch.profiler.ProfilerActivity
     with torch.profiler.profile(activities=[activity.CPU, *[activity.CUDA] * on_gpu]) as profile:
@@ -241,18 +129,10 @@ def costliest_kernels(run: PreparedRun) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def memory_peak(device: torch.device) -> Iterator[Callable[[], float | None]]:
-    """Yield what returns the most memory that the device held since [bytes]; None off CUDA."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    yield lambda: float(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else None
-
-
 def measure(
     size: Size, variant: Variant, data: PreparedData, config: Config, device: torch.device, flop: float
 ) -> dict[str, Any]:
-    """Return one row: train, profile, count waits."""
+    """Train one variant, profile it and count waits; return its row."""
     with memory_peak(device) as peak:
         began = time.perf_counter()
         run = prepared(variant, data, config, device)
@@ -277,29 +157,21 @@ def measure(
 def measure_what_fits(
     size: Size, variant: Variant, data: PreparedData, folder: Path, device: torch.device, flop: float
 ) -> dict[str, Any]:
-    """Return the row of the largest micro-batch that fits; what fails is a row that says why."""
+    """Return the row of the largest micro-batch that fits, or a row with the error."""
     batch_size = size.batch_size
     while True:
         config = config_of(size, variant, folder, batch_size=batch_size, n_maps=data.maps.n_maps)
         try:
             return measure(size, variant, data, config, device, flop)
-        except Exception as error:  # noqa: BLE001  (a variant that fails must not cost the others their figures)
+        except Exception as error:  # noqa: BLE001  (a variant that fails must not lose the others' results)
             if not is_out_of_memory(error) or batch_size == 1:
                 return {"variant": variant.name, **asdict(variant), "error": f"{type(error).__name__}: {error}"[:800]}
         release(device)
         batch_size //= 2
 
 
-def release(device: torch.device) -> None:
-    """Give memory and compiled code back before the next variant."""
-    gc.collect()
-    torch.compiler.reset()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-
-
 def checkpoint_cost(size: Size, data: PreparedData, folder: Path, device: torch.device) -> dict[str, float]:
-    """Return bytes and seconds of one checkpoint with EMA and two moments."""
+    """Return size [bytes] and write time [s] of one checkpoint with EMA and two moments."""
     config = config_of(size, Variant("bf16"), folder, batch_size=1, n_maps=data.maps.n_maps)
     run = prepare_run(config, data, device)
     steps_of(run, 0, 1)
@@ -309,13 +181,13 @@ def checkpoint_cost(size: Size, data: PreparedData, folder: Path, device: torch.
 
 
 def sampling_cost(size: Size, data: PreparedData, folder: Path, device: torch.device) -> dict[str, float]:
-    """Return what drawing maps costs: seconds per map and network evaluation, bf16, batches of half the size."""
+    """Return the sampling time per map and NFE [s], in bf16, with batches of half the size."""
     batch_size = max(1, size.batch_size // 2)
     config = config_of(size, Variant("bf16"), folder, batch_size=batch_size, n_maps=data.maps.n_maps)
     model = model_in_training(prepare_run(config, data, device))
     params = data.maps.params[:batch_size]
     seconds = []
-    for steps in (1, 6):  # their difference leaves the start and the end out
+    for steps in (1, 6):  # their difference excludes start and end
         synchronize(device)
         began = time.perf_counter()
         for _ in model.draw(params, model.plan(sampler="ddim", steps=steps, batch_size=batch_size)):
@@ -344,7 +216,7 @@ def print_row(row: dict[str, Any], rates: dict[str, float]) -> None:
 
 
 def report(size: Size, device: torch.device, given: argparse.Namespace) -> dict[str, Any]:
-    """Measure every variant that time allows and return the document."""
+    """Measure the variants that fit the time limit; return the document."""
     began = time.monotonic()
     flop, rates = flop_per_map(size), matrix_rates(size, device)
     with torch.device("meta"):
@@ -365,7 +237,7 @@ def report(size: Size, device: torch.device, given: argparse.Namespace) -> dict[
     }
     print(
         f"{document['device']}, torch {torch.__version__}: {n_parameters / 1e6:.1f} M parameters, "
-        f"{flop / 1e12:.3g} TFLOP a map; matrix rates "
+        f"{flop / 1e12:.3g} TFLOP per map; matrix rates "
         + ", ".join(f"{name} {rate / 1e12:.3g} TFLOP/s" for name, rate in rates.items())
     )
     print(
@@ -375,11 +247,11 @@ def report(size: Size, device: torch.device, given: argparse.Namespace) -> dict[
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_maps(size, folder, WARMUP_STEPS + STEPS + 2 * PROFILED_STEPS + 8)  # no window reaches the epoch's end
+        write_maps(size, folder, WARMUP_STEPS + STEPS + 2 * PROFILED_STEPS + 8)  # windows end before the epoch does
         data = opened(size, folder)
         for variant in chosen(given.only):
             if time.monotonic() - began > 60 * given.minutes:
-                document["rows"].append({"variant": variant.name, "error": "not begun: the time was used up"})
+                document["rows"].append({"variant": variant.name, "error": "not started: the time limit was reached"})
                 continue
             row = measure_what_fits(size, variant, data, folder, device, flop)
             release(device)
@@ -394,7 +266,7 @@ def report(size: Size, device: torch.device, given: argparse.Namespace) -> dict[
 
 
 def kept_rows(given: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return the rows of an earlier run on this device whose variants are not measured again."""
+    """Return the rows of an earlier run on this device for variants not measured now."""
     if not given.only or not given.output.is_file():
         return []
     again = {variant.name for variant in chosen(given.only)}
@@ -402,14 +274,8 @@ def kept_rows(given: argparse.Namespace) -> list[dict[str, Any]]:
     return [row for row in rows if row["variant"] not in again and "error" not in row]
 
 
-def chosen(words: list[str]) -> list[Variant]:
-    """Return the variants that have all `words` in their name."""
-    every = (*VARIANTS, *SLOW_VARIANTS) if len(words) > 2 else VARIANTS
-    return [variant for variant in every if all(word in variant.name.split() for word in words)]
-
-
 def opened(size: Size, folder: Path) -> PreparedData:
-    """Return the maps, split and normalised once for all variants."""
+    """Return the prepared data, common to all variants."""
     n_maps = len(np.load(folder / "maps.npy", mmap_mode="r"))
     config = config_of(size, VARIANTS[0], folder, batch_size=size.batch_size, n_maps=n_maps)
     maps = drain(open_maps(config, folder))
@@ -417,7 +283,7 @@ def opened(size: Size, folder: Path) -> PreparedData:
 
 
 def write(document: dict[str, Any], path: Path) -> None:
-    """Write the document, whole, in place of the last one."""
+    """Replace the JSON file by `document`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
@@ -426,8 +292,8 @@ def main() -> None:
     """Print the table and write benchmarks/results/gpu_training_<device>.json."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--small", action="store_true", help="a small network and small maps: a look at the script")
-    parser.add_argument("--minutes", type=float, default=6.0, help="no variant begins after this time")
+    parser.add_argument("--small", action="store_true", help="a small network and small maps, to test the script")
+    parser.add_argument("--minutes", type=float, default=6.0, help="no variant starts after this time")
     parser.add_argument("--only", nargs="*", default=[], metavar="WORD", help="variants with these words in their name")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
@@ -439,7 +305,7 @@ def main() -> None:
     write(document, given.output)
     checkpoint = document["checkpoint"]
     per_map = document["sampling"]["seconds_per_map_and_nfe"]
-    print(f"sampling, bf16 eager: {per_map * 1e3:.2f} ms a map and network evaluation")
+    print(f"sampling, bf16 eager: {per_map * 1e3:.2f} ms per map and NFE")
     print(
         f"checkpoint: {checkpoint['bytes'] / 1e9:.2f} GB in {checkpoint['seconds']:.1f} s; {document['seconds']:.0f} s "
         f"in all; {given.output.name}"

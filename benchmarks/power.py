@@ -1,7 +1,7 @@
-"""P(k) of FOCUS beside `Pk_plane` of Pylians 0.12: how many microseconds a map, and how far apart.
+"""Benchmark of P(k) against `Pk_plane` of Pylians 0.12: time per map and relative difference.
 
-Both get the same float32 maps one core at a time, in turns, so that a busy machine slows both. Prints a table
-and writes benchmarks/results/power.json. Run: python benchmarks/power.py
+Both get the same float32 maps on one core, in alternation, so that other load slows both. Prints a table and writes
+benchmarks/results/power.json. Run: python benchmarks/power.py
 """
 
 import json
@@ -17,12 +17,12 @@ import Pk_library
 from focus_engine.statistics.power import power_spectrum
 
 BOX_SIZE = 25.0
-CASES = ((32, 200), (64, 100), (128, 40), (256, 15))  # pixels a side, maps
+CASES = ((32, 200), (64, 100), (128, 40), (256, 15))  # pixels per side, maps
 ROUNDS = 7
 
 
 def pylians(maps: np.ndarray) -> np.ndarray:
-    """Return P(k) (n_maps, n_bins) as a user of Pylians would write it."""
+    """Return P(k) (n_maps, n_bins) by Pylians, called map by map."""
     spectra = []
     for one in maps:
         delta = (one / one.mean(dtype=np.float64) - 1).astype(np.float32)
@@ -31,11 +31,11 @@ def pylians(maps: np.ndarray) -> np.ndarray:
 
 
 def measure(side: int, n_maps: int) -> dict[str, float]:
-    """Return the medians over rounds and the largest relative difference for maps of one size."""
+    """Return median times over rounds and the largest relative difference, for maps of one size."""
     noise = np.random.default_rng(side).normal(size=(n_maps, side, side))
     maps = np.exp(noise).astype(np.float32)
     ours = power_spectrum(maps, BOX_SIZE).power
-    # Of the mean over maps: in single modes that happen to be weak, the float32 transform of Pylians shows.
+    # Compare means over maps: in single weak modes the float32 rounding of Pylians' transform dominates.
     difference = float(np.abs(ours.mean(axis=0) / pylians(maps).mean(axis=0) - 1).max())
     seconds: dict[str, list[float]] = {"focus": [], "pylians": []}
     for _ in range(ROUNDS):

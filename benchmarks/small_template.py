@@ -1,8 +1,8 @@
-"""Is the demo's config good enough? The `small` template trained with several seeds and judged on its test maps.
+"""Quality benchmark of the demo's config: the `small` template, trained with several seeds and evaluated on test maps.
 
-A seed sets split, weights, order and noise, so that each run is judged on other universes. The bar is twice the
-true-against-true value for P(k) and for the PDF. Wall times are those of `--jobs` runs side by side; CPU seconds
-say more on a busy machine. Prints a table and writes benchmarks/results/small_template_seeds.json.
+A seed determines split, weights, order and noise, so each run is tested on other universes. P(k) and PDF errors may be
+at most twice their true-against-true values. Wall times are for `--jobs` concurrent runs; CPU seconds are more
+reliable under load. Prints a table and writes benchmarks/results/small_template_seeds.json.
 Run: python benchmarks/small_template.py [--seeds 0 1 2] [--jobs 2] [--set training.num_epochs=10 ...]
 """
 
@@ -52,7 +52,7 @@ def template_config(name: str, seed: int, changes: dict[str, object]) -> Config:
 
 
 def measure(config: Config, threads: int) -> dict[str, Any]:
-    """Train, sample at the parameters of every test map, and judge."""
+    """Train, sample at the parameters of every test map, and return scores and times."""
     import torch
 
     from focus_engine.data.opening import open_maps
@@ -112,8 +112,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--template", default="small", choices=sorted(TEMPLATES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--jobs", type=int, default=1, help="runs side by side, the cores shared out")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="keys that differ")
+    parser.add_argument("--jobs", type=int, default=1, help="concurrent runs, which share the cores")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="config keys to change")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "small_template_seeds.json")
     given = parser.parse_args()
     changes = {key: yaml.safe_load(value) for key, _, value in (one.partition("=") for one in given.set)}

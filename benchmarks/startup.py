@@ -1,6 +1,6 @@
-"""How long `focus --help` and `focus ls` take beside `python -c "import typer"`: whole processes, interleaved.
+"""Benchmark of startup: `focus --help` and `focus ls` against `python -c "import typer"`, in alternation.
 
-Prints a table of medians and ratios and writes benchmarks/results/startup.json. Goal: at most 2.5 times.
+Prints medians and ratios of whole processes and writes benchmarks/results/startup.json. Goal: a ratio of at most 2.5.
 Run: python benchmarks/startup.py [--rounds 15] [--experiments 20]
 """
 
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def measure(commands: dict[str, list[str]], rounds: int) -> dict[str, list[float]]:
-    """Return wall times of every command, one after the other in each round; the first round only warms up."""
+    """Return the wall times of all commands, alternating in each round; the first round is a warmup."""
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     for number in range(rounds + 1):
         for name, command in commands.items():

@@ -1,7 +1,7 @@
-"""The convention of long work: a generator yields how far it is, and returns its result.
+"""The convention for long work: a generator yields its progress and returns its result.
 
 The caller owns bars, logs and screens; closing the generator stops the work. `yield from` passes progress on and gives
-the result; at the other end `drain` runs the work, and `relay` passes it on in other words.
+the result. `drain` runs the work to its end, and `relay` passes its progress on in another form.
 """
 
 from collections.abc import Callable, Generator, Iterable
@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TypeVar
 
 Step = TypeVar("Step")
-Told = TypeVar("Told")
+Relayed = TypeVar("Relayed")
 Result = TypeVar("Result")
 
 
@@ -25,8 +25,10 @@ def drain(work: Generator[Step, None, Result], show: Callable[[Step], object] = 
             show(step)
 
 
-def relay(work: Generator[Step, None, Result], tell: Callable[[Step], Iterable[Told]]) -> Generator[Told, None, Result]:
-    """Yield what `tell` makes of each step of `work`, and return its result."""
+def relay(
+    work: Generator[Step, None, Result], handle: Callable[[Step], Iterable[Relayed]]
+) -> Generator[Relayed, None, Result]:
+    """Yield what `handle` returns for each step of `work`; return the result of `work`."""
     with closing(work):
         while True:
             try:
@@ -34,4 +36,4 @@ def relay(work: Generator[Step, None, Result], tell: Callable[[Step], Iterable[T
             except StopIteration as end:
                 result: Result = end.value
                 return result
-            yield from tell(step)
+            yield from handle(step)

@@ -1,4 +1,4 @@
-"""Inflicts faults on runs and prints what came of it: `make chaos`. Every number but the second should be 0.
+"""Inject faults into runs and print the damage: `make chaos`. All counts except "inflicted" should be 0.
 
 python scripts/chaos.py [--quick] [--seed N] [--json FILE]
 """
@@ -22,11 +22,11 @@ COLUMNS = ("fault", "inflicted", "runs lost", "checkpoints corrupted", "states t
 
 
 def main() -> int:
-    """Inflict every fault; return 1 when anything was lost, corrupted or lied."""
+    """Inject every fault; return 1 if a run was lost, a checkpoint corrupted or a state wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="each fault as often as the tests do")
-    parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6, help="of the random moments")
-    parser.add_argument("--json", type=Path, help="write the table to this file too")
+    parser.add_argument("--quick", action="store_true", help="repeat each fault as often as the tests do")
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6, help="seed of the random times")
+    parser.add_argument("--json", type=Path, help="also write the table to this file")
     given = parser.parse_args()
     print(f"seed {given.seed}", flush=True)
     print("{:<44}{:>10}{:>11}{:>23}{:>18}{:>9}".format(*COLUMNS), flush=True)

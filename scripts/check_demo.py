@@ -1,4 +1,4 @@
-"""Fail unless a demo's samples are good: each error at most twice its true-against-true value.
+"""Check a demo's samples: each error may be at most twice its true-against-true value.
 
 Run: python scripts/check_demo.py experiments/demo/evaluation.json
 """
@@ -7,11 +7,11 @@ import json
 import sys
 from pathlib import Path
 
-BAR = 2.0
+LIMIT = 2.0
 
 
 def main() -> None:
-    """Print each score beside its bar; exit with 1 when one is above it."""
+    """Print each score with its limit; exit with 1 if one exceeds it."""
     report = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     power, pdf = report["power_spectrum"], report["pdf"]
     scores = {
@@ -19,8 +19,8 @@ def main() -> None:
         "PDF": (pdf["w1"], pdf["true_vs_true_w1"]),
     }
     for name, (error, true) in scores.items():
-        print(f"{name:<5} error {error:.3f}, true against true {true:.3f}: {error / true:.2f} times, bar {BAR:g}")
-    if any(error > BAR * true for error, true in scores.values()):
+        print(f"{name:<5} error {error:.3f}, true against true {true:.3f}: {error / true:.2f} times, limit {LIMIT:g}")
+    if any(error > LIMIT * true for error, true in scores.values()):
         sys.exit("the demo's samples are not good enough")
 
 

@@ -1,6 +1,6 @@
-"""The README's pictures of the dashboard: the Watch screen as SVG and as a GIF, from the recording of `--demo`.
+"""Make the README's pictures of the Watch screen, as SVG and GIF, from the recording of `--demo`.
 
-Run: python scripts/dashboard_picture.py   (the GIF needs rsvg-convert and Pillow; without them only the SVG is made)
+Run: python scripts/dashboard_picture.py   (the GIF needs rsvg-convert and Pillow)
 """
 
 import asyncio
@@ -29,11 +29,11 @@ FRAME_MILLISECONDS = 700
 
 
 def main() -> None:
-    """Make the pictures."""
+    """Write the pictures; without rsvg-convert only the SVG."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     (IMAGES / "watch.svg").write_text(svg_at(STILL), encoding="utf-8")
     if shutil.which("rsvg-convert") is None:
-        print("no rsvg-convert: the GIF is left as it was")
+        print("rsvg-convert not found: the GIF is unchanged")
         return
     from PIL import Image
 
@@ -43,19 +43,19 @@ def main() -> None:
 
 
 def png_of(svg: str) -> bytes:
-    """Return a picture of `svg`, blanks kept."""
+    """Return `svg` rendered as PNG, keeping its blanks."""
     kept = svg.replace("<text ", '<text xml:space="preserve" ')
     command = ["rsvg-convert", "-w", str(WIDTH)]
     return subprocess.run(command, input=kept.encode(), capture_output=True, check=True).stdout
 
 
 def svg_at(epoch: int) -> str:
-    """Return the Watch screen while the epoch after `epoch` runs; this very process plays the worker."""
+    """Return the Watch screen during the epoch after `epoch`; this process acts as the worker."""
     main = recordings()[-1]
     last = next(i for i, event in enumerate(main.events) if isinstance(event, EpochFinished) and event.epoch == epoch)
     until = last + 1
     while until < len(main.events) and not isinstance(main.events[until], EpochFinished):
-        until += 1  # P(k), maps and some steps of the next epoch belong to the picture
+        until += 1  # the picture includes P(k), maps and some steps of the next epoch
     steps = [i for i in range(last, until) if isinstance(main.events[i], StepProgress)]
     events = main.events[: steps[len(steps) // 2] + 1] if steps else main.events[:until]
     with tempfile.TemporaryDirectory() as folder:
@@ -67,7 +67,7 @@ def svg_at(epoch: int) -> str:
 
 
 async def picture(run: RunFolder, epoch: int) -> str:
-    """Return the Watch screen of `run` once its log has been read up to `epoch`."""
+    """Return the Watch screen of `run` after its log is read up to `epoch`."""
     app = FocusApp(run.path.parent, first=run)
     async with app.run_test(size=SIZE) as pilot:
         while (view := app.view_of(run)) is None or not view.epochs or view.epochs[-1].epoch < epoch:

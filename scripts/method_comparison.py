@@ -1,9 +1,9 @@
-"""Diffusion and flow matching at equal network, steps and data: trains, compares, and writes docs/method_selection.md.
+"""Compare diffusion and flow matching at equal network, steps and data, and write docs/method_selection.md.
 
     python scripts/method_comparison.py EXPERIMENTS_FOLDER
 
-Experiments that are finished there already are taken as they are, so that it can be interrupted. On 2 cores it takes
-about half an hour. Each seed draws weights, noise and split anew, and a comparison is made within each seed.
+Experiments already finished in the folder are reused, so that the script can be interrupted. It takes about half an
+hour on 2 cores. Each seed has its own weights, noise and split, and methods are compared within each seed.
 """
 
 import json
@@ -19,12 +19,12 @@ EPOCHS = 12
 LADDER = (5, 10, 25, 50, 100)
 MAPS = 150
 METHODS = {"diffusion": "small", "flow": "small_flow"}
-"""The template of each method."""
+"""Template of each method."""
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def main() -> None:
-    """Train what is not trained yet, compare, write the page."""
+    """Train the missing experiments, compare them, and write the page."""
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     root = Path(sys.argv[1]).absolute()
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def trained(root: Path, method: str, seed: int) -> Experiment:
-    """Return a finished experiment, trained now if need be."""
+    """Return a finished experiment, training it if necessary."""
     name = f"{method}_{seed}"
     known = {one.name for one in Experiment.all(root=root)}
     if name in known:
@@ -63,14 +63,14 @@ def trained(root: Path, method: str, seed: int) -> Experiment:
 
 
 def tables(pairs: list[dict[str, Any]]) -> str:
-    """Return the tables of the page: medians over the seeds, with the lowest and highest."""
+    """Return the tables of the page: median, lowest and highest value over the seeds."""
     first = pairs[0]
     simulations, maps, device = first["n_simulations"], first["n_maps"], first["device"]
     lines = [
         f"{len(pairs)} seeds; per seed {maps} maps of {simulations} unseen simulations; {device}, one thread.",
         "Each cell: median over seeds (lowest to highest).",
         "",
-        "| | calls a map | s a map | P(k) error | PDF W1 | slab-mean bias |",
+        "| | NFE per map | s per map | P(k) error | PDF W1 | slab-mean bias |",
         "|---|---|---|---|---|---|",
     ]
     for place, method in enumerate(METHODS):
@@ -93,9 +93,9 @@ def tables(pairs: list[dict[str, Any]]) -> str:
         lines.append(f"| {words} | | | {power} | {spread([run['pdf'][pdf] for run in reals])} | |")
     lines += [
         "",
-        "P(k) error against the number of network calls a map:",
+        "P(k) error against NFE per map:",
         "",
-        "| calls a map | diffusion | flow |",
+        "| NFE per map | diffusion | flow |",
         "|---|---|---|",
     ]
     costs: dict[int, dict[str, list[float]]] = {}
@@ -111,7 +111,7 @@ def tables(pairs: list[dict[str, Any]]) -> str:
 
 
 def spread(values: list[float], scale: float = 1.0, unit: str = "") -> str:
-    """Return `median (lowest to highest)` in three digits."""
+    """Return `median (lowest to highest)` with three digits."""
     low, middle, high = (scale * one for one in (min(values), statistics.median(values), max(values)))
     return f"{middle:.3g}{unit} ({low:.3g} to {high:.3g})"
 

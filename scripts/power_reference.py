@@ -1,4 +1,4 @@
-"""Writes tests/statistics/references/pylians_power.json anew with the Pylians that `make test-references` installs."""
+"""Rewrite tests/statistics/references/pylians_power.json with the Pylians that `make test-references` installs."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The README's picture: what `focus evaluate` draws in a terminal, as SVG.
+"""Make the README's picture: the terminal output of `focus evaluate`, as SVG.
 
 Run: python scripts/readme_picture.py EXPERIMENT [-o docs/images/evaluate.svg]
 """
@@ -18,7 +18,7 @@ COLUMNS = 100
 
 
 def main() -> None:
-    """Judge the experiment in a pseudo-terminal and export what it showed."""
+    """Run `focus evaluate` in a pseudo-terminal and export its output."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("experiment")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/images/evaluate.svg"))
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def shown_by(arguments: list[str]) -> str:
-    """Return what `focus` writes to a terminal of COLUMNS columns when it is run with `arguments`."""
+    """Return the output of `focus` with `arguments` in a terminal of COLUMNS columns."""
     leader, follower = os.openpty()
     environment = {**os.environ, "COLUMNS": str(COLUMNS), "LINES": "60", "COLORTERM": "truecolor", "TERM": "xterm"}
     command = [sys.executable, "-m", "focus_tui", *arguments]
@@ -42,7 +42,7 @@ def shown_by(arguments: list[str]) -> str:
         while True:
             try:
                 chunk = os.read(leader, 65536)
-            except OSError:  # Linux ends a pseudo-terminal with an error
+            except OSError:  # Linux signals the end of a pseudo-terminal by an error
                 break
             if not chunk:
                 break

@@ -1,4 +1,4 @@
-"""Make the recording that `focus tui --demo` replays, from trained experiments: events and configs, numbers untouched.
+"""Make the recording that `focus tui --demo` replays: events and configs of trained experiments, values unchanged.
 
 Usage: python scripts/record_demo.py EXPERIMENTS NAME...   (the last one is replayed, the others are shown finished)
 """
@@ -11,11 +11,11 @@ from pathlib import Path
 
 RECORDING = Path(__file__).parents[1] / "focus_tui" / "dashboard" / "recording"
 STEP_SECONDS = 2.0
-"""Step events are thinned to one in so many seconds."""
+"""Step events are thinned to one per this interval [s]."""
 
 
 def recorded(path: Path) -> list[str]:
-    """Return the lines of a log without what names a machine, its steps thinned."""
+    """Return the lines of a log, without machine identifiers and with step events thinned."""
     lines, last = [], 0.0
     for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)

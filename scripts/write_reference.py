@@ -1,4 +1,4 @@
-"""Writes the reference pages of docs/ from the code: configuration.md, events.md and statistics.md from their tables.
+"""Write the reference pages of docs/ from the code: configuration.md, events.md and statistics.md from their tables.
 
 python scripts/write_reference.py [FOLDER]
 """
@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from focus_engine.config.block import RESUME_WORDS, block_in, keys_of, resume_marks
 from focus_engine.config.json_schema import json_schema
 from focus_engine.config.schema import Config
 from focus_engine.config.statistics import STATISTICS, ScoreSpec, StatisticSpec
@@ -32,48 +33,47 @@ def main() -> None:
 
 
 def pages() -> dict[str, str]:
-    """Return each page by its file name."""
+    """Return the pages by file name."""
     return {"configuration.md": configuration(), "events.md": events(), "statistics.md": statistics()}
 
 
 def configuration() -> str:
-    """Return the reference of config.yaml: every key with type, default and meaning."""
+    """Return the reference of config.yaml: type, default and meaning of every key."""
     lines = [
         "# config.yaml\n",
         "Every key may be left out; an unknown key is an error that names the nearest known one.",
+        "A run goes on with the config that it was trained with; what may change on resume is said at its key.",
         "`focus config check FILE` checks a file, `focus config schema` prints the JSON Schema that editors use.\n",
     ]
     schema = json_schema()
-    top = {name: field for name, field in Config.model_fields.items() if not is_block(field)}
+    top = {name: field for name, field in keys_of(Config).items() if block_in(field) is None}
     lines += ["## Top level\n", *table(top, schema["properties"])]
-    for name, field in Config.model_fields.items():
-        if is_block(field):
-            lines += block(field.annotation, name)
+    for name, field in keys_of(Config).items():
+        if (inner := block_in(field)) is not None:
+            lines += block(inner, name)
     return NOTE + "\n".join(lines) + "\n"
 
 
-def is_block(field: FieldInfo) -> bool:
-    """Whether a field holds keys of its own."""
-    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-
-
-def block(model: Any, name: str) -> list[str]:  # noqa: ANN401  (a pydantic class)
+def block(model: type[BaseModel], name: str) -> list[str]:
     """Return a block and the blocks inside it."""
-    plain = {key: field for key, field in model.model_fields.items() if not is_block(field)}
-    lines = [f"\n## {name}\n", f"{inspect.getdoc(model)}\n", *table(plain, model.model_json_schema()["properties"])]
-    for key, field in model.model_fields.items():
-        if is_block(field):
-            lines += block(field.annotation, f"{name}.{key}")
+    plain = {key: field for key, field in keys_of(model).items() if block_in(field) is None}
+    properties = model.model_json_schema()["properties"]
+    lines = [f"\n## {name}\n", f"{inspect.getdoc(model)}\n", *table(plain, properties, name)]
+    for key, field in keys_of(model).items():
+        if (inner := block_in(field)) is not None:
+            lines += block(inner, f"{name}.{key}")
     return lines
 
 
-def table(keys: dict[str, FieldInfo], properties: dict[str, Any]) -> list[str]:
-    """Return a table of keys."""
+def table(keys: dict[str, FieldInfo], properties: dict[str, Any], name: str = "") -> list[str]:
+    """Return a table of keys of the block called `name`, the top level without one."""
+    marks = {".".join(at): mark for at, mark in resume_marks(Config)}
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
-    for key, field in keys.items():
-        shown = field.alias or key
+    for shown, field in keys.items():
         default = yaml_word(field.default)
-        rows.append(f"| `{shown}` | {kind(properties.get(shown, {}))} | {default} | {cell(field.description or '')} |")
+        resume = RESUME_WORDS[marks[f"{name}.{shown}" if name else shown]]
+        meaning = f"{field.description or ''} {resume}".strip()
+        rows.append(f"| `{shown}` | {kind(properties.get(shown, {}))} | {default} | {cell(meaning)} |")
     return rows
 
 
@@ -84,7 +84,13 @@ def kind(schema: dict[str, Any]) -> str:
         return " or ".join(kind(one) for one in known)
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"] if value is not None)
-    words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
+    words = {
+        "integer": "whole number",
+        "number": "number",
+        "string": "text",
+        "boolean": "true or false",
+        "object": "mapping",
+    }
     if schema.get("type") == "array":
         return f"list of {kind(schema.get('items', {}))}"
     text = words.get(str(schema.get("type")), "any")
@@ -94,7 +100,7 @@ def kind(schema: dict[str, Any]) -> str:
 
 
 def yaml_word(value: object) -> str:
-    """Return a default as it would stand in the file."""
+    """Return a default value as written in the file."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -172,13 +178,13 @@ def score_row(score: ScoreSpec, *, in_steps: bool) -> str:
 
 
 def paragraph(kind_of: type) -> str:
-    """Return what a docstring says before its lists."""
+    """Return the paragraph before the attribute list of a docstring."""
     text = (inspect.getdoc(kind_of) or "").split("\nAttributes:")[0]
     return " ".join(text.split())
 
 
 def attributes(kind_of: type) -> dict[str, str]:
-    """Return what a docstring says of each attribute."""
+    """Return the description of each attribute in a docstring."""
     text = (inspect.getdoc(kind_of) or "").partition("Attributes:")[2]
     found: dict[str, str] = {}
     name = ""
@@ -208,7 +214,7 @@ def type_words(annotation: object) -> str:
 
 
 def cell(text: str) -> str:
-    """Return text that may stand in a table."""
+    """Return text escaped for a table cell."""
     return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
 
 

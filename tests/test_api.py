@@ -80,7 +80,7 @@ def test_events_are_followed_to_the_last_word(flow):
 def test_maps_are_drawn_at_the_parameters_given(flow, tmp_path):
     drawn = flow.sample(3, params={"Omega_m": 0.3, "sigma_8": 0.8}, steps=2, output=tmp_path / "maps.npz")
     assert drawn.maps.shape == (3, 1, 16, 16)
-    assert drawn.nfe == 4  # Heun calls the network twice a step
+    assert drawn.nfe == 4  # Heun has an NFE of 2 per step
     assert np.allclose(drawn.params, [0.3, 0.8])
     again = flow.sample(3, params={"Omega_m": 0.3, "sigma_8": 0.8}, steps=2, output=tmp_path / "again.npz")
     assert np.array_equal(drawn.maps, again.maps)

@@ -1,1 +1,1 @@
-"""Maps and universes: opening, splitting, normalising, batching and simulating density fields."""
+"""Density maps: opening, splitting, normalising and batching."""

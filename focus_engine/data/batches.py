@@ -1,9 +1,9 @@
 """Batches of standardised maps and parameters, ready on the device.
 
-A set that fits is held on the device whole and costs the training loop nothing; a larger one is read from the
-memory map by threads that run ahead (reading, checking and copying release the GIL, so threads do what loader
-processes would, without their memory, start-up or shared-memory limits). Order is keyed by (seed, epoch),
-symmetries by (seed, epoch, batch): every way of reading gives the same batches, from any batch on.
+A set that fits is held on the device, and batches then cost the training loop nothing. A larger set is read from
+the memory map by threads that read ahead. Threads suffice because reading, checking and copying release the GIL;
+loader processes would cost memory, start-up time and shared memory. Order is keyed by (seed, epoch), symmetries by
+(seed, epoch, batch): both ways of reading give the same batches, from any starting batch.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from focus_engine.data.randomness import keyed_generator
 from focus_engine.data.symmetries import Augmentation, apply_symmetries, draw_symmetries
 
 RESIDENT_FRACTION = 0.25
-"""Share of the device's free memory that a set may fill; network, moments and activations need the rest."""
+"""Fraction of the device's free memory that a set may fill; weights, moments and activations need the rest."""
 
-_READ_AHEAD = 2  # batches that wait for the device, for each thread
+_READ_AHEAD = 2  # batches per thread that may wait for the device
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What one training step sees."""
+    """The maps and parameters of one training batch, or one rank's part of it."""
 
     maps: Tensor  # (B, C, H, W) float32 standardised, on the device
     cond: Tensor  # (B, P) float32 standardised parameters, on the device
     ids: Tensor  # (B,) int64 map ids, on the CPU
-    whole: int  # maps of the whole batch, of which these may be a part
-    part: slice  # which part of it these are
-    weight: float = 1.0  # 0 where the whole has fewer maps than it has parts, and this one must not count
+    whole: int  # number of maps in the whole batch
+    part: slice  # the part of the whole batch held here
+    weight: float = 1.0  # 0 if the batch has fewer maps than parts, so that this part must not count
 
     def __len__(self) -> int:
         return int(self.maps.shape[0])
@@ -49,19 +49,19 @@ class Batch:
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of each batch is read: part `rank` of `size`; all of it by default."""
+    """The part of each batch that a rank (`training/ranks.py`) reads: part `rank` of `size`; by default all of it."""
 
     rank: int = 0
     size: int = 1
 
     def of(self, count: int) -> tuple[slice, float]:
-        """Return the part of `count` maps and its weight: 0 where it would be empty and is the first map instead."""
+        """Return the part of `count` maps and its weight. An empty part is replaced by the first map with weight 0."""
         part = slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
         return (part, 1.0) if part.stop > part.start else (slice(0, 1), 0.0)
 
 
 class Batches:
-    """The maps `ids` of a set, batch by batch; the last batch may be smaller, none is dropped."""
+    """Batches of the maps `ids` of a set; the last batch may be smaller, and no map is dropped."""
 
     def __init__(
         self,
@@ -79,19 +79,18 @@ class Batches:
         resident: bool | None = None,
         share: Share = Share(),
     ) -> None:
-        """Prepare batches; reads the maps only when they are held on the device.
+        """Prepare batches; read the maps now only if they are held on the device.
 
-        `num_workers` threads read ahead when they are not. `resident` forces the choice that is left to
-        RESIDENT_FRACTION when None. `share` says which part of each batch is wanted; `batch_size` is that of the
-        whole.
+        Otherwise `num_workers` threads read ahead. `resident` forces either choice; None decides by
+        RESIDENT_FRACTION. `share` is the part of each batch to read; `batch_size` is the size of the whole batch.
 
         Raises:
-            InputError: when a map holds unlawful values (here if resident, else in the batch that reads it).
+            InputError: a map holds invalid values (raised here if resident, else when its batch is read).
         """
         self.ids = torch.from_numpy(np.array(ids, dtype=np.int64))
         self.batch_size = batch_size
         self.device = torch.device(device)
-        self.seconds_waited = 0.0  # time that callers have waited for batches, all epochs together
+        self.seconds_waited = 0.0  # seconds that callers waited for batches, over all epochs
         self._map_set, self._normaliser = map_set, normaliser
         self._seed, self._shuffle, self._augmentation = seed, shuffle, augmentation
         self._num_workers, self._share = num_workers, share
@@ -99,12 +98,12 @@ class Batches:
         self._held = self._hold(resident)
 
     def __len__(self) -> int:
-        """How many batches an epoch has."""
+        """Return the number of batches per epoch."""
         return math.ceil(len(self.ids) / self.batch_size)
 
     @property
     def n_maps(self) -> int:
-        """How many maps an epoch has."""
+        """Number of maps per epoch."""
         return len(self.ids)
 
     @property
@@ -113,9 +112,9 @@ class Batches:
         return self._held is not None
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch, from batch `start` on.
+        """Yield the batches of an epoch, starting at batch `start`.
 
-        The same seed, epoch and batch index give the same batch, whatever was drawn before.
+        A batch depends on seed, epoch and batch index alone, not on what was drawn before.
         """
         order = torch.arange(len(self.ids))
         if self._shuffle:
@@ -145,7 +144,7 @@ class Batches:
         return apply_symmetries(maps, symmetries.of(part))
 
     def _raw_maps(self, places: list[Tensor]) -> Generator[Tensor, None, None]:
-        """Yield the physical maps of each batch, from the device or through threads that read ahead."""
+        """Yield the physical maps of each batch, from the device or from threads that read ahead."""
         if self._held is not None:
             yield from (self._held.index_select(0, self._move(chosen)) for chosen in places)
         elif self._num_workers == 0:
@@ -174,13 +173,13 @@ class Batches:
         return chosen.to(self.device, non_blocking=True)
 
     def _hold(self, resident: bool | None) -> Tensor | None:
-        """Return all maps on the device (physical, float32) when they fit, else None."""
+        """Return all maps on the device (physical, float32) if they fit, else None."""
         size = 4 * len(self.ids) * int(np.prod(self._map_set.shape))
         if not (size <= RESIDENT_FRACTION * free_memory(self.device) if resident is None else resident):
             return None
         try:
             held = torch.empty((len(self.ids), *self._map_set.shape), device=self.device)
-        except torch.OutOfMemoryError:  # somebody else took the memory meanwhile
+        except torch.OutOfMemoryError:  # another process took the memory meanwhile
             return None
         filled = 0
         for _, maps in self._map_set.chunks(self.ids.numpy()):

@@ -1,7 +1,7 @@
-"""Bringing somebody's maps into the data folder: `focus data import`.
+"""Import of a user's maps into the data folder: `focus data import`.
 
-Every pixel is checked before anything is written, and the new folder appears whole or not at all. Separate
-from opening, which must stay quick and writes nothing.
+Every pixel is checked before anything is written, and the new folder is created atomically. Separate from
+opening, which must stay fast and writes nothing.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-from focus_engine.data.maps import PHYSICAL, MapSet, Stored, check_values, open_map_set
+from focus_engine.data.maps import PHYSICAL, MapSet, StoredValues, check_values, open_map_set
 from focus_engine.errors import FocusError, InputError
 
-_BLOCK = 8 * 2**20  # bytes copied between two signs of progress
+_BLOCK = 8 * 2**20  # bytes copied between two progress reports
 
 
 @dataclass(frozen=True)
 class ImportProgress:
-    """How far an import has come."""
+    """Progress of an import."""
 
     stage: str  # "check" counts maps, "copy" counts bytes
     done: int
@@ -33,10 +33,10 @@ class ImportProgress:
 
 @dataclass(frozen=True, eq=False)
 class ImportedMaps:
-    """Where the maps lie now."""
+    """The imported set and its folder."""
 
     folder: Path
-    map_set: MapSet  # opened from its new place
+    map_set: MapSet  # opened from `folder`
 
 
 def import_maps(
@@ -49,19 +49,19 @@ def import_maps(
     maps_per_simulation: int = 15,
     link: bool = False,
     maps_key: str | None = None,
-    stored: Stored = PHYSICAL,
+    stored: StoredValues = PHYSICAL,
 ) -> Generator[ImportProgress, None, ImportedMaps]:
-    """Check maps and parameters and copy them to data_root/name, yielding progress; return where they lie.
+    """Check maps and parameters and copy them to data_root/name, yielding progress; return the imported set.
 
-    `link` makes a hard link of the maps where the file system can: no space is used, but whoever then
-    overwrites the original in place changes the imported maps too. Anything but a physical .npy is written as one:
-    an .npz, an HDF5 file (`maps_key` names the array), a folder of maps, or maps that are normalised (`stored` says
-    how). Nothing is ever overwritten here. Stopped
-    half-way (generator closed, Ctrl-C, disk full) it leaves nothing.
+    `link` makes a hard link to the maps if the file system supports it. That uses no space, but overwriting the
+    original in place then changes the imported maps too. Every other input is converted to a physical .npy: an
+    .npz, an HDF5 file (`maps_key` names the array), a folder of maps, or normalised maps (`stored` describes the
+    transformation). Existing files are never overwritten. An interrupted import (generator closed, Ctrl-C, disk
+    full) leaves no files.
 
     Raises:
-        InputError: when the name is no plain folder name or taken, or when the data are unlawful.
-        FocusError: when the files can't be written.
+        InputError: the name is not a plain folder name or exists already, or the data are invalid.
+        FocusError: the files can't be written.
     """
     folder = Path(data_root) / check_set_name(name)
     if folder.exists() or folder.is_symlink():
@@ -90,13 +90,13 @@ def import_maps(
             _sync(folder.parent)
     except OSError as error:
         raise FocusError(
-            f"{folder}: the maps can't be written ({error.strerror or error}); nothing was left"
+            f"{folder}: the maps can't be written ({error.strerror or error}); no files were left"
         ) from error
     return ImportedMaps(folder, opened(folder / maps_name, folder / params_name))
 
 
 def _write(source: MapSet, target: Path) -> Iterator[ImportProgress]:
-    """Write physical maps as one .npy of float32, yielding bytes done."""
+    """Write physical maps as one float32 .npy, yielding the bytes done."""
     channels = source.shape if source.maps.ndim == 4 else source.shape[1:]
     written = np.lib.format.open_memmap(target, mode="w+", dtype=np.float32, shape=(source.n_maps, *channels))
     done = 0
@@ -108,10 +108,10 @@ def _write(source: MapSet, target: Path) -> Iterator[ImportProgress]:
 
 
 def check_set_name(name: str) -> str:
-    """Return `name` when it is a plain folder name.
+    """Return `name` if it is a plain folder name.
 
     Raises:
-        InputError: when it is empty, hidden, a path, starts with a dash or has control characters.
+        InputError: the name is empty, hidden, a path, starts with a dash or has control characters.
     """
     if (
         not name.strip()
@@ -122,8 +122,8 @@ def check_set_name(name: str) -> str:
         or not name.isprintable()
     ):
         raise InputError(
-            f"{name!r} can't name a set of maps; give a plain folder name: no '/', no control characters, no blank "
-            "at an end, and no dot or dash first"
+            f"{name!r} can't name a set of maps; give a plain folder name: no '/', no control characters, no leading "
+            "or trailing blank, no leading dot or dash"
         )
     if len(os.fsencode(name)) > 200:
         raise InputError(f"the name {name[:20]!r}… is too long; at most 200 bytes are allowed")
@@ -131,12 +131,12 @@ def check_set_name(name: str) -> str:
 
 
 def _place(source: Path, target: Path, *, link: bool) -> Iterator[ImportProgress]:
-    """Link or copy a file, yielding bytes done."""
+    """Link or copy a file, yielding the bytes done."""
     total = source.stat().st_size
     if link:
         try:
             os.link(source, target)
-        except OSError:  # another file system, or one without hard links: copy after all
+        except OSError:  # another file system, or one without hard links: copy instead
             pass
         else:
             yield ImportProgress("copy", total, total)

@@ -1,7 +1,7 @@
-"""From the paths of a config to the two files of a map set.
+"""Resolution of the paths in a config to the two files of a map set.
 
-Configs in the wild give maps_path and params_path beside the config, below data_dir, or only a data_dir that
-holds one CMD pair. Separate from opening because `focus config check` must not open data.
+Users' configs give maps_path and params_path beside the config, below data_dir, or only a data_dir that holds one
+CMD pair. Separate from opening because `focus config check` must not open data.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from pathlib import Path
 from focus_engine.config.schema import DataBlock
 from focus_engine.errors import InputError
 
-_MAPS_PATTERNS = ("Maps_*.npy", "maps.npy", "*.npy", "*.npz", "*.h5", "*.hdf5")  # CMD, `focus data simulate`, any other
+_MAPS_PATTERNS = ("Maps_*.npy", "maps.npy", "*.npy", "*.npz", "*.h5", "*.hdf5")  # CMD, `focus data simulate`, other
 _PARAMS_PATTERNS = ("params_*.txt", "params.txt", "*params*.txt", "CosmoAstroSeed_*.txt")
 
 
 def resolve_map_paths(data: DataBlock, config_dir: Path) -> tuple[Path, Path]:
-    """Return the paths of maps and parameters that a data block means.
+    """Return the paths of maps and parameters that a data block refers to.
 
-    data_dir is relative to the config's folder. The two paths are looked up in data_dir, then in the config's
-    folder; one that is left out is the only file of its kind in data_dir (else beside the other file).
+    data_dir is relative to the config's folder. Both paths are looked up in data_dir, then in the config's folder.
+    A path left out is the only file of its kind in data_dir (without data_dir: beside the other file).
 
     Raises:
-        InputError: when nothing is there, naming each place tried, or when a folder leaves a choice.
+        InputError: no file is found, with the paths tried, or a folder holds several candidates.
     """
     places = [config_dir]
     if data.data_dir is not None:
@@ -43,13 +43,13 @@ def resolve_map_paths(data: DataBlock, config_dir: Path) -> tuple[Path, Path]:
 def _first(places: Sequence[Path], given: str, key: str) -> Path:
     tried = [place / Path(given).expanduser() for place in places]
     for path in tried:
-        if path.is_file() or (path.is_dir() and key == "data.maps_path"):  # a folder with a file a map
+        if path.is_file() or (path.is_dir() and key == "data.maps_path"):  # a folder with one file per map
             return path
     raise InputError(f"{key}: {given!r} is not a file; tried {' and '.join(str(p) for p in dict.fromkeys(tried))}")
 
 
 def _only(folder: Path, patterns: Sequence[str], key: str, partner: Path | None) -> Path:
-    """Return the one file of `folder` that fits the first fruitful pattern, else the one that fits `partner`."""
+    """Return the only match of the first pattern that matches in `folder`, or the only match that fits `partner`."""
     if not folder.is_dir():
         raise InputError(f"data.data_dir: {folder} is not a folder; give the folder that holds maps and parameters")
     for pattern in patterns:
@@ -67,7 +67,7 @@ def _only(folder: Path, patterns: Sequence[str], key: str, partner: Path | None)
 
 
 def _same_set(path: Path, partner: Path) -> bool:
-    """Return whether CMD names speak of one set: params_LH_SIMBA and Maps_Mcdm_SIMBA_LH_z=0.00 do."""
+    """Return whether two CMD names belong to one set, as params_LH_SIMBA and Maps_Mcdm_SIMBA_LH_z=0.00 do."""
     words, others = (set(p.stem.split("_")) for p in (path, partner))
     fewer, more = sorted((words - {"params"}, others - {"params"}), key=len)
     return bool(fewer) and fewer <= more

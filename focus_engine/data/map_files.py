@@ -1,7 +1,7 @@
-"""Maps in whatever file people have: .npy, .npz, HDF5, or a folder with a file a map; opened, not read, if possible.
+"""Map files: .npy, .npz, HDF5, or a folder with one file per map; opened without reading the pixels if possible.
 
-Everything behind this sees one thing: maps by number, each (H, W) or (C, H, W), with the shape and dtype of the whole.
-An .npz is read whole, because zip archives can't be memory-mapped.
+All of them are presented as one indexed array of maps, each (H, W) or (C, H, W). An .npz is read whole, because
+zip archives can't be memory-mapped.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Array = NDArray[np.floating]
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 SINGLE_SUFFIXES = (".npy", ".npz")
-"""Files of a folder that holds a map a file."""
+"""Suffixes of the files in a folder with one file per map."""
 
 
 class MapArray(Protocol):
-    """Maps on disk, by number."""
+    """Maps on disk, by index."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -47,7 +47,7 @@ class MapArray(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all pixels."""
+        """Size of all pixels [bytes]."""
         ...
 
     def __getitem__(self, index: int) -> Array:
@@ -56,13 +56,13 @@ class MapArray(Protocol):
 
 
 def open_maps_file(path: Path, key: str | None = None) -> MapArray:
-    """Open the maps at `path`: a .npy, .npz or HDF5 file, or a folder with a file a map in the order of their names.
+    """Open the maps at `path`: a .npy, .npz or HDF5 file, or a folder with one file per map, sorted by name.
 
-    `key` names the array of an .npz or the dataset of an HDF5 file; left out, `maps`, or the only one that has the
-    shape of maps. Numbers in names count as numbers: map_2 comes before map_10.
+    `key` names the array of an .npz or the dataset of an HDF5 file. By default it is `maps`, or the only array with
+    the shape of maps. Names sort numerically: map_2 comes before map_10.
 
     Raises:
-        InputError: it is not there, unreadable, damaged, of another layout, or leaves a choice.
+        InputError: `path` is missing, unreadable, damaged, of another layout, or holds several candidate arrays.
     """
     if path.is_dir() and path.suffix not in (*SINGLE_SUFFIXES, *HDF5_SUFFIXES):
         return _open_folder(path, key)
@@ -76,7 +76,7 @@ def open_maps_file(path: Path, key: str | None = None) -> MapArray:
 
 
 def content_blocks(maps: MapArray, most: int, blocks: int) -> Iterator[bytes]:
-    """Yield the bytes of all maps if they are at most `most`, else of `blocks` of them, evenly spread."""
+    """Yield the bytes of all maps if they total at most `most`, else of `blocks` evenly spaced maps."""
     count = maps.shape[0]
     chosen = np.arange(count)
     if maps.nbytes > most and count > blocks:
@@ -89,7 +89,7 @@ def _read_npz(path: Path, key: str | None) -> MapArray:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(f"{path}: is no .npz archive; name a .npy file so")
+                raise InputError(f"{path}: is no .npz archive; give a .npy file that suffix")
             shapes = {name: archive[name].shape for name in archive.files if archive[name].ndim in (2, 3, 4)}
             name = _choose(path, key, archive.files, shapes, "array")
             maps = archive[name]
@@ -102,7 +102,7 @@ def _read_npz(path: Path, key: str | None) -> MapArray:
 
 
 def _open_hdf5(path: Path, key: str | None) -> MapArray:
-    import h5py  # noqa: PLC0415  (a slow import that most sets do without)
+    import h5py  # noqa: PLC0415  (a slow import that most sets do not need)
 
     try:
         file = h5py.File(path, "r")
@@ -151,7 +151,7 @@ class _Dataset:
 
 
 def _choose(path: Path, key: str | None, names: list[str], shapes: dict[str, tuple[int, ...]], what: str) -> str:
-    """Return the name of the array that holds the maps."""
+    """Return the name of the array that holds the maps: `key`, `maps`, or the only candidate in `shapes`."""
     held = ", ".join(f"{name} {shapes[name]}" if name in shapes else name for name in names[:12]) or "nothing"
     if key is not None:
         wanted = key.strip("/")
@@ -168,7 +168,7 @@ def _choose(path: Path, key: str | None, names: list[str], shapes: dict[str, tup
 
 
 def _checked(array: Any, path: Path) -> Any:  # noqa: ANN401  (a numpy array or an h5py dataset)
-    """Return `array` when it holds floats, and some."""
+    """Return `array`; raise InputError unless it holds floats and at least one map."""
     kind = np.dtype(array.dtype)
     if kind.kind != "f" or kind.itemsize not in (4, 8):
         raise InputError(f"{path}: holds {kind}; maps are float32 (or float64): save maps.astype('float32')")
@@ -179,7 +179,7 @@ def _checked(array: Any, path: Path) -> Any:  # noqa: ANN401  (a numpy array or 
 
 @dataclass(frozen=True, eq=False)
 class _Folder:
-    """A folder with a file a map."""
+    """A folder with one file per map."""
 
     files: tuple[Path, ...]
     one: tuple[int, ...]
@@ -211,7 +211,7 @@ def _open_folder(folder: Path, key: str | None) -> MapArray:
         key=lambda path: _natural(path.name),
     )
     if not files:
-        raise InputError(f"{folder}: a folder of maps holds .npy or .npz files with a map each; here are none")
+        raise InputError(f"{folder}: no .npy or .npz files here; a folder of maps holds one map per file")
     first = _open_single(files[0], key)
     if first.ndim not in (2, 3):
         raise InputError(f"{files[0]}: has shape {first.shape}; in a folder of maps each file is (H, W) or (C, H, W)")
@@ -220,13 +220,13 @@ def _open_folder(folder: Path, key: str | None) -> MapArray:
         if (shape, dtype) != (first.shape, first.dtype):
             raise InputError(
                 f"{path}: has shape {shape} of {dtype}, but {files[0].name} has {first.shape} of {first.dtype}; "
-                "all maps of a folder are alike"
+                "all maps of a folder must agree"
             )
     return _Folder(tuple(files), tuple(first.shape), np.dtype(first.dtype), key)
 
 
 def _open_single(path: Path, key: str | None) -> Array:
-    """Return the map in a file of its own."""
+    """Return the map of a file that holds one map."""
     maps: Any = _read_npz(path, key) if path.suffix == ".npz" else open_npy(path)
     return np.asarray(maps)
 
@@ -237,5 +237,5 @@ def _shape_of(path: Path, key: str | None) -> tuple[tuple[int, ...], np.dtype[An
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
-    """Sort numbers in names as numbers."""
+    """Return a sort key that compares numbers in names as numbers."""
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", name)]

@@ -1,9 +1,9 @@
-"""A set of maps on disk with its parameters: opened, checked, never read whole.
+"""A set of maps on disk with its parameters: opened and checked, but never read whole.
 
 The layout is that of the CAMELS Multifield Dataset (arXiv:2109.10915): one .npy of maps (N, H, W) or
-(N, C, H, W) and one text table with a row a simulation; map i belongs to simulation i // maps_per_simulation.
-Opening checks all that can be checked without reading 3.9 GB; pixel values are checked in `MapSet.read`, the
-only way in which maps come off the disk.
+(N, C, H, W) and one text table with one row per simulation; map i belongs to simulation i // maps_per_simulation.
+Opening checks everything that does not require reading 3.9 GB. Pixel values are checked in `MapSet.read`, through
+which all maps are read.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from focus_engine.units import NORMALISED, SURFACE_DENSITY
 Maps = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
-_CHUNK_PIXELS = 1 << 22  # 16 MiB of float32 at a time when a whole set is walked
-_HASHED_WHOLE = 64 * 2**20  # bytes: up to here the fingerprint reads every byte
-_HASHED_BLOCKS, _HASHED_BLOCK = 1024, 16 * 2**10  # beyond: this many blocks of this many bytes
+_CHUNK_PIXELS = 1 << 22  # 16 MiB of float32 at a time when a whole set is read
+_HASHED_WHOLE = 64 * 2**20  # bytes: up to this size the fingerprint reads every byte
+_HASHED_BLOCKS, _HASHED_BLOCK = 1024, 16 * 2**10  # above it: number of blocks and bytes per block
 
 
 StoredAs = Literal["physical", "log10", "standardised", "log10_standardised", "unknown"]
 
 
 @dataclass(frozen=True)
-class Stored:
-    """How the values on disk were made from physical ones f: as they are, or normalised by somebody.
+class StoredValues:
+    """The transformation from physical values f to the values on disk: none, or a known normalisation.
 
     `log10`: log10 f. `standardised`: (f − mean) / std. `log10_standardised`: (log10 f − mean) / std. `unknown`:
-    nobody knows, and the values are taken as they are.
+    the transformation is not known, and the values are used as they are.
     """
 
     transform: StoredAs = "physical"
@@ -47,7 +47,7 @@ class Stored:
     std: float = 1.0
 
     def physical(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Return physical values; the transformation is undone in float64, one that is unknown is not."""
+        """Return physical values, inverting the transformation in float64; `unknown` values are returned unchanged."""
         if self.transform in {"physical", "unknown"}:
             return values
         undone = np.asarray(values, dtype=np.float64)
@@ -56,7 +56,7 @@ class Stored:
         return undone if self.transform == "standardised" else 10**undone
 
 
-PHYSICAL = Stored()
+PHYSICAL = StoredValues()
 _NORMALISED_ADVICE = (
     ". Are the maps normalised already? Say how: data.stored_as: log10_standardised (or log10, standardised) with "
     "data.stored_mean and data.stored_std; or unknown, for samples and P(k) of the normalised field"
@@ -75,26 +75,26 @@ class MapSet:
     maps_per_simulation: int
     maps_path: Path
     params_path: Path
-    stored: Stored = PHYSICAL  # how the values on disk were made from physical ones
+    stored: StoredValues = PHYSICAL  # transformation from physical values to those on disk
 
     @property
     def physical(self) -> bool:
-        """Whether the maps that are read are densities; else nobody knows what they are."""
+        """Whether `read` returns densities; False if the transformation on disk is unknown."""
         return self.stored.transform != "unknown"
 
     @property
     def units(self) -> str:
-        """What the values that are read are in."""
+        """Units of the values that `read` returns."""
         return SURFACE_DENSITY if self.physical else NORMALISED
 
     @property
     def n_maps(self) -> int:
-        """How many maps the set holds."""
+        """Number of maps in the set."""
         return int(self.maps.shape[0])
 
     @property
     def n_simulations(self) -> int:
-        """How many simulations the maps come from."""
+        """Number of simulations that the maps come from."""
         return int(self.params.shape[0])
 
     @property
@@ -119,12 +119,12 @@ class MapSet:
         """Read maps `ids` from disk as float32 (n, C, H, W), in physical units, checked pixel by pixel.
 
         Raises:
-            InputError: when a map holds NaN or infinite values, or as a density negative ones or only zero.
+            InputError: a map holds NaN or infinite values, or, for densities, negative values or only zeros.
         """
         chosen = np.asarray(ids, dtype=np.int64)
         maps = np.empty((len(chosen), *self.shape), dtype=np.float32)
-        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is refused below
-            for place, index in enumerate(chosen):  # row by row: such copies release the GIL
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite and is rejected below
+            for place, index in enumerate(chosen):  # map by map: such copies release the GIL
                 maps[place] = self.stored.physical(self.maps[int(index)])
         self._check(maps, chosen)
         return maps
@@ -139,10 +139,10 @@ class MapSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of layout, parameters and pixels, whatever the files are called and wherever they lie.
+        """SHA-256 of layout, parameters and pixels, independent of file names and folders.
 
-        Up to 64 MiB of maps count byte for byte; of a larger file 1024 blocks of 16 KiB, evenly spaced from the
-        first byte to the last: one or more in every simulation of a full CMD file.
+        Every byte counts up to 64 MiB. Of a larger file 1024 evenly spaced blocks of 16 KiB count, from the first
+        byte to the last: one or more in every simulation of a full CMD file.
         """
         digest = hashlib.sha256(repr((tuple(self.maps.shape), self.maps.dtype.str, self.table.shape)).encode())
         digest.update(np.ascontiguousarray(self.table).tobytes())
@@ -165,13 +165,13 @@ class MapSet:
         return digest.hexdigest()
 
     def _check(self, maps: Maps, ids: Ids) -> None:
-        """Refuse the first map of `maps` that holds an unlawful pixel, naming it and counting its pixels."""
+        """Raise InputError for the first map with an invalid pixel, with its number and the count of such pixels."""
         flat = maps.reshape(len(maps), -1)
         if flat.size == 0:
             return
-        low, high = flat.min(axis=1), flat.max(axis=1)  # NaN wins both
-        lawful = (low >= 0) & (high > 0) if self.physical else low > -np.inf
-        for place in np.flatnonzero(~(lawful & (high < np.inf))):
+        low, high = flat.min(axis=1), flat.max(axis=1)  # NaN propagates to both
+        valid = (low >= 0) & (high > 0) if self.physical else low > -np.inf
+        for place in np.flatnonzero(~(valid & (high < np.inf))):
             pixels, index = flat[place], int(ids[place])
             counts = {
                 "NaN": np.count_nonzero(np.isnan(pixels)),
@@ -182,7 +182,7 @@ class MapSet:
             found = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
             raise InputError(
                 f"{self.maps_path}: map {index} (simulation {index // self.maps_per_simulation}) holds "
-                f"{found or 'only zero'} of {pixels.size} pixels; allowed are finite {allowed}. Take this map out of "
+                f"{found or 'only zero'} of {pixels.size} pixels; allowed are finite {allowed}. Remove this map from "
                 "the file or make it again"
                 + (_NORMALISED_ADVICE if counts["negative"] and self.stored == PHYSICAL else "")
             )
@@ -198,16 +198,16 @@ def open_map_set(
     cond_dim: int | None = None,
     in_channels: int | None = None,
     maps_key: str | None = None,
-    stored: Stored = PHYSICAL,
+    stored: StoredValues = PHYSICAL,
 ) -> MapSet:
-    """Open maps and parameters in CMD layout; the maps are opened, not read, whatever `open_maps_file` takes.
+    """Open maps and parameters in CMD layout, without reading the maps; `open_maps_file` lists the file types.
 
-    `box_size` is in Mpc/h. `params` selects columns by name, `cond_dim` how many; left out, all of them. `maps_key`
-    names the array in an .npz or HDF5 file; `stored` says how its values were made from physical ones.
+    `box_size` is in Mpc/h. `params` selects columns by name, `cond_dim` by number; the default is all columns.
+    `maps_key` names the array in an .npz or HDF5 file; `stored` is the transformation of the values on disk.
 
     Raises:
-        InputError: when a file is missing, truncated, pickled or of another layout, when the two do not fit
-            each other, or when the columns contradict the order of CAMELS.
+        InputError: a file is missing, truncated, pickled or of another layout, the two files do not match, or
+            the columns contradict the order of CAMELS.
     """
     maps_path, params_path = Path(maps_path), Path(params_path)
     if not (np.isfinite(box_size) and box_size > 0):
@@ -233,10 +233,10 @@ def open_map_set(
 
 
 def check_values(map_set: MapSet, ids: ArrayLike | None = None) -> Iterator[int]:
-    """Read the maps `ids` (all when None) and yield how many have been found lawful so far.
+    """Read the maps `ids` (default all) and yield the number checked so far.
 
     Raises:
-        InputError: at the first map with NaN, infinite or negative pixels, or zero everywhere.
+        InputError: a map has NaN, infinite or negative pixels, or is zero everywhere.
     """
     done = 0
     for part, _ in map_set.chunks(np.arange(map_set.n_maps) if ids is None else ids):
@@ -272,7 +272,7 @@ def _check_counts(n_maps: int, table: Table, per_simulation: int, maps_path: Pat
         return
     advice = f"give one row for each {per_simulation} maps"
     if rows == n_maps:
-        advice = f"give one row a simulation, not one a map (of each {per_simulation} rows keep the first)"
+        advice = f"give one row per simulation, not one per map (of each {per_simulation} rows keep the first)"
     elif n_maps % rows == 0:
         advice = f"or is data.maps_per_simulation {n_maps // rows}?"
     raise InputError(

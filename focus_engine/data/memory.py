@@ -1,4 +1,4 @@
-"""How much memory a device has to spare, so that a set of maps is held there only when it fits."""
+"""Free memory of a device, used to decide whether a set of maps is held there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
-_CGROUPS = (  # (limit, use) of a container or SLURM job, cgroup v2 and v1
+_CGROUPS = (  # (limit, usage) files of a container or SLURM job, cgroup v2 and v1
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the free bytes of `device`: of the GPU, or of the host for the CPU and shared-memory devices."""
+    """Return the free memory of `device` [bytes]: of the GPU, or of the host for the CPU and shared-memory devices."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return min(_free_of_host(), *(_free_of_cgroup(*files) for files in _CGROUPS))
@@ -27,7 +27,7 @@ def _free_of_host() -> int:
                 return int(line.split()[1]) * 1024
     except OSError:
         pass
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2  # macOS tells no more: half of all
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2  # macOS has no MemAvailable: half of the total
 
 
 def _free_of_cgroup(limit: str, use: str) -> int:

@@ -1,9 +1,9 @@
-"""From physical maps and parameters to what a network sees, and back.
+"""Conversion between physical maps and parameters and the standardised inputs of a network.
 
-Maps: y = (log10(f) − mean) / std for each channel, with mean and std over all pixels of the training maps;
-nothing is ever clipped. Exact zeros, which log10 can't take, are read as the smallest positive value of the
-training maps; how many there were is kept and reported. Parameters: standardised over the training
-simulations. Both go into the checkpoint as plain numbers, because samples mean nothing without them.
+Maps: y = (log10(f) − mean) / std per channel, with mean and std over all pixels of the training maps, without
+clipping. Exact zeros, which log10 can't take, are replaced by the smallest positive value of the training maps;
+their number is stored and reported. Parameters: standardised over the training simulations. Both are stored in the
+checkpoint as plain numbers, because samples can't be interpreted without them.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from focus_engine.errors import InputError
 Transform = Literal["log10", "none"]
 
 MAX_DEX = 12.0
-"""Physical maps stay within this many powers of ten of the mean; a real field spans three."""
+"""Physical maps stay within this many powers of ten of the mean; real fields span about three."""
 
 
 @dataclass(frozen=True)
 class Normaliser:
-    """The invertible map between physical maps and standardised ones; one value a channel."""
+    """The invertible transformation between physical and standardised maps, with one value per channel."""
 
     transform: Transform
     mean: tuple[float, ...]  # (C,) of log10 f (or of f), over training pixels
     std: tuple[float, ...]  # (C,)
-    floor: tuple[float, ...]  # (C,) what an exact zero is read as: the smallest positive training value
+    floor: tuple[float, ...]  # (C,) replacement for exact zeros: the smallest positive training value
     n_floored: int  # zeros among the training pixels
-    n_values: int  # training pixels, all channels
+    n_values: int  # training pixels in all channels
 
     def normalise(self, maps: Tensor) -> Tensor:
-        """Return physical maps (…, C, H, W) standardised, in float32; zeros become the floor."""
+        """Return physical maps (…, C, H, W) standardised, in float32; zeros are replaced by the floor."""
         maps = maps.float()
         std = self._column(self.std, maps)
         if self.transform == "none":
             return (maps - self._column(self.mean, maps)) / std
         positive = torch.where(maps > 0, maps, self._column(self.floor, maps))
-        return torch.log10(positive / self._centre(maps)) / std  # near 0, log10 keeps all of float32's digits
+        return torch.log10(positive / self._centre(maps)) / std  # near 0, log10 keeps full float32 precision
 
     def physical(self, maps: Tensor) -> Tensor:
         """Return standardised maps (…, C, H, W) in physical units, in float32."""
@@ -53,11 +53,11 @@ class Normaliser:
         std = self._column(self.std, maps)
         if self.transform == "none":
             return maps * std + self._column(self.mean, maps)
-        # float32 ends at 10^38: an untrained network must still give finite, positive maps.
+        # float32 overflows at 10^38: an untrained network must still give finite, positive maps.
         return self._centre(maps) * 10 ** (maps * std).clamp(-MAX_DEX, MAX_DEX)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers, lists and strings, as a checkpoint may hold."""
+        """Return plain numbers, lists and strings for a checkpoint."""
         return {
             "transform": self.transform,
             "mean": list(self.mean),
@@ -69,7 +69,7 @@ class Normaliser:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Normaliser:
-        """Return what `to_dict` described."""
+        """Rebuild the object that `to_dict` described."""
         return cls(
             transform=values["transform"],
             mean=tuple(values["mean"]),
@@ -89,12 +89,12 @@ class Normaliser:
 
 @lru_cache(maxsize=64)
 def _column(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Return `values` (C,) as float32 (C, 1, 1) on `device`; kept, because each copy makes the host wait for a GPU."""
+    """Return `values` (C,) as float32 (C, 1, 1) on `device`; cached: each copy makes the host wait for a GPU."""
     return torch.tensor(values, dtype=torch.float32, device=device).reshape(-1, 1, 1)
 
 
 class _Moments:
-    """Mean and spread of a stream, merged chunk by chunk in float64 (Chan, Golub & LeVeque 1979)."""
+    """Mean and standard deviation of a stream, merged per chunk in float64 (Chan, Golub & LeVeque 1979)."""
 
     def __init__(self) -> None:
         self.count, self.mean, self.squares = 0, 0.0, 0.0
@@ -124,10 +124,10 @@ class _Moments:
 
 
 def fit_normaliser(map_set: MapSet, ids: ArrayLike, transform: Transform) -> Normaliser:
-    """Fit a normaliser to the maps `ids` (the training maps, no others), reading them chunk by chunk.
+    """Fit a normaliser to the maps `ids` (training maps only), reading them chunk by chunk.
 
     Raises:
-        InputError: when a map holds unlawful values, or when all values are equal.
+        InputError: a map holds invalid values, or all values are equal.
     """
     return _fit(map_set.chunks(ids), map_set.shape[0], transform, where=str(map_set.maps_path))
 
@@ -140,7 +140,7 @@ def _fit(chunks: Iterable[tuple[Ids, Maps]], channels: int, transform: Transform
         for channel in range(channels):
             values = maps[:, channel].reshape(-1)
             if transform == "none":
-                floors[channel] = 0.0  # nothing is read as something else
+                floors[channel] = 0.0  # zeros are not replaced
                 moments[channel].add(values)
                 continue
             positive = values[values > 0]
@@ -152,7 +152,7 @@ def _fit(chunks: Iterable[tuple[Ids, Maps]], channels: int, transform: Transform
             raise InputError(f"{where}: channel {channel} of the training maps is zero everywhere")
         if transform == "log10":
             moments[channel].include(float(np.log10(floors[channel])), zeros[channel])
-        if not moments[channel].std > 1e-7 * abs(moments[channel].mean):  # less is rounding
+        if not moments[channel].std > 1e-7 * abs(moments[channel].mean):  # smaller values are rounding
             value = 10 ** moments[channel].mean if transform == "log10" else moments[channel].mean
             raise InputError(
                 f"{where}: all pixels of the training maps (channel {channel}) are {value:g}; maps that vary are needed"
@@ -169,10 +169,10 @@ def _fit(chunks: Iterable[tuple[Ids, Maps]], channels: int, transform: Transform
 
 @dataclass(frozen=True)
 class OutsideRange:
-    """A parameter that was asked for beyond what the network was trained on."""
+    """A parameter requested outside the range that the network was trained on."""
 
     name: str
-    given: tuple[float, float]  # lowest and highest value asked for
+    given: tuple[float, float]  # lowest and highest value requested
     trained: tuple[float, float]  # lowest and highest value of the training simulations
 
     def __str__(self) -> str:
@@ -182,7 +182,7 @@ class OutsideRange:
 
 @dataclass(frozen=True)
 class ParameterScaler:
-    """Standardises parameters over the training simulations and knows their range."""
+    """Standardisation of parameters over the training simulations, with their ranges."""
 
     names: tuple[str, ...]  # (P,)
     mean: tuple[float, ...]
@@ -209,12 +209,12 @@ class ParameterScaler:
         return (params - params.new_tensor(self.mean)) / params.new_tensor(self.std)
 
     def physical(self, params: Tensor) -> Tensor:
-        """Return standardised parameters (…, P) as they were, in float32."""
+        """Return standardised parameters (…, P) in physical units, in float32."""
         params = params.float()
         return params * params.new_tensor(self.std) + params.new_tensor(self.mean)
 
     def outside(self, params: ArrayLike) -> tuple[OutsideRange, ...]:
-        """Return which parameters of (P,) or (n, P) lie outside the trained range, beyond float32 rounding."""
+        """Return the parameters of (P,) or (n, P) that lie outside the trained range by more than float32 rounding."""
         values = np.atleast_2d(np.asarray(params, dtype=np.float64))
         found = []
         for column, name in enumerate(self.names):
@@ -226,10 +226,10 @@ class ParameterScaler:
         return tuple(found)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers, lists and strings, as a checkpoint may hold."""
+        """Return plain numbers, lists and strings for a checkpoint."""
         return {key: list(getattr(self, key)) for key in ("names", "mean", "std", "low", "high")}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ParameterScaler:
-        """Return what `to_dict` described."""
+        """Rebuild the object that `to_dict` described."""
         return cls(**{key: tuple(values[key]) for key in ("names", "mean", "std", "low", "high")})

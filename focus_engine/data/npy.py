@@ -1,7 +1,7 @@
-"""Opening a .npy file as a memory map, with a reason when it can't be.
+"""Opening a .npy file as a memory map, with clear errors.
 
-numpy's own messages speak of reshaping and of mmap lengths; these speak of the file. The header is read first,
-so that a truncated copy or a pickle is recognised (and refused, never run) before anything is mapped.
+numpy's own messages describe reshaping and mmap lengths; these describe the file. The header is read first, so that
+a truncated copy or a pickle is rejected (and never run) before the file is mapped.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _SAVE = "save the maps as one plain array: numpy.save(file, maps.astype('float32
 
 
 def open_npy(path: Path) -> MappedArray:
-    """Return the floats of a .npy file as a read-only memory map; nothing but the header is read.
+    """Return the floats of a .npy file as a read-only memory map; only the header is read.
 
     Raises:
-        InputError: when the file is missing, unreadable, no .npy, truncated, or holds anything but floats
+        InputError: the file is missing, unreadable, not a .npy, truncated, or holds other types than floats
             (pickled objects are refused, not run).
     """
     try:
@@ -51,12 +51,12 @@ def open_npy(path: Path) -> MappedArray:
         raise InputError(f"{path}: no such file; see data.maps_path and data.data_dir") from None
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error.strerror or error}); see data.maps_path") from error
-    assert isinstance(mapped, np.memmap)  # noqa: S101  (narrows the type: np.load maps what is no archive)
+    assert isinstance(mapped, np.memmap)  # noqa: S101  (narrows the type: np.load maps files that are not archives)
     return mapped
 
 
 def _read_header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
-    """Return shape and dtype, leaving `file` at the first byte of the data."""
+    """Return shape and dtype, and leave `file` at the first byte of the data."""
     magic = file.read(len(_MAGIC))
     if magic.startswith(_ZIP):
         raise InputError(f"{path}: is a .npz (zip) archive, which can't be memory-mapped; {_SAVE}")
@@ -66,7 +66,7 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[
     file.seek(0)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # numpy only warns of headers that it had to mend
+            warnings.simplefilter("error")  # numpy only warns of headers that it had to repair
             first = np.lib.format.read_magic(file) == (1, 0)
             read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(file)

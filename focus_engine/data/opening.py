@@ -1,4 +1,4 @@
-"""From the data block of a config to opened maps, simulated first where they must be."""
+"""Opening the maps that a config's data block describes, after simulating them if necessary."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from focus_engine.config.schema import Config
 from focus_engine.data.locate import resolve_map_paths
-from focus_engine.data.maps import MapSet, Stored, open_map_set
+from focus_engine.data.maps import MapSet, StoredValues, open_map_set
 from focus_engine.events.table import DataProgress
 from focus_engine.progress import relay
 from focus_engine.simulation.cache import simulate_cached_universes
@@ -16,11 +16,11 @@ from focus_engine.simulation.universes import SimulationProgress
 
 
 def open_maps(config: Config, config_dir: Path) -> Generator[DataProgress, None, MapSet]:
-    """Yield progress while universes are simulated (if they must be), and return the opened maps.
+    """Open the maps of a config, simulating universes first if necessary; yield progress and return the maps.
 
     Raises:
-        InputError: the files are not there or not what the config says.
-        FocusError: the disk refuses.
+        InputError: the files are missing or do not match the config.
+        FocusError: the simulated maps can't be written.
     """
     block = config.data
     if block.source == "files":
@@ -37,7 +37,7 @@ def open_maps(config: Config, config_dir: Path) -> Generator[DataProgress, None,
         cond_dim=config.model.cond_dim,
         in_channels=config.model.in_channels,
         maps_key=block.maps_key if block.source == "files" else None,
-        stored=Stored(block.stored_as, block.stored_mean, block.stored_std),
+        stored=StoredValues(block.stored_as, block.stored_mean, block.stored_std),
     )
 
 
@@ -47,7 +47,7 @@ def _as_event(progress: SimulationProgress) -> tuple[DataProgress]:
 
 
 def spread(ids: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Return `count` of `ids` spread evenly over them (all when there are fewer)."""
+    """Return `count` evenly spaced elements of `ids`, or all if there are fewer."""
     if len(ids) <= count:
         return ids
     return ids[np.linspace(0, len(ids) - 1, count).round().astype(np.int64)]

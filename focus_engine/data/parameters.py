@@ -1,8 +1,8 @@
-"""Parameter tables: one row a simulation, columns in the order of CAMELS, read by position.
+"""Parameter tables: one row per simulation, columns in the order of CAMELS, read by position.
 
-Headers are never believed: public tables label their columns wrongly. What the columns hold is checked
-instead, against the ranges of the CAMELS suites (arXiv:2010.00619), so that a swapped column is refused before
-a network learns it. Separate from the maps because a table of parameters to sample at is read the same way.
+Headers are ignored, because public tables label their columns wrongly. Instead the values are checked against the
+ranges of the CAMELS suites (arXiv:2010.00619), so that swapped columns are rejected before training. Separate from
+the maps because a table of parameters to sample at is read the same way.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Table = NDArray[np.float64]
 CAMELS_RANGES = ((0.1, 0.5), (0.6, 1.0), (0.25, 4.0), (0.25, 4.0), (0.5, 2.0), (0.5, 2.0))
 """Lowest and highest value of each parameter in the CAMELS suites, in column order."""
 
-_LAWFUL_COSMOLOGY = ((0.0, 1.0), (0.0, 3.0))  # Ω_m and σ_8 of any universe that people simulate
+_POSSIBLE_COSMOLOGY = ((0.0, 1.0), (0.0, 3.0))  # Ω_m and σ_8 of any simulated universe
 _TOLERANCE = 1e-4  # relative: tables are printed with five or six digits
-_LARGEST_FILE = 64 * 2**20  # bytes: 500,000 simulations; anything larger is not a parameter table
+_LARGEST_FILE = 64 * 2**20  # bytes: about 500,000 simulations; a larger file is not a parameter table
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class _Row:
 def read_parameter_table(path: Path) -> Table:
     """Return the parameters of a text file, (n_simulations, n_columns) with 1 to 6 columns in CAMELS order.
 
-    Columns are separated by blanks or commas. Lines that start with '#' and a line of words on top are
-    skipped; a leading column of names (LH_0, …) and the trailing integer seed of a CAMELS table are dropped.
+    Columns are separated by blanks or commas. Lines that start with '#' and a first line of words are skipped. A
+    leading column of names (LH_0, …) and the trailing integer seed of a CAMELS table are dropped.
 
     Raises:
-        InputError: when the file is missing, not text, ragged, not finite, of the wrong number of columns,
-            or in an order that contradicts the ranges of CAMELS.
+        InputError: the file is missing, not text, ragged, not finite, has the wrong number of columns, or has
+            an order that contradicts the ranges of CAMELS.
     """
     rows = _read_rows(path)
     width = len(rows[0].fields)
@@ -50,7 +50,7 @@ def read_parameter_table(path: Path) -> Table:
         if len(row.fields) != width:
             raise InputError(
                 f"{path}, line {row.line}: has {len(row.fields)} columns where line {rows[0].line} has "
-                f"{width}; give one row a simulation, all of the same length (is the file whole?)"
+                f"{width}; give one row per simulation, all of the same length (is the file whole?)"
             )
     named = not any(_is_number(row.fields[0]) for row in rows)
     table = np.array([[_number(path, row, field) for field in row.fields[named:]] for row in rows], dtype=np.float64)
@@ -67,10 +67,10 @@ def read_parameter_table(path: Path) -> Table:
 def select_parameters(
     table: Table, names: Sequence[str] | None, cond_dim: int | None, *, where: str
 ) -> tuple[Table, tuple[str, ...]]:
-    """Return the columns called `names`, or the first `cond_dim` (all when both are None), and their names.
+    """Return the columns `names`, or the first `cond_dim` (all if both are None), and their names.
 
     Raises:
-        InputError: when a name is unknown, repeated or beyond the table, or when the two disagree.
+        InputError: a name is unknown, repeated or beyond the table, or `names` and `cond_dim` disagree.
     """
     held = PARAMETER_NAMES[: table.shape[1]]
     if names is None:
@@ -86,7 +86,7 @@ def select_parameters(
         if name not in held:
             raise InputError(f"data.params: {name!r} is not in {where}, which holds {', '.join(held)} (by position)")
     if len(set(chosen)) != len(chosen):
-        raise InputError(f"data.params: a name stands twice in {', '.join(chosen)}")
+        raise InputError(f"data.params: a name is repeated in {', '.join(chosen)}")
     if cond_dim is not None and len(chosen) != cond_dim:
         raise InputError(
             f"data.params names {len(chosen)} parameters ({', '.join(chosen)}) but model.cond_dim is "
@@ -96,15 +96,15 @@ def select_parameters(
 
 
 def check_parameter_order(table: Table, *, where: str) -> None:
-    """Refuse columns whose ranges contradict the order of CAMELS, naming the order that would fit.
+    """Check that the ranges of the columns agree with the order of CAMELS.
 
-    The order stands when every column keeps to its CAMELS range. When it does not but another order of the
-    same columns does, the table is refused. When none does, these are not CAMELS universes: Ω_m and σ_8 need
-    only be possible, and the astrophysical columns may be anything while they are constant (N-body) or while
-    cosmology is (EX, with its switched-off and hundredfold feedback).
+    A table passes if every column lies in its CAMELS range. If not, but another order of the same columns does, it
+    is rejected. If no order does, these are not CAMELS universes: Ω_m and σ_8 must then be possible values. The
+    astrophysical columns are free if they are constant (N-body) or the cosmology is (EX, with feedback switched off
+    or a hundred times stronger).
 
     Raises:
-        InputError: as above.
+        InputError: the columns contradict the order; the message names the order that fits, if any.
     """
     fit = _column_fits(table)
     order = tuple(range(table.shape[1]))
@@ -125,8 +125,8 @@ def check_parameter_order(table: Table, *, where: str) -> None:
 
 
 def _check_foreign(table: Table, where: str) -> None:
-    """Refuse a table that fits CAMELS in no order, unless it is a lawful set of another making."""
-    for place, (low, high) in enumerate(_LAWFUL_COSMOLOGY[: table.shape[1]]):
+    """Reject a table that fits CAMELS in no order, unless it is a possible set of another origin."""
+    for place, (low, high) in enumerate(_POSSIBLE_COSMOLOGY[: table.shape[1]]):
         if not (table[:, place].min() > low and table[:, place].max() <= high):
             raise InputError(
                 f"{where}: {_range_sentence(table, place)}; more than {low:g} and at most {high:g} is "
@@ -143,14 +143,14 @@ def _check_foreign(table: Table, where: str) -> None:
 
 
 def _column_fits(table: Table) -> NDArray[np.bool_]:
-    """Return for each column of the table (rows) which parameters' CAMELS ranges it keeps to (columns)."""
+    """Return (n_columns, 6) bool: whether each column of the table lies in the CAMELS range of each parameter."""
     return np.array([[_within(column, bounds) for bounds in CAMELS_RANGES] for column in table.T])
 
 
 def _fits(fit: NDArray[np.bool_], order: Sequence[int]) -> bool:
-    """Return whether column order[i], read as parameter i, keeps to the range of parameter i for all i.
+    """Return whether column order[i] lies in the CAMELS range of parameter i for all i.
 
-    The sixth parameter spans 0.25–4 in the ASTRID suite (arXiv:2304.02096); it may, where 3 and 4 do too.
+    The sixth parameter spans 0.25–4 in the ASTRID suite (arXiv:2304.02096); allowed if parameters 3 and 4 do too.
     """
     strays = [place for place, column in enumerate(order) if not fit[column, place]]
     if strays != [5]:
@@ -178,7 +178,7 @@ def _range_sentence(table: Table, place: int) -> str:
 
 
 def _without_seeds(table: Table, *, named: bool) -> Table:
-    """Drop the seed column of a CAMELS table: integers after six parameters, or after two beside names."""
+    """Drop the seed column of a CAMELS table: integers after six parameters, or after two in a table with names."""
     columns = table.shape[1]
     seeded = columns == len(PARAMETER_NAMES) + 1 or (named and columns == 3)
     return table[:, :-1] if seeded and bool(np.all(table[:, -1] == np.round(table[:, -1]))) else table
@@ -193,7 +193,7 @@ def _read_rows(path: Path) -> list[_Row]:
     if rows and not any(_is_number(field) for field in rows[0].fields):
         rows = rows[1:]  # a header without '#'
     if not rows:
-        raise InputError(f"{path}: holds no parameters; give one row of numbers a simulation")
+        raise InputError(f"{path}: holds no parameters; give one row of numbers per simulation")
     return rows
 
 
@@ -202,13 +202,14 @@ def _read_text(path: Path) -> str:
         size = path.stat().st_size
         if size > _LARGEST_FILE:
             raise InputError(
-                f"{path}: is {size / 2**20:.0f} MiB, no parameter table; give a text file, a row a simulation"
+                f"{path}: is {size / 2**20:.0f} MiB, too large for a parameter table; give a text file with one row "
+                "per simulation"
             )
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such parameter file; see data.params_path") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path}: is not a text file; give one row of numbers a simulation") from None
+        raise InputError(f"{path}: is not a text file; give one row of numbers per simulation") from None
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error.strerror or error}); see data.params_path") from error
 
@@ -224,6 +225,6 @@ def _is_number(field: str) -> bool:
 def _number(path: Path, row: _Row, field: str) -> float:
     if not _is_number(field) or not np.isfinite(float(field)):
         raise InputError(
-            f"{path}, line {row.line}: {field!r} is not a finite number; give one row of numbers a simulation"
+            f"{path}, line {row.line}: {field!r} is not a finite number; give one row of numbers per simulation"
         )
     return float(field)

@@ -1,7 +1,7 @@
 """Training, validation and test sets, split by simulation and never by map.
 
-The 15 maps of a simulation share one density field: a split by map would judge the network on structures that
-it has seen. Test simulations are touched by `focus evaluate` alone.
+The 15 maps of a simulation show one density field, so a split by map would test the network on structures from its
+training maps. Test simulations are used only by `focus evaluate`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from focus_engine.errors import InputError
 
 @dataclass(frozen=True)
 class Split:
-    """Simulation ids of the three sets, each in rising order, disjoint and together all of them."""
+    """Simulation ids of the three sets: ascending, disjoint, and together all simulations."""
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
@@ -22,16 +22,16 @@ class Split:
 
 
 def split_by_simulation(n_simulations: int, train_split: float, seed: int) -> Split:
-    """Split simulations at random: the share `train_split` trains, half of the others validate, half test.
+    """Split simulations at random: a fraction `train_split` for training, the rest half validation, half test.
 
-    At least one simulation validates and one tests; an odd one validates. Each simulation's place in the
-    shuffle is a hash of (seed, simulation), so the split depends on no library's random stream.
+    Validation and test get at least one simulation each; an odd one goes to validation. The shuffle sorts by a hash
+    of (seed, simulation), so the split does not depend on a library's random stream.
 
     Raises:
-        InputError: when fewer than three simulations are given or the share is outside (0, 1).
+        InputError: there are fewer than three simulations, or `train_split` is outside (0, 1).
     """
     if not 0 < train_split < 1:
-        raise InputError(f"data.train_split is {train_split}; allowed is a share between 0 and 1, such as 0.9")
+        raise InputError(f"data.train_split is {train_split}; allowed is a fraction between 0 and 1, such as 0.9")
     if n_simulations < 3:
         raise InputError(
             f"the data hold {n_simulations} simulation(s); at least 3 are needed, one each to train, validate and "

@@ -1,7 +1,7 @@
-"""What a set of maps is, in numbers: `focus data info`.
+"""Summary statistics of a set of maps: `focus data info`.
 
-A huge set is judged by a random part of it (the same part each time), and the summary says how large that part
-was. Results are plain values: the terminal and the figures draw them.
+A large set is summarised from a random subset, the same each time, whose size the summary states. Results are plain
+values; the terminal and the figures draw them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from focus_engine.data.parameters import Table
 from focus_engine.data.randomness import keyed_generator
 from focus_engine.statistics.power import PowerSpectrum, measured_power
 
-_PIXEL_BUDGET = 1 << 24  # 256 maps of 256²: read in a moment from any disk
+_PIXEL_BUDGET = 1 << 24  # 256 maps of 256²: fast to read from any disk
 _POWER_BUDGET = 1 << 22  # 64 maps of 256²
 
 
 @dataclass(frozen=True)
 class ChannelSummary:
-    """The pixels of one channel of the maps that were read, in the units of the set."""
+    """Pixel statistics of one channel of the maps read, in the units of the set."""
 
     low: float
     high: float
@@ -45,13 +45,13 @@ class ParameterSummary:
 
     @property
     def constant(self) -> bool:
-        """Whether all simulations share one value."""
+        """Whether all simulations have the same value."""
         return self.low == self.high
 
 
 @dataclass(frozen=True, eq=False)
 class DataSummary:
-    """A set of maps in numbers."""
+    """Summary of a set of maps."""
 
     n_maps: int
     n_simulations: int
@@ -61,9 +61,9 @@ class DataSummary:
     n_bytes: int  # pixels on disk
     units: str
     box_size: float  # Mpc/h
-    layout: str  # the kind of set that the parameters look like, in words
+    layout: str  # kind of set suggested by the parameters, in words
     parameters: tuple[ParameterSummary, ...]
-    read_maps: int  # how many maps the numbers below come from
+    read_maps: int  # number of maps that the values below come from
     channels: tuple[ChannelSummary, ...]
     example_id: int
     example: Maps  # (H, W): the first channel of map `example_id`
@@ -76,10 +76,10 @@ class DataSummary:
 
 
 def describe(map_set: MapSet) -> DataSummary:
-    """Return a summary of a map set, from all of its maps or, beyond 16.8 million pixels, a random part.
+    """Return a summary of a map set, from all of its maps or, above 16.8 million pixels, from a random subset.
 
     Raises:
-        InputError: when a map that was read holds unlawful values.
+        InputError: a map that was read holds invalid values.
     """
     pixels = int(np.prod(map_set.shape))
     ids = _some(map_set.n_maps, max(1, _PIXEL_BUDGET // pixels))
@@ -108,7 +108,7 @@ def describe(map_set: MapSet) -> DataSummary:
 
 
 def guess_layout(table: Table) -> str:
-    """Return in words which kind of CAMELS set a parameter table (n, columns) looks like."""
+    """Return in words the kind of CAMELS set that a parameter table (n, columns) resembles."""
     varying = [int(column) for column in np.flatnonzero(np.ptp(table, axis=0) > 0)]
     if not varying:
         return "CV (all simulations at one point)" if len(table) > 1 else "one simulation"
@@ -120,11 +120,11 @@ def guess_layout(table: Table) -> str:
     if varying == list(range(len(PARAMETER_NAMES))):
         return "LH (all parameters vary)"
     names = ", ".join(PARAMETER_NAMES[column] for column in varying)
-    return f"of another making ({names} var{'y' if len(varying) > 1 else 'ies'})"
+    return f"not a CAMELS set ({names} var{'y' if len(varying) > 1 else 'ies'})"
 
 
 def _some(count: int, most: int) -> Ids:
-    """Return all ids below `count`, or `most` of them, drawn at random but always the same, in rising order."""
+    """Return all ids below `count`, or a fixed random choice of `most` of them, ascending."""
     if count <= most:
         return np.arange(count)
     return np.sort(torch.randperm(count, generator=keyed_generator("summary"))[:most].numpy())

@@ -1,8 +1,8 @@
-"""The symmetries of a periodic map: quarter turns, mirror images and shifts of the torus.
+"""Symmetries of a periodic map: quarter turns, mirror images and shifts on the torus.
 
-A statistically isotropic universe looks as likely after any of them, so each map of each batch is shown in a
-random one. They permute pixels (P(k) and PDF stay exactly as they are) and run on the device that holds the
-batch, as one gather; the draws come from a CPU generator and are the same for every device.
+A statistically isotropic field is equally likely after any of them, so each map of a training batch gets a random
+one. They permute pixels, which leaves P(k) and PDF unchanged, and run as one gather on the device of the batch. The
+draws come from a CPU generator and are the same for every device.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How often each symmetry is used."""
+    """Probabilities of the symmetries in training batches."""
 
     rotation_p: float = 1.0  # probability of a turn by a random multiple of 90° (180° where H ≠ W)
     flip_p: float = 0.5  # probability of a mirror image
@@ -24,14 +24,14 @@ class Augmentation:
 
 @dataclass(frozen=True, eq=False)
 class Symmetries:
-    """One symmetry a map: first transposed, then mirrored along H and W, then shifted."""
+    """One symmetry per map: transposed, then mirrored along H and W, then shifted."""
 
     transpose: Tensor  # (B,) bool
     mirror: Tensor  # (B, 2) bool: along H, along W
     shift: Tensor  # (B, 2) int64: pixels along H, along W
 
     def of(self, part: slice) -> Symmetries:
-        """Return those of some of the maps."""
+        """Return the symmetries of the maps `part`."""
         return Symmetries(self.transpose[part], self.mirror[part], self.shift[part])
 
 
@@ -41,7 +41,7 @@ def draw_symmetries(
     """Draw a symmetry for each of `count` maps of height × width pixels.
 
     A quarter turn is a transposition followed by a mirror image. With rotation_p = 1 and flip_p = 0.5 the
-    eight elements of the square's group are equally likely; maps that are not square keep to four.
+    eight symmetries of the square are equally likely; for maps that are not square, four of them.
     """
     turned = torch.rand(count, generator=generator) < augmentation.rotation_p
     quarters = torch.randint(4, (count,), generator=generator)
@@ -62,7 +62,7 @@ def draw_symmetries(
 
 
 def apply_symmetries(maps: Tensor, symmetries: Symmetries) -> Tensor:
-    """Return maps (B, C, H, W), each under its own symmetry, in a new tensor; all channels of a map alike."""
+    """Return maps (B, C, H, W), each under its own symmetry, in a new tensor; channels are transformed alike."""
     batch, channels, height, width = maps.shape
     device = maps.device
     transpose = symmetries.transpose.to(device, non_blocking=True)
@@ -72,7 +72,7 @@ def apply_symmetries(maps: Tensor, symmetries: Symmetries) -> Tensor:
     columns = (torch.arange(width, device=device) - shift[:, 1:]) % width  # (B, W)
     rows = torch.where(mirror[:, :1], height - 1 - rows, rows)  # undo the mirrors
     columns = torch.where(mirror[:, 1:], width - 1 - columns, columns)
-    straight = rows[:, :, None] * width + columns[:, None, :]  # (B, H, W): the pixel that comes here
+    straight = rows[:, :, None] * width + columns[:, None, :]  # (B, H, W): source index of each pixel
     crossed = columns[:, None, :] * width + rows[:, :, None]
     source = torch.where(transpose[:, None, None], crossed, straight).reshape(batch, 1, -1)
     flat = maps.reshape(batch, channels, -1)

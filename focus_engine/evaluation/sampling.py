@@ -38,7 +38,7 @@ class Sampled:
         power: P(k) of the first channel; None when the maps are not physical.
         path: the .npz.
         figure: the PNG.
-        nfe: network evaluations per map.
+        nfe: network function evaluations per map.
     """
 
     maps: NDArray[np.float32]
@@ -175,7 +175,7 @@ def draw_physical(
     for progress in model.draw(params, plan):
         drawn.add(progress)
         yield progress
-    return model.physical(drawn.maps), drawn.evaluations_per_map
+    return model.physical(drawn.maps), drawn.nfe
 
 
 def evaluate_run(

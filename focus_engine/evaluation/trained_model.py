@@ -42,7 +42,7 @@ class TrainedModel:
         config: the config that it was trained with.
         data: what the checkpoint says of the data (`PreparedData.describe`).
         device: where it samples.
-        context: precision of its network calls.
+        context: context of a network evaluation, which sets its precision.
         source: file name, epoch and SHA-256 of the checkpoint; empty during training.
     """
 

@@ -1,1 +1,1 @@
-"""What a run says of itself: the table of events and their log."""
+"""The events of a run: their types, their log, and the history of a resumed run."""

@@ -9,7 +9,7 @@ from focus_engine.events.table import EpochFinished
 
 RULE = "=" * 80
 LineKind = Literal["rule", "title", "value", "best"]
-"""What a line of the block is, for those who colour it."""
+"""The kind of a line, by which screens colour it."""
 
 
 def epoch_lines(event: EpochFinished) -> list[tuple[str, LineKind]]:

@@ -22,13 +22,13 @@ class History:
         epochs: finished epochs.
         spectra: P(k) of samples.
         samples: thumbnails of samples.
-        seams: epochs after which training was resumed.
+        resumed_after: epochs after which training was resumed.
     """
 
     epochs: tuple[EpochFinished, ...] = ()
     spectra: tuple[PowerSpectrumMeasured, ...] = ()
     samples: tuple[SamplesDrawn, ...] = ()
-    seams: tuple[int, ...] = ()
+    resumed_after: tuple[int, ...] = ()
 
     def then(self, event: Event) -> "History":
         """Return the history with `event` added."""
@@ -46,12 +46,12 @@ class History:
 
     def _resumed(self, epoch: int) -> "History":
         """Return the history up to `epoch`, after which training goes on; later epochs were lost."""
-        seams = tuple(seam for seam in self.seams if seam < epoch)
+        resumed_after = tuple(resume for resume in self.resumed_after if resume < epoch)
         return History(
             epochs=_until(self.epochs, epoch),
             spectra=_until(self.spectra, epoch),
             samples=_until(self.samples, epoch),
-            seams=(*seams, epoch) if epoch else seams,
+            resumed_after=(*resumed_after, epoch) if epoch else resumed_after,
         )
 
 

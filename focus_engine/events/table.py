@@ -305,7 +305,7 @@ class SamplesDrawn(Event):
         real: base64 of height x width bytes, one text per map.
         generated: the same for the samples.
         seconds: how long sampling took.
-        nfe: network function evaluations (NFE) per sample.
+        nfe: network function evaluations per sample.
         normalised: whether the maps are a normalised field; low and high are then its values, not log10.
     """
 

@@ -1,4 +1,4 @@
-"""The panels of a training history: losses and learning rate against the epoch, with what happened on the way."""
+"""Panels of a training history: losses and learning rate per epoch, with marks for cuts, resumes and the best epoch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from focus_engine.figures.panels import BAND, BLUE, FAINT, GENERATED, GREEN, RED, numbers, points
 
 MOST_MARKERS = 30
-"""From so many epochs on, a curve shows no marker at each."""
+"""Curves with this many epochs or more are drawn without markers."""
 
 
 class Epoch(Protocol):
-    """What the history needs of an `EpochFinished` event."""
+    """The fields of an `EpochFinished` event that the history needs."""
 
     @property
     def epoch(self) -> int: ...  # noqa: D102
@@ -37,9 +37,9 @@ class Epoch(Protocol):
 def loss_panel(
     axes: Axes, history: Sequence[Epoch], *, early_stopped: bool = False, resumed_after: Sequence[int] = ()
 ) -> None:
-    """Draw training and validation loss (log), the best epoch and, with `early_stopped`, the last one marked.
+    """Draw training and validation loss (log), and mark the best epoch and, with `early_stopped`, the last one.
 
-    Warmup is shaded; each plateau cut and resume seam (the epochs in `resumed_after`) is marked.
+    Warmup is shaded. Plateau cuts and the epochs after which the run was resumed (`resumed_after`) are marked.
     """
     epochs = [one.epoch for one in history]
     for name, colour, label in (("train_loss", BLUE, "train"), ("val_loss", GENERATED, "validation (EMA)")):
@@ -55,7 +55,7 @@ def loss_panel(
 
 
 def rate_panel(axes: Axes, history: Sequence[Epoch], *, resumed_after: Sequence[int] = ()) -> None:
-    """Draw the learning rate (log); warmup, plateau cuts and resume seams as in the loss panel."""
+    """Draw the learning rate (log), with warmup, plateau cuts and resumes as in `loss_panel`."""
     epochs, rates = [one.epoch for one in history], [one.lr for one in history]
     style: dict[str, Any] = {"lw": points(1.6), "marker": _marker(history), "ms": points(3), "drawstyle": "steps-mid"}
     axes.plot(epochs, rates, color=GREEN, **style)
@@ -69,7 +69,7 @@ def _marker(history: Sequence[Epoch]) -> str:
 
 
 def _mark_epochs(axes: Axes, history: Sequence[Epoch], resumed_after: Sequence[int]) -> None:
-    """Shade the warmup and mark plateau cuts and resume seams."""
+    """Shade the warmup and mark plateau cuts and resumes."""
     warmup = [one.epoch for one in history if one.phase == "warmup"]
     if warmup:
         axes.axvspan(warmup[0] - 0.5, warmup[-1] + 0.5, color=BAND, alpha=0.35, lw=0, label="warmup")
@@ -99,17 +99,17 @@ def _beside(axes: Axes, x: float, text: str, colour: str) -> None:
         color=colour,
         fontsize=points(9),
         rotation=90,
-        bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": points(1)},  # lines of cuts often stand here
+        bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": points(1)},  # lines of cuts often overlap here
     )
 
 
 def _log_y(axes: Axes) -> None:
-    """Make the y axis logarithmic where there is something positive to show."""
+    """Make the y axis logarithmic if it has positive values."""
     values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
     positive = values[values > 0]
     if positive.size:
         axes.set_yscale("log")
-        if positive.max() < 10 * positive.min():  # within a decade, powers of ten say nothing
+        if positive.max() < 10 * positive.min():  # within a decade, powers of ten are too sparse for labels
             axes.yaxis.set_major_locator(MaxNLocator(5))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())

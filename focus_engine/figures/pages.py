@@ -156,7 +156,7 @@ def draw_comparison(
             axes.set_axis_off()
         truth = models[0][1].scores()[0].same_simulation
         costs = [(name, one) for name, _, one in models]
-        cost_panel(steps, costs, truth, "nfe", "network evaluations per map")
+        cost_panel(steps, costs, truth, "nfe", "NFE (network function evaluations per map)")
         cost_panel(seconds, costs, truth, "seconds_per_map", "seconds per map")
         save(figure, path)
 

@@ -1,7 +1,7 @@
-r"""Denoising diffusion in discrete time: the path, the loss and the reading of the network's output.
+r"""Denoising diffusion in discrete time: the path, the loss and the conversion of the network's output.
 
 The network sees x_t = α_t map + σ_t ε and t/(T-1), and predicts ε (2006.11239) or the velocity
-v = α_t ε - σ_t map (Salimans & Ho, 2202.00512). v is defined at zero signal, where ε says nothing of the map.
+v = α_t ε - σ_t map (Salimans & Ho, 2202.00512). v is defined at zero signal, where ε carries no information on the map.
 """
 
 from dataclasses import dataclass, field
@@ -20,13 +20,13 @@ Prediction = Literal["epsilon", "v"]
 
 @dataclass(frozen=True, eq=False)
 class Diffusion:
-    """A noise schedule, what the network predicts, and how the loss weighs the steps.
+    """Diffusion along a noise schedule, with a prediction type and a weighting of the loss.
 
-    `min_snr_gamma` bounds the weight of nearly clean maps (Hang et al., 2303.09556): min(SNR, γ)/SNR for ε,
-    min(SNR, γ)/(SNR + 1) for v; None is the plain mean squared error of the prediction.
+    `min_snr_gamma` limits the weight of nearly clean maps (Hang et al., 2303.09556): min(SNR, γ)/SNR for ε,
+    min(SNR, γ)/(SNR + 1) for v; None gives the plain mean squared error of the prediction.
 
     Raises:
-        InputError: ε is to be predicted where a step holds no signal, or the prediction or γ is not known.
+        InputError: ε would be predicted at a step without signal, the prediction type is unknown, or γ is not positive.
     """
 
     schedule: NoiseSchedule
@@ -43,7 +43,7 @@ class Diffusion:
             raise InputError(f"diffusion.min_snr_gamma: {self.min_snr_gamma:g}; use a number above 0, or leave it out")
         if self.prediction == "epsilon" and self.schedule.terminal_snr == 0:
             raise InputError(
-                "diffusion.zero_terminal_snr needs prediction: v (where no signal is left, ε says nothing of the map)"
+                "diffusion.zero_terminal_snr needs prediction: v (at zero signal, ε carries no information on the map)"
             )
 
     @property
@@ -53,7 +53,7 @@ class Diffusion:
 
     @property
     def prior_scale(self) -> float:
-        """1: x at t = T-1 is taken for unit noise (see `NoiseSchedule.terminal_snr_by_mode`)."""
+        """1: x at t = T-1 is treated as unit noise (see `NoiseSchedule.terminal_snr_by_mode`)."""
         return 1.0
 
     @property
@@ -65,7 +65,7 @@ class Diffusion:
         return snr.clamp(max=self.min_snr_gamma) / (snr if self.prediction == "epsilon" else snr + 1)
 
     def times(self, steps: int) -> tuple[float, ...]:
-        """Return `steps` timesteps from T-1 downwards, evenly spread ("trailing", 2305.08891), and -1: data.
+        """Return `steps` evenly spaced timesteps from T-1 down ("trailing", 2305.08891), then -1 for the data.
 
         Raises:
             InputError: `steps` is not in 1 ... T.
@@ -92,14 +92,14 @@ class Diffusion:
         noise: Tensor,
         unconditional: Tensor | None = None,
     ) -> Tensor:
-        """Weighted mean squared error of the prediction at t = floor(u T), (B,) (see `Process.loss`)."""
+        """Return the weighted mean squared error of the prediction at t = floor(u T), (B,) (see `Process.loss`)."""
         total = self.schedule.timesteps
         t = (u * total).long().clamp(max=total - 1)
         alpha, sigma, weight = (_per_map(table[t]) for table in self._tables_like(maps))
         x = alpha * maps + sigma * noise
         target = noise if self.prediction == "epsilon" else alpha * noise - sigma * maps
         output = network(x, t.to(maps.dtype) / self._last, cond, unconditional)
-        # In the precision of the maps: bf16 holds too few digits for the square of a small difference.
+        # In the precision of the maps: bf16 has too few digits for the square of a small difference.
         error = (output.to(maps.dtype) - target).square().flatten(1).mean(dim=1)
         return weight.flatten() * error
 
@@ -114,11 +114,11 @@ class Diffusion:
 
     @property
     def _last(self) -> int:
-        """Timestep that the network sees as time 1."""
+        """The timestep that corresponds to the network's time 1."""
         return max(self.schedule.timesteps - 1, 1)
 
     def _tables_like(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return α, σ and weight in the dtype and on the device of `maps`, moved there once."""
+        """Return α, σ and weight in the dtype and on the device of `maps`, cached."""
         key = (maps.device, maps.dtype)
         if key not in self._tables:
             tables = (self.schedule.alpha, self.schedule.sigma, self.weights)

@@ -1,8 +1,8 @@
-r"""Flow matching along straight paths: the path, the loss and the reading of the network's output.
+r"""Flow matching along straight paths: the path, the loss and the conversion of the network's output.
 
 x_t = t map + s_t ε with s_t = σ_max - (σ_max - σ_min) t, from t = 0 (noise) to t = 1 (data); the network sees x_t
 and t and predicts the velocity dx_t/dt = map - (σ_max - σ_min) ε (Lipman et al., 2210.02747; Liu et al.,
-2209.03003). Time is continuous, so any number of steps will do.
+2209.03003). Time is continuous, so any number of steps is allowed.
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ TimeSampling = Literal["uniform", "logit_normal"]
 
 @dataclass(frozen=True)
 class Flow:
-    """The straight path, and which times training sees.
+    """A straight path and the distribution of training times.
 
-    `logit_normal` draws t = 1/(1 + e^-z) with z unit Gaussian, so that the middle of the path, where the velocity is
-    hardest to tell, is seen most (Esser et al., 2403.03206).
+    `logit_normal` draws t = 1/(1 + e^-z) with z unit Gaussian. This favours the middle of the path, where the
+    velocity is hardest to predict (Esser et al., 2403.03206).
 
     Raises:
-        InputError: the scales of the noise, or the sampling of times, are not allowed.
+        InputError: the noise scales or the time sampling are not allowed.
     """
 
     sigma_min: float = 0.0
@@ -51,11 +51,11 @@ class Flow:
 
     @property
     def prior_scale(self) -> float:
-        """σ_max: at t = 0 the path is noise alone."""
+        """σ_max: at t = 0 the path is pure noise."""
         return self.sigma_max
 
     def times(self, steps: int) -> tuple[float, ...]:
-        """Return `steps + 1` times evenly spread from 0 (noise) to 1 (data).
+        """Return `steps + 1` evenly spaced times from 0 (noise) to 1 (data).
 
         Raises:
             InputError: `steps` is below 1.
@@ -69,7 +69,7 @@ class Flow:
         return t, self.sigma_max - (self.sigma_max - self.sigma_min) * t
 
     def training_times(self, u: Tensor) -> Tensor:
-        """Return the training times at their quantiles `u` in [0, 1), of the same shape."""
+        """Return the training times at the quantiles `u` in [0, 1), of the same shape."""
         return u if self.time_sampling == "uniform" else torch.sigmoid(torch.special.ndtri(u))
 
     def loss(
@@ -82,19 +82,19 @@ class Flow:
         noise: Tensor,
         unconditional: Tensor | None = None,
     ) -> Tensor:
-        """Mean squared error of the velocity, (B,) (see `Process.loss`)."""
+        """Return the mean squared error of the velocity, (B,) (see `Process.loss`)."""
         time = self.training_times(u)
         t = time[:, None, None, None]
         spread = self.sigma_max - self.sigma_min
         x = t * maps + (self.sigma_max - spread * t) * noise
         output = network(x, time, cond, unconditional)
-        # In the precision of the maps: bf16 holds too few digits for the square of a small difference.
+        # In the precision of the maps: bf16 has too few digits for the square of a small difference.
         return (output.to(maps.dtype) - (maps - spread * noise)).square().flatten(1).mean(dim=1)
 
     def denoise(self, network: Network, x: Tensor, t: float, cond: Tensor, *, guidance: float = 1.0) -> Denoised:
         """Split `x` (B, C, H, W) at time `t` into data and noise (see `Process.denoise`).
 
-        From x = t data + s noise and velocity = data - (σ_max - σ_min) noise.
+        Solves x = t data + s noise and velocity = data - (σ_max - σ_min) noise.
         """
         time = torch.full((len(x),), t, dtype=x.dtype, device=x.device)
         velocity = guided_output(network, x, time, cond, guidance).to(x.dtype)

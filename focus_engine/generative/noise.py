@@ -1,7 +1,7 @@
-r"""Noise schedules of discrete diffusion: how much of a map is left at step t = 0 ... T-1.
+r"""Noise schedules of discrete diffusion: the scales of map and noise at step t = 0 ... T-1.
 
 x_t = α_t map + σ_t noise with α_t = √ᾱ_t, σ_t = √(1 - ᾱ_t), ᾱ_t = Π (1 - β_s) (Ho et al., 2006.11239).
-Separate from the diffusion process because a schedule is arithmetic: float64, on the CPU, no network.
+Separate from `diffusion` because a schedule is arithmetic only: float64, on the CPU, without a network.
 """
 
 import math
@@ -19,7 +19,7 @@ SCHEDULES = ("linear", "cosine", "quadratic")
 
 @dataclass(frozen=True, eq=False)
 class NoiseSchedule:
-    """Cumulative signal fractions ᾱ_t of T steps, noisiest last; every table is (T,) float64."""
+    """Cumulative signal fractions ᾱ_t of T steps, noisiest last; all tables are (T,) float64."""
 
     alpha_bar: Tensor
 
@@ -55,16 +55,16 @@ class NoiseSchedule:
         return float(self.snr[-1])
 
     def terminal_snr_by_mode(self, power: NDArray[np.float64], pixel_area: float) -> NDArray[np.float64]:
-        """Signal-to-noise ratio at t = T-1 of each Fourier mode of the normalised maps.
+        """Return the signal-to-noise ratio at t = T-1 of each Fourier mode of the normalised maps.
 
-        `power` is their P(k) as they are (not of an overdensity) in (Mpc/h)², `pixel_area` that of a pixel in
-        the same unit: unit white noise has P = pixel_area. Modes well above 0 are not noise at T-1, so that
-        sampling from noise gets them wrong; red spectra are so at large scales (2305.08891).
+        `power` is the P(k) of the normalised maps (not of an overdensity) in (Mpc/h)². `pixel_area` is in the same
+        unit: unit white noise has P = pixel_area. Modes well above 0 are not noise at T-1, and samples that start
+        from noise get them wrong; for red spectra these are the large scales (2305.08891).
         """
         return self.terminal_snr * np.asarray(power, dtype=np.float64) / pixel_area
 
     def with_zero_terminal_snr(self) -> "NoiseSchedule":
-        """Shift and stretch √ᾱ so that t = T-1 holds no signal and t = 0 is unchanged (2305.08891, alg. 1).
+        """Return the schedule with √ᾱ rescaled to 0 at t = T-1 and unchanged at t = 0 (2305.08891, alg. 1).
 
         Raises:
             InputError: there is only one step.
@@ -77,18 +77,18 @@ class NoiseSchedule:
 
 
 def linear_schedule(timesteps: int, beta_start: float, beta_end: float) -> NoiseSchedule:
-    """Return β growing linearly from `beta_start` to `beta_end` (2006.11239)."""
+    """Return the schedule whose β grows linearly from `beta_start` to `beta_end` (2006.11239)."""
     return _from_betas(torch.linspace(beta_start, beta_end, timesteps, dtype=torch.float64))
 
 
 def quadratic_schedule(timesteps: int, beta_start: float, beta_end: float) -> NoiseSchedule:
-    """Return √β growing linearly from √`beta_start` to √`beta_end`."""
+    """Return the schedule whose √β grows linearly from √`beta_start` to √`beta_end`."""
     roots = torch.linspace(math.sqrt(beta_start), math.sqrt(beta_end), timesteps, dtype=torch.float64)
     return _from_betas(roots.square())
 
 
 def cosine_schedule(timesteps: int, offset: float = 0.008, largest_beta: float = 0.999) -> NoiseSchedule:
-    """Return ᾱ_t ∝ cos²(π/2 · ((t+1)/T + s)/(1 + s)), β cut at `largest_beta` (2102.09672, eq. 17)."""
+    """Return the schedule ᾱ_t ∝ cos²(π/2 · ((t+1)/T + s)/(1 + s)), β ≤ `largest_beta` (2102.09672, eq. 17)."""
     edges = torch.arange(timesteps + 1, dtype=torch.float64) / timesteps
     curve = torch.cos((edges + offset) / (1 + offset) * (math.pi / 2)).square()
     return _from_betas((1 - curve[1:] / curve[:-1]).clamp(max=largest_beta))
@@ -102,10 +102,10 @@ def build_schedule(
     *,
     zero_terminal_snr: bool = False,
 ) -> NoiseSchedule:
-    """Return the schedule of the `diffusion` block; `cosine` reads no β.
+    """Return the schedule of the `diffusion` block; `cosine` ignores `beta_start` and `beta_end`.
 
     Raises:
-        InputError: the name is unknown, there is no step, or a β lies outside (0, 1) or falls.
+        InputError: the name is unknown, there are no steps, or β is outside (0, 1) or decreasing.
     """
     if timesteps < 1:
         raise InputError(f"diffusion.timesteps: {timesteps}; use 1 or more")

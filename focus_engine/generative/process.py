@@ -1,8 +1,8 @@
-r"""What diffusion and flow matching share: the one interface that training and sampling are written against.
+r"""The interface of a generative process, common to diffusion and flow matching.
 
-A process mixes a map with unit Gaussian noise, x_t = a(t) map + s(t) noise, and says how a network learns to
-undo it. Its scales (a, s), its times and its loss are all in which the two methods differ: diffusion counts
-t = T-1 ... 0, flow runs t = 0 ... 1; the training loop and the samplers read neither.
+A generative process mixes a map with unit Gaussian noise, x_t = a(t) map + s(t) noise, and defines the loss from
+which a network learns the inverse. The two methods differ only in the scales (a, s), the times and the loss. Diffusion
+counts t = T-1 ... 0, flow runs t = 0 ... 1; the training loop and the samplers depend on neither.
 Maps here are normalised, (B, C, H, W).
 """
 
@@ -26,7 +26,7 @@ class Network(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Denoised:
-    """The two parts that a network sees in x_t: x_t = a(t) data + s(t) noise."""
+    """The network's estimate of the two parts of x_t = a(t) data + s(t) noise."""
 
     data: Tensor
     """Expected map at zero noise, (B, C, H, W)."""
@@ -35,11 +35,11 @@ class Denoised:
 
 
 Denoiser = Callable[[Tensor, float], Denoised]
-"""All that a sampler knows of a network: `denoise(x, t)` for a batch `x` (B, C, H, W) at one time `t`."""
+"""The sampler's view of a network: `denoise(x, t)` for a batch `x` (B, C, H, W) at one time `t`."""
 
 
 class Process(Protocol):
-    """The path between data and noise, and the loss that teaches a network to walk it back."""
+    """A generative process: the path between data and noise, and the loss that trains a network to invert it."""
 
     @property
     def method(self) -> str:
@@ -52,15 +52,15 @@ class Process(Protocol):
         ...
 
     def times(self, steps: int) -> tuple[float, ...]:
-        """Times from noise to data, `steps + 1` of them: the network is called at all but the last.
+        """Return the `steps + 1` times from noise to data; the network is evaluated at all but the last.
 
         Raises:
-            InputError: `steps` is not a number of steps that this process can take.
+            InputError: `steps` is not allowed for this generative process.
         """
         ...
 
     def scales(self, t: float) -> tuple[float, float]:
-        """Scales (a, s) of data and noise at any of `times`; the last is the data itself, mostly (1, 0)."""
+        """Return the scales (a, s) of data and noise at a time of `times`; usually (1, 0) at the last, the data."""
         ...
 
     def loss(
@@ -73,10 +73,10 @@ class Process(Protocol):
         noise: Tensor,
         unconditional: Tensor | None = None,
     ) -> Tensor:
-        """Weighted mean squared error of each sample, (B,) float32, with gradients.
+        """Return the weighted mean squared error of each map, (B,) float32, with gradients.
 
-        `u` (B,) in [0, 1) is the quantile of the training times: uniform `u` draws times as training should,
-        equally spaced `u` are its strata. `noise` is unit Gaussian, of the shape of `maps`.
+        `u` (B,) in [0, 1) are quantiles of the distribution of training times: uniform `u` samples it, equally
+        spaced `u` are its strata. `noise` is unit Gaussian, of the shape of `maps`.
         """
         ...
 

@@ -1,10 +1,10 @@
-r"""From noise to maps, step by step: each sampler is a generator and knows a process by scales and times.
+r"""Samplers: generators of the steps from noise to maps, which use only the scales and times of a process.
 
 DDIM (Song et al., 2010.02502, eq. 12 and 16) steps from t to the next time u of the list,
 x_u = a_u data + √(s_u² - c²) noise + c z, with c = η (s_u/s_t) √(1 - a_t²/a_u²): η = 0 is deterministic and
 first order, η = 1 is ancestral sampling (DDPM, 2006.11239) with the posterior variance. On a straight path the
-same step without noise is Euler's: x_u - x_t = (u - t) velocity. Heun's (second order) averages the velocities at
-both ends. The caller owns progress bars, batches and devices; what each sampler accepts stands in `sampler_specs`.
+same step without noise is Euler's: x_u - x_t = (u - t) velocity. Heun's step (second order) averages the velocities
+at both ends. The caller handles progress bars, batches and devices. Allowed methods and η: `config.samplers`.
 """
 
 import math
@@ -19,21 +19,21 @@ from focus_engine.generative.process import Denoiser, Process
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step done."""
+    """The state after one sampler step."""
 
     index: int
     """0 ... total - 1."""
     total: int
     t: float
-    """Time at which the network was called."""
+    """Time at which the network was evaluated."""
     x: Tensor
-    """The maps after the step, (B, C, H, W); after the last one the result."""
+    """The maps after the step, (B, C, H, W); the result after the last step."""
     x0: Tensor
-    """What the network expects the final maps to be, (B, C, H, W)."""
+    """The network's estimate of the final maps, (B, C, H, W)."""
 
 
 FreshNoise = Callable[[], Tensor]
-"""Returns new unit noise of the shape of the batch at each call."""
+"""Returns new unit noise of the shape of the batch on each call."""
 
 SamplerFunction = Callable[[Process, Denoiser, Tensor, FreshNoise, int, float], Iterator[Step]]
 """`run(process, denoise, x, fresh_noise, steps, eta)`, with `x` the starting noise, scaled by the prior."""
@@ -45,7 +45,7 @@ def ddim(
     """Yield the steps of DDIM from starting noise `x` (B, C, H, W).
 
     Raises:
-        InputError: the process cannot take that many steps.
+        InputError: `steps` is not allowed for the process.
     """
     times = process.times(steps)
     for index, (t, u) in enumerate(pairwise(times)):
@@ -66,10 +66,10 @@ def ddpm(
     steps: int,
     eta: float,  # noqa: ARG001  (every sampler has one signature)
 ) -> Iterator[Step]:
-    """Yield the steps of ancestral sampling; fewer steps than T follow the posterior of the skipped chain.
+    """Yield the steps of ancestral sampling; with fewer than T steps, those of the subsampled chain.
 
     Raises:
-        InputError: the process cannot take that many steps.
+        InputError: `steps` is not allowed for the process.
     """
     return ddim(process, denoise, x, fresh_noise, steps, 1.0)
 
@@ -82,10 +82,10 @@ def euler(
     steps: int,
     eta: float,  # noqa: ARG001  (every sampler has one signature)
 ) -> Iterator[Step]:
-    """Yield Euler's steps along the velocity; on a straight path a step of DDIM without noise is just that.
+    """Yield Euler steps along the velocity; on a straight path these are DDIM steps without noise.
 
     Raises:
-        InputError: the process cannot take that many steps.
+        InputError: `steps` is not allowed for the process.
     """
     return ddim(process, denoise, x, fresh_noise, steps, 0.0)
 
@@ -98,10 +98,10 @@ def heun(
     steps: int,
     eta: float,  # noqa: ARG001  (the same)
 ) -> Iterator[Step]:
-    """Yield Heun's steps: Euler's to the next time, then again with the mean of the velocities at both ends.
+    """Yield Heun steps: an Euler step to the next time, repeated with the mean velocity of both ends.
 
     Raises:
-        InputError: the process cannot take that many steps.
+        InputError: `steps` is not allowed for the process.
     """
     for index, (t, u) in enumerate(pairwise(process.times(steps))):
         (a_t, s_t), (a_u, s_u) = process.scales(t), process.scales(u)
@@ -112,4 +112,4 @@ def heun(
 
 
 FUNCTIONS: dict[str, SamplerFunction] = {"ddim": ddim, "ddpm": ddpm, "euler": euler, "heun": heun}
-"""By the names of `focus_engine.config.samplers.SAMPLERS`."""
+"""Sampler functions by the names of `focus_engine.config.samplers.SAMPLERS`."""

@@ -1,8 +1,8 @@
-r"""Drawing maps: network, process, sampler and guidance put together, batch by batch.
+r"""Drawing maps in batches, with a network, a generative process, a sampler and guidance.
 
-All randomness of map i comes from a counter-based stream keyed by (seed, i), drawn on the CPU: another count
-of maps, another batch size or another device asks for the same noise. Maps are normalised; the caller turns
-them into physical units and owns progress bars, files and autocast.
+All randomness of map i comes from a counter-based stream keyed by (seed, i), drawn on the CPU. The noise of a map
+therefore does not depend on the number of maps, the batch size or the device. Maps are normalised; the caller
+converts them to physical units and handles progress bars, files and autocast.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,35 +13,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from focus_engine.config.methods import DEFAULT_METHOD, METHODS
 from focus_engine.config.samplers import choose_sampler
 from focus_engine.errors import InputError
-from focus_engine.generative.guidance import evaluations_per_call
+from focus_engine.generative.guidance import nfe_per_call
 from focus_engine.generative.process import Denoised, Network, Process
 from focus_engine.generative.samplers import FUNCTIONS
 
 Precision = Callable[[], AbstractContextManager[object]]
-"""Makes the context of each network call, for example `lambda: torch.autocast("cuda", torch.bfloat16)`."""
+"""Returns the context of a network evaluation, for example `lambda: torch.autocast("cuda", torch.bfloat16)`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingPlan:
-    """How maps are drawn, checked against the process by `checked`."""
+    """The settings of a sampling run; `checked` validates them against the process."""
 
-    sampler: str = "ddim"
+    sampler: str = METHODS[DEFAULT_METHOD].sampler
     steps: int = 50
     eta: float | None = None
-    """None: the sampler's own (0 for ddim, 1 for ddpm)."""
+    """None: the sampler's default (see `focus_engine.config.samplers`)."""
     guidance: float = 1.0
     seed: int = 0
     batch_size: int = 64
     first: int = 0
-    """Number of the first map: maps that are drawn in parts have the noise that they would have together."""
+    """Index of the first map: maps drawn in parts get the same noise as maps drawn at once."""
 
     def checked(self, process: Process) -> "SamplingPlan":
-        """Return the plan with η filled in.
+        """Return the plan with η set.
 
         Raises:
-            InputError: the sampler does not fit the process, or a number is out of range.
+            InputError: the sampler does not fit the process, or a value is out of range.
         """
         sampler = choose_sampler(self.sampler, process.method)
         process.times(self.steps)
@@ -56,53 +57,53 @@ class SamplingPlan:
 
 @dataclass(frozen=True, slots=True)
 class SamplingProgress:
-    """One sampler step of one batch done."""
+    """Progress after one sampler step of one batch."""
 
     maps_done: int
-    """Finished maps, this batch's included once `finished` is there."""
+    """Number of finished maps, including this batch if `finished` is not None."""
     maps_total: int
     step: int
-    """Steps done of this batch, 1 ... steps."""
+    """Steps done in this batch, 1 ... steps."""
     steps: int
-    evaluations: int
-    """Network evaluations spent so far on each map of this batch."""
+    nfe: int
+    """NFE (network function evaluations) so far per map of this batch."""
     x0: Tensor
-    """Expected maps of this batch as of now, normalised, (b, C, H, W), on the device."""
+    """Current estimate of this batch's maps, normalised, (b, C, H, W), on the device."""
     finished: Tensor | None
-    """The batch's maps, normalised float32 (b, C, H, W) on the CPU, with the last step; else None."""
+    """The batch's maps, normalised float32 (b, C, H, W) on the CPU, after the last step; else None."""
 
 
 class DrawnBatches:
-    """Gathers the maps of a drawing from its progress."""
+    """Collects the finished maps of `sample_steps` from its progress."""
 
     def __init__(self) -> None:
         self._batches: list[Tensor] = []
-        self.evaluations_per_map = 0
+        self.nfe = 0
 
     def add(self, progress: SamplingProgress) -> None:
-        """Take in one more step."""
-        self.evaluations_per_map = progress.evaluations
+        """Add the progress of one step."""
+        self.nfe = progress.nfe
         if progress.finished is not None:
             self._batches.append(progress.finished)
 
     @property
     def maps(self) -> Tensor:
-        """The maps finished so far, normalised float32 (N, C, H, W) on the CPU."""
+        """The finished maps, normalised float32 (N, C, H, W) on the CPU."""
         return torch.cat(self._batches)
 
 
 class MapNoise:
-    """Unit Gaussian noise of maps `first` ... `first + count - 1`, whatever batch they are drawn in."""
+    """Unit Gaussian noise of maps `first` ... `first + count - 1`, independent of the batch size."""
 
     def __init__(self, seed: int, first: int, count: int, shape: tuple[int, ...], device: torch.device) -> None:
-        # Philox takes the pair as its key: torch's CPU generator would keep 32 bits of a hash, so that two
-        # maps of a large set could share their noise.
+        # Philox takes the pair as its key. torch's CPU generator would keep only 32 bits of a hash, so that two maps
+        # of a large set could share their noise.
         self._streams = [np.random.Generator(np.random.Philox(key=[seed, first + i])) for i in range(count)]
         self._shape = shape
         self._device = device
 
     def __call__(self) -> Tensor:
-        """Return the next noise of every map, float32 (count, *shape)."""
+        """Return the next noise of each map, float32 (count, *shape)."""
         noise = np.empty((len(self._streams), *self._shape), dtype=np.float32)
         for stream, out in zip(self._streams, noise, strict=True):
             stream.standard_normal(dtype=np.float32, out=out)
@@ -119,10 +120,10 @@ def sample_steps(
     device: torch.device | str = "cpu",
     precision: Precision = nullcontext,
 ) -> Iterator[SamplingProgress]:
-    """Draw one map of `map_shape` (C, H, W) for each row of `cond` (N, P), standardised; yield each step.
+    """Draw one map of `map_shape` (C, H, W) for each standardised row of `cond` (N, P); yield after each step.
 
     Raises:
-        InputError: the plan does not fit the process (before anything is drawn).
+        InputError: the plan does not fit the process (raised before sampling).
     """
     plan = plan.checked(process)
     return _sample_batches(network, process, cond, map_shape, plan, torch.device(device), precision)
@@ -142,12 +143,12 @@ def _sample_batches(
     for first in range(0, len(cond), plan.batch_size):
         rows = cond[first : first + plan.batch_size].to(device, torch.float32)
         noise = MapNoise(plan.seed, plan.first + first, len(rows), map_shape, device)
-        calls = 0
+        denoised = 0
 
         def denoise(x: Tensor, t: float, rows: Tensor = rows) -> Denoised:
-            nonlocal calls
-            calls += 1
-            # The mode must not outlive the call: generators would leak it to their caller.
+            nonlocal denoised
+            denoised += 1
+            # no_grad must end before the generator yields, or it would leak to the caller.
             with torch.no_grad(), precision():
                 return process.denoise(network, x, t, rows, guidance=plan.guidance)
 
@@ -159,7 +160,7 @@ def _sample_batches(
                 maps_total=len(cond),
                 step=step.index + 1,
                 steps=step.total,
-                evaluations=calls * evaluations_per_call(plan.guidance),
+                nfe=denoised * nfe_per_call(plan.guidance),
                 x0=step.x0,
                 finished=finished,
             )

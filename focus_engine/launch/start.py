@@ -132,9 +132,9 @@ def start_run(
 ) -> ProcessIdentity:
     """Start the worker of `run` in the background and return its identity.
 
-    The worker has its own session, so that it survives the terminal and the logout. A new run is left to itself
-    after its first word; a resumed one when it has its checkpoint and data together, so that whoever resumes it
-    learns at once why it cannot go on.
+    The worker has its own session, so that it outlives the terminal and the login. This returns after the first event
+    of a new run, but waits until a resumed run has read its checkpoint and data, so that an error there is reported
+    at once.
 
     Args:
         run: the experiment; its config must be checked already.
@@ -235,9 +235,8 @@ def request_stop(run: RunFolder, when: Literal["epoch", "now"]) -> RunSummary:
     append_event(run.events, StopRequested(when=when))
     identity = ProcessIdentity.read(run.worker)
     if when == "now" and identity is not None and identity.life() == "alive":
-        os.kill(
-            identity.pid, signal.SIGTERM
-        )  # the file alone is read between steps only; the signal cuts a long sampling short
+        # The file is read between steps only; the signal also cuts a long sampling short.
+        os.kill(identity.pid, signal.SIGTERM)
     return summary
 
 

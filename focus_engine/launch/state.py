@@ -11,6 +11,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from focus_engine.config.methods import DEFAULT_METHOD, method_named
 from focus_engine.events.history import without_superseded
 from focus_engine.events.log import read_recent_events
 from focus_engine.events.table import (
@@ -33,7 +34,7 @@ HEARTBEAT_SECONDS = 10.0
 """Interval at which a worker touches its `worker.json`."""
 UNREACHABLE_SECONDS = 90.0
 """Age of the heartbeat from which a worker on another host counts as unreachable."""
-_NOTHING_SAID: dict[str, Any] = {"reason": None, "eta_seconds": None, "queue_place": None}
+_CLEARED: dict[str, Any] = {"reason": None, "eta_seconds": None, "queue_place": None}
 
 
 def summarise(run: RunFolder) -> RunSummary:
@@ -70,7 +71,7 @@ def _fold(values: dict[str, Any], event: Event) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     match event:
         case WorkerStarting():
-            changes = {"pid": event.pid, "host": event.host, "state": "starting", **_NOTHING_SAID}
+            changes = {"pid": event.pid, "host": event.host, "state": "starting", **_CLEARED}
         case Queued():
             changes = _queued(event, values)
         case RunStarted():
@@ -88,19 +89,17 @@ def _fold(values: dict[str, Any], event: Event) -> dict[str, Any]:
             changes = {"state": _busy(values)} | {name: getattr(event, name) for name in shared}
         case PowerSpectrumMeasured():
             changes = {"pk_error": event.median_abs_error}
-        case StopRequested() | StopWithdrawn() if (
-            values.get("state") in LIVE_STATES
-        ):  # otherwise the run had ended before
+        case StopRequested() | StopWithdrawn() if values.get("state") in LIVE_STATES:  # else the run had ended
             changes = {"state": "stopping" if isinstance(event, StopRequested) else "running"}
         case RunEnded():
-            changes = _NOTHING_SAID | {"state": event.state, "reason": event.reason}
+            changes = _CLEARED | {"state": event.state, "reason": event.reason}
     return {**values, **changes, "updated": event.time}
 
 
 def _queued(event: Queued, values: dict[str, Any]) -> dict[str, Any]:
     stopping = values.get("state") == "stopping"
     if event.place == 0:
-        return _NOTHING_SAID | {"state": "stopping" if stopping else "starting"}
+        return _CLEARED | {"state": "stopping" if stopping else "starting"}
     there = f"; training there: {', '.join(event.training)}" if event.training else ""
     reason = f"place {event.place} in the queue for {' or '.join(event.devices)}{there}"
     return {"state": "stopping" if stopping else "queued", "queue_place": event.place, "reason": reason}
@@ -120,10 +119,10 @@ def _verified(run: RunFolder, identity: ProcessIdentity | None, state: State) ->
         if silence <= UNREACHABLE_SECONDS:
             return {"state": state}
         reason = f"its worker on {identity.host} has sent no heartbeat for {silence / 60:.0f} min"
-        return _NOTHING_SAID | {"state": "unreachable", "reason": reason}
+        return _CLEARED | {"state": "unreachable", "reason": reason}
     who = "its worker" if identity is None else f"its worker (process {identity.pid} on {identity.host})"
     reason = f"{who} is gone and recorded no outcome: killed, out of memory, or the machine restarted"
-    return _NOTHING_SAID | {"state": "lost", "reason": reason}
+    return _CLEARED | {"state": "lost", "reason": reason}
 
 
 def _heartbeat_age(run: RunFolder) -> float:
@@ -154,5 +153,5 @@ def _method_in(run: RunFolder) -> str | None:
     for line in lines:
         if line.startswith("method:"):
             word = line.removeprefix("method:").split("#")[0].strip().strip("'\"")
-            return {"flow_matching": "flow", "": "diffusion"}.get(word, word)
-    return "diffusion"
+            return str(method_named(word)) or DEFAULT_METHOD
+    return DEFAULT_METHOD

@@ -1,4 +1,4 @@
-"""The moving average of the weights: what is validated, sampled from and exported."""
+"""The exponential moving average (EMA) of the weights, used for validation, sampling and export."""
 
 import copy
 from typing import Any
@@ -12,8 +12,8 @@ from focus_engine.errors import InputError
 class ExponentialAverage:
     """An exponential moving average of a network's weights, with warm-up.
 
-    Update n (from 0) keeps the share min(decay, (1 + n)/(10 + n)) of the average, so that a short run does not
-    sample its random start. Buffers are copied, not averaged.
+    Update n (from 0) keeps a fraction min(decay, (1 + n)/(10 + n)) of the average, so that the EMA of a short run is
+    not dominated by the random initial weights. Buffers are copied, not averaged.
     """
 
     def __init__(self, network: nn.Module, decay: float = 0.999) -> None:
@@ -22,15 +22,15 @@ class ExponentialAverage:
         self.decay = decay
         self.updates = 0
         self.module = copy.deepcopy(network).requires_grad_(requires_grad=False).eval()
-        """The averaged network, ready for evaluation."""
+        """The averaged network, in evaluation mode."""
 
     def next_decay(self) -> float:
-        """Return the share of the average that the next update keeps."""
+        """Return the fraction of the average that the next update keeps."""
         return min(self.decay, (1 + self.updates) / (10 + self.updates))
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Move the average towards the weights of `network`, the one it was made from."""
+        """Move the average towards the weights of `network`, which must be of the same architecture."""
         average: list[Tensor] = list(self.module.parameters())
         current: list[Tensor] = list(network.parameters())
         torch._foreach_lerp_(average, current, 1 - self.next_decay())  # as torch's own optimisers do
@@ -43,6 +43,6 @@ class ExponentialAverage:
         return {"module": self.module.state_dict(), "updates": self.updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue exactly where `state` was taken; the decay stays the configured one."""
+        """Restore the average from `state_dict`; the decay stays the configured one."""
         self.module.load_state_dict(state["module"])
         self.updates = int(state["updates"])

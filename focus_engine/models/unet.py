@@ -1,9 +1,9 @@
-"""The periodic UNet: a network on the torus, conditioned on time and cosmology.
+"""The periodic UNet, conditioned on time and cosmology.
 
-Circular padding everywhere and no absolute positions, so that the network commutes with shifts by its stride and
-accepts any size that its stride divides. Most of its depth stands at the lowest resolution, where a convolution
-has 4ⁿ times the parameters for the same arithmetic (Hoogeboom et al., 2301.11093); six blocks there see the whole
-box, and GroupNorm carries its global statistics, so that no attention is needed.
+Padding is circular and there are no absolute positions. The network therefore commutes with shifts by its stride and
+accepts any size that its stride divides. Most blocks are at the lowest resolution, where a convolution has 4ⁿ times
+the parameters for the same arithmetic (Hoogeboom et al., 2301.11093). Six blocks there cover the whole box, and
+GroupNorm carries its global statistics, so that no attention is needed.
 """
 
 import math
@@ -19,18 +19,18 @@ from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
 from focus_engine.errors import InputError
 from focus_engine.models.embeddings import TimeAndConditionEmbedding
 
-BLOCKS_AT_THE_BOTTOM = 6
+BOTTOM_BLOCKS = 6
 
 
 def group_count(channels: int) -> int:
-    """Return the most groups for GroupNorm that divide `channels`: at most 32, each of at least 8 channels."""
+    """Return the largest number of groups that divides `channels`: at most 32, with at least 8 channels each."""
     return max(g for g in range(1, 33) if channels % g == 0 and (g == 1 or channels // g >= 8))
 
 
 class _WrapOnePixel(torch.autograd.Function):
-    """Circular padding by one pixel whose gradient is folded back in two passes.
+    """Circular padding by one pixel, with a gradient that folds the border back in two passes.
 
-    A training step at 32² spends a quarter of its time in the gradient that torch derives for its own padding.
+    The gradient of torch's own padding takes a quarter of a training step at 32².
     """
 
     @staticmethod
@@ -68,7 +68,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.norm_in = nn.GroupNorm(group_count(in_channels), in_channels)
         self.conv_in = CircularConv(in_channels, out_channels)
-        # FiLM brings scale and shift.
+        # FiLM supplies scale and shift.
         self.norm_out = nn.GroupNorm(group_count(out_channels), out_channels, affine=False)
         self.film = nn.Linear(embedding_width, 2 * out_channels)
         self.conv_out = CircularConv(out_channels, out_channels)
@@ -86,10 +86,10 @@ class ResidualBlock(nn.Module):
 
 
 class SimpleUNet(nn.Module):
-    """A residual UNet on the torus; level i has base_channels · channel_mults[i] channels at 1/2ⁱ the size.
+    """A residual UNet with periodic boundaries; level i has base_channels · channel_mults[i] channels at 1/2ⁱ the size.
 
     146 M parameters at base_channels 128, channel_mults (1, 2, 4, 8), time_dim 256, cond_dim 6.
-    Its output is zero before training.
+    The output is zero before training.
     """
 
     def __init__(
@@ -108,9 +108,7 @@ class SimpleUNet(nn.Module):
         self.stem = CircularConv(in_channels, widths[0])
         self.encoder = nn.ModuleList(ResidualBlock(w, w, time_dim) for w in widths[:-1])
         self.down = nn.ModuleList(CircularConv(w, v, stride=2) for w, v in pairwise(widths))
-        self.bottom = nn.ModuleList(
-            ResidualBlock(widths[-1], widths[-1], time_dim) for _ in range(BLOCKS_AT_THE_BOTTOM)
-        )
+        self.bottom = nn.ModuleList(ResidualBlock(widths[-1], widths[-1], time_dim) for _ in range(BOTTOM_BLOCKS))
         self.decoder = nn.ModuleList(
             ResidualBlock(w + below, w, time_dim) for w, below in reversed(list(pairwise(widths)))
         )

@@ -1,1 +1,1 @@
-"""The light tier: a run is a folder, and its event log is the truth. Never imports torch."""
+"""Run folders: their paths, creation, labels and sweeps. Never imports torch."""

@@ -1,6 +1,6 @@
-"""What the samples of several runs scored on the same unseen maps: the report of `focus compare`, among their figures.
+"""The report of `focus compare`: the scores of the samples of several runs on the same test maps.
 
-The engine fills these records, and the screens read them back from the JSON file that the engine wrote.
+The engine makes these records, and the screens read them from the JSON file that the engine wrote.
 """
 
 import hashlib
@@ -13,18 +13,18 @@ from focus_engine.config.statistics import STATISTICS, Score, StatisticCurve
 from focus_engine.runs.folder import RunFolder
 
 REPORT_FILES = "comparison_*.json"
-"""Reports among the figures of a run."""
+"""Names of the reports, in the folder of figures of a run."""
 
 
 @dataclass(frozen=True)
 class SamplingCost:
-    """What a number of steps costs and what it yields.
+    """The cost and the scores of sampling with a number of steps.
 
     Attributes:
-        steps: of the sampler.
-        nfe: network evaluations per map.
+        steps: steps of the sampler.
+        nfe: network function evaluations per map.
         seconds_per_map: wall time of sampling divided by the number of maps [s].
-        scores: the headline of each statistic by its key; None where it is not known, such as of unphysical maps.
+        scores: the first score of each statistic by its key; None where unknown, as for unphysical maps.
     """
 
     steps: int
@@ -39,15 +39,15 @@ class SamplingCost:
 
 @dataclass(frozen=True)
 class ModelScores:
-    """How one model did.
+    """The scores of one model.
 
     Attributes:
-        name: of its experiment.
-        sampler: that drew its maps.
-        steps: its own number of them.
-        scores: at that number, in the order of the table of statistics.
-        curves: of the statistics that have one, by the name of the statistic.
-        costs: with few steps first.
+        name: name of its experiment.
+        sampler: the sampler that drew its maps.
+        steps: number of steps in its config.
+        scores: the scores with that number of steps, in the order of the table of statistics.
+        curves: the curves of the statistics that have one, by the name of the statistic.
+        costs: cost by number of steps, fewest first.
     """
 
     name: str
@@ -59,19 +59,19 @@ class ModelScores:
 
     @property
     def own_cost(self) -> SamplingCost:
-        """The cost at its own number of steps."""
+        """The cost with the number of steps in its config."""
         return next(cost for cost in self.costs if cost.steps == self.steps)
 
 
 @dataclass(frozen=True)
 class ComparisonScores:
-    """How several models did on the same test maps.
+    """The scores of several models on the same test maps.
 
     Attributes:
-        models: in the order in which they were named.
-        n_maps: test maps compared.
-        n_simulations: of how many simulations.
-        device: on what it was timed.
+        models: the models, in the order in which the user named them.
+        n_maps: number of test maps.
+        n_simulations: number of simulations that they come from.
+        device: the device that was timed.
     """
 
     models: tuple[ModelScores, ...]
@@ -81,7 +81,7 @@ class ComparisonScores:
 
 
 def comparison_path(runs: Sequence[RunFolder]) -> Path:
-    """Return where the report of these runs goes: among the figures of the first."""
+    """Return the path of the report of these runs, in the folder of figures of the first."""
     name = "_".join(run.path.name for run in runs)
     if len(name.encode()) > 120:
         name = f"{len(runs)}_runs_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
@@ -91,13 +91,13 @@ def comparison_path(runs: Sequence[RunFolder]) -> Path:
 def model_scores(
     name: str, sampling: tuple[str, int], found: Mapping[str, Any], costs: Sequence[SamplingCost]
 ) -> ModelScores:
-    """Return what is shown of a model.
+    """Return the scores of a model from the results of its statistics.
 
     Args:
-        name: of its experiment.
-        sampling: its sampler, and its own number of steps.
-        found: what each statistic found, by name: results or their JSON; a statistic that is missing is unknown.
-        costs: with few steps first.
+        name: name of its experiment.
+        sampling: its sampler, and the number of steps in its config.
+        found: the result of each statistic by name, or its JSON; a missing statistic is unknown.
+        costs: cost by number of steps, fewest first.
     """
     specs = [(spec, found.get(spec.name)) for spec in STATISTICS.values()]
     curves = {spec.name: curve for spec, one in specs if (curve := spec.curve_in(one)) is not None}
@@ -109,7 +109,7 @@ def read_comparison(document: Mapping[str, Any]) -> ComparisonScores:
     """Return the scores in a document of `focus compare` (its `samples`).
 
     Raises:
-        KeyError, TypeError, ValueError, StopIteration: it is no such document.
+        KeyError, TypeError, ValueError, StopIteration: the document is not one of `focus compare`.
     """
     models = tuple(_read_model(run) for run in document["runs"])
     for model in models:

@@ -4,58 +4,45 @@ Light, so that `focus resume` refuses before anything starts; the worker asks ag
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from focus_engine.config.block import Resume, resume_marks
 from focus_engine.config.schema import Config, plain_config
+from focus_engine.config.yaml_text import KeyPath
 from focus_engine.errors import InputError
 from focus_engine.events.log import read_events
 from focus_engine.events.table import RunStarted
 from focus_engine.runs.folder import RunFolder
 
-FREE_TO_CHANGE = {
-    ("experiment",),
-    ("device",),
-    ("notify",),
-    ("sampling",),
-    ("data", "num_workers"),
-    ("data", "maps_path"),
-    ("data", "params_path"),
-    ("data", "data_dir"),
-    ("data", "maps_key"),
-    ("training", "num_epochs"),
-    ("training", "max_minutes"),
-    ("training", "sample_every"),
-    ("training", "checkpoint_minutes"),
-    ("training", "on_oom"),
-    ("training", "devices"),
-    ("training", "max_restarts"),
-    ("training", "early_stopping", "patience"),
-    ("training", "scheduler", "patience"),
-}
-"""Keys that may differ when a run is resumed; the data are compared by their fingerprint instead."""
-MAPS_A_STEP = {("training", "batch_size"), ("training", "accumulate")}
-"""Keys that may differ when their product does not: the step sees the same maps, in other pieces."""
-
 
 def check_resumable(config: Config, trained: dict[str, Any]) -> None:
-    """Raise InputError, with the differences, when the config changed in more than `FREE_TO_CHANGE`.
+    """Raise InputError, with the differences, when the config changed in more than the schema marks.
 
     `trained` is the plain config that the run was trained with; keys that it lacks, because that FOCUS did not know
-    them, had their defaults. `batch_size` and `accumulate` may change together if a step sees as many maps as before.
+    them, had their defaults. `batch_size` and `accumulate` may change together if a step sees as many maps as before:
+    the same maps, in other pieces. The data are compared by their fingerprint instead of by their paths.
     """
     before, now = _filled(trained, plain_config(Config())), plain_config(config)
-    free = FREE_TO_CHANGE | (MAPS_A_STEP if _maps_a_step(before) == _maps_a_step(now) else set())
+    free: set[Resume] = {"free"}
+    if _maps_a_step(before) == _maps_a_step(now):
+        free.add("maps_a_step")
+    marks = dict(resume_marks(Config))
     differences = [
         f"{'.'.join(at)}: {_shown(old)} -> {_shown(new)}"
         for at, old, new in _differences(before, now)
-        if not any(at[: len(key)] == key for key in free)
+        if _mark(at, marks) not in free
     ]
     if differences:
         raise InputError(
             "config.yaml has changed since the checkpoint was written: " + "; ".join(differences) + ". Put it back, "
             "or begin anew with focus new NAME --from this experiment"
         )
+
+
+def _mark(at: KeyPath, marks: Mapping[KeyPath, Resume]) -> Resume:
+    """The mark of a key, or of the innermost block that the schema knows of one that it does not."""
+    return next((marks[at[:n]] for n in range(len(at), 0, -1) if at[:n] in marks), "fixed")
 
 
 def _maps_a_step(config: dict[str, Any]) -> int:

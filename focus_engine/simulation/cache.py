@@ -1,7 +1,7 @@
-"""The default data set: universes that FOCUS simulates once and finds again in a cache folder.
+"""The default data set: universes that FOCUS simulates once and keeps in a cache folder.
 
-A set is found by what it is: the folder's name tells its sizes and ends in a fingerprint of all arguments, so that
-another seed, or another revision of the physics, never meets the files of this one.
+The folder's name gives the sizes of the set and ends in a fingerprint of all arguments. Another seed or another
+revision of the physics therefore has another folder.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from focus_engine.simulation.universes import (
 
 
 def cached_universes_folder(data: DataBlock, cache_dir: Path | None = None) -> UniverseFolder:
-    """Where the simulated universes of a data block are or will be; opens nothing.
+    """Return the folder of a data block's simulated universes, whether or not it exists yet.
 
     Raises:
-        InputError: sizes of which no universe can be made.
+        InputError: no universe can be made with these sizes.
     """
     arguments = plan_universes(data.simulations, _layout(data), data.simulation_seed, None, None, "cpu").arguments
     fingerprint = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()[:8]
@@ -41,14 +41,14 @@ def cached_universes_folder(data: DataBlock, cache_dir: Path | None = None) -> U
 def simulate_cached_universes(
     data: DataBlock, cache_dir: Path | None = None
 ) -> Generator[SimulationProgress, None, FinishedUniverses]:
-    """Make or find the simulated universes of a data block; yield progress and return them.
+    """Simulate the universes of a data block, or find them in the cache; yield progress and return them.
 
-    Always on the CPU, so that a data set is the same bytes on every machine of a user. When another process makes
-    the same set, this one waits and reports what the other has done.
+    Always runs on the CPU, so that a data set has the same bytes on every machine. If another process is simulating
+    the same set, this one waits and reports the other's progress.
 
     Raises:
-        InputError: at the call, sizes of which no universe can be made.
-        FocusError: when the disk refuses.
+        InputError: no universe can be made with these sizes (raised at the call).
+        FocusError: the files can't be written.
     """
     folder = cached_universes_folder(data, cache_dir)
     return simulate_universes(

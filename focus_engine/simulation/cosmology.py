@@ -1,8 +1,7 @@
 """Flat ΛCDM: expansion, linear growth and the linear matter power spectrum.
 
-Everything that a particle-mesh universe needs to know of cosmology, in closed form or as one short
-quadrature, with numpy alone. Defaults are those of CAMELS, where only Omega_m and sigma_8 vary. Radiation and
-neutrinos are left out.
+The cosmology that a particle-mesh simulation needs, in closed form or as one short quadrature, with numpy only.
+Defaults are those of CAMELS, where only Omega_m and sigma_8 vary. Radiation and neutrinos are neglected.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ _QUADRATURE_NODES, _QUADRATURE_WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 @dataclass(frozen=True)
 class Cosmology:
-    """A flat ΛCDM universe; `sigma_8` is the linear rms of density in spheres of 8 Mpc/h today.
+    """A flat ΛCDM universe; `sigma_8` is the linear rms density contrast in spheres of 8 Mpc/h today.
 
     Raises:
-        InputError: a parameter for which there is no such universe.
+        InputError: a parameter is outside its possible range.
     """
 
     Omega_m: float
@@ -86,7 +85,7 @@ class Cosmology:
         return -1.5 * self.matter_fraction(a) + a / ((a * expansion) ** 3 * self._growth_integral(a))
 
     def transfer(self, k: ArrayLike) -> NDArray[np.float64]:
-        """T(k), no acoustic wiggles, k in h/Mpc: Eisenstein & Hu 1998 (ApJ 496, 605), eqs 26 and 28–31."""
+        """T(k) without acoustic wiggles, k in h/Mpc: Eisenstein & Hu 1998 (ApJ 496, 605), eqs 26 and 28–31."""
         wavenumber = np.asarray(k, dtype=np.float64)
         matter, baryon = self.Omega_m * self.h**2, self.Omega_b * self.h**2
         baryon_share = self.Omega_b / self.Omega_m
@@ -103,20 +102,20 @@ class Cosmology:
 
     @cached_property
     def _amplitude(self) -> float:
-        """The A of P = A kⁿ T² for which the rms in spheres of 8 Mpc/h is sigma_8."""
+        """Amplitude A of P = A kⁿ T² that gives an rms of sigma_8 in spheres of 8 Mpc/h."""
         k = np.geomspace(1e-5, 1e2, 4096)
         power = k**self.n_s * self.transfer(k) ** 2
         return self.sigma_8**2 / top_hat_variance(k, power, 8.0)
 
     def linear_power(self, k: ArrayLike) -> NDArray[np.float64]:
-        """P(k) of matter in linear theory today, in (Mpc/h)³, for k in h/Mpc; P(0) = 0."""
+        """Linear matter P(k) today in (Mpc/h)³, for k in h/Mpc; P(0) = 0."""
         wavenumber = np.asarray(k, dtype=np.float64)
         power: NDArray[np.float64] = self._amplitude * wavenumber**self.n_s * self.transfer(wavenumber) ** 2
         return power
 
 
 def top_hat_variance(k: NDArray[np.float64], power: NDArray[np.float64], radius: float) -> float:
-    """Variance of density in spheres of `radius` Mpc/h: ∫ k³P/2π² W²(kR) d ln k, W = 3 (sin x − x cos x)/x³.
+    """Variance of the density in spheres of `radius` Mpc/h: ∫ k³P/2π² W²(kR) d ln k, W = 3 (sin x − x cos x)/x³.
 
     Args:
         k: ascending wavenumbers in h/Mpc, dense enough for the trapezoid rule in ln k.
@@ -124,7 +123,7 @@ def top_hat_variance(k: NDArray[np.float64], power: NDArray[np.float64], radius:
         radius: in Mpc/h.
     """
     x = k * radius
-    # Below x = 0.01 the difference of the two terms is lost to rounding; the series is exact there.
+    # Below x = 0.01 the two terms cancel to rounding error; the series is exact there.
     window = np.where(x < 1e-2, 1 - x**2 / 10, 3 * (np.sin(x) - x * np.cos(x)) / x**3)
     integrand = k**3 * power / (2 * np.pi**2) * window**2
     return float(np.sum(0.5 * (integrand[1:] + integrand[:-1]) * np.diff(np.log(k))))

@@ -1,7 +1,7 @@
-"""The folder of a set of simulated universes: its paths, its lock, and what of it is done.
+"""The folder of a set of simulated universes: its paths, its lock and its finished universes.
 
-One class owns every path. Files are written beside their place and renamed, so that a folder is at every
-moment empty, resumable or finished; `simulation.json` is the last to appear and marks a finished set.
+One class owns every path. Files are written under a temporary name and renamed, so that a folder is always empty,
+resumable or finished. `simulation.json` is written last and marks a finished set.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _UNFINISHED = ".unfinished"
 
 
 class UniverseFolder:
-    """A folder that holds, or will hold, one set of universes."""
+    """The folder of one set of universes, which may not exist yet."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,14 +38,14 @@ class UniverseFolder:
         self._unfinished_record = self._unfinished / "simulation.json"
 
     def is_finished(self) -> bool:
-        """Whether maps, parameters and record are all there."""
+        """Return whether maps, parameters and record all exist."""
         return self.record_path.is_file() and self.maps_path.is_file() and self.params_path.is_file()
 
     def check(self, arguments: Mapping[str, object]) -> None:
-        """Refuse a folder that holds anything but the set of these arguments, whole or in part.
+        """Check that the folder holds nothing but the set of these arguments, finished or not.
 
         Raises:
-            InputError: naming what differs.
+            InputError: the folder holds another set or other files; the message gives the differences.
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file: give a folder for the universes")
@@ -58,7 +58,7 @@ class UniverseFolder:
                 raise InputError(f"{path} exists and FOCUS did not simulate it: give another folder")
 
     def begin(self, arguments: Mapping[str, object]) -> None:
-        """Make the folder and write down what it is for, unless that is there."""
+        """Create the folder and record the arguments in it, unless they are recorded already."""
         with self._work():
             self._unfinished.mkdir(parents=True, exist_ok=True)
             if not self._unfinished_record.is_file():
@@ -66,10 +66,10 @@ class UniverseFolder:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[Callable[[], bool]]:
-        """Gives a function that tries to take the folder for this process; held until the block ends.
+        """Yield a function that tries to lock the folder for this process; the lock is held until the block ends.
 
-        Where the file system knows no locks everyone gets it: files appear whole and two processes write the same
-        bytes, so that only time is lost.
+        On a file system without locks every attempt succeeds. That costs only time, because files appear whole and
+        two processes write the same bytes.
         """
         handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
 
@@ -88,18 +88,18 @@ class UniverseFolder:
             os.close(handle)
 
     def holds(self, index: int) -> bool:
-        """Whether universe `index` is done."""
+        """Return whether universe `index` is finished."""
         return self._universe_path(index).is_file()
 
     def count(self) -> int:
-        """How many universes are done."""
+        """Return the number of finished universes in an unfinished set."""
         return sum(1 for _ in self._unfinished.glob("universe_*.npy"))
 
     def keep(self, index: int, maps: NDArray[np.float32]) -> None:
-        """Write one universe.
+        """Write the maps of universe `index`.
 
         Raises:
-            FocusError: when the disk refuses.
+            FocusError: the file can't be written.
         """
         with self._work():
             _write(self._universe_path(index), lambda file: np.save(file, maps))
@@ -107,10 +107,10 @@ class UniverseFolder:
     def finish(
         self, arguments: Mapping[str, object], params: NDArray[np.float64], provenance: Mapping[str, object]
     ) -> None:
-        """Join all universes to maps.npy, write params.txt and, last, simulation.json.
+        """Join all universes in maps.npy, then write params.txt and, last, simulation.json.
 
         Raises:
-            FocusError: when the disk refuses.
+            FocusError: a file can't be written.
         """
         record = {"arguments": dict(arguments), "focus_version": __version__, **provenance}
         with self._work():
@@ -141,7 +141,7 @@ class UniverseFolder:
         except OSError as error:
             raise FocusError(
                 f"{self.path}: can't write there ({error.strerror or error}). Finished universes are kept: "
-                "set it right and run the same command again"
+                "solve the problem and run the same command again"
             ) from error
 
 
@@ -168,13 +168,13 @@ def _to_json(record: Mapping[str, object]) -> bytes:
 
 
 def _to_table(params: NDArray[np.float64]) -> bytes:
-    """Six columns in CAMELS order, as in its N-body sets: gravity knows no feedback, so the last four are 1."""
+    """Return the table in the six CAMELS columns; the four feedback columns are 1, as in its N-body sets."""
     rows = "".join(f"{omega_m:.5f} {sigma_8:.5f} 1 1 1 1\n" for omega_m, sigma_8 in params)
     return f"# {' '.join(PARAMETER_NAMES)}\n{rows}".encode()
 
 
 def _write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Write a neighbour, flush it to disk, put it in place."""
+    """Write a temporary file beside `path`, flush it to disk and rename it to `path`."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:

@@ -1,8 +1,9 @@
 """A periodic mesh: derivatives in Fourier space, cloud-in-cell deposit and force.
 
-The force of gravity is written as a displacement, −∇∇⁻²δ in Mpc/h, which in linear theory is the displacement of
-matter itself; cosmology enters in `nbody`. Mass is deposited in whole quanta, whose sum does not depend on the
-order of addition: the same particles give the same bits with any number of threads, on the CPU and on a GPU.
+The gravitational force is expressed as a displacement, −∇∇⁻²δ in Mpc/h, which in linear theory is the displacement
+of matter; cosmology enters in `nbody`. Mass is deposited in integer multiples of a quantum, whose sum does not
+depend on the order of addition. The same particles thus give the same bits with any number of threads, on CPU and
+GPU.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 _MASS_QUANTUM = 2.0**-24
-"""Cloud-in-cell shares are rounded to whole multiples of this; sums of them in float64 are exact."""
+"""Cloud-in-cell weights are rounded to integer multiples of this, so that their sums in float64 are exact."""
 
 
 def to_waves(field: Tensor) -> Tensor:
@@ -37,7 +38,7 @@ def to_space(spectrum: Tensor, cells: int) -> Tensor:
 
 @contextmanager
 def _one_thread_on_the_cpu(values: Tensor) -> Iterator[None]:
-    """MKL cuts a transform otherwise for two threads than for one and rounds otherwise (seen with torch 2.13)."""
+    """Limit torch to one thread on the CPU: MKL's rounding depends on the number of threads (seen with torch 2.13)."""
     threads = torch.get_num_threads()
     if values.device.type != "cpu" or threads == 1:
         yield
@@ -90,9 +91,10 @@ class Mesh:
 
     @cached_property
     def _force_kernel(self) -> Tensor:
-        """The displacement kernel, freed of the two clouds up to Nyquist, where an isotropic cut-off ends it.
+        """The displacement kernel, deconvolved by the two clouds and cut off isotropically at Nyquist.
 
-        Without it growth is slow by (kh)²/6 for cells of side h: 20 % at five waves in 32 cells, with it 0.6 %.
+        Without deconvolution growth is too slow by (kh)²/6 for cells of side h: 20 % for five waves in 32 cells,
+        with it 0.6 %.
         """
         angle = self.box_size / self.cells / (2 * math.pi)
         cloud = math.prod(torch.sinc(k * angle) ** 2 for k in self.wavenumbers)
@@ -101,12 +103,12 @@ class Mesh:
         return self._displacement_kernel * (cut_off / cloud**2)
 
     def displacement(self, density_spectrum: Tensor) -> Tensor:
-        """ψ with ∇·ψ = −δ and no rotation, in Mpc/h, (3, N, N, N), from `rfftn` of δ: ψ(k) = i k δ(k)/k²."""
+        """Return curl-free ψ with ∇·ψ = −δ, in Mpc/h, (3, N, N, N), from `rfftn` of δ: ψ(k) = i k δ(k)/k²."""
         gradient = 1j * density_spectrum
         return torch.stack([to_space(kernel * gradient, self.cells) for kernel in self._displacement_kernel])
 
     def second_order_source(self, density_spectrum: Tensor) -> Tensor:
-        """Σ_{i<j} φ,ii φ,jj − φ,ij² of the potential ∇²φ = δ, (N, N, N), from `rfftn` of δ."""
+        """Return Σ_{i<j} φ,ii φ,jj − φ,ij² of the potential ∇²φ = δ, (N, N, N), from `rfftn` of δ."""
         potential = -self._inverse_k_squared * density_spectrum
         (kx, ky, kz), (sx, sy, sz) = self.wavenumbers, self._slopes
         xx, yy, zz = (to_space(k**2 * potential, self.cells) for k in (kx, ky, kz))
@@ -114,18 +116,18 @@ class Mesh:
         return xx * yy + yy * zz + zz * xx - xy**2 - yz**2 - zx**2
 
     def density(self, displacement: Tensor) -> Tensor:
-        """1 + δ of a displaced lattice, (3, N, N, N) in Mpc/h, by cloud-in-cell: (M, M, M) float32, mean 1."""
+        """Return 1 + δ, (M, M, M) float32 of mean 1, of a displaced lattice (3, N, N, N) in Mpc/h, by cloud-in-cell."""
         return self._deposit(*self._clouds(displacement))
 
     def force(self, displacement: Tensor) -> Tensor:
-        """−∇∇⁻²δ at the particles of a displaced lattice, in Mpc/h and of the same shape, (3, N, N, N).
+        """Return −∇∇⁻²δ at the particles of a displaced lattice, in Mpc/h and of the same shape, (3, N, N, N).
 
-        The cloud that deposits the mass also reads the force, so that no particle pulls itself (Hockney & Eastwood
-        1988, Computer Simulation Using Particles, ch. 5).
+        The same cloud deposits the mass and interpolates the force, so that no particle acts on itself (Hockney &
+        Eastwood 1988, Computer Simulation Using Particles, ch. 5).
         """
         sites, shares = self._clouds(displacement)
         gradient = 1j * to_waves(self._deposit(sites, shares))
-        # One row per cell; filled column by column, which spares two large temporaries and a fifth of the time.
+        # One row per cell, filled column by column: avoids two large temporaries and a fifth of the time.
         table = torch.empty(self.cells**3, 3, device=self.device)
         for column, kernel in zip(table.unbind(1), self._force_kernel, strict=True):
             column.copy_(to_space(kernel * gradient, self.cells).flatten())
@@ -140,10 +142,10 @@ class Mesh:
         return (mass * per_cell).float().reshape(self.cells, self.cells, self.cells)
 
     def _clouds(self, displacement: Tensor) -> tuple[Tensor, Tensor]:
-        """For each of N³ particles the 8 cells of its cloud, (N³, 8) int64, and its share in each, (N³, 8)."""
+        """Return the 8 cells of each particle's cloud, (N³, 8) int64, and its weight in each, (N³, 8)."""
         grid = displacement.shape[-1]
-        # Half a cell off the nodes: on a node the deposit is a one-sided derivative of the displacement, which costs
-        # 12 % of linear growth at 32 cells per wavelength; between nodes it is a central one (0.6 %).
+        # Offset by half a cell: on a node the deposit is a one-sided derivative of the displacement, which loses 12 %
+        # of linear growth at 32 cells per wavelength; between nodes it is a central one (0.6 %).
         lattice = torch.arange(grid, dtype=torch.float32, device=self.device) * (self.cells / grid) + 0.5
         lower_sites, upper_sites, upper_shares = [], [], []
         for axis, stride in enumerate((self.cells**2, self.cells, 1)):

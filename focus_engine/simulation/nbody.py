@@ -1,8 +1,8 @@
-"""The motion of matter: Gaussian initial field, 2LPT start, leapfrog in the scale factor.
+"""N-body dynamics: Gaussian initial field, 2LPT initial conditions, leapfrog in the scale factor.
 
-Lengths are comoving Mpc/h; a particle is its displacement from its site on a cubic lattice, so that no position
-ever wraps. Momenta are p = a² dx/dt in units of H_0. Noise is drawn on the CPU, so that a seed means the same
-initial field on every device.
+Lengths are comoving Mpc/h. A particle is stored as its displacement from a site of a cubic lattice, so that positions
+never wrap. Momenta are p = a² dx/dt in units of H_0. Noise is drawn on the CPU, so that a seed gives the same initial
+field on every device.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from focus_engine.simulation.mesh import Mesh, to_space, to_waves
 
 @dataclass(frozen=True)
 class Particles:
-    """Matter as a displaced lattice.
+    """The state of all particles, as a displaced lattice.
 
     Attributes:
         displacement: comoving Mpc/h from the lattice site, (3, N, N, N) float32.
@@ -33,7 +33,7 @@ class Particles:
 
 
 def linear_density(cosmology: Cosmology, *, grid: int, box_size: float, seed: int, device: torch.device) -> Tensor:
-    """A Gaussian density contrast in linear theory today: (N, N, N) float32 with spectrum P(k) and mean zero."""
+    """Return a Gaussian density contrast of linear theory today: (N, N, N) float32 with spectrum P(k), mean zero."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(grid, grid, grid, generator=generator).to(device)
     k = Mesh(grid, box_size, torch.device("cpu")).k_squared.sqrt()
@@ -43,8 +43,10 @@ def linear_density(cosmology: Cosmology, *, grid: int, box_size: float, seed: in
     return to_space(spectrum, grid)
 
 
-def start(cosmology: Cosmology, density: Tensor, mesh: Mesh, scale_factor: float, order: int = 2) -> Particles:
-    """Particles at an early `scale_factor` from the linear `density` of today, (N, N, N).
+def initial_particles(
+    cosmology: Cosmology, density: Tensor, mesh: Mesh, scale_factor: float, order: int = 2
+) -> Particles:
+    """Return the particles at an early `scale_factor` from the linear `density` of today, (N, N, N).
 
     `order` 1 is the Zel'dovich approximation, 2 adds second-order Lagrangian perturbation theory as in Crocce,
     Pueblas & Scoccimarro 2006 (MNRAS 373, 369), eqs 2–8, with D₂ = −3/7 D² Ω_m(a)^(−1/143), f₂ = 2 Ω_m(a)^(6/11).
@@ -67,10 +69,10 @@ def start(cosmology: Cosmology, density: Tensor, mesh: Mesh, scale_factor: float
 def evolve(
     cosmology: Cosmology, particles: Particles, mesh: Mesh, scale_factors: Sequence[float]
 ) -> Iterator[Particles]:
-    """Kick-drift-kick through ascending `scale_factors` (the first step starts at the particles' own); yields each.
+    """Yield the particles at each of the ascending `scale_factors`, by kick-drift-kick steps.
 
-    The factors of FastPM (Feng et al. 2016, MNRAS 463, 2273, eqs 14–21) make linear growth exact at any step
-    length and tend to Quinn's ∫da/(a² E), ∫da/(a³ E) for short steps.
+    The factors of FastPM (Feng et al. 2016, MNRAS 463, 2273, eqs 14–21) make linear growth exact for any step
+    length and converge to Quinn's ∫da/(a² E), ∫da/(a³ E) for short steps.
     """
     pull = mesh.force(particles.displacement)
     for a_next in scale_factors:
@@ -86,11 +88,11 @@ def evolve(
 
 
 def _linear_momentum(cosmology: Cosmology, a: float) -> float:
-    """Momentum p per unit of linear displacement today: a³ E dD/da = a² E f D."""
+    """Return the momentum p per unit of linear displacement today: a³ E dD/da = a² E f D."""
     return a**2 * cosmology.expansion(a) * cosmology.growth_rate(a) * cosmology.growth(a)
 
 
 def _kick(cosmology: Cosmology, a_force: float, a_from: float, a_to: float) -> float:
-    """Change of momentum per unit of `Mesh.force`, measured at `a_force`, between two scale factors."""
+    """Return the change of momentum between two scale factors per unit of `Mesh.force` at `a_force`."""
     gained = _linear_momentum(cosmology, a_to) - _linear_momentum(cosmology, a_from)
     return gained / cosmology.growth(a_force)

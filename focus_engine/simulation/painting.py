@@ -1,9 +1,9 @@
-"""Painting a displaced lattice as maps of projected density: the sheet, not its corners, carries the mass.
+"""Projection of a displaced lattice to density maps, with the mass spread over the phase-space sheet.
 
-Dark matter fills a sheet in phase space, of which the particles are only the corners (Abel, Hahn & Kaehler 2012,
-MNRAS 427, 61). Here the displacement is interpolated between them to a finer lattice of equal masses, so that
-voids, from which the particles have gone, keep their thin matter: no pixel of a map is empty in practice.
-Points are counted, so that the mass of the maps is exact and does not depend on the order of work.
+Dark matter fills a sheet in phase space that the particles only sample (Abel, Hahn & Kaehler 2012, MNRAS 427, 61).
+Here the displacement is interpolated to a finer lattice of points of equal mass, so that voids keep their low
+density: no pixel of a map is empty in practice. Points are counted as integers, so that the mass of the maps is exact
+and independent of the order of summation.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 POINTS_PER_PIXEL = 700
-"""At least so many points of the fine lattice for a pixel of mean density."""
+"""Minimum number of fine points in a pixel of mean density."""
 
 _POINTS_AT_ONCE = 1 << 16
-"""Points painted in one go: small enough to stay in the cache, large enough to hide the cost of a call."""
+"""Points painted at once: few enough for the CPU cache, enough to amortise the cost of a call."""
 
 
 def refinement(grid: int, map_size: int, slabs: int) -> int:
-    """Fine points per particle and dimension that give a pixel of mean density `POINTS_PER_PIXEL`; at least 2."""
+    """Return the fine points per particle and dimension needed for `POINTS_PER_PIXEL`; at least 2."""
     needed = POINTS_PER_PIXEL * map_size**2 * slabs
     return max(2, math.ceil(math.cbrt(needed) / grid - 1e-6))
 
@@ -29,12 +29,12 @@ def refinement(grid: int, map_size: int, slabs: int) -> int:
 def surface_density(
     displacement: Tensor, *, box_size: float, map_size: int, slabs: int, mean_density: float, factor: int
 ) -> Tensor:
-    """Maps of projected mass along each axis, (3 × slabs, M, M) float32, in the units of `mean_density` × length.
+    """Return maps of projected mass along each axis, (3 × slabs, M, M) float32, in `mean_density` × length units.
 
-    Map `axis * slabs + s` is slab s (depth box_size / slabs) seen along `axis`; the two other axes keep their order.
+    Map `axis * slabs + s` is slab s (depth box_size / slabs) along `axis`; the two other axes keep their order.
 
     Args:
-        displacement: from the sites of an N³ lattice, (3, N, N, N), in units of length (Mpc/h).
+        displacement: from the sites of an N³ lattice, (3, N, N, N), in Mpc/h.
         box_size: side of the periodic box, in the same units.
         map_size: M pixels per side.
         slabs: slices of equal depth along each axis.
@@ -53,7 +53,7 @@ def surface_density(
 
 
 def _periodic_sheet(displacement: Tensor) -> Tensor:
-    """Positions of the lattice in box lengths with the first site of each axis repeated one box further on."""
+    """Return lattice positions in box lengths, with the first site of each axis repeated one box length on."""
     grid = displacement.shape[-1]
     extended = torch.arange(grid + 1, device=displacement.device)
     site = extended % grid
@@ -65,10 +65,10 @@ def _periodic_sheet(displacement: Tensor) -> Tensor:
 
 
 def _refine(corners: Tensor, dim: int, factor: int, generator: torch.Generator) -> Tensor:
-    """Linear interpolation to one point in each of `factor` equal parts of each interval along `dim`.
+    """Interpolate linearly to one point in each of `factor` equal parts of each interval along `dim`.
 
-    Each row has its own place in the parts, the same in all of them: a regular lattice would beat with the pixels,
-    and voids would show its stripes.
+    Each row has its own random offset within the parts. A regular lattice would alias with the pixels and leave
+    stripes in voids.
     """
     intervals = corners.shape[dim] - 1
     lower = corners.narrow(dim, 0, intervals).unsqueeze(dim + 1)
@@ -76,14 +76,14 @@ def _refine(corners: Tensor, dim: int, factor: int, generator: torch.Generator) 
     shape = list(lower.shape[1:])
     shape[dim - 1] = 1
     place = torch.rand(shape, generator=generator).to(corners.device)
-    for later in range(dim + 1, 4):  # still corners, of which the last is the first again
+    for later in range(dim + 1, 4):  # axes not refined yet: the last site repeats the first
         place.select(later, -1).copy_(place.select(later, 0))
     parts = torch.arange(factor, device=corners.device).reshape([-1] + [1] * (3 - dim))
     return torch.lerp(lower, upper, (parts + place) / factor).flatten(dim, dim + 1)
 
 
 def _count(points: Tensor, map_size: int, counts: Tensor) -> None:
-    """Add the points, (3, …) in box lengths, to the pixels of the 3 × slabs maps of `counts`, flat."""
+    """Add the points, (3, …) in box lengths, to `counts`, the flattened 3 × slabs maps."""
     slabs = counts.numel() // (3 * map_size**2)
     points = points.flatten(1)
     wrapped = points - points.floor()

@@ -1,8 +1,8 @@
 """A set of simulated universes on disk, in the layout of the CAMELS Multifield Dataset.
 
-Each universe is written to a file of its own as soon as it is done, so that an interrupted set continues where
-it stopped; when all are there they become `maps.npy` and `params.txt`, and `simulation.json` says how they were
-made. Universes depend on their own seed alone: a resumed set has the bytes of one made in one go.
+Each universe is written to its own file when finished, so that an interrupted set can be continued. The complete
+set is joined in `maps.npy` and `params.txt`, and `simulation.json` records how it was made. A universe depends only
+on its own seed, so a resumed set has the same bytes as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from numpy.typing import ArrayLike, NDArray
 from focus_engine.errors import InputError
 from focus_engine.simulation.cosmology import Cosmology
 from focus_engine.simulation.folder import UniverseFolder
-from focus_engine.simulation.simulate import UniverseLayout, history, project
+from focus_engine.simulation.simulate import UniverseLayout, particle_history, project
 
 DEFAULT_RANGES = {"Omega_m": (0.1, 0.5), "sigma_8": (0.6, 1.0)}
 """The ranges of the CAMELS LH sets."""
 
 PHYSICS_REVISION = 2
-"""Raised whenever the same arguments would give other maps; part of a set's identity."""
+"""Incremented when the same arguments would give other maps; part of a set's fingerprint."""
 
 _MEMORY_FOR_UNIVERSES = 4 * 2**30
 _POLL_SECONDS = 0.2
@@ -36,12 +36,12 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class SimulationProgress:
-    """How far a set of universes is.
+    """Progress of a set of universes.
 
     Attributes:
-        done: finished universes.
-        total: universes of the set.
-        waiting: another process is making this set, and this one waits for it.
+        done: number of finished universes.
+        total: number of universes in the set.
+        waiting: whether another process is simulating this set and this one waits for it.
     """
 
     done: int
@@ -54,9 +54,9 @@ class FinishedUniverses:
     """A complete set of universes.
 
     Attributes:
-        simulations: how many.
+        simulations: number of universes.
         maps_path: the maps (simulations × maps_per_simulation, M, M).
-        params_path: the table of parameters, a row a universe.
+        params_path: the table of parameters, one row per universe.
     """
 
     simulations: int
@@ -66,14 +66,14 @@ class FinishedUniverses:
 
 @dataclass(frozen=True)
 class UniverseSet:
-    """What to simulate: a layout, a row of (Omega_m, sigma_8) and a seed for each universe.
+    """A set of universes to simulate: one layout, and (Omega_m, sigma_8) and a seed for each.
 
     Attributes:
         layout: the sizes of each universe.
         params: (simulations, 2) float64: Omega_m, sigma_8.
-        seed: of the whole set.
+        seed: seed of the whole set.
         device: a torch device.
-        arguments: what a person gave, as it is compared and written down.
+        arguments: the user's arguments, as recorded and compared.
     """
 
     layout: UniverseLayout
@@ -83,11 +83,11 @@ class UniverseSet:
     arguments: Mapping[str, object]
 
     def simulate(self, index: int, stop: threading.Event) -> NDArray[np.float32] | None:
-        """Maps of universe `index`, or None when `stop` was set on the way."""
+        """Return the maps of universe `index`, or None if `stop` was set meanwhile."""
         cosmology = Cosmology(*(float(value) for value in self.params[index]))
         seed = int(np.random.SeedSequence([self.seed, index]).generate_state(1, np.uint64)[0])
         today = None
-        for today in history(cosmology, self.layout, seed, self.device):  # noqa: B007 - the last one counts
+        for today in particle_history(cosmology, self.layout, seed, self.device):  # noqa: B007 - only the last one is used
             if stop.is_set():
                 return None
         return None if today is None else project(cosmology, self.layout, today)
@@ -103,25 +103,25 @@ def simulate_universes(
     params: ArrayLike | None = None,
     device: str = "cpu",
 ) -> Generator[SimulationProgress, None, FinishedUniverses]:
-    """Make, continue or find a set of universes in `folder`; yield at the start and after each universe, return it.
+    """Simulate, continue or find a set of universes in `folder`; yield progress per universe and return the set.
 
-    Stop at any moment (close the generator, Ctrl-C, kill): the same arguments
-    continue. A set that is there is never overwritten.
+    After an interruption (generator closed, Ctrl-C, kill), the same arguments continue the set. An existing set is
+    never overwritten.
 
     Args:
-        folder: where maps.npy, params.txt and simulation.json go; made when missing.
-        simulations: how many universes.
-        layout: particles, pixels, box and maps of each.
-        seed: of parameters and initial fields; universe i depends on (seed, i) alone.
-        params_range: lowest and highest Omega_m and sigma_8 of a scrambled Sobol sequence; what is left out
-            has its range in `DEFAULT_RANGES`; equal ends hold a parameter fixed.
+        folder: folder of maps.npy, params.txt and simulation.json; created if missing.
+        simulations: number of universes.
+        layout: particles, pixels, box and maps of each universe.
+        seed: seed of parameters and initial fields; universe i depends only on (seed, i).
+        params_range: lowest and highest Omega_m and sigma_8 of a scrambled Sobol sequence, by default
+            `DEFAULT_RANGES`; equal ends fix a parameter.
         params: (simulations, 2), Omega_m and sigma_8 of each universe, instead of ranges.
         device: cpu, cuda or cuda:N.
 
     Raises:
-        InputError: at the call, before anything is written, for arguments of which there is no set; on the
-            first step for a folder that holds something else.
-        FocusError: when the disk refuses.
+        InputError: an argument is invalid (raised at the call, before anything is written), or the folder holds
+            other data (raised at the first step).
+        FocusError: a file can't be written.
     """
     wanted = plan_universes(simulations, layout, seed, params_range, params, device)
     return _fill(UniverseFolder(folder), wanted)
@@ -138,7 +138,7 @@ def plan_universes(
     """Check the arguments of `simulate_universes` and draw the parameters.
 
     Raises:
-        InputError: naming the value and what is allowed.
+        InputError: an argument is invalid; the message gives the value and what is allowed.
     """
     if simulations < 1:
         raise InputError(f"simulations = {simulations}: give at least 1")
@@ -199,10 +199,10 @@ def _fill(folder: UniverseFolder, wanted: UniverseSet) -> Generator[SimulationPr
 
 
 def _simulate_all(wanted: UniverseSet, missing: list[int]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Simulate on all cores, one universe each; leaving early stops all within a step.
+    """Yield (index, maps) of the missing universes, simulated in parallel; closing early stops all within a step.
 
-    Threads, not processes: torch gives up the interpreter lock in its kernels, and another process would spend
-    2 s to import torch (measured: 100 universes of 32³ in 25 s on 2 cores).
+    Threads, not processes: torch releases the GIL in its kernels, and a process would need 2 s to import torch
+    (measured: 100 universes of 32³ in 25 s on 2 cores).
     """
     workers = _workers(wanted, len(missing))
     threads = torch.get_num_threads()
@@ -230,7 +230,7 @@ def _simulate_all(wanted: UniverseSet, missing: list[int]) -> Iterator[tuple[int
 def _workers(wanted: UniverseSet, universes: int) -> int:
     if wanted.device.type != "cpu":
         return 1
-    memory = 400 * wanted.layout.grid**3  # bytes at the peak of a force evaluation
+    memory = 400 * wanted.layout.grid**3  # bytes at the peak of a force computation
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, torch.get_num_threads(), universes, _MEMORY_FOR_UNIVERSES // memory))
 
@@ -247,8 +247,8 @@ def _ranges(given: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, 
 
 
 def _draw(ranges: Mapping[str, tuple[float, float]], simulations: int, seed: int) -> NDArray[np.float64]:
-    """A scrambled Sobol sequence (Owen 1998), to 5 decimals as in CAMELS, (simulations, 2)."""
-    # torch leaves this class untyped.
+    """Return a scrambled Sobol sequence (Owen 1998), rounded to 5 decimals as in CAMELS, (simulations, 2)."""
+    # This torch class is untyped.
     engine = torch.quasirandom.SobolEngine(len(ranges), scramble=True, seed=seed)  # type: ignore[no-untyped-call]
     unit = engine.draw(simulations, dtype=torch.float64).numpy()
     low, high = np.array(list(ranges.values())).T
@@ -259,7 +259,7 @@ def _draw(ranges: Mapping[str, tuple[float, float]], simulations: int, seed: int
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
-        if device.type not in {"cpu", "cuda"}:  # mass is summed in float64, which MPS does not have
+        if device.type not in {"cpu", "cuda"}:  # mass is summed in float64, which MPS lacks
             raise InputError(f"device = {name!r}: universes are simulated on cpu, cuda or cuda:N")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -1,1 +1,1 @@
-"""The training loop: a generator of typed events that knows no disk and no screen."""
+"""Training: the loop as a generator of typed events, its state, checkpoints and distributed ranks."""

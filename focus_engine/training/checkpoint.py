@@ -1,7 +1,7 @@
-"""Checkpoints: everything needed to sample from a run or to go on with it exactly, in one file.
+"""Checkpoints: everything needed to sample from a run or to resume it exactly, in one file.
 
-Files are written beside their place, synced and renamed, so that a reader sees the old one or the new one.
-They load with `weights_only=True` alone: a pickle that would run code is refused, not run.
+Files are written under a temporary name, synced and renamed, so that a reader sees either the old or the new file.
+They are loaded with `weights_only=True`: a pickle that would run code is refused, not run.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What a checkpoint file holds.
+    """The contents of a checkpoint file.
 
     Attributes:
         config: the whole config as plain data.
@@ -47,16 +47,16 @@ class Checkpoint:
 
     @property
     def epoch(self) -> int:
-        """Epochs that the weights were trained."""
+        """Number of epochs trained."""
         return int(self.state["epoch"])
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> int:
-    """Write `checkpoint` to `path` whole or not at all; return its size [bytes]. Raises OSError."""
+    """Write `checkpoint` to `path` atomically; return its size [bytes]. Raises OSError."""
     content = {"format": FORMAT, "version": VERSION, **vars(checkpoint)}
     with write_atomically(path) as temporary:
         try:
-            with temporary.open("wb") as file:  # a file of Python's own, because torch's hides why the disk refused
+            with temporary.open("wb") as file:  # a Python file, because torch's own hides the OSError
                 torch.save(content, file)
         except RuntimeError as error:
             refused = error.__context__
@@ -66,9 +66,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> int:
 
 @contextmanager
 def keep_previous(last: Path, previous: Path) -> Iterator[None]:
-    """Let `previous` hold, after a block that replaced `last`, what that held before it. Raises OSError.
+    """Keep the old contents of `last` in `previous` when the block replaces `last`. Raises OSError.
 
-    At no moment are both the same file, so that damage to one leaves the other.
+    After the block the two are never one file, so that damage to one leaves the other intact.
     """
     if not last.is_file():
         yield
@@ -79,7 +79,7 @@ def keep_previous(last: Path, previous: Path) -> Iterator[None]:
 
 
 def keep_as_best(last: Path, best: Path) -> None:
-    """Let `best` hold what `last` holds now, by a hard link where the disk knows them. Raises OSError."""
+    """Make `best` a copy of `last`, by a hard link if the file system supports it. Raises OSError."""
     with write_atomically(best) as temporary:
         _link(last, temporary)
 
@@ -96,20 +96,20 @@ def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> Che
     """Read the checkpoint at `path`.
 
     Raises:
-        InputError: missing, truncated, not a checkpoint of FOCUS, or a pickle that would run code.
+        InputError: the file is missing, truncated, not a FOCUS checkpoint, or a pickle that would run code.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     _check_archive(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of foreign pickles; they are refused below
+            warnings.simplefilter("ignore")  # torch warns about other pickles; they are refused below
             content = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(
             f"{path}: holds more than numbers and weights; loading it could run its code, so it is refused"
         ) from None
-    except Exception as error:  # noqa: BLE001  (a damaged pickle raises whatever its bytes happen to say)
+    except Exception as error:  # noqa: BLE001  (a damaged pickle can raise any exception)
         raise InputError(f"{path}: the checkpoint cannot be read (damaged?): {_first_line(error)}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path}: is a torch file, but not a checkpoint of FOCUS")
@@ -119,18 +119,18 @@ def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> Che
     if missing := [name for name in names if not isinstance(content.get(name), dict)]:
         raise InputError(f"{path}: the checkpoint lacks {', '.join(missing)}")
     if not isinstance(content["state"].get("epoch"), int):
-        raise InputError(f"{path}: the checkpoint does not say its epoch")
+        raise InputError(f"{path}: the checkpoint lacks its epoch")
     return Checkpoint(**{name: content[name] for name in names})
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse what is no zip archive, is cut short, or is compressed: torch stores, a bomb unpacks."""
+    """Raise InputError unless `path` is a complete, uncompressed zip archive (against zip bombs)."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except Exception as error:  # noqa: BLE001  (a damaged archive raises whatever its bytes happen to say)
+    except Exception as error:  # noqa: BLE001  (a damaged archive can raise any exception)
         raise InputError(f"{path}: not a whole checkpoint (cut short, or no checkpoint at all): {error}") from None
     unpacked, packed = sum(entry.file_size for entry in entries), path.stat().st_size
     if unpacked > packed or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
@@ -138,7 +138,7 @@ def _check_archive(path: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
+    """Return the hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""Which device a run uses, in which precision, and what the machine calls it."""
+"""Choice of device and precision, and the names of devices."""
 
 import subprocess
 from contextlib import AbstractContextManager, nullcontext
@@ -14,10 +14,10 @@ number_gpus_as_nvidia_smi()
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Return the device that the config's `device` names; `auto` is the GPU with most free memory, else the CPU.
+    """Return the device of the config key `device`; `auto` is the GPU with most free memory, else the CPU.
 
     Raises:
-        InputError: there is no such device on this machine.
+        InputError: this machine has no such device.
     """
     if wanted == "auto":
         if not torch.cuda.is_available():
@@ -37,7 +37,7 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """Return the maker's name of `device`."""
+    """Return the product name of `device`."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return _cpu_name() if device.type == "cpu" else device.type
@@ -45,21 +45,21 @@ def device_name(device: torch.device) -> str:
 
 def _cpu_name() -> str:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as info:  # noqa: PTH123  (a device of the kernel, not a file)
+        with open("/proc/cpuinfo", encoding="utf-8") as info:  # noqa: PTH123  (a kernel interface, not a file)
             return next(line.partition(":")[2].strip() for line in info if line.startswith("model name"))
     except (OSError, StopIteration):
         return "CPU"
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:
-    """Return `float32` or `bf16`: `auto` is bf16 where the GPU has it, else float32."""
+    """Return `float32` or `bf16`; `auto` is bf16 if the GPU supports it, else float32."""
     if wanted != "auto":
         return wanted
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
 
 
 def precision_context(precision: str, device: torch.device) -> Precision:
-    """Return what makes the context of each network call in this precision."""
+    """Return the factory of contexts in which the network is evaluated in this precision."""
     if precision == "float32":
         return nullcontext
     return partial(_autocast, device.type)
@@ -69,9 +69,9 @@ def _autocast(device_type: str) -> AbstractContextManager[object]:
     return torch.autocast(device_type, torch.bfloat16)
 
 
-@cache  # asked for at each checkpoint; a run has one
+@cache  # needed for each checkpoint; constant in a run
 def git_commit() -> str | None:
-    """Return the commit of the folder that the user works in, or None where there is none."""
+    """Return the git commit of the working directory, or None if there is none."""
     try:
         answer = subprocess.run(
             ["git", "rev-parse", "HEAD"],  # noqa: S607  (git is found on PATH)

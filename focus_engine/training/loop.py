@@ -1,8 +1,7 @@
-"""The training loop: a generator of events that knows no disk, no screen and no process.
+"""The training loop: a generator of events, independent of disk, screen and worker process.
 
-One loop for every method: what differs between diffusion and flow is behind `Process.loss`. The caller saves
-checkpoints, draws and prints between the events; it may stop pulling at any of them and lose nothing that the
-state does not hold.
+One loop serves every method: diffusion and flow differ only in `Process.loss`. The caller saves checkpoints, draws
+and prints between the events. It may stop iterating after any event; the state then holds everything needed to resume.
 """
 
 import math
@@ -29,29 +28,29 @@ from focus_engine.training.state import EpochSums, TrainState
 from focus_engine.training.validation import Validation
 
 PROGRESS_SECONDS = 1.0
-"""Least time between two StepProgress events."""
+"""Minimum time between two StepProgress events."""
 
 Stop = Literal["epoch", "now"]
 _STOPS: tuple[Stop | None, ...] = (None, "epoch", "now")
 
 
 class DivergedError(FocusError):
-    """The loss or the gradients are no longer numbers."""
+    """The loss or the gradient became NaN or infinite."""
 
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What stays fixed while a network trains.
+    """The inputs of the training loop that stay fixed.
 
     Attributes:
         settings: the config's training block.
-        process: the path and the loss.
-        batches: training maps.
-        validation: how networks are measured.
-        precision: context of the network calls.
-        deadline: `time.monotonic()` at which training ends cleanly; None without limit.
-        ranks: the processes that train together.
-        replica: the network as it is called in training; None: the state's own.
+        process: the generative process, which defines the loss.
+        batches: batches of training maps.
+        validation: measures the validation loss.
+        precision: context of network evaluations.
+        deadline: `time.monotonic()` at which training ends cleanly; None: no limit.
+        ranks: the ranks of a distributed training.
+        replica: the module evaluated in training, such as a distributed one; None: the state's network.
     """
 
     settings: TrainingBlock
@@ -64,25 +63,25 @@ class Training:
     replica: torch.nn.Module | None = None
 
     def called(self, network: torch.nn.Module) -> torch.nn.Module:
-        """Return what is called in training instead of `network`: the replica where there is one."""
+        """Return the module to evaluate in training: the replica if there is one, else `network`."""
         return network if self.replica is None else self.replica  # a compiled module has no truth value
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps in an epoch."""
+        """Optimiser steps per epoch."""
         return math.ceil(len(self.batches) / self.settings.accumulate)
 
 
 def train(
     training: Training, state: TrainState, stop_wanted: Callable[[], Stop | None]
 ) -> Generator[Event, None, Outcome]:
-    """Train `state` in place, yielding StepProgress and EpochFinished; return how it ended.
+    """Train `state` in place, yielding StepProgress and EpochFinished; return the outcome.
 
-    `stop_wanted` is asked before each step and each batch of validation ("now" ends at once), and after each epoch.
-    Of several ranks, that of rank 0 counts.
+    `stop_wanted` is called before each step and each validation batch ("now" ends at once), and after each epoch.
+    With several ranks, the answer of rank 0 counts.
 
     Raises:
-        DivergedError: loss or weights became NaN or infinite; the state is spoilt, the checkpoints are not.
+        DivergedError: loss or gradient became NaN or infinite; the state is unusable, the checkpoints are not affected.
     """
     stop_wanted = partial(_agreed, training.ranks, stop_wanted)
     while (outcome := _end_of_training(training, state)) is None:
@@ -107,7 +106,7 @@ def _agreed(ranks: Ranks, stop_wanted: Callable[[], Stop | None]) -> Stop | None
 
 
 def _end_of_training(training: Training, state: TrainState) -> Outcome | None:
-    """Return the outcome when there is nothing left to train, also where a resumed run had got to that point."""
+    """Return the outcome if training is complete, which may hold already when a run is resumed; else None."""
     settings = training.settings
     if state.stopping.stops(settings.early_stopping.patience):
         count = state.stopping.count
@@ -133,7 +132,7 @@ def _out_of_time(training: Training) -> bool:
 def _train_epoch(
     training: Training, state: TrainState, pace: "_Pace", stop_wanted: Callable[[], Stop | None]
 ) -> Generator[Event, None, Outcome | None]:
-    """Train the rest of the running epoch; return an outcome when it must end before its last batch."""
+    """Train the rest of the current epoch; return an outcome if it must end before the last batch."""
     settings, sums = training.settings, state.running
     epoch = state.epoch + 1
     lr = learning_rate(epoch, settings, state.plateau)
@@ -163,13 +162,13 @@ def _groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
 
 
 def _step(training: Training, state: TrainState, epoch: int, group: list[Batch]) -> float:
-    """Make one optimiser step on `group` and return the gradient norm before clipping."""
+    """Make one optimiser step on the batches of `group`; return the gradient norm before clipping."""
     settings, sums = training.settings, state.running
     ranks, network = training.ranks, training.called(state.network)
     maps_in_group = sum(batch.whole for batch in group)
     state.optimizer.zero_grad(set_to_none=True)
     for place, batch in enumerate(group, 1):
-        with ranks.holding_back(network, hold=place < len(group)):
+        with ranks.accumulating(network, hold=place < len(group)):
             loss = batch.weight * _losses(training, network, epoch, sums.batch, batch)
             (loss.sum() / (maps_in_group / ranks.size)).backward()  # type: ignore[no-untyped-call]
         sums.batch += 1
@@ -190,16 +189,16 @@ def _step(training: Training, state: TrainState, epoch: int, group: list[Batch])
 
 
 def _losses(training: Training, network: Network, epoch: int, index: int, batch: Batch) -> Tensor:
-    """Loss of each map (B,), its times, noise and dropped conditions keyed by (seed, epoch, batch).
+    """Return the loss of each map (B,); times, noise and dropped conditions are keyed by (seed, epoch, batch).
 
-    They are drawn for the whole batch, of which a rank takes its part.
+    They are drawn for the whole batch, from which each rank takes its part.
     """
     settings, device = training.settings, batch.maps.device
     generator = torch.Generator(device)
     generator.manual_seed(keyed_integer("training", settings.seed, epoch, index))
     count, part = batch.whole, batch.part
     offset = torch.rand((), generator=generator, device=device)
-    # One time in each of B equal strata (2107.00630, appendix I.1): the same density, less noise in the gradient.
+    # One time in each of B equal strata (2107.00630, appendix I.1): same density, lower variance of the gradient.
     u = (offset + torch.arange(count, device=device) / count) % 1.0
     noise = torch.randn((count, *batch.maps.shape[1:]), generator=generator, device=device)
     dropped = torch.rand(count, generator=generator, device=device) < settings.cfg_prob
@@ -212,7 +211,7 @@ def _losses(training: Training, network: Network, epoch: int, index: int, batch:
 def _close_epoch(
     training: Training, state: TrainState, pace: "_Pace", stop_wanted: Callable[[], Stop | None]
 ) -> EpochFinished | None:
-    """Measure the epoch, let plateau and early stopping judge it, and say what came out; None when cut short."""
+    """Validate, update plateau and early stopping, and return the epoch's event; None if stopped during validation."""
     settings, sums, scheduler = training.settings, state.running, training.settings.scheduler
     epoch = state.epoch + 1
     speed, data_wait = pace.maps_per_second(), pace.data_wait()
@@ -222,7 +221,7 @@ def _close_epoch(
         return None
     val_loss, val_loss_raw = measured
     if not math.isfinite(val_loss) or not math.isfinite(val_loss_raw):
-        raise DivergedError(f"the validation loss of epoch {epoch} is not a number any more")
+        raise DivergedError(f"the validation loss of epoch {epoch} became NaN or infinite")
     warming_up = epoch <= scheduler.warmup_epochs
     lr = learning_rate(epoch, settings, state.plateau)
     judged = state.plateau.after(val_loss, warming_up=warming_up)
@@ -268,7 +267,7 @@ def _eta(training: Training, seconds: float, epochs_left: int) -> float:
 
 
 class _Pace:
-    """When the next StepProgress is due, and how fast this worker runs through the epoch."""
+    """Timing of StepProgress events and throughput of this worker in the current epoch."""
 
     def __init__(self, training: Training, sums: EpochSums) -> None:
         self._training, self._sums = training, sums

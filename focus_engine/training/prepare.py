@@ -1,7 +1,6 @@
-"""From a config to everything that training needs: data, split, normalisation, network, process, state.
+"""Preparation of a run from its config: data, split, normalisation, network, generative process and state.
 
-The worker, the rehearsal and the tests build a run here and nowhere else, so that a run is made the same way
-each time.
+The worker, the rehearsal and the tests all build their runs here, so that every run is built the same way.
 """
 
 import json
@@ -40,14 +39,14 @@ from focus_engine.version import __version__
 
 @dataclass(frozen=True, eq=False)
 class PreparedData:
-    """Opened maps, split and with their normalisation.
+    """Opened maps with their split and normalisation.
 
     Attributes:
         maps: the whole set, memory-mapped.
         split: simulation ids.
         normaliser: fitted on the training maps, or taken from a checkpoint.
-        scaler: the same for the parameters.
-        fingerprint: digest of maps and parameters.
+        scaler: likewise for the parameters.
+        fingerprint: SHA-256 of maps and parameters.
     """
 
     maps: MapSet
@@ -57,7 +56,7 @@ class PreparedData:
     fingerprint: str
 
     def describe(self) -> dict[str, Any]:
-        """Return the plain record of the data that a checkpoint keeps."""
+        """Return the description of the data stored in a checkpoint, as plain values."""
         return {
             "fingerprint": self.fingerprint,
             "box_size": self.maps.box_size,
@@ -73,17 +72,17 @@ class PreparedData:
 
 @dataclass(frozen=True, eq=False)
 class PreparedRun:
-    """A run that is ready to train.
+    """A run ready to train.
 
     Attributes:
         config: the checked config.
         data: opened maps.
-        process: diffusion (or flow).
-        training: what the loop needs.
-        state: new, or as a checkpoint left it.
-        device: where it trains.
+        process: the generative process.
+        training: the fixed inputs of the loop.
+        state: new, or restored from a checkpoint.
+        device: the device of training.
         precision: float32 or bf16.
-        context: the same for network calls.
+        context: the context of network evaluations in that precision.
     """
 
     config: Config
@@ -96,7 +95,7 @@ class PreparedRun:
     context: Precision
 
     def checkpoint(self) -> Checkpoint:
-        """Return what the run's checkpoint holds now."""
+        """Return a checkpoint of the current state."""
         return Checkpoint(
             config=plain_config(self.config),
             state=self.state.to_dict(),
@@ -111,7 +110,7 @@ def prepare_data(config: Config, maps: MapSet, saved: Checkpoint | None = None) 
     """Split the maps and fit their normalisation, or take both from a checkpoint.
 
     Raises:
-        InputError: too few simulations, unlawful values, or other data than the checkpoint was trained on.
+        InputError: there are too few simulations, values are invalid, or the data differ from the checkpoint's.
     """
     fingerprint = maps.fingerprint
     if saved is not None:
@@ -140,10 +139,10 @@ def prepare_run(
     began: float | None = None,
     ranks: Ranks = ALONE,
 ) -> PreparedRun:
-    """Build network, process and batches on `device`; go on from `saved` when it is given.
+    """Build network, generative process and batches on `device`; restore the state from `saved` if given.
 
-    training.max_minutes counts from `began`, a `time.monotonic()`; left out: from now. Of several `ranks`, each
-    reads its part of every batch.
+    training.max_minutes counts from `began`, a `time.monotonic()`, by default now. Each of several `ranks` reads its
+    part of every batch.
 
     Raises:
         InputError: the settings do not fit together or do not fit the checkpoint.
@@ -172,7 +171,7 @@ def prepare_run(
         **common,  # type: ignore[arg-type]
     )
     if saved is not None and saved.config["training"]["batch_size"] != settings.batch_size:
-        maps_done = state.running.maps  # batches of another size count otherwise
+        maps_done = state.running.maps  # convert the position to batches of the present size
         state.running.batch = len(batches) if maps_done == batches.n_maps else maps_done // settings.batch_size
     held_out = Batches(
         data.maps,
@@ -191,10 +190,10 @@ def prepare_run(
 
 
 def terminal_snr(process: Process, data: PreparedData) -> float | None:
-    """Return the signal-to-noise ratio at t = T of the Fourier mode that has most power; None without such a t.
+    """Return the signal-to-noise ratio at the last timestep of the Fourier mode with most power; None for flow.
 
-    For a red field that is its mean or its largest waves. Sampling starts from pure noise: what signal is left
-    there in training, sampling lacks, and comes out wrong (2305.08891). Measured on up to 64 training maps.
+    For a red field this is the mean or the largest scales. Sampling starts from pure noise and lacks the signal that
+    training has there, so these modes come out wrong (2305.08891). Measured on up to 64 training maps.
     """
     if not isinstance(process, Diffusion):
         return None
@@ -206,7 +205,7 @@ def terminal_snr(process: Process, data: PreparedData) -> float | None:
 
 
 def check_map_size(network: torch.nn.Module, maps: MapSet) -> None:
-    """Raise InputError, naming the stride, when the network cannot take maps of this size."""
+    """Raise InputError with the stride if the network does not accept maps of this size."""
     stride = getattr(network, "stride", 1)
     _, height, width = maps.shape
     if height % stride or width % stride:
@@ -217,7 +216,7 @@ def check_map_size(network: torch.nn.Module, maps: MapSet) -> None:
 
 
 def restore_state(state: TrainState, saved: Checkpoint) -> None:
-    """Bring `state` to where `saved` left off. Raises InputError when it is of another model."""
+    """Load `saved` into `state`. Raises InputError if the checkpoint is of another model."""
     try:
         state.load_dict(saved.state)
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
@@ -226,12 +225,12 @@ def restore_state(state: TrainState, saved: Checkpoint) -> None:
 
 
 def config_digest(config: Config) -> str:
-    """Return the SHA-256 of the config as checked."""
+    """Return the SHA-256 of the checked config."""
     return sha256(json.dumps(plain_config(config), sort_keys=True).encode()).hexdigest()
 
 
 def provenance(config: Config, device: torch.device, precision: str) -> dict[str, Any]:
-    """Return with what a run was made, as plain data."""
+    """Return versions, host, device and seed of a run, as plain data."""
     return {
         "versions": versions(),
         "host": platform.node(),
@@ -251,6 +250,6 @@ def versions() -> dict[str, str]:
     return {
         "focus": __version__,
         "python": ".".join(map(str, sys.version_info[:3])),
-        "torch": str(torch.__version__),  # its own class would be refused by weights_only
+        "torch": str(torch.__version__),  # torch's version class would be refused by weights_only
         "numpy": np.__version__,
     }

@@ -1,9 +1,10 @@
-"""The processes that train one network together: what they share out, add up and agree on.
+"""Communication between the ranks (OS processes) that train one network together.
 
-A batch is cut into parts, one a rank, and everything random is drawn for the whole batch, so that the number of
-ranks changes the speed and not the training. Decisions (to stop, the time limit) are rank 0's. Gradients are
-averaged by DistributedDataParallel; small numbers and objects go over a gloo group on the CPU, which does not wait
-for the device.
+A batch is divided among the ranks, and random numbers are drawn for the whole batch, so that the number of ranks
+changes only the speed. Rank 0 makes decisions, such as stopping at the time limit. Gradients are averaged by
+DistributedDataParallel; small numbers and objects go over a gloo group on the CPU, which does not wait for the
+device. `launch/torchrun.py` launches the ranks, `worker/rank.py` is the process of one, and `data/batches.Share` is its
+part of a batch.
 """
 
 import datetime as dt
@@ -20,17 +21,17 @@ from torch.nn.parallel import DistributedDataParallel
 
 Value = TypeVar("Value")
 TIMEOUT = dt.timedelta(minutes=60)
-"""How long a rank waits for another: rank 0 may be writing a checkpoint to a slow disk."""
+"""Maximum wait of one rank for another: rank 0 may be writing a checkpoint to a slow disk."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ranks:
-    """This process among those that train together; the defaults are a process that trains alone.
+    """This process's rank and its communication with the others; by default there is one rank.
 
     Attributes:
-        rank: 0 leads: it alone writes.
-        size: how many there are.
-        control: gloo group for numbers and objects; None when alone.
+        rank: index of this rank; only rank 0 writes files.
+        size: number of ranks.
+        control: gloo group for numbers and objects; None for a single rank.
     """
 
     rank: int = 0
@@ -39,12 +40,12 @@ class Ranks:
 
     @classmethod
     def join(cls, device: torch.device) -> "Ranks":
-        """Meet the other ranks that torch.distributed.run has started. Raises RuntimeError when they do not come."""
+        """Join the ranks started by torch.distributed.run. Raises RuntimeError if the others do not join in time."""
         backend = "nccl" if device.type == "cuda" else "gloo"
         if device.type == "cuda":
             torch.cuda.set_device(device)
         store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
-        # After a restart the store may still hold the addresses of the dead.
+        # After a restart the store may still hold addresses of dead processes.
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         own = PrefixStore(f"attempt {attempt}", store)
         distributed.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=TIMEOUT)
@@ -52,7 +53,7 @@ class Ranks:
 
     @staticmethod
     def leave() -> None:
-        """End the meeting."""
+        """Destroy the process group, if any."""
         if distributed.is_initialized():
             distributed.destroy_process_group()
 
@@ -70,7 +71,7 @@ class Ranks:
         return float(total)
 
     def agree(self, choice: int) -> int:
-        """Return what rank 0 chose."""
+        """Return the `choice` of rank 0."""
         if self.size == 1:
             return choice
         chosen = torch.tensor([choice])
@@ -78,7 +79,7 @@ class Ranks:
         return int(chosen)
 
     def gather(self, value: Value) -> list[Value]:
-        """Return the values of all ranks in their order on rank 0, nothing on the others."""
+        """Return the values of all ranks in rank order on rank 0, an empty list on the others."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size if self.lead else []
@@ -86,14 +87,14 @@ class Ranks:
         return values
 
     def replica(self, network: nn.Module, device: torch.device) -> nn.Module:
-        """Return `network` as it is called in training: its gradients are averaged over all ranks."""
+        """Return the module to evaluate in training, which averages its gradients over all ranks."""
         if self.size == 1:
             return network
         return DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
 
     @staticmethod
-    def holding_back(network: nn.Module, *, hold: bool) -> AbstractContextManager[object]:
-        """Return the context of a backward pass whose gradients are summed up here and averaged by a later one."""
+    def accumulating(network: nn.Module, *, hold: bool) -> AbstractContextManager[object]:
+        """Return the context of a backward pass; with `hold`, gradients accumulate locally without averaging."""
         return network.no_sync() if hold and isinstance(network, DistributedDataParallel) else nullcontext()
 
 

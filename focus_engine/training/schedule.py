@@ -1,4 +1,4 @@
-"""The learning rate of each epoch: linear warmup, then plateau, cosine, step or constant. Pure arithmetic.
+"""The learning-rate schedule: linear warmup, then plateau, cosine, step or constant. Pure arithmetic.
 
 Epochs count from 1. During warmup epoch e of w trains at lr x e / w, so that epoch w trains at the full rate.
 The plateau rule is torch's ReduceLROnPlateau with `patience - 1` (tested against it).
@@ -16,9 +16,9 @@ class Plateau:
     """The state of the plateau rule.
 
     Attributes:
-        rate: learning rate after warmup, cuts included.
-        best: loss of the last epoch that improved.
-        bad_epochs: epochs since then or since the last cut.
+        rate: learning rate after warmup, including cuts.
+        best: validation loss of the last epoch that improved.
+        bad_epochs: epochs since then, or since the last cut.
     """
 
     rate: float
@@ -32,14 +32,14 @@ class Plateau:
         return self if warming_up else replace(self, bad_epochs=self.bad_epochs + 1)
 
     def cut(self, block: SchedulerBlock) -> "Plateau":
-        """Return the state after the cut that is due at `patience` bad epochs, else the state itself."""
+        """Return the state after a cut if `patience` bad epochs are reached, else the state itself."""
         if block.name != "plateau" or self.bad_epochs < block.patience:
             return self
         return replace(self, rate=max(self.rate * block.factor, min(block.min_lr, self.rate)), bad_epochs=0)
 
 
 def learning_rate(epoch: int, training: TrainingBlock, plateau: Plateau) -> float:
-    """Return the rate at which `epoch` (from 1) trains."""
+    """Return the learning rate of `epoch` (from 1)."""
     block, lr = training.scheduler, training.lr
     warmup = block.warmup_epochs
     if epoch <= warmup:

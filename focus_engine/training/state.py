@@ -1,6 +1,6 @@
-"""Everything about a training run that changes: what a checkpoint must hold so that resuming is exact.
+"""The training state: everything that changes during training and that exact resuming needs.
 
-Randomness is no part of it, because every draw is keyed by (seed, epoch, batch) and can be made again.
+It holds no random state, because every draw is keyed by (seed, epoch, batch) and can be repeated.
 """
 
 import math
@@ -18,11 +18,11 @@ from focus_engine.training.stopping import EarlyStopping
 
 @dataclass
 class EpochSums:
-    """Sums over the batches of the running epoch.
+    """Sums over the batches of the current epoch.
 
     Attributes:
         batch: batches done.
-        loss: sum of the losses of single maps.
+        loss: sum of the losses per map.
         maps: number of maps.
         grad_norm: sum of gradient norms before clipping.
         steps: optimiser steps.
@@ -47,20 +47,20 @@ class EpochSums:
 
 @dataclass
 class TrainState:
-    """A network in training.
+    """The state of a network in training.
 
     Attributes:
-        network: the raw weights, on the device.
-        ema: their moving average.
-        optimizer: with its moments.
+        network: network with the raw weights, on the device.
+        ema: moving average of the weights.
+        optimizer: optimiser with its moments.
         plateau: state of the plateau rule.
         stopping: state of early stopping.
         epoch: epochs done.
         step: optimiser steps done.
         best_val_loss: lowest validation loss so far.
-        best_epoch: where it was; None before the first epoch.
+        best_epoch: epoch of that loss; None before the first epoch.
         pk_error: latest P(k) error of samples during training.
-        running: sums of the epoch that runs.
+        running: sums of the current epoch.
     """
 
     network: nn.Module
@@ -76,7 +76,7 @@ class TrainState:
     running: EpochSums = field(default_factory=EpochSums)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return tensors and plain numbers, as `torch.load(weights_only=True)` accepts them."""
+        """Return tensors and plain numbers, as accepted by `torch.load(weights_only=True)`."""
         return {
             "network": self.network.state_dict(),
             "ema": self.ema.state_dict(),
@@ -92,7 +92,7 @@ class TrainState:
         }
 
     def load_dict(self, saved: dict[str, Any]) -> None:
-        """Take over what `to_dict` returned. Raises RuntimeError or KeyError when it is of another model."""
+        """Load the result of `to_dict`. Raises RuntimeError or KeyError if it is of another model."""
         self.network.load_state_dict(saved["network"])
         self.ema.load_state_dict(saved["ema"])
         self.optimizer.load_state_dict(saved["optimizer"])
@@ -105,7 +105,7 @@ class TrainState:
 
 
 def new_state(network: nn.Module, training: TrainingBlock) -> TrainState:
-    """Return the state before the first step; `network` is on its device already."""
+    """Return the state before the first step; `network` must be on its device."""
     return TrainState(
         network=network,
         ema=ExponentialAverage(network, training.ema_decay),

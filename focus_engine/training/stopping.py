@@ -1,23 +1,23 @@
-"""What counts as an improvement, and when training stops by itself: pure arithmetic on validation losses."""
+"""The criteria for improvement and early stopping: pure arithmetic on validation losses."""
 
 import math
 from dataclasses import dataclass, replace
 
 RELATIVE_THRESHOLD = 1e-4
-"""An epoch improves when its val loss < best x (1 - this): the law of the plateau rule."""
+"""The plateau rule counts an epoch as improved if its validation loss < best x (1 - this)."""
 
 
 def improves(loss: float, best: float, threshold: float) -> bool:
-    """Whether `loss` is lower than `best` by more than the relative `threshold`; NaN never improves."""
+    """Return whether `loss` is below `best` by more than the relative `threshold`; NaN never improves."""
     return loss < (best * (1 - threshold) if math.isfinite(best) else best)
 
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Counts epochs without improvement, after warmup only.
+    """A count of epochs without improvement after warmup.
 
     Attributes:
-        best: loss of the last epoch that improved.
+        best: validation loss of the last epoch that improved.
         count: epochs since then.
     """
 
@@ -31,5 +31,5 @@ class EarlyStopping:
         return self if warming_up else replace(self, count=self.count + 1)
 
     def stops(self, patience: int) -> bool:
-        """Whether training ends now; patience 0 never ends it."""
+        """Return whether training ends now; patience 0 disables early stopping."""
         return patience > 0 and self.count >= patience

@@ -1,8 +1,7 @@
-"""The validation loss: fixed strata, so that it changes only when the weights do.
+"""The validation loss, on fixed times and noise, so that it changes only with the weights.
 
-With random times and noise the loss of the same weights jitters by 5-8 % between epochs, and plateau and early
-stopping would fire on that. Here each map keeps its noise and its time for ever, and the times are the
-midpoints of equal strata.
+With random times and noise the loss of the same weights varies by 5-8 % between epochs, which would trigger plateau
+and early stopping. Here each map keeps its noise and its time, and the times are the midpoints of equal strata.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,11 +16,11 @@ from focus_engine.generative.sampling import Precision
 from focus_engine.training.ranks import ALONE, Ranks
 
 DRAWS = 128
-"""At least this many (map, time, noise) triples make a validation loss; small sets are used several times."""
+"""Minimum number of (map, time, noise) triples per validation loss; small sets are repeated."""
 
 
 class Validation:
-    """Measures networks on the same maps, times and noise each time."""
+    """Measurement of the validation loss on fixed maps, times and noise."""
 
     def __init__(
         self, batches: Batches, process: Process, *, seed: int, precision: Precision, ranks: Ranks = ALONE
@@ -36,13 +35,13 @@ class Validation:
 
     @property
     def n_batches(self) -> int:
-        """How many batches a validation has."""
+        """Number of batches per validation."""
         return self._repeats * len(self._batches)
 
     def losses(self, *networks: Network, cut_short: Callable[[], bool] = lambda: False) -> tuple[float, ...] | None:
-        """Return the mean loss of each network, all on the same triples; None when `cut_short` says so on the way.
+        """Return the mean loss of each network on the same triples; None if `cut_short` returned True meanwhile.
 
-        The batch size and the number of ranks, which measure a part each, change them by rounding only.
+        The batch size and the number of ranks change the result only by rounding.
         """
         sums = [0.0] * len(networks)
         with torch.no_grad(), self._precision():

@@ -100,7 +100,7 @@ class _FigureWriter:
                 self._run.training_history,
                 self.counts.epochs,
                 early_stopped=early,
-                resumed_after=self.counts.seams,
+                resumed_after=self.counts.resumed_after,
                 title=self._run.name,
             )
 

@@ -113,9 +113,8 @@ def _fail(run: RunFolder, record: RankRecord, error: BaseException) -> int:
         failed = replace(record, how="failed", when=time.time(), message=message, user_error=wrong_input)
         failed.write(run.ranks)
     sys.stderr.flush()
-    os._exit(
-        error.exit_code if isinstance(error, FocusError) else 1
-    )  # the process group's threads would wait for the other ranks
+    # Not sys.exit, because the threads of the process group would wait for the other ranks.
+    os._exit(error.exit_code if isinstance(error, FocusError) else 1)
 
 
 def _exit_when_abandoned(run: RunFolder) -> None:

@@ -88,7 +88,7 @@ def _draw_part(
             drawn.add(progress)
     except Exception as error:  # noqa: BLE001  (rank 0 raises it)
         return error
-    return DrawnPart(drawn.maps if weight else drawn.maps[:0], drawn.evaluations_per_map)
+    return DrawnPart(drawn.maps if weight else drawn.maps[:0], drawn.nfe)
 
 
 def _measure(

@@ -1,4 +1,4 @@
-"""The curve of any statistic as text, with the axes that its spec names."""
+"""Drawing the curve of any statistic as text, on the axes that its spec names."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def draw_statistic(
     title: str = "",
     physical: bool = True,
 ) -> str:
-    """Return the mean of generated maps over that of the real ones and its ±1σ; bins without a real value are left out.
+    """Return the mean of generated maps drawn over that of real maps and its ±1σ, without bins that have no real value.
 
-    As every chart: at most `height` lines of at most `width` cells.
+    Like every chart, it has at most `height` lines of at most `width` cells.
     """
     log_y = where.y_scale == "log"
     columns = np.array([curve.x, curve.real, curve.real_std, curve.generated], dtype=np.float64)

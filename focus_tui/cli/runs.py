@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from focus_engine.config.methods import method_words
 from focus_engine.errors import FocusError, InputError, RunConflictError
 from focus_engine.launch.start import run_lock
 from focus_engine.launch.state import summarise
@@ -24,7 +25,7 @@ def new(
     template: Annotated[
         str | None, typer.Option(help="diffusion [default], flow, small or small_flow (minutes on a CPU).")
     ] = None,
-    method: Annotated[str | None, typer.Option(help="diffusion or flow: the first template of that method.")] = None,
+    method: Annotated[str | None, typer.Option(help=f"{method_words()}: the first template of that method.")] = None,
     source: Annotated[
         str | None,
         typer.Option("--from", metavar="EXP", help="Copy this experiment's config.", autocompletion=complete_names),

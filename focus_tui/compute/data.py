@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from focus_engine.data.bring_in import import_maps
-from focus_engine.data.maps import MapSet, Stored, StoredAs, open_map_set
+from focus_engine.data.maps import MapSet, StoredAs, StoredValues, open_map_set
 from focus_engine.data.summary import DataSummary, describe
 from focus_engine.errors import InputError
 from focus_engine.progress import drain
@@ -97,7 +97,7 @@ def import_data(
         maps_per_simulation=maps_per_simulation,
         link=link,
         maps_key=key,
-        stored=Stored(*stored),
+        stored=StoredValues(*stored),
     )
     imported = drain(steps, lambda step: bars[step.stage].show(step.done, step.total))
     bars["copy"].clear()

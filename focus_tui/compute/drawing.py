@@ -15,7 +15,7 @@ from focus_engine.generative.sampling import SamplingPlan, SamplingProgress
 from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.safety import check_links
-from focus_engine.trust import OWN_NETWORKS
+from focus_engine.trust import runs_code
 from focus_tui.compute.options import DrawOptions
 from focus_tui.terminal import say, visible
 from focus_tui.view.follow import Printer
@@ -87,7 +87,7 @@ def open_model(run: RunFolder, options: DrawOptions, reporter: ProgressReporter)
     check_links(run)
     path = find_checkpoint(run, options.checkpoint)
     model = open_trained(path, device=options.device)
-    if model.config.model.from_ not in OWN_NETWORKS:
+    if runs_code(model.config.model.from_):
         reporter.warn(f"the code of {visible(model.config.model.from_)} is run (model.from)")
     plan = model.plan(
         sampler=options.sampler,

@@ -63,7 +63,7 @@ def loss_figure(view: RunView, _: RunFolder) -> Figure:
     """Return train and val loss against the epoch."""
     figure = Figure(figsize=(COLUMN, 2.5), layout="constrained")
     axes = figure.subplots()
-    loss_panel(axes, view.epochs, early_stopped=view.early_stopped, resumed_after=view.seams)
+    loss_panel(axes, view.epochs, early_stopped=view.early_stopped, resumed_after=view.resumed_after)
     axes.set(xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="upper center", frameon=True, framealpha=0.9, edgecolor="none")
@@ -74,7 +74,7 @@ def lr_figure(view: RunView, _: RunFolder) -> Figure:
     """Return the learning rate against the epoch."""
     figure = Figure(figsize=(COLUMN, 2.0), layout="constrained")
     axes = figure.subplots()
-    rate_panel(axes, view.epochs, resumed_after=view.seams)
+    rate_panel(axes, view.epochs, resumed_after=view.resumed_after)
     axes.set(xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if axes.get_legend_handles_labels()[1]:

@@ -53,7 +53,7 @@ class SampleResult:
         path: the .npz.
         figure: the PNG.
         n_maps: how many maps.
-        nfe: network calls a map.
+        nfe: network function evaluations per map.
         power: P(k) of the first channel; None when the maps are not physical.
     """
 

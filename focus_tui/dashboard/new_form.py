@@ -10,16 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from focus_engine.config.methods import DEFAULT_METHOD
 from focus_engine.errors import FocusError, Problem
 from focus_engine.runs.folder import RunFolder
 
-CHOICES = {
-    "data.source": ("simulated", "files"),
-    "training.scheduler.name": ("plateau", "cosine", "step", "none"),
-    "diffusion.schedule": ("linear", "cosine", "quadratic"),
-    "diffusion.prediction": ("epsilon", "v"),
-}
-"""Keys that take one of a few words."""
+CHOICES = ("data.source", "training.scheduler.name", "diffusion.schedule", "diffusion.prediction")
+"""Keys that take one of a few words; the schema says which."""
 SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     (
         "data",
@@ -79,8 +75,10 @@ class Checked:
         text: the config.yaml that would be written; empty while something is wrong with it.
         base: the config.yaml without the form's settings.
         templates: names of those that there are.
-        method: diffusion or flow.
+        method: one of `METHODS`.
         values: what every key of the form is where its field is empty, as it is written in a config.
+        words: what each key that takes one of a few words takes.
+        own_keys: keys that only the network has, for fields of their own.
     """
 
     problems: Mapping[str, str] = field(default_factory=dict)
@@ -88,14 +86,21 @@ class Checked:
     text: str = ""
     base: str = ""
     templates: tuple[str, ...] = ()
-    method: str = "diffusion"
+    method: str = DEFAULT_METHOD
     values: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    own_keys: tuple[str, ...] = ()
 
 
 def settings_of(values: Mapping[str, str]) -> tuple[str, ...]:
     """Return the `key=value` settings of the filled fields, those typed freely last."""
-    given = (f"{key}={values[key]}" for key in KEYS if values.get(key))
+    given = (f"{key}={values[key]}" for key in (*KEYS, *filter(is_own, values)) if values.get(key))
     return (*given, *free_settings(values.get(MORE, "")))
+
+
+def is_own(key: str) -> bool:
+    """Whether a field is for a key of some network's own block, `model.<block>.<key>`."""
+    return key.startswith("model.") and key.count(".") > 1
 
 
 def free_settings(text: str) -> tuple[str, ...]:
@@ -133,17 +138,48 @@ def check_form(root: Path, name: str, start: Start, values: Mapping[str, str]) -
             base = plan(name)
         except (FocusError, OSError) as error:
             problems["name"] = str(error)
-    text, known = "", _flat(base.config.model_dump(by_alias=True))
+    own = own_keys(_network(values, base.config.model.from_))
+    text, known = "", _flat(base.config.model_dump(by_alias=True), own)
     try:
         planned = plan(base.run.name, settings_of(values))
-        text, follows = planned.text, _flat(planned.config.model_dump(by_alias=True))
+        text, follows = planned.text, _flat(planned.config.model_dump(by_alias=True), own)
         known |= {key: value for key, value in follows.items() if not values.get(key)}
     except FocusError as error:
         problems |= attributed(error.problems, values)
     except OSError as error:
         problems[""] = str(error)
     warnings = _missing_files(values, root / (name or NOBODY))
-    return Checked(problems, warnings, text, base.text, templates, base.config.method, known)
+    words = _words((*CHOICES, *own))
+    return Checked(problems, warnings, text, base.text, templates, base.config.method, known, words, own)
+
+
+def own_keys(network: str) -> tuple[str, ...]:
+    """Return the keys, dotted, that only `network` has."""
+    from focus_engine.config.block import keys_of
+    from focus_engine.config.networks import block_of_network, settings_blocks
+
+    block = block_of_network(network)
+    return tuple(f"model.{block}.{key}" for key in keys_of(settings_blocks()[block])) if block else ()
+
+
+def _network(values: Mapping[str, str], usual: str) -> str:
+    """The network that the form asks for: it may be wrong in other keys."""
+    from focus_engine.config.yaml_text import parse_value
+
+    asked = [one.partition("=")[2] for one in settings_of(values) if one.startswith("model.from=")]
+    try:
+        return str(parse_value(asked[-1])) if asked else usual
+    except FocusError:
+        return usual
+
+
+def _words(keys: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The words of those keys that take one of a few."""
+    from focus_engine.config.block import words_of
+    from focus_engine.config.load import field_at
+
+    fields = {key: field_at(tuple(key.split("."))) for key in keys}
+    return {key: words for key, info in fields.items() if info is not None and (words := words_of(info))}
 
 
 def attributed(problems: Sequence[Problem], values: Mapping[str, str]) -> dict[str, str]:
@@ -151,7 +187,7 @@ def attributed(problems: Sequence[Problem], values: Mapping[str, str]) -> dict[s
     said: dict[str, str] = {}
     free = {one.partition("=")[0].strip() for one in free_settings(values.get(MORE, ""))}
     for problem in problems:
-        named = [key for key in problem.keys if key in KEYS]
+        named = [key for key in problem.keys if key in KEYS or (key in values and key != MORE)]
         filled = [key for key in named if values.get(key)]
         for key in filled or ([MORE] if free.intersection(problem.keys) else []) or named[:1] or [""]:
             bare = problem.words if key == problem.subject else str(replace(problem, where=""))
@@ -175,11 +211,12 @@ def _missing_files(values: Mapping[str, str], folder: Path) -> dict[str, str]:
     return warnings
 
 
-def _flat(values: Mapping[str, object], above: str = "") -> dict[str, str]:
+def _flat(values: Mapping[str, object], own: Sequence[str], above: str = "") -> dict[str, str]:
+    """The keys of the form, and those in `own`, with their values as they are written in a config."""
     from focus_engine.config.yaml_edit import yaml_value
 
     flat: dict[str, str] = {}
     for key, value in values.items():
         at = f"{above}{key}"
-        flat |= _flat(value, f"{at}.") if isinstance(value, dict) else {at: yaml_value(value)}
-    return {key: value for key, value in flat.items() if above or key in KEYS}
+        flat |= _flat(value, own, f"{at}.") if isinstance(value, dict) else {at: yaml_value(value)}
+    return {key: value for key, value in flat.items() if above or key in KEYS or key in own}

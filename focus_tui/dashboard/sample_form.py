@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from focus_engine.config.advice import guidance_warning
+from focus_engine.config.methods import DEFAULT_METHOD, METHODS
 from focus_engine.config.samplers import SAMPLERS, fitting_samplers
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder
@@ -35,7 +36,7 @@ class ModelFacts:
     """What the form can know of a model before it is opened.
 
     Attributes:
-        method: diffusion or flow.
+        method: one of `METHODS`.
         sampler: of the config.
         fitting: samplers that fit the method.
         steps: of the config, by sampler.
@@ -45,8 +46,8 @@ class ModelFacts:
         seen: parameters of validation maps that are known, (n, P).
     """
 
-    method: str = "diffusion"
-    sampler: str = "ddim"
+    method: str = DEFAULT_METHOD
+    sampler: str = METHODS[DEFAULT_METHOD].sampler
     fitting: tuple[str, ...] = ()
     steps: Mapping[str, int] = field(default_factory=dict)
     eta: float = 0.0

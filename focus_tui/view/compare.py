@@ -5,15 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from focus_engine.config.methods import DEFAULT_METHOD, METHODS
 from focus_tui.terminal import visible
 from focus_tui.view.run_view import RunView
 from focus_tui.view.words import counted, duration, loss, percent, state_words
 
-LOSS_KEYS = {
-    "diffusion": ("diffusion.prediction", "diffusion.min_snr_gamma"),
-    "flow": ("flow_matching.time_sampling",),
-}
-"""Keys that change the meaning of the loss, by method: losses of runs that differ in one are not comparable."""
 NAMES = "experiment."
 """The config block that only names the run, so it is left out of the differences."""
 
@@ -98,8 +94,9 @@ def data_warning(views: Sequence[RunView]) -> str:
 
 def _loss_kind(view: RunView) -> tuple[object, ...]:
     config = config_of(view)
-    method = config.get("method", "diffusion")
-    return (method, *(_value(config, key) for key in LOSS_KEYS.get(method, ())))
+    method = config.get("method", DEFAULT_METHOD)
+    keys = METHODS[method].loss_keys if method in METHODS else ()
+    return (method, *(_value(config, key) for key in keys))
 
 
 def _value(config: dict[str, Any], dotted: str) -> object:

@@ -129,9 +129,9 @@ class RunView:
         return self.history.epochs
 
     @property
-    def seams(self) -> tuple[int, ...]:
+    def resumed_after(self) -> tuple[int, ...]:
         """Epochs after which training was resumed."""
-        return self.history.seams
+        return self.history.resumed_after
 
     @property
     def spectra(self) -> tuple[PowerSpectrumMeasured, ...]:
@@ -245,8 +245,8 @@ def plateau_words(view: RunView) -> str:
         return f"stopped early: {last.early_stop_count} epochs without improvement"
     if last.phase == "warmup" and last.epoch < view.warmup_epochs:
         return f"warmup: the rate rises until epoch {view.warmup_epochs}; bad epochs count after it"
-    said = [words for words in (_rate_words(view, last), _stop_words(last)) if words]
-    return "; ".join(said) or "constant rate, no early stopping"
+    sentences = [words for words in (_rate_words(view, last), _stop_words(last)) if words]
+    return "; ".join(sentences) or "constant rate, no early stopping"
 
 
 def _rate_words(view: RunView, last: EpochFinished) -> str:

@@ -16,7 +16,7 @@ def camels() -> Path:
 
 @pytest.fixture
 def lognormal_maps() -> Callable[..., np.ndarray]:
-    """Return a maker of positive maps that look alike for the same seed: about 10^(11 ± 0.5)."""
+    """Return a function that makes positive maps of about 10^(11 ± 0.5), the same for the same seed."""
 
     def make(*shape: int, seed: int = 0) -> np.ndarray:
         return (10 ** np.random.default_rng(seed).normal(10.97, 0.5, shape)).astype(np.float32)
@@ -26,7 +26,7 @@ def lognormal_maps() -> Callable[..., np.ndarray]:
 
 @pytest.fixture
 def write_set(tmp_path: Path, lognormal_maps: Callable[..., np.ndarray]) -> Callable[..., tuple[Path, Path]]:
-    """Return a writer of a CMD pair: `simulations` × `per_simulation` maps of `shape` and 6 LH parameters."""
+    """Return a function that writes a CMD pair: `simulations` × `per_simulation` maps of `shape`, 6 LH parameters."""
 
     def write(
         simulations: int = 6,

@@ -96,7 +96,7 @@ def test_validation_batches_never_change(write_set: WriteSet):
 
 
 @pytest.mark.parametrize("resident", [True, False])
-def test_an_unlawful_map_is_refused_where_it_is_read(
+def test_an_invalid_map_is_refused_where_it_is_read(
     write_set: WriteSet, lognormal_maps: MakeMaps, resident: bool | None
 ):
     values = lognormal_maps(18, 8, 8)

@@ -72,7 +72,7 @@ def test_an_existing_set_is_never_overwritten(write_set: WriteSet, tmp_path: Pat
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
-def test_unlawful_maps_leave_no_trace(write_set: WriteSet, lognormal_maps: MakeMaps, tmp_path: Path, value: float):
+def test_invalid_maps_leave_no_trace(write_set: WriteSet, lognormal_maps: MakeMaps, tmp_path: Path, value: float):
     values = lognormal_maps(18, 8, 8)
     values[17, 7, 7] = value
     with pytest.raises(InputError, match="map 17"):

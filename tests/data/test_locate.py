@@ -44,7 +44,7 @@ def test_a_data_dir_alone_is_enough_when_it_holds_one_pair(tmp_path: Path):
     assert resolve(tmp_path, data_dir="../data") == expected
     touch(tmp_path / "plain", "density.npy", "my_params.txt")
     assert resolve(tmp_path, data_dir="../plain") == ("plain/density.npy", "plain/my_params.txt")
-    touch(tmp_path / "plain", "maps.npy", "params.txt")  # as `focus data simulate` calls them
+    touch(tmp_path / "plain", "maps.npy", "params.txt")  # the names of `focus data simulate`
     assert resolve(tmp_path, data_dir="../plain") == ("plain/maps.npy", "plain/params.txt")
 
 

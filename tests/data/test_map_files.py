@@ -1,4 +1,4 @@
-"""Maps in every kind of file are the same maps; what is wrong with a file is said in a sentence."""
+"""Every kind of map file gives the same maps, and a bad file gives a one-sentence error."""
 
 import h5py
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 
 from focus_engine.data.bring_in import import_maps
 from focus_engine.data.map_files import open_maps_file
-from focus_engine.data.maps import Stored, open_map_set
+from focus_engine.data.maps import StoredValues, open_map_set
 from focus_engine.errors import InputError
 from focus_engine.progress import drain
 
@@ -15,13 +15,13 @@ PER = 4
 
 @pytest.fixture
 def maps():
-    """Twenty-four lognormal maps."""
+    """Return twenty-four lognormal maps."""
     return (10 ** np.random.default_rng(0).normal(11, 0.4, (24, 8, 8))).astype(np.float32)
 
 
 @pytest.fixture
 def params(tmp_path):
-    """The table of six simulations."""
+    """Return the path of a table of six simulations."""
     ranges = ((0.1, 0.6, 0.25, 0.25, 0.5, 0.5), (0.5, 1.0, 4, 4, 2, 2))
     path = tmp_path / "params.txt"
     np.savetxt(path, np.random.default_rng(1).uniform(*ranges, (6, 6)), fmt="%.5f")
@@ -94,9 +94,9 @@ def test_every_format_is_imported_as_one_file(write, maps, params, tmp_path):
 @pytest.mark.parametrize(
     ("stored", "write"),
     [
-        (Stored("log10"), np.log10),
-        (Stored("standardised", 1e11, 3e11), lambda f: (f - 1e11) / 3e11),
-        (Stored("log10_standardised", 11.0, 0.4), lambda f: (np.log10(f) - 11.0) / 0.4),
+        (StoredValues("log10"), np.log10),
+        (StoredValues("standardised", 1e11, 3e11), lambda f: (f - 1e11) / 3e11),
+        (StoredValues("log10_standardised", 11.0, 0.4), lambda f: (np.log10(f) - 11.0) / 0.4),
     ],
 )
 def test_normalised_files_are_read_as_physical_maps(stored, write, maps, params, tmp_path):
@@ -163,13 +163,13 @@ def test_pickles_in_an_npz_are_refused(tmp_path):
         open_maps_file(tmp_path / "a.npz")
 
 
-def test_folders_that_are_none(maps, tmp_path):
+def test_folders_that_hold_no_maps(maps, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="here are none"):
+    with pytest.raises(InputError, match="files here; a folder of maps"):
         open_maps_file(tmp_path / "empty")
     mixed = as_folder(tmp_path, maps)
     np.save(mixed / "map_9.npy", np.ones((4, 4), np.float32))
-    with pytest.raises(InputError, match="all maps of a folder are alike"):
+    with pytest.raises(InputError, match="all maps of a folder must agree"):
         open_maps_file(mixed)
     np.save(mixed / "map_0.npy", np.ones(4, np.float32))
     with pytest.raises(InputError, match="each file is"):

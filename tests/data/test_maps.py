@@ -130,7 +130,7 @@ def test_a_damaged_file_is_refused(
         (np.ones((18, 2, 8, 8)), r"2 channel\(s\), but model.in_channels is 1"),
         (np.ones((17, 8, 8)), "6 rows, .* means 18 maps, but .* holds 17"),
         (np.ones((30, 8, 8)), "is data.maps_per_simulation 5?"),
-        (np.ones((6, 8, 8)), "not one a map"),
+        (np.ones((6, 8, 8)), "not one per map"),
     ],
 )
 def test_a_wrong_layout_is_refused(write_set: WriteSet, maps: np.ndarray, says: str):
@@ -155,7 +155,7 @@ def test_a_wrong_box_is_refused(write_set: WriteSet, box_size: float):
         (-1e-3, "2 negative of 64"),
     ],
 )
-def test_unlawful_pixels_are_named_by_map_and_count(
+def test_invalid_pixels_are_named_by_map_and_count(
     write_set: WriteSet, lognormal_maps: MakeMaps, value: float, says: str
 ):
     values = lognormal_maps(18, 8, 8)
@@ -166,9 +166,7 @@ def test_unlawful_pixels_are_named_by_map_and_count(
     assert list(check_values(maps, [0, 6, 8])) == [3]
 
 
-def test_zeros_are_lawful_but_an_empty_map_and_a_float32_overflow_are_not(
-    write_set: WriteSet, lognormal_maps: MakeMaps
-):
+def test_zeros_are_valid_but_an_empty_map_and_a_float32_overflow_are_not(write_set: WriteSet, lognormal_maps: MakeMaps):
     values = lognormal_maps(18, 8, 8).astype(np.float64)
     values[0, 0] = 0.0
     assert list(check_values(opened(write_set(maps=values)))) == [18]

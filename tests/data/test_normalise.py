@@ -112,7 +112,7 @@ def test_no_transform_keeps_zeros(write_set: WriteSet, lognormal_maps: MakeMaps)
     assert normaliser.n_floored == 0  # a zero needs no logarithm
 
 
-def test_unlawful_maps_and_maps_without_structure_are_refused(write_set: WriteSet, lognormal_maps: MakeMaps):
+def test_invalid_maps_and_maps_without_structure_are_refused(write_set: WriteSet, lognormal_maps: MakeMaps):
     values = lognormal_maps(18, 8, 8)
     values[7, 0, 0] = np.nan
     with pytest.raises(InputError, match="map 7"):
@@ -160,11 +160,11 @@ def test_a_constant_parameter_stays_finite(tmp_path: Path, write_set: WriteSet):
     assert [found.name for found in scaler.outside([0.31, 0.8, 1, 1, 1, 1])] == ["Omega_m"]
 
 
-def test_parameters_outside_the_trained_range_are_told(write_set: WriteSet):
+def test_parameters_outside_the_trained_range_are_reported(write_set: WriteSet):
     maps = opened(write_set(), cond_dim=2)
     scaler = ParameterScaler.fit(maps, range(6))
     assert scaler.outside(maps.params) == ()
-    assert scaler.outside(maps.table[:, :2]) == ()  # float64 of what was trained as float32
+    assert scaler.outside(maps.table[:, :2]) == ()  # float64 values of parameters trained as float32
     found = scaler.outside([[0.3, 0.8], [0.9, 0.8]])
     assert [outside.name for outside in found] == ["Omega_m"]
     low, high = scaler.low[0], scaler.high[0]

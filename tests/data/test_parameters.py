@@ -61,7 +61,7 @@ def test_a_damaged_table_is_refused_by_line(tmp_path: Path, text: str, says: str
     assert "params.txt" in str(refusal.value)
 
 
-def test_what_is_no_table_is_refused(tmp_path: Path, camels: Path):
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path, camels: Path):
     with pytest.raises(InputError, match="no such parameter file"):
         read_parameter_table(tmp_path / "missing.txt")
     with pytest.raises(InputError, match="can't be read"):
@@ -122,7 +122,7 @@ def test_sets_of_another_making(latin_hypercube: np.ndarray):
     ],
     ids=["min-max", "standardised", "too wide", "hubble"],
 )
-def test_what_fits_no_order_is_refused(table: np.ndarray):
+def test_a_table_that_fits_no_order_is_refused(table: np.ndarray):
     with pytest.raises(InputError, match="normalised ones"):
         check_parameter_order(table, where="table")
 
@@ -143,7 +143,7 @@ def test_selection_by_name_and_by_count(latin_hypercube: np.ndarray):
         (None, 3, "cond_dim is 3 but t holds 2 parameters"),
         (["A_SN1"], 1, "'A_SN1' is not in t, which holds Omega_m, sigma_8"),
         (["Omega_b"], 1, "'Omega_b' is not in t"),
-        (["Omega_m", "Omega_m"], 2, "a name stands twice"),
+        (["Omega_m", "Omega_m"], 2, "a name is repeated"),
         (["Omega_m"], 2, "names 1 parameters .*cond_dim is 2"),
     ],
 )

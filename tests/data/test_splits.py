@@ -29,7 +29,7 @@ def test_half_of_the_others_validate_and_half_test(n_simulations: int, share: fl
     assert (len(split.train), len(split.validation), len(split.test)) == sizes
 
 
-def test_the_seed_decides_and_alone():
+def test_the_split_depends_only_on_the_seed():
     assert split_by_simulation(50, 0.8, 3) == split_by_simulation(50, 0.8, 3)
     assert split_by_simulation(50, 0.8, 3) != split_by_simulation(50, 0.8, 4)
     assert split_by_simulation(10, 0.8, 0).test == (1,)  # pinned: a checkpoint's test set must stay untouched

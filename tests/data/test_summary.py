@@ -56,7 +56,7 @@ def test_each_channel_has_its_own_numbers(write_set: WriteSet, lognormal_maps: M
     assert (second.low, second.high, second.log10_std) == (5, 5, 0)
 
 
-def test_unlawful_maps_are_refused(write_set: WriteSet, lognormal_maps: MakeMaps):
+def test_invalid_maps_are_refused(write_set: WriteSet, lognormal_maps: MakeMaps):
     values = lognormal_maps(18, 8, 8)
     values[2] = -values[2]
     with pytest.raises(InputError, match="map 2"):
@@ -74,4 +74,4 @@ def test_the_kind_of_set_is_guessed_from_the_parameters(camels: Path):
     assert {name: guess_layout(table).split()[0] for name, table in tables.items()} == {name: name for name in tables}
     assert guess_layout(latin[:, :2]).startswith("N-body")
     assert guess_layout(latin[:1]) == "one simulation"
-    assert guess_layout(latin[:, :1]) == "of another making (Omega_m varies)"
+    assert guess_layout(latin[:, :1]) == "not a CAMELS set (Omega_m varies)"

@@ -33,7 +33,7 @@ def log(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("events", "epochs", "seams"),
+    ("events", "epochs", "resumed_after"),
     [
         (LOST, [(1, 0.5), (2, 0.4), (3, 0.3)], ()),
         ([*LOST, *RESUMED], [(1, 0.5), (2, 0.4)], (2,)),
@@ -43,15 +43,15 @@ def log(tmp_path):
         ([*LOST, *AGAIN], [(1, 0.5), (2, 0.4), (3, 0.2)], ()),
     ],
 )
-def test_everybody_tells_the_same_epochs(log, events, epochs, seams):
+def test_everybody_tells_the_same_epochs(log, events, epochs, resumed_after):
     run = log(*events)
     history = history_of(events)
     assert [(one.epoch, one.val_loss) for one in history.epochs] == epochs
-    assert history.seams == seams
+    assert history.resumed_after == resumed_after
     assert list(history.epochs) == Experiment(run).history() == list(view_from(events).epochs)
     drawing = _FigureWriter(run)
     drawing.draw("")
-    assert (drawing.counts.epochs, drawing.counts.seams) == (history.epochs, history.seams)
+    assert (drawing.counts.epochs, drawing.counts.resumed_after) == (history.epochs, history.resumed_after)
     summary = summarise(run)
     assert (summary.epoch or 0) == (epochs[-1][0] if epochs else 0)
     assert summary.val_loss == (epochs[-1][1] if epochs else None)

@@ -1,4 +1,4 @@
-"""The oracle of these tests: a Gaussian random field, whose perfect network has a closed form."""
+"""The reference of these tests: a Gaussian random field, for which the optimal network has a closed form."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ class GaussianField:
         return self.filtered(noise, self.power.sqrt())
 
     def marginal(self, process: Diffusion, t: int, noise: Tensor) -> Tensor:
-        """Maps of the exact distribution at time `t`, from unit noise."""
+        """Return maps of the exact distribution at time `t`, from unit noise."""
         a, s = process.scales(t)
         return self.filtered(noise, (a**2 * self.power + s**2).sqrt())
 
     def denoiser(self, process: Diffusion) -> Denoiser:
-        """E[data | x] and E[noise | x]: Wiener filters."""
+        """Return E[data | x] and E[noise | x], by Wiener filters."""
 
         def denoise(x: Tensor, t: float) -> Denoised:
             a, s = process.scales(t)
@@ -41,7 +41,7 @@ class GaussianField:
         return denoise
 
     def network(self, process: Diffusion) -> Network:
-        """The same as a network: reads the time from (B,) and predicts what the process asks for."""
+        """Return the exact denoiser as a network of the process."""
         denoise = self.denoiser(process)
 
         def network(x: Tensor, time: Tensor, cond: Tensor, unconditional: Tensor | None = None) -> Tensor:  # noqa: ARG001
@@ -57,7 +57,7 @@ class GaussianField:
 
 
 def _power(size: int, slope: float) -> Tensor:
-    """A red spectrum of unit pixel variance."""
+    """Return a red spectrum of unit pixel variance."""
     k = torch.fft.fftfreq(size, 1 / size, dtype=torch.float64)
     power = 1 / (1 + (k[:, None] ** 2 + k[None, :] ** 2)) ** (slope / 2)
     return power / power.mean()
@@ -65,13 +65,13 @@ def _power(size: int, slope: float) -> Tensor:
 
 @pytest.fixture
 def field() -> GaussianField:
-    """Maps of 16 × 16 pixels with P(k) falling as k⁻³."""
+    """Return a field of 16 × 16 pixels with P(k) ∝ k⁻³."""
     return GaussianField(_power(16, 3.0))
 
 
 @pytest.fixture
 def fine_schedule() -> Callable[..., NoiseSchedule]:
-    """The linear schedule at T steps with the total noise that the usual one has at 1000."""
+    """Return the linear schedule at T steps with the total noise of the usual one at 1000."""
 
     def make(timesteps: int, *, zero_terminal_snr: bool = False) -> NoiseSchedule:
         return build_schedule("linear", timesteps, 0.1 / timesteps, 20 / timesteps, zero_terminal_snr=zero_terminal_snr)
@@ -81,7 +81,7 @@ def fine_schedule() -> Callable[..., NoiseSchedule]:
 
 @pytest.fixture
 def unit_noise() -> Callable[..., Tensor]:
-    """Float64 Gaussian noise of any shape by seed."""
+    """Return float64 Gaussian noise of a given shape and seed."""
 
     def make(*shape: int, seed: int = 0) -> Tensor:
         return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -91,7 +91,7 @@ def unit_noise() -> Callable[..., Tensor]:
 
 @pytest.fixture
 def draw_maps():
-    """Returns what `sample_steps` draws, gathered."""
+    """Return the maps that `sample_steps` draws, collected."""
 
     def draw(*arguments, **options) -> DrawnBatches:
         drawn = DrawnBatches()

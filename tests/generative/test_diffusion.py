@@ -1,4 +1,4 @@
-"""The diffusion process: its loss at the perfect network, its weights, and how it reads a prediction."""
+"""Diffusion: the loss at the optimal network, the loss weights, and the conversion of predictions."""
 
 from collections.abc import Callable
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Flow matching: the path, the loss at the perfect network, and the samplers on a velocity that is known exactly."""
+"""Flow matching: the path, the loss at the optimal network, and the samplers on an exactly known velocity."""
 
 import math
 from collections.abc import Callable
@@ -79,7 +79,7 @@ def test_samplers_converge_to_the_exact_flow_of_a_gaussian_field_at_their_order(
 ):
     noise = unit_noise(2, 1, 16, 16)
     start = process.prior_scale * noise
-    target = field.marginal(process, 1.0, noise)  # mode by mode the flow only rescales
+    target = field.marginal(process, 1.0, noise)  # the flow only rescales each mode
     errors = []
     for steps in (64, 128, 256, 512):
         *_, final = sampler(process, field.denoiser(process), start, no_noise, steps, 0.0)

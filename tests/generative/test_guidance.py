@@ -1,4 +1,4 @@
-"""Classifier-free guidance: its ends, its cost, and the exact width it gives to Gaussians."""
+"""Classifier-free guidance: weights 0 and 1, NFE, and the exact width it gives to Gaussians."""
 
 import math
 from collections.abc import Callable
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from focus_engine.generative.diffusion import Diffusion
-from focus_engine.generative.guidance import evaluations_per_call, guided_output
+from focus_engine.generative.guidance import guided_output, nfe_per_call
 from focus_engine.generative.noise import NoiseSchedule
 from focus_engine.generative.process import Denoised
 from focus_engine.generative.samplers import ddim
 
 
 class Recorder:
-    """Predicts `cond` where it may see it and -1 elsewhere; remembers the batches it was called with."""
+    """Predicts `cond` for conditional rows and -1 for others; records the batch sizes."""
 
     def __init__(self) -> None:
         self.batches = []
@@ -36,7 +36,7 @@ def test_guidance_extrapolates_and_calls_once(weight: float, expected: float, ba
     out = guided_output(network, x, time, cond, weight)
     torch.testing.assert_close(out, torch.full_like(x, expected))
     assert network.batches == [batch]
-    assert evaluations_per_call(weight) * 2 == batch
+    assert nfe_per_call(weight) * 2 == batch
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0, 1.5, 2.0])

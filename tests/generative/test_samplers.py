@@ -41,7 +41,7 @@ def test_ddim_converges_to_the_probability_flow_at_first_order(
     errors = []
     for steps in (64, 128, 256, 512):
         result = last(ddim(process, field.denoiser(process), start, no_noise, steps, 0.0)).x
-        # Mode by mode: the flow only rescales, from the exact marginal to the target.
+        # The flow only rescales each mode, from the exact marginal to the target.
         ratio = torch.fft.fft2(result) / torch.fft.fft2(target)
         errors.append(float((ratio - 1).abs().max()))
     orders = [math.log2(coarse / fine) for coarse, fine in pairwise(errors)]
@@ -59,7 +59,7 @@ def test_unit_noise_is_not_the_marginal_of_a_red_field_unless_the_terminal_snr_i
         result = last(ddim(process, field.denoiser(process), noise, no_noise, 2048, 0.0)).x
         ratio = torch.fft.fft2(result) / torch.fft.fft2(field.draw(noise))
         mean_error[zero] = float((ratio[..., 0, 0] - 1).abs().max())
-        # 1/√(a²P + s²) of the marginal is what starting from unit noise loses.
+        # Starting from unit noise loses a factor 1/√(a²P + s²) of the marginal.
         a, s = process.scales(2047)
         expected = 1 - float((a**2 * field.power[0, 0] + s**2) ** -0.5)
         assert mean_error[zero] == pytest.approx(expected, abs=0.01)
@@ -74,7 +74,7 @@ def test_eta_one_is_the_ancestral_posterior(field: GaussianField, unit_noise: Ca
     times = process.times(steps)
     sampled = list(ddpm(process, denoise, start, iter(noises).__next__, steps, 1.0))
     for i, t in enumerate(times[:-1]):
-        # Ho et al. (2006.11239), eq. 7, for the chain that visits only these times.
+        # Ho et al. (2006.11239), eq. 7, for the chain restricted to these times.
         here = float(process.schedule.alpha_bar[t])
         before = float(process.schedule.alpha_bar[times[i + 1]]) if times[i + 1] >= 0 else 1.0
         alpha = here / before
@@ -87,7 +87,7 @@ def test_eta_one_is_the_ancestral_posterior(field: GaussianField, unit_noise: Ca
 
 
 def variance_of_a_linear_chain(field: GaussianField, process: Diffusion, steps: int, eta: float) -> Tensor:
-    """Variance of each mode after ddim from the exact marginal: every step is x -> gain x + churn z."""
+    """Return the variance of each mode after ddim from the exact marginal: each step is x -> gain x + churn z."""
     times = process.times(steps)
     a, s = process.scales(times[0])
     variance = a**2 * field.power + s**2

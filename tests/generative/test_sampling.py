@@ -1,4 +1,4 @@
-"""Drawing maps: what their noise depends on, what is reported, and what is refused."""
+"""Drawing maps: the keys of their noise, the progress reports, and invalid plans."""
 
 import pytest
 import torch
@@ -73,7 +73,7 @@ def test_the_random_state_and_the_gradient_mode_stay_as_they_were(network: Netwo
 def test_progress_tells_steps_maps_and_evaluations(draw_maps, network: Network, process: Diffusion):
     plan = SamplingPlan(steps=3, batch_size=2, guidance=2.0)
     progress = list(sample_steps(network, process, cond(5), SHAPE, plan))
-    assert [(p.step, p.maps_done, p.evaluations) for p in progress] == [
+    assert [(p.step, p.maps_done, p.nfe) for p in progress] == [
         (1, 0, 2), (2, 0, 4), (3, 2, 6),
         (1, 2, 2), (2, 2, 4), (3, 4, 6),
         (1, 4, 2), (2, 4, 4), (3, 5, 6),
@@ -81,7 +81,7 @@ def test_progress_tells_steps_maps_and_evaluations(draw_maps, network: Network, 
     assert {(p.steps, p.maps_total) for p in progress} == {(3, 5)}
     assert [len(p.finished) for p in progress if p.finished is not None] == [2, 2, 1]
     drawn = draw_maps(network, process, cond(5), SHAPE, SamplingPlan(steps=3))
-    assert (drawn.maps.shape, drawn.maps.dtype, drawn.evaluations_per_map) == ((5, *SHAPE), torch.float32, 3)
+    assert (drawn.maps.shape, drawn.maps.dtype, drawn.nfe) == ((5, *SHAPE), torch.float32, 3)
 
 
 def test_an_untrained_network_returns_finite_maps_in_bf16(draw_maps, process: Diffusion):

@@ -1,4 +1,4 @@
-"""The moving average: its warm-up as a table, its closed form, and that it resumes exactly."""
+"""The moving average: a table of its warm-up, its closed form, and exact resuming."""
 
 from pathlib import Path
 

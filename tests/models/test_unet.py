@@ -1,4 +1,4 @@
-"""The network's laws: the torus, the condition, the size, and the gradient of its own padding."""
+"""Properties of the UNet: periodicity, conditioning, sizes, and the gradient of its padding."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from focus_engine.models.unet import SimpleUNet, _WrapOnePixel, group_count
 
 
 def random_unet(seed: int = 0, **keys: object) -> SimpleUNet:
-    """A float64 network none of whose weights is zero, as after training."""
+    """Return a float64 network without zero weights, as after training."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = SimpleUNet(**{"cond_dim": 2, "base_channels": 8, "channel_mults": (1, 2, 2), "time_dim": 8, **keys})
@@ -68,14 +68,14 @@ def test_refuses_other_sizes_naming_the_stride(height: int, width: int):
 def test_no_condition_is_a_token_and_not_the_zero_vector():
     network = random_unet()
     x, time, cond = inputs(3, 1, 8, 8)
-    nobody = torch.ones(3, dtype=torch.bool)
+    unconditional = torch.ones(3, dtype=torch.bool)
     with torch.no_grad():
-        token = network(x, time, cond, nobody)
+        token = network(x, time, cond, unconditional)
         zero = network(x, time, torch.zeros_like(cond))
         mixed = network(x, time, cond, torch.tensor([True, False, True]))
-        torch.testing.assert_close(token, network(x, time, cond + 3, nobody))
+        torch.testing.assert_close(token, network(x, time, cond + 3, unconditional))
         torch.testing.assert_close(mixed[[0, 2]], token[[0, 2]])
-        torch.testing.assert_close(mixed[1], network(x, time, cond, ~nobody)[1])
+        torch.testing.assert_close(mixed[1], network(x, time, cond, ~unconditional)[1])
     assert (token - zero).abs().max() > 1e-3
 
 

@@ -6,7 +6,7 @@ import torch
 
 from focus_engine.simulation.cosmology import Cosmology, top_hat_variance
 from focus_engine.simulation.mesh import Mesh
-from focus_engine.simulation.nbody import evolve, linear_density, start
+from focus_engine.simulation.nbody import evolve, initial_particles, linear_density
 
 CPU = torch.device("cpu")
 COSMOLOGY = Cosmology(0.3, 0.8)
@@ -23,7 +23,7 @@ def evolved(
     begin: float = 0.05,
 ):
     mesh = Mesh(density.shape[0], box_size, CPU)
-    particles = start(cosmology, density, mesh, begin, order)
+    particles = initial_particles(cosmology, density, mesh, begin, order)
     *_, last = evolve(cosmology, particles, mesh, np.linspace(begin, end, steps + 1)[1:].tolist())
     return last
 
@@ -46,7 +46,7 @@ def test_plane_wave_follows_zeldovich_until_sheets_cross(grid: int, axis: int, o
     growth = COSMOLOGY.growth(end)
     speed = end**2 * COSMOLOGY.expansion(end) * COSMOLOGY.growth_rate(end) * growth
     scale = float(exact.abs().max())
-    # The largest error of any particle is that of the mesh and halves with its cells.
+    # The largest particle error comes from the mesh and halves with its cell size.
     assert float((last.displacement[axis] / growth - exact).abs().max()) < 1.2 / grid * scale
     assert float((last.momentum[axis] / speed - exact).abs().max()) < 1.6 / grid * scale
     others = [other for other in range(3) if other != axis]
@@ -103,7 +103,7 @@ def test_deposited_mass_is_exact_and_moves_with_the_particles():
 def test_displacement_has_minus_the_density_as_divergence():
     mesh = Mesh(16, 25.0, CPU)
     density = linear_density(COSMOLOGY, grid=16, box_size=25.0, seed=2, device=CPU)
-    # Nyquist modes have no first derivative; leave them out.
+    # Nyquist modes have no first derivative; exclude them.
     inside = torch.stack([k.abs() < math.pi * 16 / 25.0 * 0.99 for k in torch.broadcast_tensors(*mesh.wavenumbers)])
     spectrum = torch.fft.rfftn(density) * inside.all(0)
     psi = mesh.displacement(spectrum)
@@ -131,7 +131,7 @@ def test_initial_field_has_its_sigma_8_in_spheres():
     x = Mesh(grid, box_size, CPU).k_squared.sqrt().double() * 8
     window = torch.where(x > 0, 3 * (x.sin() - x * x.cos()) / x.clamp_min(1e-3) ** 3, 1.0)
     smoothed = torch.fft.irfftn(torch.fft.rfftn(density.double()) * window, s=density.shape)
-    # The box lacks the modes beyond its Nyquist frequency and its side; compare with those it has.
+    # The box holds no modes above its Nyquist frequency or below its side; compare the others.
     k = np.geomspace(2 * math.pi / box_size, math.pi * grid / box_size, 2000)
     expected = top_hat_variance(k, COSMOLOGY.linear_power(k), 8.0) ** 0.5
     assert float(smoothed.std()) == pytest.approx(expected, rel=0.04)

@@ -40,12 +40,12 @@ def test_a_shift_of_matter_shifts_maps_and_slabs(axis: int):
         else:
             in_plane = [other for other in range(3) if other != seen].index(axis)
             expected = before[seen].roll(4, 1 + in_plane)
-        # Points within rounding of an edge may change sides.
+        # Points within rounding error of an edge may change pixel.
         torch.testing.assert_close(after[seen], expected, rtol=0, atol=0.2)
 
 
 def test_a_void_is_not_empty():
-    # All particles leave the middle of the box: a sheet still crosses it.
+    # All particles leave the middle of the box; the sheet still crosses it.
     grid = 16
     phase = 2 * torch.pi * torch.arange(grid) / grid
     displacement = torch.zeros(3, grid, grid, grid)

@@ -55,7 +55,7 @@ def test_more_sigma_8_more_power_from_the_same_seed():
 
 
 def test_axes_are_equal_in_the_mean(universes: np.ndarray):
-    # Spread between the axes of a universe, against the spread between universes.
+    # Scatter between the axes of one universe, compared with that between universes.
     spread = np.log10(universes).reshape(8, 3, -1).std(axis=2)
     assert abs(spread.mean(axis=0) - spread.mean()).max() < 3 * spread.std() / 8**0.5
 
@@ -68,13 +68,13 @@ def test_slabs_are_equal_in_the_mean(universes: np.ndarray):
 
 
 def test_power_on_the_axes_equals_power_on_the_diagonals(universes: np.ndarray):
-    # log10 gives voids, where a lattice would show, as much weight as haloes; sampling error here is 5 %.
+    # log10 gives voids, where lattice effects show, as much weight as haloes; the sampling error is 5 %.
     plane = power_plane(np.log10(universes).reshape(-1, 32, 32))
     frequency = np.fft.fftfreq(32) * 32
     x, y = np.meshgrid(frequency, frequency)
     k, turn = np.hypot(x, y), np.abs(np.sin(2 * np.arctan2(y, x)))
     middle = (k > 3) & (k < 11)
-    steep = plane * k**2.5  # takes the slope out, so that the radii within the bin do not matter
+    steep = plane * k**2.5  # removes the slope, so that the radii within the bin do not matter
     ratio = steep[middle & (turn < 0.38)].mean() / steep[middle & (turn > 0.92)].mean()
     assert 0.8 < ratio < 1.3
     assert plane[1:, 0].mean() == pytest.approx(plane[0, 1:].mean(), rel=0.3)

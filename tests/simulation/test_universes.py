@@ -47,7 +47,7 @@ def test_a_set_is_in_camels_layout(made: Made):
     assert table.shape == (6, 6)
     assert (table[:, 2:] == 1).all()
     assert (folder / "params.txt").read_text().splitlines()[0] == "# Omega_m sigma_8 A_SN1 A_AGN1 A_SN2 A_AGN2"
-    # The maps of universe i know Omega_m of row i: their mean is Omega_m ρ_c × the depth of a slab.
+    # The maps of universe i have Omega_m of row i: their mean is Omega_m ρ_c × the depth of a slab.
     means = np.asarray(maps, dtype=np.float64).reshape(6, -1).mean(axis=1)
     np.testing.assert_allclose(means, table[:, 0] * 2.775e11 * 12.5, rtol=1e-5)
 
@@ -70,7 +70,7 @@ def test_an_interrupted_set_continues_to_the_same_bytes(made: Made, tmp_path: Pa
     interrupted = make(tmp_path)
     assert next(interrupted).done == 0
     assert next(interrupted).done == 1
-    interrupted.close()  # what Ctrl-C does to a generator
+    interrupted.close()  # as Ctrl-C does to a generator
     assert not (tmp_path / "maps.npy").exists()
     kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / ".unfinished").glob("universe_*")}
     assert len(kept) == 1

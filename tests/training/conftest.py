@@ -1,4 +1,4 @@
-"""A training small enough for exact questions: maps of 8 × 8 pixels, a network of two layers."""
+"""A training small enough for exact tests: maps of 8 × 8 pixels, a network of two layers."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext
@@ -32,7 +32,7 @@ TRAINING_MAPS = 20
 
 
 class TinyNetwork(nn.Module):
-    """Two convolutions on the torus, shifted by time and parameters; remembers which conditions were dropped."""
+    """Two convolutions on the torus, shifted by time and parameters; records which conditions were dropped."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class TinyNetwork(nn.Module):
 
 @dataclass
 class Bench:
-    """A training and its state, and how to run it."""
+    """A training with its state, and methods to run it."""
 
     training: Training
     state: TrainState
@@ -73,7 +73,7 @@ def drain(loop: Generator[Event, None, Outcome]) -> tuple[list[Event], Outcome]:
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Layers as small as these are slower on several."""
+    """Run on one thread: layers this small are slower on several."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -82,7 +82,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def map_set(tmp_path_factory: pytest.TempPathFactory) -> MapSet:
-    """Six simulations of four lognormal maps whose mean follows Omega_m."""
+    """Return six simulations of four lognormal maps whose mean follows Omega_m."""
     folder = tmp_path_factory.mktemp("maps")
     draw = np.random.default_rng(0)
     params = draw.uniform((0.1, 0.6, 0.25, 0.25, 0.5, 0.5), (0.5, 1.0, 4, 4, 2, 2), (6, 6))
@@ -102,7 +102,7 @@ def map_set(tmp_path_factory: pytest.TempPathFactory) -> MapSet:
 
 @pytest.fixture
 def batches(map_set: MapSet) -> Callable[..., Batches]:
-    """Batches of the first five simulations (train) or of the last (held out)."""
+    """Return batches of the first five simulations (train) or of the last (held out)."""
 
     def make(batch_size: int, *, held_out: bool = False, **more: Any) -> Batches:
         ids = np.arange(TRAINING_MAPS)
@@ -130,7 +130,7 @@ def bench(
     diffusion: Diffusion,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Bench]:
-    """Return a maker of trainings from keys of the training block."""
+    """Return a function that makes a training from keys of the training block."""
     monkeypatch.setattr(validation, "DRAWS", 8)
 
     def make(

@@ -1,4 +1,4 @@
-"""Checkpoint files: whole or not at all, and nothing in them runs."""
+"""Checkpoint files: written atomically, and loaded without running code."""
 
 import errno
 import os
@@ -39,7 +39,7 @@ def saved(checkpoint: Checkpoint, checkpoint_path: Path) -> Path:
 
 
 def one_line(path: Path) -> str:
-    """The message that loading gives, which names the file and is one line."""
+    """Return the error message of loading `path`, which must name the file and be one line."""
     with pytest.raises(InputError) as caught:
         load_checkpoint(path)
     message = str(caught.value)
@@ -91,7 +91,7 @@ def test_damaged_bytes_are_refused_or_change_numbers_only(saved: Path):
         try:
             load_checkpoint(saved)
         except InputError as error:
-            assert str(saved) in str(error)  # noqa: PT017  (either outcome is lawful)
+            assert str(saved) in str(error)  # noqa: PT017  (both outcomes are valid)
 
 
 def test_a_foreign_zip(checkpoint_path: Path):
@@ -101,7 +101,7 @@ def test_a_foreign_zip(checkpoint_path: Path):
 
 
 @pytest.mark.parametrize("content", [{"state_dict": {}}, [1, 2], torch.zeros(2), {"format": "other"}])
-def test_a_torch_file_of_somebody_else(checkpoint_path: Path, content: Any):
+def test_a_torch_file_not_written_by_focus(checkpoint_path: Path, content: Any):
     torch.save(content, checkpoint_path)
     assert "not a checkpoint of FOCUS" in one_line(checkpoint_path)
 
@@ -113,7 +113,7 @@ def test_a_torch_file_of_somebody_else(checkpoint_path: Path, content: Any):
         ({"version": None}, "version None"),
         ({"normaliser": None}, "lacks normaliser"),
         ({"config": "text", "data": 3}, "lacks config, data"),
-        ({"state": {}}, "does not say its epoch"),
+        ({"state": {}}, "lacks its epoch"),
     ],
 )
 def test_another_version_or_a_hole(checkpoint: Checkpoint, checkpoint_path: Path, change: dict[str, Any], message: str):
@@ -139,7 +139,7 @@ def test_a_pickle_that_would_run_code_is_refused_not_run(checkpoint_path: Path, 
     message = one_line(checkpoint_path)
     assert legacy or "could run its code, so it is refused" in message
     assert not proof.exists()
-    torch.load(checkpoint_path, weights_only=False)  # the oracle: it was hostile indeed
+    torch.load(checkpoint_path, weights_only=False)  # control: the file does run its code
     assert proof.exists()
 
 
@@ -182,7 +182,7 @@ def test_sampling_from_a_checkpoint_that_contradicts_itself(
 def test_best_is_what_last_was(checkpoint: Checkpoint, saved: Path):
     best = saved.with_name("checkpoint_best.pt")
     keep_as_best(saved, best)
-    assert saved.samefile(best)  # one copy on the disk until the next epoch
+    assert saved.samefile(best)  # one copy on disk until the next epoch
     content = best.read_bytes()
     save_checkpoint(saved, replace(checkpoint, state=checkpoint.state | {"epoch": 2}))
     assert best.read_bytes() == content
@@ -230,7 +230,7 @@ def test_what_may_change_when_a_run_is_resumed():
     config = Config.model_validate({"training": {"num_epochs": 5}})
     check_resumable(Config.model_validate({"training": {"num_epochs": 9}, "device": "cpu"}), plain_config(config))
     older = plain_config(config)
-    del older["training"]["accumulate"], older["notify"]  # written by a FOCUS that did not know these keys
+    del older["training"]["accumulate"], older["notify"]  # written by an earlier FOCUS without these keys
     check_resumable(config, older)
     changed = Config.model_validate({"training": {"num_epochs": 5, "lr": 1e-3}, "model": {"base_channels": 8}})
     with pytest.raises(InputError) as refused:

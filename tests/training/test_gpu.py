@@ -1,4 +1,4 @@
-"""What only a GPU can show; skipped where there is none. `scripts/gpu_check.sh` runs them on one that is lent."""
+"""Tests that need a GPU, skipped without one; `scripts/gpu_check.sh` runs them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ GPU = torch.device("cuda", 0)
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., PreparedRun]:
-    """Return a maker of small runs on a device, from keys of the training block."""
+    """Return a function that makes a small run on a device, from keys of the training block."""
     draw = np.random.default_rng(0)
     np.save(tmp_path / "maps.npy", (10 ** draw.normal(11, 0.3, (60, 32, 32))).astype(np.float32))
     low, high = (0.1, 0.6, 0.25, 0.25, 0.5, 0.5), (0.5, 1.0, 4, 4, 2, 2)

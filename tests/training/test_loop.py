@@ -1,4 +1,4 @@
-"""The training loop on maps of 8 × 8 pixels: what it optimises, how it ends, and that resuming is exact."""
+"""The training loop on maps of 8 × 8 pixels: its objective, its outcomes, and exact resuming."""
 
 import copy
 import itertools
@@ -22,17 +22,17 @@ EVERYTHING = {
     "scheduler": {"name": "plateau", "warmup_epochs": 1, "patience": 1},
     "early_stopping": {"patience": 50},
     "num_epochs": 5,
-    "lr": 0.05,  # too high, so that the plateau rule has something to do
+    "lr": 0.05,  # too high, so that the plateau rule makes cuts
 }
 Make = Callable[..., Any]
 
 
-def told(events: list[EpochFinished]) -> list[dict[str, Any]]:
+def without_times(events: list[EpochFinished]) -> list[dict[str, Any]]:
     return [{name: value for name, value in asdict(one).items() if name not in TIMES} for one in events]
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two states are the same bit for bit."""
+    """Return whether two states are equal bit for bit."""
     if isinstance(one, Tensor):
         return torch.equal(one, other)
     if isinstance(one, dict):
@@ -91,7 +91,7 @@ def test_training_stops_by_itself(bench: Make):
     assert outcome.state == "early_stopped"
     assert outcome.reason.startswith("no improvement for 3 epochs; best was epoch ")
     assert [epoch.early_stop_count for epoch in epochs] == [0, 0, 1, 2, 3]
-    again = bench(**keys, scheduler={"name": "none", "warmup_epochs": 2})  # the worker died before it could say so
+    again = bench(**keys, scheduler={"name": "none", "warmup_epochs": 2})  # the worker died before that event
     again.state.load_dict(one.state.to_dict())
     assert again.run() == ([], outcome)
 
@@ -101,7 +101,7 @@ def test_gradients_are_clipped(bench: Make):
     before = torch.nn.utils.parameters_to_vector(one.state.network.parameters()).detach().clone()
     epochs, _ = one.run()
     after = torch.nn.utils.parameters_to_vector(one.state.network.parameters()).detach()
-    assert epochs[0].grad_norm > 0.1  # what is told is the norm before clipping
+    assert epochs[0].grad_norm > 0.1  # the norm reported is that before clipping
     assert float((after - before).norm()) == pytest.approx(1e-3, rel=1e-3)
 
 
@@ -114,7 +114,7 @@ def test_clip_0_does_not_clip(bench: Make):
 
 
 class Regression:
-    """A loss without noise or time, so that a step depends on its maps alone."""
+    """A loss without noise or time, so that a step depends only on its maps."""
 
     method = "diffusion"
 
@@ -169,7 +169,7 @@ class Breaking(nn.Module):
     [
         ("output", "the training loss became nan in epoch 2, batch 2"),
         ("gradient", "the gradient became nan in epoch 2, batch 2"),
-        ("evaluation", "the validation loss of epoch 1 is not a number any more"),
+        ("evaluation", "the validation loss of epoch 1 became NaN or infinite"),
     ],
 )
 def test_nan_ends_training_and_names_epoch_and_batch(bench: Make, tiny_network: Any, how: str, message: str):
@@ -229,7 +229,7 @@ def test_resuming_amid_an_epoch_is_exact(
     assert (outcome.state, outcome.save, first.state.step) == ("stopped", True, steps)
     second.state.load_dict(through_a_file(first.state, checkpoint_path))
     after, _ = second.run()
-    assert told(before + after) == told(expected)
+    assert without_times(before + after) == without_times(expected)
     assert same(second.state.to_dict(), whole.state.to_dict())
 
 
@@ -245,12 +245,12 @@ def test_resuming_after_an_epoch_is_exact(bench: Make, checkpoint_path: Path, ep
     second.state.load_dict(saved)
     after, _ = second.run()
     assert len(before) == epochs
-    assert told(before + after) == told(expected)
+    assert without_times(before + after) == without_times(expected)
     assert same(second.state.to_dict(), whole.state.to_dict())
 
 
 def test_the_state_after_one_epoch_is_not_that_after_two(bench: Make):
-    """The oracle above can fail."""
+    """The comparison above can fail."""
     one = bench(**EVERYTHING)
     one.run(lambda: "epoch" if one.state.epoch == 1 else None)
     saved = copy.deepcopy(one.state.to_dict())
@@ -265,7 +265,7 @@ def test_the_same_seed_trains_the_same_and_another_does_not(bench: Make):
 
 
 def test_a_replica_that_has_no_truth_value_is_called(bench):
-    """As torch.compile's module, whose truth is asked of a length that a network has not."""
+    """A module like torch.compile's, whose truth value calls a missing `__len__` of the network."""
 
     class Replica(torch.nn.Module):
         def __init__(self, network: torch.nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""bf16 trains as float32 does, within what another seed of the noise changes."""
+"""bf16 trains like float32, within the change from another noise seed."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What is measured of data and process before training."""
+"""Measurements of data and generative process before training."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ SIZE = 16
 
 
 def prepared(folder: Path, fields):
-    """Data whose log10 is `fields` (simulations, H, W), one map a simulation."""
+    """Return data whose log10 is `fields` (simulations, H, W), one map per simulation."""
     np.save(folder / "maps.npy", (10.0 ** (11 + fields)).astype(np.float32))
     omega_m = np.linspace(0.1, 0.5, len(fields))
     np.savetxt(folder / "params.txt", np.stack([omega_m, np.full(len(fields), 0.8)], axis=1))

@@ -16,7 +16,7 @@ Rates = Callable[..., list[float]]
 
 @pytest.fixture
 def rates() -> Rates:
-    """Return the rates of the first epochs, the validation losses being given."""
+    """Return the learning rates of the first epochs for the given validation losses."""
 
     def follow(losses: Sequence[float], *, lr: float = 1e-4, num_epochs: int = 200, **keys: object) -> list[float]:
         block = TrainingBlock(lr=lr, num_epochs=num_epochs, scheduler=SchedulerBlock.model_validate(keys))
@@ -46,7 +46,7 @@ def test_without_warmup_the_first_epoch_has_the_full_rate(rates: Rates, name: st
         ([5, 4, 3, 2, 1], [1, 1, 1, 1, 1]),
         ([5, 5, 5, 5, 5, 5], [1, 1, 1, 0.3, 0.3, 0.09]),  # two bad epochs cut, and the count starts again
         ([5, 5, 4, 4, 4, 4], [1, 1, 1, 1, 1, 0.3]),  # an improvement starts the count again
-        ([5, 6, 5 * (1 - 1e-4), 6, 6], [1, 1, 1, 0.3, 0.3]),  # exactly the threshold is no improvement
+        ([5, 6, 5 * (1 - 1e-4), 6, 6], [1, 1, 1, 0.3, 0.3]),  # a change of exactly the threshold is no improvement
         ([5, 6, 5 * (1 - 1.1e-4), 6, 6], [1, 1, 1, 1, 1]),
         ([5, math.nan, math.nan, 4], [1, 1, 1, 0.3]),  # NaN never improves
     ],

@@ -13,7 +13,7 @@ from focus_engine.training.stopping import EarlyStopping, improves
         ([5, 4, 3], 0, [0, 0, 0]),
         ([5, 5, 6, 4, 4], 0, [0, 1, 2, 0, 1]),
         ([5, 5, 6, 7, 7], 3, [0, 0, 0, 1, 2]),  # epochs in warmup never count
-        ([5, 4.999, 4.998, 4.9], 0, [0, 1, 2, 0]),  # by less than min_delta is not better
+        ([5, 4.999, 4.998, 4.9], 0, [0, 1, 2, 0]),  # a change below min_delta is no improvement
         ([5, math.nan, math.nan], 0, [0, 1, 2]),
     ],
 )

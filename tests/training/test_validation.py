@@ -15,7 +15,7 @@ from focus_engine.training.validation import DRAWS, Validation
 
 
 class Recording:
-    """The process, which notes each (map, u, noise) that it is asked for."""
+    """A generative process that records each (map, u, noise) of its loss."""
 
     method = "diffusion"
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from workers import Make, ignore
 
-from focus_engine.data.maps import Stored, open_map_set
+from focus_engine.data.maps import StoredValues, open_map_set
 from focus_engine.data.normalise import fit_normaliser
 from focus_engine.errors import InputError
 from focus_engine.events.log import read_events
@@ -35,7 +35,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def unknown_maps(files: tuple[Path, Path]):
-    return open_map_set(*files, box_size=25.0, maps_per_simulation=10, stored=Stored("unknown"))
+    return open_map_set(*files, box_size=25.0, maps_per_simulation=10, stored=StoredValues("unknown"))
 
 
 def test_values_are_taken_as_they_are(files):

@@ -90,7 +90,7 @@ def test_nan_fails_in_words(make: Make):
     assert worker.main([str(run.path)]) == 1
     reason = str(summarise(run).reason)
     assert summarise(run).state == "failed"
-    assert "became" in reason or "is not a number any more" in reason
+    assert "became" in reason
     assert "lower training.lr" in reason
     assert reason.endswith("; no checkpoint was written yet")
 

@@ -75,8 +75,8 @@ class FormScreen(BaseScreen):
 
     @property
     def fields(self) -> dict[str, Field]:
-        """Every field by its key."""
-        return {field.key: field for field in self.query(Field)}
+        """Every field by its key; one that is being added has no value yet and is left out."""
+        return {field.key: field for field in self.query(Field) if field.is_mounted}
 
     @property
     def values(self) -> dict[str, str]:

@@ -14,14 +14,25 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Button, Static
 
+from focus_engine.config.methods import other_blocks
 from focus_engine.errors import FocusError
 from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import RunFolder
 from focus_tui.dashboard.host import Host
-from focus_tui.dashboard.new_form import CHOICES, MORE, SECTIONS, Checked, Start, check_form, command_of, settings_of
+from focus_tui.dashboard.new_form import (
+    CHOICES,
+    MORE,
+    SECTIONS,
+    Checked,
+    Start,
+    check_form,
+    command_of,
+    is_own,
+    settings_of,
+)
 from focus_tui.dashboard.screens.dialogs import Choose
 from focus_tui.dashboard.screens.form import TO_FORM, FormScreen
-from focus_tui.dashboard.widgets.form_fields import ChoiceField, Field, TextField
+from focus_tui.dashboard.widgets.form_fields import ChoiceField, Field, FormPane, TextField
 from focus_tui.terminal import visible
 from focus_tui.view.columns import RunRow
 
@@ -73,10 +84,10 @@ class NewScreen(FormScreen):
             yield Static(Text(heading), classes="section")
             for key, label, hint in rows:
                 if key in CHOICES:
-                    yield ChoiceField(key, label, [("", "…"), *((word, word) for word in CHOICES[key])], hint=hint)
+                    yield ChoiceField(key, label, [("", "…")], hint=hint)
                 else:
                     yield TextField(key, label, hint=hint)
-        yield Static(Text("any other key"), classes="section")
+        yield Static(Text("any other key"), classes="section", id="any-other")
         yield TextField(MORE, "key=value", placeholder="training.seed=1 training.ema_decay=0.99")
         yield Static(id="general")
         yield Button("Make it  ctrl+s", id="make", variant="primary", compact=True)
@@ -147,11 +158,14 @@ class NewScreen(FormScreen):
             field.complain(wrong or checked.warnings.get(key, ""), mild=not wrong)
             if isinstance(field, TextField) and key in checked.values:
                 field.placeholder(checked.values[key] or "none")
-            elif isinstance(field, ChoiceField) and key in checked.values:
-                now = checked.values[key]
-                field.offer([("", f"{now}"), *((word, word) for word in CHOICES[key] if word != now)])
-            if key.startswith("diffusion."):
-                field.display = checked.method == "diffusion"
+            elif isinstance(field, ChoiceField) and key in checked.words:
+                now = checked.values.get(key, "…")
+                field.offer([("", f"{now}"), *((word, word) for word in checked.words[key] if word != now)])
+            field.display = key.split(".")[0] not in other_blocks(checked.method)
+            if is_own(key):
+                field.display = key in checked.own_keys
+        if not set(checked.own_keys) <= {field.key for field in self.query(Field)}:
+            self.run_worker(self._ask_for(checked.own_keys, checked), name="own keys")
         self.query_one("#field-start", ChoiceField).offer(self._starts())
         general = self.query_one("#general", Static)
         general.update(Text(checked.problems.get("", "")))
@@ -165,6 +179,16 @@ class NewScreen(FormScreen):
             self._text = checked.text
         if self._making:
             self._make()
+
+    async def _ask_for(self, keys: tuple[str, ...], checked: Checked) -> None:
+        """Add fields for the keys that only the network has, and show what the parser said of them."""
+        new = [
+            ChoiceField(key, label, [("", "…")]) if key in checked.words else TextField(key, label)
+            for key in keys
+            if key not in self.fields and (label := key.rpartition(".")[2].replace("_", " "))
+        ]
+        await self.query_one(FormPane).mount_all(new, before="#any-other")
+        self._show_checked(self._answered, self._checked)
 
     def action_make(self) -> None:
         """Make the experiment, once the parser has answered."""

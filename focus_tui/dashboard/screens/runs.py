@@ -195,7 +195,7 @@ class RunsScreen(BaseScreen):
             return
         self.query_one("#facts", Static).update(self._facts(view))
         app, epochs = self.focus_app, [event.epoch for event in view.epochs]
-        key = (view.summary.path, len(epochs), epochs[-1:], view.seams, view.early_stopped, app.color_depth)
+        key = (view.summary.path, len(epochs), epochs[-1:], view.resumed_after, view.early_stopped, app.color_depth)
 
         def draw(width: int, height: int) -> str:
             from focus_tui.charts.curves import draw_losses
@@ -212,7 +212,7 @@ class RunsScreen(BaseScreen):
                 warmup_epochs=view.warmup_epochs,
                 cuts=view.cuts,
                 best_epoch=view.best_epoch,
-                resumed_after=view.seams,
+                resumed_after=view.resumed_after,
                 early_stopped=view.early_stopped,
             )
 

@@ -132,7 +132,7 @@ class ResultPane(Vertical, can_focus=True):
         elif progress.finished is not None:
             done = progress.finished
             text.append("✓ ", style="bold green")
-            text.append(f"{done.n_maps} maps, {done.nfe} network calls each")
+            text.append(f"{done.n_maps} maps, NFE {done.nfe}")
         else:
             text.append(
                 bar_line(progress.done, progress.total, [visible(progress.words)], max(20, self.size.width - 2))

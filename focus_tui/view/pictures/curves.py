@@ -65,7 +65,7 @@ def _marks(view: RunView, start: int) -> Marks:
     return {
         "warmup_epochs": view.warmup_epochs,
         "cuts": tuple(epoch for epoch in view.cuts if epoch >= start),
-        "resumed_after": tuple(epoch for epoch in view.seams if epoch >= start),
+        "resumed_after": tuple(epoch for epoch in view.resumed_after if epoch >= start),
     }
 
 
@@ -100,6 +100,6 @@ def lr_picture(view: RunView, options: PictureOptions) -> Picture:
 def _about(view: RunView, options: PictureOptions) -> tuple[object, ...]:
     """Return the part of the picture key that both curves share."""
     last = view.epochs[-1] if view.epochs else None
-    said = (last.epoch, last.time) if last is not None else waiting(view)
-    run = (view.summary.path, said, view.seams, view.early_stopped)
+    latest = (last.epoch, last.time) if last is not None else waiting(view)
+    run = (view.summary.path, latest, view.resumed_after, view.early_stopped)
     return (*run, options.color, options.log_x, options.span)

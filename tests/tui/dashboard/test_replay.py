@@ -24,7 +24,7 @@ def test_the_recording_shows_what_a_newcomer_should_see():
     view = fold(RunView(summary=RunSummary(name=main.name, path="/x")), main.events)
     assert view.warmup_epochs > 0
     assert view.cuts
-    assert view.seams
+    assert view.resumed_after
     assert view.ended is not None
     assert view.ended.state == "early_stopped"
     assert len(view.spectra) > 5

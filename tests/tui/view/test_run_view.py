@@ -23,7 +23,7 @@ def test_a_resume_supersedes_what_the_worker_lost():
     lost = [worker(), started(), epoch(1), epoch(2), epoch(3, 9.0), spectrum(3), samples(3), step(4, 5)]
     view = view_from([*lost, worker(), started(after=2), epoch(3, 0.1)])
     assert [(one.epoch, one.val_loss) for one in view.epochs] == [(1, 0.5), (2, 0.5), (3, 0.1)]
-    assert view.seams == (2,)
+    assert view.resumed_after == (2,)
     assert view.spectra == view.samples == ()
     assert view.steps.epoch.max(initial=0) <= 2
     assert view.step is None
@@ -32,7 +32,7 @@ def test_a_resume_supersedes_what_the_worker_lost():
 def test_resuming_from_the_first_epoch_starts_anew():
     view = view_from([worker(), started(), epoch(1), worker(), started(after=0)])
     assert view.epochs == ()
-    assert view.seams == ()
+    assert view.resumed_after == ()
 
 
 def test_folding_in_pieces_equals_folding_at_once():

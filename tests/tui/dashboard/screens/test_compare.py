@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from example_events import epoch, spectrum, started, worker
 from textual.widgets import Static
 
 from focus_engine.config.load import all_keys
-from focus_engine.config.schema import Config
+from focus_engine.config.methods import METHODS
 from focus_engine.runs.comparison import read_comparison
 from focus_engine.runs.folder import RunFolder
 from focus_tui.charts.overlay import PALETTE, NamedCurve, color_of, draw_overlay, draw_ratios
@@ -24,7 +23,7 @@ from focus_tui.dashboard.screens.runs import RunsScreen
 from focus_tui.dashboard.screens.watch import WatchScreen
 from focus_tui.dashboard.widgets.chart import Chart
 from focus_tui.dashboard.widgets.judged import Judged
-from focus_tui.view.compare import LOSS_KEYS, config_differences, data_warning, metric_row
+from focus_tui.view.compare import config_differences, data_warning, metric_row
 from focus_tui.view.comparison_report import cost_curves, cost_rows, ratio_curves, score_rows
 
 
@@ -174,9 +173,9 @@ def test_a_setting_of_the_other_method_does_not_change_the_loss():
 
 def test_every_key_that_changes_the_loss_is_one_of_the_config():
     known = set(all_keys())
-    for key in (key for keys in LOSS_KEYS.values() for key in keys):
-        assert tuple(key.split(".")) in known, key
-    assert set(LOSS_KEYS) == set(get_args(Config.model_fields["method"].annotation))
+    for spec in METHODS.values():
+        for key in (*spec.loss_keys, *filter(None, [spec.most_steps])):
+            assert tuple(key.split(".")) in known, key
 
 
 def test_the_colours_of_the_first_runs_differ_and_every_run_has_a_sign():

@@ -198,7 +198,7 @@ async def test_maps_and_their_power_spectrum_are_shown_when_they_are_drawn(app, 
         assert stand_in.started == [(alpha.path, ("--steps", "20"))]
         await settle(pilot, lambda: screen._shown is not None and screen.query_one("#pictures").display)
         await pilot.pause()
-        assert "40 maps, 20 network calls each" in told(screen)
+        assert "40 maps, NFE 20" in told(screen)
         maps, power = screen.query_one("#maps", Chart), screen.query_one("#power", Chart)
         assert "▀" in maps.text
         assert "(M☉/h)/(Mpc/h)²" in maps.text
