@@ -1,4 +1,4 @@
-"""`focus config`: checking a config and describing what may stand in it."""
+"""`focus config`: checks a config and prints the JSON Schema of configs."""
 
 import os
 from pathlib import Path

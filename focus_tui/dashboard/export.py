@@ -7,14 +7,14 @@ from focus_engine.runs.folder import RunFolder
 from focus_tui.dashboard.control import ActionResult
 from focus_tui.dashboard.host import Host
 from focus_tui.dashboard.screens.dialogs import ChoiceDialog
-from focus_tui.view.panes import FIGURE_FORMATS, with_figure
+from focus_tui.view.panes import FIGURE_FORMATS, panes_with_figure
 
 
 def ask_and_export(app: Host, run: RunFolder) -> None:
     """Ask what to export from `run` and in which format; write it to the current folder."""
     choices = [
         ("csv", "CSV of every curve (epochs, steps, P(k))"),
-        *((f"figure {pane.name}", f"figure: {figure.words}, in paper style") for pane, figure in with_figure()),
+        *((f"figure {pane.name}", f"figure: {figure.words}, in paper style") for pane, figure in panes_with_figure()),
         ("tensorboard", "TensorBoard event file"),
         ("screen", "this screen as SVG"),
     ]

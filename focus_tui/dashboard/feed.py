@@ -21,7 +21,7 @@ from focus_engine.runs.folder import RunFolder, list_runs
 from focus_engine.runs.labels import read_labels
 from focus_tui.view.columns import RunRow
 from focus_tui.view.machine import MachineLoad, MachineReader
-from focus_tui.view.row_details import detailed
+from focus_tui.view.row_details import with_details
 from focus_tui.view.run_view import RunView, fold
 from focus_tui.view.thin import thinned_lines
 
@@ -274,7 +274,7 @@ class DiskFeed:
             known = self._known.get(path)
             if known is None or known.detailed == known.stamp:
                 continue
-            known.row, known.detailed = detailed(known.row), known.stamp
+            known.row, known.detailed = with_details(known.row), known.stamp
             changed = True
         if changed:
             self._publish(complete=True)

@@ -20,7 +20,7 @@ from focus_tui.dashboard.widgets.chart import Chart
 from focus_tui.dashboard.widgets.hints import Hints
 from focus_tui.dashboard.widgets.run_table import RunTable
 from focus_tui.terminal import cells, visible
-from focus_tui.view.columns import BY_KEY, RunRow, columns_of, in_standing_order
+from focus_tui.view.columns import BY_KEY, RunRow, columns_of, in_default_order
 from focus_tui.view.machine import MachineLoad, machine_words
 from focus_tui.view.query import parse_query, sort_rows
 from focus_tui.view.run_view import RunView, phase_words, plateau_words
@@ -112,7 +112,7 @@ class RunsScreen(BaseScreen):
     def _show(self, rows: tuple[RunRow, ...]) -> None:
         kept = [row for row in rows if self._query.matches(row)]
         self.table.sorted_by = self._sort
-        self.table.show(in_standing_order(kept) if self._sort is None else sort_rows(kept, *self._sort))
+        self.table.show(in_default_order(kept) if self._sort is None else sort_rows(kept, *self._sort))
 
     def show_load(self, load: MachineLoad) -> None:  # noqa: ARG002  (read from the app)
         """Show the machine load in the title."""

@@ -20,10 +20,10 @@ from focus_tui.dashboard.widgets.watch_head import Head, head_lines
 from focus_tui.dashboard.widgets.watch_layout import head_rows, lay_out
 from focus_tui.dashboard.widgets.watch_log import LogPane
 from focus_tui.terminal import visible
-from focus_tui.view.columns import RunRow, in_standing_order
+from focus_tui.view.columns import RunRow, in_default_order
 from focus_tui.view.machine import MachineLoad
-from focus_tui.view.panes import LOG, PANES, pictured, place_of
-from focus_tui.view.pictures.look import SPANS, Look, Picture, sampled_epochs
+from focus_tui.view.panes import LOG, PANES, pane_number, panes_with_picture
+from focus_tui.view.pictures.picture import SPANS, Picture, PictureOptions, sampled_epochs
 from focus_tui.view.run_view import RunView
 
 SMOOTHINGS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
@@ -35,14 +35,14 @@ def pane_bindings() -> list[BindingType]:
     labels = [f"to {PANES[-1].key} panes", *(pane.label for pane in PANES[1:])]
     tooltips = [f"{PANES[0].subject} alone; again: all panes", *(f"{pane.subject} alone" for pane in PANES[1:])]
     return [
-        Binding(pane.key, f"pane({place_of(pane.name)})", label, tooltip=tooltip)
+        Binding(pane.key, f"pane({pane_number(pane.name)})", label, tooltip=tooltip)
         for pane, label, tooltip in zip(PANES, labels, tooltips, strict=True)
     ]
 
 
 def pane_words() -> str:
     """Return the list of panes for the help text."""
-    *most, last = (pane.label for pane in pictured())
+    *most, last = (pane.label for pane in panes_with_picture())
     shown = f"{', '.join(most)} and {last} of one run, and its log."
     return shown[0].upper() + shown[1:]
 
@@ -61,7 +61,7 @@ class PaneChart(Chart):
         """Enlarge this pane, or show all again."""
         event.stop()
         if isinstance(self.screen, WatchScreen) and self.id is not None:
-            self.screen.action_pane(place_of(self.id))
+            self.screen.action_pane(pane_number(self.id))
 
 
 class WatchScreen(BaseScreen):
@@ -108,7 +108,7 @@ class WatchScreen(BaseScreen):
         super().__init__()
         self._run = run
         self._view: RunView | None = None
-        self._look = Look()
+        self._look = PictureOptions()
         self._zoomed: str | None = None
         self._search_text = ""
         self._brief_log = False
@@ -118,7 +118,7 @@ class WatchScreen(BaseScreen):
         yield Head(id="head")
         with Horizontal(id="body"):
             with Container(id="panes"):
-                for pane in pictured():
+                for pane in panes_with_picture():
                     yield PaneChart(id=pane.name, classes="pane")
             yield LogPane(id=LOG, classes="pane")
         yield Hints()
@@ -127,7 +127,7 @@ class WatchScreen(BaseScreen):
         """Apply the settings and draw."""
         super().on_mount()
         settings, app = self.focus_app.settings, self.focus_app
-        self._look = Look(
+        self._look = PictureOptions(
             log_y=settings.log_y,
             smoothing=settings.smoothing,
             color=app.color,
@@ -167,7 +167,7 @@ class WatchScreen(BaseScreen):
     def _lay_out(self) -> None:
         """Show the panes that fit the screen."""
         layout = lay_out(self.size.width, self.size.height, self._zoomed)
-        for pane in pictured():
+        for pane in panes_with_picture():
             self.query_one(f"#{pane.name}").display = pane.name in layout.pictures
         panes, log = self.query_one("#panes"), self.query_one(LogPane)
         panes.display = bool(layout.pictures)
@@ -185,7 +185,7 @@ class WatchScreen(BaseScreen):
             return
         self._draw_head(self.focus_app.load)
         view = self._view or RunView(summary=RunSummary(name=self._run.name, path=str(self._run.path)))
-        for pane in pictured():
+        for pane in panes_with_picture():
             chart = self.query_one(f"#{pane.name}", PaneChart)
             if chart.display:
                 shown = pane.draw(view, self._look) if self._view else READING
@@ -196,7 +196,7 @@ class WatchScreen(BaseScreen):
     def _draw_log(self, view: RunView) -> None:
         log = self.query_one(LogPane)
         found = f"  / {visible(self._search_text)}" if self._search_text else ""
-        log.set_title(f"{PANES[place_of(LOG) - 1].key} Log{found}" + ("" if log.follow else "  (f follows)"))
+        log.set_title(f"{PANES[pane_number(LOG) - 1].key} Log{found}" + ("" if log.follow else "  (f follows)"))
         log.show(view.log, brief=self._brief_log)
 
     def _draw_head(self, load: MachineLoad | None) -> None:
@@ -224,7 +224,7 @@ class WatchScreen(BaseScreen):
             self.query_one(LogPane).clear_match()
             self._draw()
         elif self._zoomed is not None:
-            self.action_pane(place_of(self._zoomed))
+            self.action_pane(pane_number(self._zoomed))
         else:
             super().action_back()
 
@@ -322,7 +322,7 @@ class WatchScreen(BaseScreen):
 
     def action_other_run(self, by: int) -> None:
         """Watch the next or previous run of the list."""
-        rows: list[RunRow] = in_standing_order(row for row in self.focus_app.rows if not row.labels.archived)
+        rows: list[RunRow] = in_default_order(row for row in self.focus_app.rows if not row.labels.archived)
         paths = [row.summary.path for row in rows]
         if not paths:
             return

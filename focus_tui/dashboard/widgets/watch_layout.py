@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from focus_tui.view.panes import LOG, pictured
+from focus_tui.view.panes import LOG, panes_with_picture
 
 LogPlace = Literal["none", "strip", "column", "alone"]
 PANE_ROWS = 17
@@ -40,8 +40,8 @@ def lay_out(width: int, height: int, zoomed: str | None = None) -> Layout:
 
 def first_pictures(count: int) -> tuple[str, ...]:
     """Return the `count` charts of highest priority, in screen order."""
-    chosen = sorted(pictured(), key=lambda pane: pane.priority)[:count]
-    return tuple(pane.name for pane in pictured() if pane in chosen)
+    chosen = sorted(panes_with_picture(), key=lambda pane: pane.priority)[:count]
+    return tuple(pane.name for pane in panes_with_picture() if pane in chosen)
 
 
 def head_rows(height: int) -> int:

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from focus_engine.events.epoch_block import LineKind, epoch_lines
 from focus_engine.events.table import EpochFinished, Event, RunEnded, Warned
 from focus_tui.terminal import cells, visible
-from focus_tui.view.words import counted, duration, loss, note, rate
+from focus_tui.view.words import counted, duration, event_note, loss, rate
 
 PLAIN, DIM, GOOD, WARN, BAD, FOUND = (
     Style(),
@@ -36,7 +36,7 @@ def log_lines(event: Event, *, brief: bool = False, width: int = 0) -> list[tupl
         if brief:
             return [(brief_line(event), GOOD if event.is_best else WARN if event.lr_cut else PLAIN)]
         return [(line, BLOCK_STYLES[kind]) for line, kind in epoch_lines(event)]
-    words = note(event)
+    words = event_note(event)
     if words is None:
         return []
     failed = isinstance(event, RunEnded) and event.state == "failed"

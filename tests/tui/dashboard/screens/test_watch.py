@@ -19,9 +19,9 @@ from focus_tui.dashboard.widgets.watch_head import Head, gauge, head_lines
 from focus_tui.dashboard.widgets.watch_layout import head_rows, lay_out
 from focus_tui.dashboard.widgets.watch_log import LogPane, log_lines
 from focus_tui.terminal import cells
-from focus_tui.view.panes import pictured
-from focus_tui.view.pictures.look import Look, sampled_epochs
+from focus_tui.view.panes import panes_with_picture
 from focus_tui.view.pictures.maps import maps_picture
+from focus_tui.view.pictures.picture import PictureOptions, sampled_epochs
 from focus_tui.view.pictures.power import power_picture
 
 ALPHA = RunFolder(Path("/x/alpha"))
@@ -215,8 +215,8 @@ def test_the_end_is_in_the_log():
 def test_pictures_of_an_epoch_without_samples_are_those_before_it():
     view = full_view()
     assert sampled_epochs(view) == (3, 6)
-    assert "epoch 3" in power_picture(view, Look(epoch=5)).title
-    assert "epoch 6" in maps_picture(view, Look()).title
+    assert "epoch 3" in power_picture(view, PictureOptions(epoch=5)).title
+    assert "epoch 6" in maps_picture(view, PictureOptions()).title
 
 
 def test_thumbnails_come_back_in_physical_units():
@@ -264,7 +264,7 @@ def test_as_many_panes_as_there_is_room_for(size, zoomed, pictures, log):
 @pytest.mark.parametrize("height", range(5, 75, 7))
 def test_every_layout_shows_something_and_leaves_room_for_it(width, height):
     layout = lay_out(width, height)
-    assert set(layout.pictures) <= {pane.name for pane in pictured()}
+    assert set(layout.pictures) <= {pane.name for pane in panes_with_picture()}
     assert layout.pictures
     assert head_rows(height) < height
     if layout.log == "column":
