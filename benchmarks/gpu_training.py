@@ -233,7 +233,7 @@ def report(size: Size, device: torch.device, given: argparse.Namespace) -> dict[
         "flop_per_map": flop,
         "matrix_rates": rates,
         "convolutions_use_tf32": torch.backends.cudnn.allow_tf32,
-        "rows": kept_rows(given),
+        **kept(given),
     }
     print(
         f"{document['device']}, torch {torch.__version__}: {n_parameters / 1e6:.1f} M parameters, "
@@ -265,13 +265,14 @@ def report(size: Size, device: torch.device, given: argparse.Namespace) -> dict[
     return document
 
 
-def kept_rows(given: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return the rows of an earlier run on this device for variants not measured now."""
+def kept(given: argparse.Namespace) -> dict[str, Any]:
+    """Return what stays of an earlier run on this device: rows of variants not measured now, and its other figures."""
     if not given.only or not given.output.is_file():
-        return []
+        return {"rows": []}
     again = {variant.name for variant in chosen(given.only)}
-    rows = json.loads(given.output.read_text(encoding="utf-8"))["rows"]
-    return [row for row in rows if row["variant"] not in again and "error" not in row]
+    earlier: dict[str, Any] = json.loads(given.output.read_text(encoding="utf-8"))
+    rows = [row for row in earlier["rows"] if row["variant"] not in again and "error" not in row]
+    return {"rows": rows, **{name: earlier[name] for name in ("sampling", "checkpoint") if name in earlier}}
 
 
 def opened(size: Size, folder: Path) -> PreparedData:

@@ -82,7 +82,7 @@ class Experiment:
         *,
         root: Path | str | None = None,
         template: str | None = None,
-        method: Literal["diffusion", "flow"] | None = None,
+        method: str | None = None,
         source: "Experiment | None" = None,
         settings: Mapping[str, object] | None = None,
     ) -> "Experiment":

@@ -17,8 +17,6 @@ TRUST_VARIABLE = "FOCUS_TRUST"
 """Set to 1 by `--trust`: code that another user's checkpoint names may run."""
 KEY_VARIABLE = "FOCUS_KEY_FILE"
 KEY_BYTES = 32
-OWN_NETWORKS = ("SimpleUNet", "FlowUNet")
-"""Values of `model.from` that run no code but that of FOCUS."""
 
 
 def trusted() -> bool:
@@ -28,7 +26,9 @@ def trusted() -> bool:
 
 def runs_code(network: str) -> bool:
     """Whether `network`, a value of `model.from`, names code outside FOCUS."""
-    return network not in OWN_NETWORKS
+    from focus_engine.config.networks import NETWORKS  # noqa: PLC0415  (pydantic: `focus ls` does without)
+
+    return network not in NETWORKS
 
 
 def stamp(network: str) -> str | None:

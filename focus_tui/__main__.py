@@ -1,6 +1,6 @@
-"""The border of `focus`: the only place where an error becomes a message on stderr and an exit code.
+"""Entry point of `focus`: the only place that turns an error into a message on stderr and an exit code.
 
-0 done, 1 the work failed, 2 the user's input is wrong, 130 interrupted. Anything else that escapes is a bug and
+Exit codes: 0 done, 1 the work failed, 2 the user's input is wrong, 130 interrupted. Any other exception is a bug and
 shows its traceback.
 """
 
@@ -15,7 +15,7 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run `focus` and leave with its exit code."""
+    """Run `focus` and exit with its code."""
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -29,28 +29,28 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return _dispatch(_root_first(arguments))
     except FocusError as error:
-        return _complain(str(error), error.exit_code)
+        return _report_error(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _complain("interrupted", INTERRUPTED)
+        return _report_error("interrupted", INTERRUPTED)
     except BrokenPipeError:
         _close_stdout()
         return 0
     except OSError as error:
-        return _complain(_disk_words(error), 1)
+        return _report_error(_disk_message(error), 1)
     except MemoryError:
-        return _complain("out of memory", 1)
+        return _report_error("out of memory", 1)
     except Exception as error:
-        if type(error).__name__ == "Abort":  # older typer's word for Ctrl-C
-            return _complain("interrupted", INTERRUPTED)
+        if type(error).__name__ == "Abort":  # raised by older typer on Ctrl-C
+            return _report_error("interrupted", INTERRUPTED)
         if not _is_usage_error(error):
             raise
-        return _complain_of_usage(error)
+        return _report_usage_error(error)
 
 
 def _dispatch(arguments: list[str]) -> int:
-    """Hand the arguments to typer; `focus ls` and `focus tui`, which people type all day, go past it.
+    """Run the command through typer; plain `focus ls`, the most frequent command, bypasses it.
 
-    typer makes 0.1 s of waiting; these have nothing to parse.
+    Importing typer takes 0.1 s, and these forms of `ls` have next to nothing to parse.
     """
     match arguments:
         case ["ls", *flags] | ["--root", _, "ls", *flags] if {"--json", "--all"}.issuperset(flags):
@@ -67,7 +67,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _root_first(arguments: Sequence[str]) -> list[str]:
-    """Move `--root FOLDER` to the front, so that it may stand behind the command too."""
+    """Move `--root FOLDER` to the front, so that it may also follow the command."""
     front: list[str] = []
     rest: list[str] = []
     waiting = iter(arguments)
@@ -83,34 +83,36 @@ def _root_first(arguments: Sequence[str]) -> list[str]:
     return front + rest
 
 
-def _complain(message: str, code: int) -> int:
+def _report_error(message: str, code: int) -> int:
     sys.stderr.write(f"focus: {message}\n")
     return code
 
 
-def _disk_words(error: OSError) -> str:
+def _disk_message(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}; nothing that was whole before is lost"
+    return f"{where}{error.strerror or error}; files that were complete before are intact"
 
 
 def _is_usage_error(error: Exception) -> bool:
-    """Whether typer refuses the arguments; its classes moved between versions, their attributes did not."""
+    """Return whether typer refused the arguments; its classes moved between versions, their attributes did not."""
     return hasattr(error, "format_message") and getattr(error, "exit_code", None) in {1, 2}
 
 
-def _complain_of_usage(error: Exception) -> int:
+def _report_usage_error(error: Exception) -> int:
     message = str(error.format_message()) if hasattr(error, "format_message") else str(error)
-    if type(error).__name__ == "NoArgsIsHelpError":  # `focus data`: its message is the help
+    if type(error).__name__ == "NoArgsIsHelpError":  # `focus data` alone: the message is its help
         sys.stderr.write(f"{message}\n")
         return 2
-    said: list[dict[str, object]] = getattr(error.__cause__, "errors", list)()  # pydantic parses for typer
-    message += "".join(f": {detail['input']!r}" for detail in said[:1] if "input" in detail)
+    details: list[dict[str, object]] = getattr(
+        error.__cause__, "errors", list
+    )()  # values that pydantic parsed for typer
+    message += "".join(f": {detail['input']!r}" for detail in details[:1] if "input" in detail)
     path = getattr(getattr(error, "ctx", None), "command_path", "focus")
-    return _complain(f"{message.rstrip('.')} (see {path} --help)", 2)
+    return _report_error(f"{message.rstrip('.')} (see {path} --help)", 2)
 
 
 def _close_stdout() -> None:
-    """Keep the interpreter from complaining about a reader that left."""
+    """Redirect stdout to /dev/null, so that the interpreter prints no error about the closed pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

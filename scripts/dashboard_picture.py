@@ -17,7 +17,7 @@ from focus_engine.events.table import EpochFinished, StepProgress
 from focus_engine.launch.process import ProcessIdentity, boot_id, host_name, process_start
 from focus_engine.runs.folder import RunFolder
 from focus_tui.dashboard.app import FocusApp
-from focus_tui.dashboard.replay import Recorded, lay_out, recordings
+from focus_tui.dashboard.replay import RecordedRun, recordings, write_recorded_run
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 SIZE = (120, 40)
@@ -59,7 +59,7 @@ def svg_at(epoch: int) -> str:
     steps = [i for i in range(last, until) if isinstance(main.events[i], StepProgress)]
     events = main.events[: steps[len(steps) // 2] + 1] if steps else main.events[:until]
     with tempfile.TemporaryDirectory() as folder:
-        run = lay_out(Path(folder), Recorded(main.name, main.config, events), ended=time.time())
+        run = write_recorded_run(Path(folder), RecordedRun(main.name, main.config, events), ended=time.time())
         pid = os.getpid()
         me = ProcessIdentity(pid, host_name(), boot_id(), process_start(pid), time.time())
         run.worker.write_text(replace(me).to_json(), encoding="utf-8")

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from focus_engine.config.block import RESUME_WORDS, block_in, keys_of, resume_marks
 from focus_engine.config.json_schema import json_schema
 from focus_engine.config.schema import Config
 from focus_engine.config.statistics import STATISTICS, ScoreSpec, StatisticSpec
@@ -41,39 +42,38 @@ def configuration() -> str:
     lines = [
         "# config.yaml\n",
         "Every key may be left out; an unknown key is an error that names the nearest known one.",
+        "A run is resumed with the config that it was trained with; each key states whether it may change on resume.",
         "`focus config check FILE` checks a file, `focus config schema` prints the JSON Schema that editors use.\n",
     ]
     schema = json_schema()
-    top = {name: field for name, field in Config.model_fields.items() if not is_block(field)}
+    top = {name: field for name, field in keys_of(Config).items() if block_in(field) is None}
     lines += ["## Top level\n", *table(top, schema["properties"])]
-    for name, field in Config.model_fields.items():
-        if is_block(field):
-            lines += block(field.annotation, name)
+    for name, field in keys_of(Config).items():
+        if (inner := block_in(field)) is not None:
+            lines += block(inner, name)
     return NOTE + "\n".join(lines) + "\n"
 
 
-def is_block(field: FieldInfo) -> bool:
-    """Return whether a field is a block of keys."""
-    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-
-
-def block(model: Any, name: str) -> list[str]:  # noqa: ANN401  (a pydantic class)
+def block(model: type[BaseModel], name: str) -> list[str]:
     """Return the reference of a block and of its nested blocks."""
-    plain = {key: field for key, field in model.model_fields.items() if not is_block(field)}
-    lines = [f"\n## {name}\n", f"{inspect.getdoc(model)}\n", *table(plain, model.model_json_schema()["properties"])]
-    for key, field in model.model_fields.items():
-        if is_block(field):
-            lines += block(field.annotation, f"{name}.{key}")
+    plain = {key: field for key, field in keys_of(model).items() if block_in(field) is None}
+    properties = model.model_json_schema()["properties"]
+    lines = [f"\n## {name}\n", f"{inspect.getdoc(model)}\n", *table(plain, properties, name)]
+    for key, field in keys_of(model).items():
+        if (inner := block_in(field)) is not None:
+            lines += block(inner, f"{name}.{key}")
     return lines
 
 
-def table(keys: dict[str, FieldInfo], properties: dict[str, Any]) -> list[str]:
-    """Return the table of the given keys."""
+def table(keys: dict[str, FieldInfo], properties: dict[str, Any], name: str = "") -> list[str]:
+    """Return the table of the given keys of the block `name` (empty: the top level)."""
+    marks = {".".join(at): mark for at, mark in resume_marks(Config)}
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
-    for key, field in keys.items():
-        shown = field.alias or key
+    for shown, field in keys.items():
         default = yaml_word(field.default)
-        rows.append(f"| `{shown}` | {kind(properties.get(shown, {}))} | {default} | {cell(field.description or '')} |")
+        resume = RESUME_WORDS[marks[f"{name}.{shown}" if name else shown]]
+        meaning = f"{field.description or ''} {resume}".strip()
+        rows.append(f"| `{shown}` | {kind(properties.get(shown, {}))} | {default} | {cell(meaning)} |")
     return rows
 
 
@@ -84,7 +84,13 @@ def kind(schema: dict[str, Any]) -> str:
         return " or ".join(kind(one) for one in known)
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"] if value is not None)
-    words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
+    words = {
+        "integer": "whole number",
+        "number": "number",
+        "string": "text",
+        "boolean": "true or false",
+        "object": "mapping",
+    }
     if schema.get("type") == "array":
         return f"list of {kind(schema.get('items', {}))}"
     text = words.get(str(schema.get("type")), "any")

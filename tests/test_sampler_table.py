@@ -1,5 +1,6 @@
 """One table of samplers, read by everything that names one; a new sampler needs a spec and a function."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -8,9 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from focus_engine.config.methods import METHODS
 from focus_engine.config.samplers import SAMPLERS, fitting_samplers
 from focus_engine.config.schema import Config
-from focus_engine.generative.build import build_process
+from focus_engine.config.templates import find_template
+from focus_engine.generative.build import PROCESSES, build_process
 from focus_engine.generative.process import Denoised
 from focus_engine.generative.samplers import FUNCTIONS
 
@@ -34,7 +37,7 @@ from focus_engine.generative.sampling import DrawnBatches, SamplingPlan, sample_
 from focus_engine.runs.create import create_experiment
 from focus_tui.__main__ import run as focus
 from focus_tui.compute.options import SampleOptions
-from focus_tui.dashboard.sample_form import FLAGS, asked, facts_of_run
+from focus_tui.dashboard.sample_form import FLAGS, sample_request, facts_of_run
 
 sys.path.insert(0, sys.argv[2])
 import write_reference
@@ -74,7 +77,7 @@ print(json.dumps({
     "ddpm": refusal(lambda: SampleOptions(sampler="ddpm", eta=0.8)),
     "fitting": facts.fitting,
     "steps": facts.steps["toy"],
-    "problems": dict(asked(form, facts).problems),
+    "problems": dict(sample_request(form, facts).problems),
     "drawn": [list(drawn.maps.shape), drawn.nfe],
 }))
 """
@@ -103,6 +106,32 @@ def test_a_new_sampler_needs_a_spec_and_a_function_and_nothing_else(tmp_path):
     assert told["fitting"] == ["ddim", "ddpm", "toy"]
     assert (told["steps"], told["problems"]) == (7, {})
     assert told["drawn"] == [[2, 1, 8, 8], 3]
+
+
+def test_no_other_file_names_a_sampler():
+    """But for what each method, and a template, begins with."""
+    home = Path(__file__).parents[1]
+    tables = {f"focus_engine/{name}.py" for name in ("config/samplers", "generative/samplers", "config/methods")}
+    named = set()
+    for path in (*home.glob("focus_engine/**/*.py"), *home.glob("focus_tui/**/*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and node.value in SAMPLERS:
+                named.add(str(path.relative_to(home)))
+    assert named - tables == {"focus_engine/config/templates.py"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_begins_with_a_sampler_that_fits_and_has_a_process_and_a_block(method):
+    spec = METHODS[method]
+    assert spec.name == method
+    assert spec.sampler in fitting_samplers(method)
+    for spelling in (method, *spec.aliases):
+        config = Config.model_validate({"method": spelling})
+        assert (config.method, config.sampling.method) == (method, spec.sampler)
+    assert hasattr(config, spec.block)
+    assert build_process(config).method == method
+    assert set(PROCESSES) == set(METHODS)
+    assert find_template(None, method).method == method
 
 
 def test_every_sampler_has_a_spec_and_a_function():

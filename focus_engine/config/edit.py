@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from focus_engine.config.load import all_keys, known_keys, nearest_key, parse_config
+from focus_engine.config.load import is_known, known_keys, nearest_key, parse_config
 from focus_engine.config.yaml_edit import set_value
 from focus_engine.config.yaml_text import parse_value
 from focus_engine.errors import InputError
@@ -22,7 +22,7 @@ def set_keys(text: str, settings: Iterable[str], path: Path) -> str:
         if not equals or not key:
             words = "write key=value, such as --set training.lr=3e-4"
             raise InputError(words, where=f"--set {setting!r}", keys=(key,))
-        if at not in set(all_keys()):
+        if not is_known(at):
             inside = known_keys(at)
             hint = f" is a block; its keys: {', '.join(inside)}" if inside else nearest_key(at)
             words = f"{'' if inside else 'unknown key '}{key!r}{hint}"

@@ -8,7 +8,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from focus_engine.atomic import write_atomically
+from focus_engine.config.block import MARK, RESUME_WORDS, resume_marks
+from focus_engine.config.methods import method_spellings
 from focus_engine.config.schema import Config
 
 FOLDER = ".focus"
@@ -20,15 +24,28 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of config.yaml."""
     schema = Config.model_json_schema(by_alias=True)
     schema["title"] = "FOCUS config.yaml"
+    _say_what_a_resume_may_change(schema, Config)
     for block in (schema, *schema["$defs"].values()):
         block["properties"] = {key: _may_be_empty(rule) for key, rule in block["properties"].items()}
-    spellings = {"enum": ["diffusion", "flow", "flow_matching", None]}
+    spellings = {"enum": [*method_spellings(), None]}
     schema["properties"]["method"] |= spellings
     schema["$defs"]["ExperimentBlock"]["properties"]["method"] = {
         **spellings,
         "description": "Old place of the key method.",
     }
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _say_what_a_resume_may_change(schema: dict[str, Any], config: type[BaseModel]) -> None:
+    """Put the mark of each key in words behind its description, where editors show it."""
+    rooms: dict[tuple[str, ...], dict[str, Any]] = {(): schema["properties"]}
+    for at, mark in resume_marks(config):
+        rule = rooms[at[:-1]][at[-1]]
+        rule.pop(MARK, None)
+        if "$ref" in rule:
+            rooms[at] = schema["$defs"][rule["$ref"].rsplit("/", 1)[-1]]["properties"]
+        elif mark != "fixed":
+            rule["description"] = f"{rule['description']} {RESUME_WORDS[mark]}"
 
 
 def _may_be_empty(rule: dict[str, Any]) -> dict[str, Any]:

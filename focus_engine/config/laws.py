@@ -4,7 +4,9 @@ import math
 from collections.abc import Collection
 from typing import Any, Protocol
 
-from focus_engine.config.samplers import SAMPLERS, fitting_samplers
+from focus_engine.config.methods import METHODS
+from focus_engine.config.networks import NETWORKS
+from focus_engine.config.samplers import SAMPLERS, fitting_samplers, number_at
 
 Law = tuple[bool, str, tuple[str, ...]]
 """Whether the rule holds, the message if it does not, and the keys that it relates, the most relevant first."""
@@ -100,7 +102,14 @@ def _data_laws(config: Blocks, parameter_names: Collection[str]) -> list[Law]:
 
 def _network_laws(config: Blocks) -> list[Law]:
     model = config.model
+    own = NETWORKS.get(model.from_)
     return [
+        (
+            own is None or not model.options,
+            f"model.options is for a class of your own, but model.from is {model.from_}, which takes: "
+            + ", ".join(own.dotted_keys() if own else ()),
+            ("model.options", "model.from"),
+        ),
         (
             model.in_channels == model.out_channels,
             f"model.out_channels is {model.out_channels} but model.in_channels is {model.in_channels}: make them equal",
@@ -118,7 +127,8 @@ def _sampling_laws(config: Blocks) -> list[Law]:
     diffusion, flow, sampling = config.diffusion, config.flow_matching, config.sampling
     fitting = fitting_samplers(config.method)
     spec = SAMPLERS[sampling.method]
-    steps = spec.steps_in(config) or 0
+    steps, most_key = spec.steps_in(config) or 0, METHODS[config.method].most_steps
+    most = number_at(config, most_key) or 0
     return [
         (
             diffusion.beta_start <= diffusion.beta_end,
@@ -144,9 +154,9 @@ def _sampling_laws(config: Blocks) -> list[Law]:
             ("sampling.method", "method"),
         ),
         (
-            config.method == "flow" or steps <= diffusion.timesteps,
-            f"{spec.steps_key} is {steps}, more than diffusion.timesteps {diffusion.timesteps}",
-            (spec.steps_key, "diffusion.timesteps"),
+            not most_key or steps <= most,
+            f"{spec.steps_key} is {steps}, more than {most_key} {most}",
+            (spec.steps_key, most_key),
         ),
     ]
 

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from focus_engine.config.advice import guidance_warning
+from focus_engine.config.block import block_in, holds_any_keys, keys_of
+from focus_engine.config.networks import block_of_network, settings_blocks
 from focus_engine.config.schema import Config
 from focus_engine.config.yaml_text import KeyPath, ParsedYaml, parse_yaml
 from focus_engine.errors import InputError, Problem
@@ -70,8 +73,8 @@ def parse_config(text: str, path: Path) -> ConfigFile:
 
 def known_keys(at: KeyPath) -> tuple[str, ...]:
     """Keys allowed in the block at `at` (empty for the top level), as they are spelled in the file."""
-    model = _block(at)
-    return tuple(info.alias or name for name, info in model.model_fields.items()) if model else ()
+    block = _block(at)
+    return tuple(keys_of(block)) if block else ()
 
 
 def all_keys(at: KeyPath = ()) -> Iterator[KeyPath]:
@@ -83,15 +86,24 @@ def all_keys(at: KeyPath = ()) -> Iterator[KeyPath]:
             yield from all_keys((*at, key))
 
 
+def is_known(at: KeyPath) -> bool:
+    """Whether a key may stand at `at`: it is one of the schema, or in a block whose keys are free."""
+    info = field_at(at[:-1])
+    return at in set(all_keys()) or (info is not None and holds_any_keys(info))
+
+
+def field_at(at: KeyPath) -> FieldInfo | None:
+    """Return the field of the key at `at`; None where there is no such key."""
+    block = _block(at[:-1]) if at else None
+    return None if block is None else keys_of(block).get(at[-1])
+
+
 def _block(at: KeyPath) -> type[BaseModel] | None:
-    model: type[BaseModel] = Config
+    block: type[BaseModel] | None = Config
     for key in at:
-        info = next((i for n, i in model.model_fields.items() if key in (i.alias or n,)), None)
-        kind = None if info is None else info.annotation
-        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-            return None
-        model = kind
-    return model
+        info = None if block is None else keys_of(block).get(key)
+        block = None if info is None else block_in(info)
+    return block
 
 
 def _describe(error: ValidationError, parsed: ParsedYaml, path: Path) -> list[Problem]:
@@ -118,7 +130,7 @@ def _problem(detail: ErrorDetails, at: KeyPath) -> Problem:
         return Problem(f"unknown key {name!r}{nearest_key(at)}", keys=keys)
     if kind == "value_error":
         error = context.get("error", detail["msg"])
-        return Problem(str(error), keys=keys or getattr(error, "keys", ()))
+        return Problem(str(error), keys=getattr(error, "keys", ()) or keys)
     if kind in {"model_type", "model_attributes_type"}:
         words = f"{given!r} is not a block of keys; allowed keys: {', '.join(known_keys(at))}"
         return Problem(words, subject=name, keys=keys)
@@ -146,6 +158,7 @@ def _rule(kind: str, context: Mapping[str, Any], fallback: str) -> str:
         "string_type": "must be text",
         "tuple_type": "must be a list, such as [1, 2]",
         "string_pattern_mismatch": "must be auto, cpu, mps, cuda or cuda:N",
+        "dict_type": "must be a mapping, such as {width: 64}",
         "too_short": "must not be empty",
         "string_too_short": "must not be empty",
     }
@@ -171,6 +184,10 @@ def _warnings(config: Config, parsed: ParsedYaml, path: Path) -> Iterator[str]:
     if config.data.source == "simulated" and (config.data.maps_path or config.data.data_dir):
         line = parsed.lines.get(("data", "source"), 1)
         yield f"{path}:{line}: data.source is simulated, so the maps named in this file are not read"
+    for block in settings_blocks():
+        at = parsed.lines.get(("model", block))
+        if at and block != block_of_network(config.model.from_):
+            yield f"{path}:{at}: model.{block} is not read by model.from: {config.model.from_}"
     if warning := guidance_warning(config.sampling.cfg_scale, "sampling.cfg_scale"):
         line = parsed.lines.get(("sampling", "cfg_scale"), 1)
         yield f"{path}:{line}: {warning}"

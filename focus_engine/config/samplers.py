@@ -59,10 +59,7 @@ class SamplerSpec:
 
     def steps_in(self, config: object) -> int | None:
         """Return the number of steps in a config, whole or as plain data; None where plain data lack the key."""
-        value: object = config
-        for key in self.steps_key.split("."):
-            value = value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
-        return value if isinstance(value, int) else None
+        return number_at(config, self.steps_key)
 
 
 SAMPLERS = {
@@ -74,6 +71,14 @@ SAMPLERS = {
         SamplerSpec("heun", ("flow",), "sampling.num_steps", nfe_per_step=2),
     )
 }
+
+
+def number_at(config: object, dotted: str) -> int | None:
+    """Return the whole number at a key of a config, whole or as plain data; None where there is none."""
+    value: object = config
+    for key in dotted.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
+    return value if isinstance(value, int) else None
 
 
 def check_eta_range(eta: float, where: str = "") -> None:

@@ -2,14 +2,28 @@
 
 Each key stands here once, with its type, range, default and the sentence that explains it; the template, the
 JSON Schema and the reference are generated from these classes. Reading YAML, line numbers and in-place edits
-live in `config_file`; nothing below the loader asks for a key that may be missing.
+live in `load` and `edit`; nothing below the loader asks for a key that may be missing.
 """
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, create_model, field_validator, model_validator
 
+from focus_engine.config.block import (
+    FREE,
+    MAPS_A_STEP,
+    Block,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Probability,
+    list_to_tuple,
+)
 from focus_engine.config.laws import JointError, joint_laws
+from focus_engine.config.methods import DEFAULT_METHOD, METHODS, method_named, method_words
+from focus_engine.config.networks import DEFAULT_NETWORK, network_words, settings_blocks
 from focus_engine.config.samplers import SAMPLERS, sampler_words, samplers_by_steps, samplers_with_eta
 
 PARAMETER_NAMES = ("Omega_m", "sigma_8", "A_SN1", "A_AGN1", "A_SN2", "A_AGN2")
@@ -17,24 +31,10 @@ PARAMETER_NAMES = ("Omega_m", "sigma_8", "A_SN1", "A_AGN1", "A_SN2", "A_AGN2")
 
 if TYPE_CHECKING:
     SamplerName = str
+    MethodName = str
 else:
     SamplerName = Literal[tuple(SAMPLERS)]
-
-PositiveInt = Annotated[int, Field(ge=1)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-NonNegativeFloat = Annotated[float, Field(ge=0)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-def _list_to_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-class Block(BaseModel):
-    """A block of config.yaml: frozen, strict, closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
+    MethodName = Literal[tuple(METHODS)]
 
 
 class ExperimentBlock(Block):
@@ -58,12 +58,14 @@ class DataBlock(Block):
         None,
         description="Maps in CAMELS Multifield layout, float32 (N, H, W) or (N, C, H, W), in (Msun/h)/(Mpc/h)^2: a "
         ".npy, .npz or HDF5 file, or a folder with a file a map; relative to this file.",
+        json_schema_extra=FREE,
     )
     maps_key: str | None = Field(
         None,
         examples=["maps"],
         min_length=1,
         description="Array of an .npz or dataset of an HDF5 file; left out: maps, or the only one that could be maps.",
+        json_schema_extra=FREE,
     )
     stored_as: Literal["physical", "log10", "standardised", "log10_standardised", "unknown"] = Field(
         "physical",
@@ -75,16 +77,18 @@ class DataBlock(Block):
     params_path: str | None = Field(
         None,
         description="Parameter table, one row a simulation, columns in CAMELS order; relative to this file.",
+        json_schema_extra=FREE,
     )
     data_dir: str | None = Field(
         None,
         description="Folder in which maps_path and params_path are looked up first; relative to this file.",
+        json_schema_extra=FREE,
     )
     box_size: PositiveFloat = Field(25.0, description="Side of the periodic box [Mpc/h].")
     maps_per_simulation: PositiveInt = Field(
         15, description="Consecutive maps of one simulation (CAMELS: 3 axes x 5 slabs)."
     )
-    params: Annotated[tuple[str, ...], BeforeValidator(_list_to_tuple)] | None = Field(
+    params: Annotated[tuple[str, ...], BeforeValidator(list_to_tuple)] | None = Field(
         None,
         examples=[("Omega_m", "sigma_8")],
         description="Parameters the network is conditioned on, by name; left out: the first model.cond_dim of "
@@ -99,7 +103,9 @@ class DataBlock(Block):
         description="Share of simulations that train; of the others half validate and half test (at least one each).",
     )
     num_workers: NonNegativeInt = Field(
-        4, description="Threads that read ahead, used only when the maps do not fit on the device."
+        4,
+        description="Threads that read ahead, used only when the maps do not fit on the device.",
+        json_schema_extra=FREE,
     )
     shuffle: bool = Field(True, description="New order of the training maps in each epoch.")
     simulations: Annotated[int, Field(ge=3)] = Field(100, description="Universes to make (source: simulated).")
@@ -114,21 +120,47 @@ class ModelBlock(Block):
     """The network."""
 
     from_: str = Field(
-        "SimpleUNet",
+        DEFAULT_NETWORK,
         alias="from",
         min_length=1,
-        description="SimpleUNet (diffusion), FlowUNet (the same network for flow), "
-        "or the dotted import path of your class.",
+        description=f"{network_words()}, or the dotted import path of your class.",
     )
     in_channels: PositiveInt = Field(1, description="Channels of a map.")
     out_channels: PositiveInt = Field(1, description="Channels the network predicts; equals in_channels.")
     cond_dim: NonNegativeInt = Field(6, description="Number of parameters the network is conditioned on.")
     base_channels: PositiveInt = Field(64, description="Channels at full resolution.")
-    channel_mults: Annotated[tuple[PositiveInt, ...], BeforeValidator(_list_to_tuple), Field(min_length=1)] = Field(
+    channel_mults: Annotated[tuple[PositiveInt, ...], BeforeValidator(list_to_tuple), Field(min_length=1)] = Field(
         (1, 2, 4, 8),
         description="Channel multiplier of each level; each further level halves the resolution.",
     )
     time_dim: Annotated[int, Field(ge=2)] = Field(256, description="Width of the time embedding (even).")
+    options: dict[str, Any] | None = Field(
+        None,
+        examples=[{"depth": 4}],
+        description="More keyword arguments, plain values or lists, for your class; networks of FOCUS take none.",
+    )
+
+    @field_validator("options")
+    @classmethod
+    def _hold_plain_values(cls, options: dict[str, Any] | None) -> dict[str, Any] | None:
+        for key, value in (options or {}).items():
+            if not all(_is_plain(one) for one in (value if isinstance(value, list) else [value])):
+                raise JointError(f"model.options.{key}: give a plain value or a list of them", f"model.options.{key}")
+        return options
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))
+
+
+if not TYPE_CHECKING and settings_blocks():
+    ModelBlock = create_model(
+        "ModelBlock",
+        __base__=ModelBlock,
+        __module__=__name__,
+        __doc__=ModelBlock.__doc__,
+        **{name: (block, block()) for name, block in settings_blocks().items()},
+    )
 
 
 class DiffusionBlock(Block):
@@ -178,7 +210,7 @@ class SchedulerBlock(Block):
         "plateau", description="plateau, cosine, step or none (constant)."
     )
     factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.3, description="plateau: rate x factor at each cut.")
-    patience: PositiveInt = Field(2, description="plateau: bad epochs until a cut.")
+    patience: PositiveInt = Field(2, description="plateau: bad epochs until a cut.", json_schema_extra=FREE)
     min_lr: NonNegativeFloat = Field(1.0e-7, description="plateau: the rate never falls below this.")
     warmup_epochs: NonNegativeInt = Field(5, description="Epochs of linear warmup, for every scheduler.")
     T_max: PositiveInt | None = Field(
@@ -192,7 +224,9 @@ class SchedulerBlock(Block):
 class EarlyStoppingBlock(Block):
     """When training stops by itself."""
 
-    patience: NonNegativeInt = Field(10, description="Bad epochs until training stops; 0 never stops.")
+    patience: NonNegativeInt = Field(
+        10, description="Bad epochs until training stops; 0 never stops.", json_schema_extra=FREE
+    )
     min_delta: Annotated[float, Field(ge=0, lt=1)] = Field(
         1.0e-4, description="An epoch improves when its val loss < best x (1 - min_delta)."
     )
@@ -201,15 +235,17 @@ class EarlyStoppingBlock(Block):
 class TrainingBlock(Block):
     """The training loop."""
 
-    batch_size: PositiveInt = Field(64, description="Maps per optimiser step on the device.")
-    num_epochs: PositiveInt = Field(200, description="Epochs at most.")
+    batch_size: PositiveInt = Field(
+        64, description="Maps per optimiser step on the device.", json_schema_extra=MAPS_A_STEP
+    )
+    num_epochs: PositiveInt = Field(200, description="Epochs at most.", json_schema_extra=FREE)
     lr: PositiveFloat = Field(1.0e-4, description="Learning rate after warmup.")
     weight_decay: NonNegativeFloat = Field(1.0e-4, description="Weight decay.")
     cfg_prob: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.1, description="Share of maps trained without parameters, for classifier-free guidance."
     )
     sample_every: NonNegativeInt = Field(
-        10, description="Epochs between samples and P(k) during training; 0 never samples."
+        10, description="Epochs between samples and P(k) during training; 0 never samples.", json_schema_extra=FREE
     )
     gradient_clip: NonNegativeFloat = Field(1.0, description="Largest gradient norm; 0 does not clip.")
     optimizer: Literal["adamw", "adam", "sgd"] = Field("adamw", description="adamw, adam or sgd.")
@@ -222,21 +258,31 @@ class TrainingBlock(Block):
     )
     seed: NonNegativeInt = Field(0, description="Seed of split, weights, noise and order.")
     max_minutes: PositiveFloat | None = Field(
-        None, examples=[690], description="Stop cleanly, with a checkpoint, after this many minutes."
+        None,
+        examples=[690],
+        description="Stop cleanly, with a checkpoint, after this many minutes.",
+        json_schema_extra=FREE,
     )
-    accumulate: PositiveInt = Field(1, description="Batches per optimiser step.")
+    accumulate: PositiveInt = Field(1, description="Batches per optimiser step.", json_schema_extra=MAPS_A_STEP)
     checkpoint_minutes: PositiveFloat = Field(
-        10.0, description="Minutes between checkpoints within an epoch: at most these are lost when a worker is killed."
+        10.0,
+        description="Minutes between checkpoints within an epoch: at most these are lost when a worker is killed.",
+        json_schema_extra=FREE,
     )
     devices: Annotated[int, Field(ge=1, le=1024)] = Field(
-        1, description="GPUs (of each node) that train together; batch_size stays that of all. On a CPU: processes."
+        1,
+        description="GPUs (of each node) that train together; batch_size stays that of all. On a CPU: processes.",
+        json_schema_extra=FREE,
     )
     max_restarts: NonNegativeInt = Field(
-        0, description="devices > 1: how often training goes on from the last checkpoint when one of them fails."
+        0,
+        description="devices > 1: how often training goes on from the last checkpoint when one of them fails.",
+        json_schema_extra=FREE,
     )
     on_oom: Literal["fail", "halve"] = Field(
         "fail",
         description="When memory runs out: fail and say what would fit, or halve batch_size, double accumulate, go on.",
+        json_schema_extra=FREE,
     )
     augmentation: AugmentationBlock = AugmentationBlock()
     scheduler: SchedulerBlock = SchedulerBlock()
@@ -246,7 +292,7 @@ class TrainingBlock(Block):
 class SamplingBlock(Block):
     """How maps are drawn from the trained network."""
 
-    method: SamplerName = Field("ddim", description=f"{sampler_words()}.")
+    method: SamplerName = Field(METHODS[DEFAULT_METHOD].sampler, description=f"{sampler_words()}.")
     ddim_timesteps: PositiveInt = Field(50, description=f"Steps of {samplers_by_steps('sampling.ddim_timesteps')}.")
     num_steps: PositiveInt = Field(50, description=f"Steps of {samplers_by_steps('sampling.num_steps')}.")
     cfg_scale: NonNegativeFloat = Field(
@@ -268,25 +314,26 @@ class NotifyBlock(Block):
 class Config(Block):
     """One experiment, whole."""
 
-    experiment: ExperimentBlock = ExperimentBlock()
-    method: Literal["diffusion", "flow"] = Field("diffusion", description="diffusion or flow.")
+    experiment: ExperimentBlock = Field(ExperimentBlock(), json_schema_extra=FREE)
+    method: MethodName = Field(DEFAULT_METHOD, description=f"{method_words()}.")
     data: DataBlock = DataBlock()
     model: ModelBlock = ModelBlock()
     diffusion: DiffusionBlock = DiffusionBlock()
     flow_matching: FlowMatchingBlock = FlowMatchingBlock()
     training: TrainingBlock = TrainingBlock()
-    sampling: SamplingBlock = SamplingBlock()
+    sampling: SamplingBlock = Field(SamplingBlock(), json_schema_extra=FREE)
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
         description="auto (the GPU with most free memory, else cpu), cpu, cuda, cuda:1 or mps.",
+        json_schema_extra=FREE,
     )
-    notify: NotifyBlock = NotifyBlock()
+    notify: NotifyBlock = Field(NotifyBlock(), json_schema_extra=FREE)
 
     @model_validator(mode="before")
     @classmethod
     def _read_old_spellings(cls, data: Any) -> Any:  # noqa: ANN401  (pydantic hands over whatever was parsed)
-        """Fill what follows from other keys: the method's two places, the data source, the flow sampler."""
+        """Fill what follows from other keys: the method's two places, the data source, the method's sampler."""
         if not isinstance(data, dict):
             return data
         data = dict(data)
@@ -295,19 +342,18 @@ class Config(Block):
             experiment = dict(experiment)
             inner = experiment.pop("method")
             data["experiment"] = experiment
-            if _method(data.get("method", inner)) != _method(inner):
+            if method_named(data.get("method", inner)) != method_named(inner):
                 words = f"method is {data['method']!r} but experiment.method is {inner!r}: keep one of them"
                 raise JointError(words, "method", "experiment.method")
             data["method"] = inner
         if "method" in data:
-            data["method"] = _method(data["method"])
+            data["method"] = method_named(data["method"])
         block = data.get("data")
         if isinstance(block, dict) and "source" not in block and ("maps_path" in block or "data_dir" in block):
             data["data"] = {**block, "source": "files"}
-        if data.get("method") == "flow":
-            sampling = data.get("sampling", {})
-            if isinstance(sampling, dict):
-                data["sampling"] = {"method": "heun", **sampling}
+        method, sampling = data.get("method"), data.get("sampling", {})
+        if isinstance(method, str) and method in METHODS and isinstance(sampling, dict):
+            data["sampling"] = {"method": METHODS[method].sampler, **sampling}
         return data
 
     @model_validator(mode="after")
@@ -317,10 +363,6 @@ class Config(Block):
             if not holds:
                 raise JointError(message, *keys)
         return self
-
-
-def _method(value: object) -> object:
-    return "flow" if value == "flow_matching" else value
 
 
 def plain_config(config: Config) -> dict[str, Any]:

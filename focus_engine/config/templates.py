@@ -13,7 +13,10 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from focus_engine.config.block import block_in, keys_of
 from focus_engine.config.load import parse_config
+from focus_engine.config.methods import DEFAULT_METHOD, METHODS, method_named, other_blocks
+from focus_engine.config.networks import DEFAULT_NETWORK, SHARED_KEYS, block_of_network, keys_read
 from focus_engine.config.schema import Config
 from focus_engine.config.yaml_edit import yaml_value
 from focus_engine.config.yaml_text import KeyPath
@@ -26,9 +29,6 @@ MAX_HEAD = 40
 FOLLOWING = ("data.source",)
 """Keys whose value follows from others; written as comments."""
 
-METHOD_BLOCKS = {"diffusion": "diffusion", "flow": "flow_matching"}
-"""The block of the config that belongs to each method; the other one is not written."""
-
 
 @dataclass(frozen=True)
 class Template:
@@ -36,12 +36,12 @@ class Template:
 
     Attributes:
         purpose: one line, for `focus new --help` and the config's description.
-        method: diffusion or flow.
+        method: one of `METHODS`.
         settings: dotted key to value, where it differs from the schema's default.
     """
 
     purpose: str
-    method: str = "diffusion"
+    method: str = DEFAULT_METHOD
     settings: dict[str, object] = field(default_factory=dict)
 
 
@@ -120,10 +120,10 @@ TEMPLATES: dict[str, Template] = {
 
 def check_method(method: str) -> str:
     """Return the method of that name. Raises InputError when it is unknown."""
-    method = "flow" if method == "flow_matching" else method
-    if method not in METHOD_BLOCKS:
-        raise InputError(f"--method {method!r} is unknown; allowed: {', '.join(METHOD_BLOCKS)}")
-    return method
+    name = str(method_named(method))
+    if name not in METHODS:
+        raise InputError(f"--method {method!r} is unknown; allowed: {', '.join(METHODS)}")
+    return name
 
 
 def find_template(name: str | None, method: str | None = None) -> Template:
@@ -154,9 +154,9 @@ def config_text(template: Template, *, name: str, created: str, schema: str) -> 
     """
     values = {**template.settings, "experiment.name": name, "experiment.created": created}
     values |= {"experiment.description": template.purpose, "method": template.method}
-    unused = {block for method, block in METHOD_BLOCKS.items() if method != template.method}
+    unused = other_blocks(template.method)
     lines = [schema_line(schema)]
-    for key, info in Config.model_fields.items():
+    for key, info in keys_of(Config).items():
         if key not in unused:
             lines += ["", *_entry(key, info, values)]
     text = "\n".join(lines) + "\n"
@@ -171,28 +171,36 @@ def schema_line(schema: str) -> str:
 
 def _entry(key: str, info: FieldInfo, values: Mapping[str, object]) -> list[str]:
     """The lines of a key at the top level: a block with its heading, or a single key."""
-    if (block := _block_of(info)) is not None:
+    if (block := block_in(info)) is not None:
         return _block((key,), block, values)
     return [*_wrapped(info.description or "", 0), _assignment((key,), info, values)]
 
 
-def _block(at: KeyPath, block: type[BaseModel], values: Mapping[str, object]) -> list[str]:
+def _block(at: KeyPath, block: type[BaseModel], values: Mapping[str, object], width: int = WIDTH) -> list[str]:
     indent = 2 * (len(at) - 1)
     lines = [*_wrapped((block.__doc__ or "").splitlines()[0], indent), f"{' ' * indent}{at[-1]}:"]
-    keys = {info.alias or name: info for name, info in block.model_fields.items()}
-    heads = {key: _assignment((*at, key), info, values) for key, info in keys.items() if _block_of(info) is None}
+    network = str(values.get("model.from", DEFAULT_NETWORK))
+    keys = keys_of(block)
+    unread = set(SHARED_KEYS) - set(keys_read(network)) if at == ("model",) else set()
+    plain = {key: info for key, info in keys.items() if block_in(info) is None and key not in unread}
+    heads = {key: _assignment((*at, key), info, values) for key, info in plain.items()}
     column = 2 + max((len(head) for head in heads.values() if len(head) <= MAX_HEAD), default=0)
     for key, head in heads.items():
-        lines += _with_comment(head, keys[key].description or "", column)
+        lines += _with_comment(head, keys[key].description or "", column, width)
     for key, info in keys.items():
-        if (inner := _block_of(info)) is not None:
-            lines += ["", *_block((*at, key), inner, values)]
+        if (inner := block_in(info)) is None:
+            continue
+        if at == ("model",) and key != block_of_network(network):
+            lines += _waiting(_block((*at, key), inner, values, width - 2), indent + 2)
+        else:
+            lines += ["", *_block((*at, key), inner, values, width)]
     return lines
 
 
-def _block_of(info: FieldInfo) -> type[BaseModel] | None:
-    kind = info.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+def _waiting(block: list[str], indent: int) -> list[str]:
+    """A block of another network, as comments that `--set` wakes up; its heading is one already."""
+    start = next(number for number, line in enumerate(block) if not line.lstrip().startswith("#"))
+    return [*block[:start], *(f"{' ' * indent}# {line[indent:]}" for line in block[start:])]
 
 
 def _assignment(at: KeyPath, info: FieldInfo, values: Mapping[str, object]) -> str:
@@ -205,12 +213,12 @@ def _assignment(at: KeyPath, info: FieldInfo, values: Mapping[str, object]) -> s
     return f"{blank}{key}: {yaml_value(value)}"
 
 
-def _with_comment(head: str, comment: str, column: int) -> list[str]:
+def _with_comment(head: str, comment: str, column: int, width: int) -> list[str]:
     """A key with its comment beside it, wrapped in a column of its own; above it when the key is long."""
     if len(head) > MAX_HEAD:
         indent = len(head) - len(head.lstrip())
         return [*_wrapped(comment, indent), head]
-    first, *rest = textwrap.wrap(comment, WIDTH - column - 2, break_on_hyphens=False)
+    first, *rest = textwrap.wrap(comment, width - column - 2, break_on_hyphens=False)
     return [f"{head:<{column}}# {first}", *(f"{'':<{column}}# {line}" for line in rest)]
 
 

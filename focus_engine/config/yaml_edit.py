@@ -79,7 +79,8 @@ def _set_key(text: str, at: KeyPath, value: str) -> str:
     for depth, key in enumerate(at):
         pair = _find(node, key)
         if pair is None:
-            return _insert(text, node, at[depth:], value, depth)
+            woken = _wake_block(text, node, key, depth) if depth < len(at) - 1 else None
+            return _insert(text, node, at[depth:], value, depth) if woken is None else _set_key(woken, at, value)
         node = pair[1]
         if depth == len(at) - 1:
             return _replace(text, pair[0], node, value)
@@ -150,6 +151,28 @@ def _insert(text: str, node: yaml.Node | None, missing: KeyPath, value: str, dep
     new = [f"{' ' * (indent + 2 * n)}{yaml_value(key)}:\n" for n, key in enumerate(missing)]
     new[-1] = new[-1].rstrip("\n") + f" {value}\n"
     return "".join([*lines[:stop], *new, *lines[stop:]])
+
+
+def _wake_block(text: str, node: yaml.Node | None, key: str, depth: int) -> str | None:
+    """Return the text with the commented-out block `key` of the block `node` uncommented; None where there is none."""
+    lines = text.splitlines(keepends=True)
+    if isinstance(node, yaml.MappingNode) and node.flow_style:
+        return None
+    first, stop, indent = _extent(node, depth, lines)
+    blank = " " * indent
+    start = next((n for n in range(first, stop) if lines[n].rstrip() == f"{blank}# {key}:"), None)
+    if start is None:
+        return None
+    end = start + 1
+    while end < stop and re.match(rf"{blank}#   +(#|[\w]+:)", lines[end]):
+        end += 1
+    woken = [blank + line[indent + 2 :] for line in lines[start:end]]
+    changed = "".join([*lines[:start], *woken, *lines[end:]])
+    try:
+        yaml.compose(changed, Loader=ConfigLoader)
+    except yaml.YAMLError:  # prose that looks like a block
+        return None
+    return changed if end > start + 1 else None
 
 
 def _insert_in_flow(text: str, node: yaml.MappingNode, missing: KeyPath, value: str) -> str:

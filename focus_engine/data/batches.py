@@ -49,7 +49,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Share:
-    """The part of each batch that is read: part `rank` of `size`; the whole batch by default."""
+    """The part of each batch that a rank (`training/ranks.py`) reads: part `rank` of `size`; by default all of it."""
 
     rank: int = 0
     size: int = 1

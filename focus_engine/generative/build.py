@@ -1,4 +1,6 @@
-"""Construction of a generative process from a config; the only module that knows all methods."""
+"""Construction of a generative process from a config; the only constructor, one function per method."""
+
+from collections.abc import Callable
 
 from focus_engine.config.schema import Config
 from focus_engine.generative.diffusion import Diffusion
@@ -13,9 +15,10 @@ def build_process(config: Config) -> Process:
     Raises:
         InputError: the settings do not fit together.
     """
-    if config.method == "flow":
-        path = config.flow_matching
-        return Flow(path.sigma_min, path.sigma_max, path.time_sampling)
+    return PROCESSES[config.method](config)
+
+
+def _diffusion(config: Config) -> Process:
     block = config.diffusion
     schedule = build_schedule(
         block.schedule,
@@ -25,3 +28,12 @@ def build_process(config: Config) -> Process:
         zero_terminal_snr=block.zero_terminal_snr,
     )
     return Diffusion(schedule, block.prediction, block.min_snr_gamma)
+
+
+def _flow(config: Config) -> Process:
+    path = config.flow_matching
+    return Flow(path.sigma_min, path.sigma_max, path.time_sampling)
+
+
+PROCESSES: dict[str, Callable[[Config], Process]] = {"diffusion": _diffusion, "flow": _flow}
+"""By the names of `focus_engine.config.methods.METHODS`."""

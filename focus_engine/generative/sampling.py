@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from focus_engine.config.methods import DEFAULT_METHOD, METHODS
 from focus_engine.config.samplers import choose_sampler
 from focus_engine.errors import InputError
 from focus_engine.generative.guidance import nfe_per_call
@@ -27,10 +28,10 @@ Precision = Callable[[], AbstractContextManager[object]]
 class SamplingPlan:
     """The settings of a sampling run; `checked` validates them against the process."""
 
-    sampler: str = "ddim"
+    sampler: str = METHODS[DEFAULT_METHOD].sampler
     steps: int = 50
     eta: float | None = None
-    """None: the sampler's default (0 for ddim, 1 for ddpm)."""
+    """None: the sampler's default (see `focus_engine.config.samplers`)."""
     guidance: float = 1.0
     seed: int = 0
     batch_size: int = 64

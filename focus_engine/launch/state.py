@@ -11,6 +11,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from focus_engine.config.methods import DEFAULT_METHOD, method_named
 from focus_engine.events.history import without_superseded
 from focus_engine.events.log import read_recent_events
 from focus_engine.events.table import (
@@ -152,5 +153,5 @@ def _method_in(run: RunFolder) -> str | None:
     for line in lines:
         if line.startswith("method:"):
             word = line.removeprefix("method:").split("#")[0].strip().strip("'\"")
-            return {"flow_matching": "flow", "": "diffusion"}.get(word, word)
-    return "diffusion"
+            return str(method_named(word)) or DEFAULT_METHOD
+    return DEFAULT_METHOD

@@ -1,19 +1,17 @@
 """Construction of a network from a config; the only constructor, so that a checkpoint's config rebuilds its model."""
 
+import difflib
 import importlib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
+from focus_engine.config.networks import NETWORKS, SHARED_KEYS, NetworkSpec
 from focus_engine.config.schema import ModelBlock
 from focus_engine.errors import InputError
-from focus_engine.models.unet import SimpleUNet
-from focus_engine.trust import OWN_NETWORKS
-
-NETWORKS: dict[str, Callable[..., nn.Module]] = dict.fromkeys(OWN_NETWORKS, SimpleUNet)
-"""Flow matching gives the same network a continuous time."""
 
 
 def build_network(model: ModelBlock, *, seed: int | None = None) -> nn.Module:
@@ -21,24 +19,28 @@ def build_network(model: ModelBlock, *, seed: int | None = None) -> nn.Module:
 
     With a `seed` the initial weights depend only on it, and the global random state is unchanged.
     Apart from the names in `NETWORKS`, `model.from` is the import path of a class or function (`package.module.Name`)
-    that takes the keys of the block and returns a `focus_engine.generative.process.Network`.
+    that takes the shared keys of the block and those of `model.options`, and returns a
+    `focus_engine.generative.process.Network`.
 
     Raises:
         InputError: the path can't be imported, or its object does not return a network for these keys.
     """
-    make = NETWORKS.get(model.from_) or _import(model.from_)
-    keys = model.model_dump(exclude={"from_"})
+    spec = NETWORKS.get(model.from_)
+    make = _class_of(spec) if spec else _import(model.from_)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        if model.from_ in NETWORKS:
-            return make(**keys)
-        return _make_foreign(make, model.from_, keys)
+        return make(**spec.arguments(model)) if spec else _make_foreign(make, model)
 
 
 def count_parameters(network: nn.Module) -> int:
     """Return the number of trainable parameters."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def _class_of(spec: NetworkSpec) -> Callable[..., nn.Module]:
+    module, _, name = spec.path.partition(":")
+    return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
 
 
 def _import(path: str) -> Callable[..., Any]:
@@ -60,14 +62,37 @@ def _import(path: str) -> Callable[..., Any]:
     return made  # type: ignore[no-any-return]
 
 
-def _make_foreign(make: Callable[..., Any], path: str, keys: dict[str, Any]) -> nn.Module:
+def _make_foreign(make: Callable[..., Any], model: ModelBlock) -> nn.Module:
+    path, options = model.from_, model.options or {}
+    _check_options(make, path, options)
+    shared = {key: getattr(model, key) for key in SHARED_KEYS}
     try:
-        network = make(**keys)
+        network = make(**shared, **options)
     except Exception as error:
         raise InputError(
-            f"model.from: {path} does not accept the keys of the model block, {', '.join(keys)} "
+            f"model.from: {path} does not accept the keys of the model block, {', '.join([*shared, *options])} "
             f"({type(error).__name__}: {error})"
         ) from error
     if not isinstance(network, nn.Module):
         raise InputError(f"model.from: {path} made {type(network).__name__}, not a torch.nn.Module")
     return network
+
+
+def _check_options(make: Callable[..., Any], path: str, options: dict[str, Any]) -> None:
+    """Raise InputError for an option that `make` does not take, or that is a key of the block itself."""
+    try:
+        parameters = inspect.signature(make).parameters.values()
+    except (TypeError, ValueError):  # C code that does not say: its own complaint must do
+        return
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters)
+    named = [one.name for one in parameters if one.kind in {one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD}]
+    allowed = [name for name in named if name not in SHARED_KEYS]
+    for key in options:
+        at = f"model.options.{key}"
+        if key in SHARED_KEYS:
+            raise InputError(f"{at}: write it as model.{key}", keys=(at,))
+        if not takes_any and key not in allowed:
+            close = difflib.get_close_matches(key, allowed, n=1)
+            hint = f"; did you mean {f'model.options.{close[0]}'!r}?" if close else ""
+            words = f"{path} does not take {key!r}; it takes: {', '.join(allowed) or 'nothing more'}{hint}"
+            raise InputError(words, where=at, keys=(at,))

@@ -8,6 +8,7 @@ import shlex
 from importlib import resources
 from string import Template
 
+from focus_engine.config.networks import keys_read, settings_words
 from focus_engine.config.samplers import SAMPLERS
 from focus_engine.config.schema import PARAMETER_NAMES, Config, ModelBlock
 from focus_engine.config.yaml_edit import yaml_value
@@ -60,11 +61,7 @@ def readme(file: str, name: str, config: Config) -> str:
         description=(config.experiment.description or "An experiment of FOCUS").rstrip(". "),
         method=config.method,
         network=model.from_,
-        base_channels=model.base_channels,
-        channel_mults=yaml_value(model.channel_mults),
-        time_dim=model.time_dim,
-        size=": 146 M weights" if model == SEED_MODEL else "",
-        size_ko=": 파라미터 146M" if model == SEED_MODEL else "",
+        **_network_words(model),
         parameters=", ".join(config.data.params or PARAMETER_NAMES[: model.cond_dim]) or "-",
         batch_size=training.batch_size,
         num_epochs=training.num_epochs,
@@ -78,6 +75,18 @@ def readme(file: str, name: str, config: Config) -> str:
         **_data_words(config),
         **_schedule_words(config),
     )
+
+
+def _network_words(model: ModelBlock) -> dict[str, str]:
+    """How large the network is."""
+    if "base_channels" not in keys_read(model.from_):
+        return dict.fromkeys(("size", "size_ko"), settings_words(model))
+    base, mults, time = model.base_channels, yaml_value(model.channel_mults), model.time_dim
+    known = model == SEED_MODEL
+    return {
+        "size": f"{base} base channels x {mults}, time embedding {time}" + (": 146 M weights" if known else ""),
+        "size_ko": f"base channels {base} x {mults}, 시간 임베딩 {time}" + (": 파라미터 146M" if known else ""),
+    }
 
 
 def _method_words(config: Config) -> dict[str, str]:

@@ -5,58 +5,45 @@ config in the checkpoint.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from focus_engine.config.block import Resume, resume_marks
 from focus_engine.config.schema import Config, plain_config
+from focus_engine.config.yaml_text import KeyPath
 from focus_engine.errors import InputError
 from focus_engine.events.log import read_events
 from focus_engine.events.table import RunStarted
 from focus_engine.runs.folder import RunFolder
 
-CHANGEABLE_KEYS = {
-    ("experiment",),
-    ("device",),
-    ("notify",),
-    ("sampling",),
-    ("data", "num_workers"),
-    ("data", "maps_path"),
-    ("data", "params_path"),
-    ("data", "data_dir"),
-    ("data", "maps_key"),
-    ("training", "num_epochs"),
-    ("training", "max_minutes"),
-    ("training", "sample_every"),
-    ("training", "checkpoint_minutes"),
-    ("training", "on_oom"),
-    ("training", "devices"),
-    ("training", "max_restarts"),
-    ("training", "early_stopping", "patience"),
-    ("training", "scheduler", "patience"),
-}
-"""Keys that may change when a run is resumed; the data are compared by their fingerprint instead."""
-BATCH_KEYS = {("training", "batch_size"), ("training", "accumulate")}
-"""Keys that may change as long as their product, the number of maps per step, does not."""
-
 
 def check_resumable(config: Config, trained: dict[str, Any]) -> None:
-    """Raise InputError, with the differences, if keys other than `CHANGEABLE_KEYS` have changed.
+    """Raise InputError, with the differences, if keys have changed that the schema does not mark as changeable.
 
     `trained` is the plain config that the run was trained with. Keys that it lacks, because an earlier FOCUS did not
-    know them, count as their defaults. `BATCH_KEYS` may change together if the number of maps per step stays the same.
+    know them, count as their defaults. `batch_size` and `accumulate` may change together if the number of maps per step
+    stays the same. The data are compared by their fingerprint, not by their paths.
     """
     before, now = _with_defaults(trained, plain_config(Config())), plain_config(config)
-    free = CHANGEABLE_KEYS | (BATCH_KEYS if _maps_per_step(before) == _maps_per_step(now) else set())
+    free: set[Resume] = {"free"}
+    if _maps_per_step(before) == _maps_per_step(now):
+        free.add("maps_a_step")
+    marks = dict(resume_marks(Config))
     differences = [
         f"{'.'.join(at)}: {_shown(old)} -> {_shown(new)}"
         for at, old, new in _differences(before, now)
-        if not any(at[: len(key)] == key for key in free)
+        if _mark(at, marks) not in free
     ]
     if differences:
         raise InputError(
             "config.yaml has changed since the checkpoint was written: " + "; ".join(differences) + ". Put it back, "
             "or start a new run with focus new NAME --from this experiment"
         )
+
+
+def _mark(at: KeyPath, marks: Mapping[KeyPath, Resume]) -> Resume:
+    """Return the mark of a key or, if the schema does not know it, of its innermost known block."""
+    return next((marks[at[:n]] for n in range(len(at), 0, -1) if at[:n] in marks), "fixed")
 
 
 def _maps_per_step(config: dict[str, Any]) -> int:

@@ -3,7 +3,8 @@
 A batch is divided among the ranks, and random numbers are drawn for the whole batch, so that the number of ranks
 changes only the speed. Rank 0 makes decisions, such as stopping at the time limit. Gradients are averaged by
 DistributedDataParallel; small numbers and objects go over a gloo group on the CPU, which does not wait for the
-device.
+device. `launch/torchrun.py` launches the ranks, `worker/rank.py` is the process of one, and `data/batches.Share` is its
+part of a batch.
 """
 
 import datetime as dt

@@ -1,1 +1,1 @@
-"""The commands of `focus`, one module a group."""
+"""The commands of `focus`, one module per group."""

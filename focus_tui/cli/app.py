@@ -1,8 +1,8 @@
-"""The commands of `focus`, put together.
+"""Builds `focus` from the commands of all modules.
 
-What a command does stands in a module of its noun (`runs`, `train`, `maps`, …). Everything heavy is
-imported inside function bodies, because `focus ls` must answer at once; help is plain, because rich's help costs
-twice as much as all of typer (measured 2.3 against `import typer` = 1).
+Commands are grouped in modules by noun (`runs`, `train`, `maps`, …). Heavy imports stand inside function bodies,
+because `focus ls` must start fast. Help is plain text, because rich's help takes twice as long as all of typer
+(measured 2.3 against `import typer` = 1).
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from focus_tui.cli.command import STAGES, Command, Group
 from focus_tui.terminal import out
 
 MODULES = (tui, train, sweep, labels, export, runs, maps, doctor, data, config)
-"""Each has `COMMANDS`; a new module of commands is named here."""
+"""The modules of commands; each defines `COMMANDS`."""
 
 
 def _version(wanted: bool) -> None:
@@ -49,8 +49,8 @@ def focus(
         out(context.get_help())
 
 
-def put_together(commands: Iterable[Command | Group]) -> typer.Typer:
-    """Return `focus` with these commands: each by its stage, groups last."""
+def build_app(commands: Iterable[Command | Group]) -> typer.Typer:
+    """Return the app with these commands, ordered by stage, followed by the groups."""
     given = tuple(commands)
     app = typer.Typer(
         name="focus",
@@ -59,14 +59,14 @@ def put_together(commands: Iterable[Command | Group]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback(invoke_without_command=True)(focus)
-    alone = (one for one in given if isinstance(one, Command))
-    for command in sorted(alone, key=lambda one: STAGES.index(one.stage)):
+    single = (one for one in given if isinstance(one, Command))
+    for command in sorted(single, key=lambda one: STAGES.index(one.stage)):
         _add(app, command)
     for group in (one for one in given if isinstance(one, Group)):
-        below = typer.Typer(help=group.help, rich_markup_mode=None, no_args_is_help=True)
+        subcommands = typer.Typer(help=group.help, rich_markup_mode=None, no_args_is_help=True)
         for command in group.commands:
-            _add(below, command)
-        app.add_typer(below, name=group.name)
+            _add(subcommands, command)
+        app.add_typer(subcommands, name=group.name)
     return app
 
 
@@ -74,4 +74,4 @@ def _add(app: typer.Typer, command: Command) -> None:
     app.command(command.name, context_settings=dict(command.context or {}))(command.function)
 
 
-app = put_together(command for module in MODULES for command in module.COMMANDS)
+app = build_app(command for module in MODULES for command in module.COMMANDS)

@@ -1,4 +1,4 @@
-"""Which experiment a command is about: the one named, else the one the user stands in, else the latest."""
+"""Arguments that choose an experiment: the one named, else that of the current folder, else the latest."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from focus_tui.terminal import say, visible
 
 
 def complete_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the names of experiments that begin with what was typed, for the shell."""
+    """Return the names of experiments that begin with `incomplete`, for shell completion."""
     given = context.find_root().params.get("root")
     root = experiments_root(Path(given) if given else None)
     return [run.name for run in list_runs(root) if run.name.startswith(incomplete)]
@@ -22,7 +22,7 @@ Exp = Annotated[
     str | None,
     typer.Argument(
         metavar="EXP",
-        help="Name or path of the experiment; left out: the one you stand in, else the latest.",
+        help="Name or path of the experiment [that of the current folder, else the latest].",
         show_default=False,
         autocompletion=complete_names,
     ),
@@ -34,13 +34,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 def root_of(context: typer.Context) -> Path:
-    """Return the experiments folder: `--root`, else as `experiments_root` finds it."""
+    """Return the experiments folder: `--root`, else the default of `experiments_root`."""
     given = context.find_root().obj
     return experiments_root(given if isinstance(given, Path) else None)
 
 
 def chosen_run(context: typer.Context, name: str | None) -> RunFolder:
-    """Return the experiment `name`, else the default one, and say which. Raises InputError when there is none."""
+    """Return the experiment `name`, else the default one, whose name is printed. Raises InputError if there is none."""
     root = root_of(context)
     if name is not None:
         return find_run(name, root)
@@ -50,7 +50,7 @@ def chosen_run(context: typer.Context, name: str | None) -> RunFolder:
 
 
 def _trust(given: bool) -> bool:
-    """Let foreign code run in this process and those that it starts."""
+    """Allow code named by a checkpoint to run in this process and its children."""
     if given:
         os.environ[TRUST_VARIABLE] = "1"
     return given

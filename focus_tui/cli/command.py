@@ -1,24 +1,24 @@
-"""What a module of commands exports: `COMMANDS`, a tuple of commands and of groups of commands.
+"""`Command` and `Group`: each module of commands exports a tuple of them as `COMMANDS`.
 
-`focus_tui.cli.app` loops over them, so that a new command touches its own module only. They are named tuples, for
-`focus --help` waits for them: a dataclass costs 0.8 ms to make, a named tuple 0.2.
+`focus_tui.cli.app` loops over them, so that a new command changes its own module only. They are named tuples to keep
+`focus --help` fast: a dataclass takes 0.8 ms to create, a named tuple 0.2 ms.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 STAGES = ("open", "make", "train", "watch", "keep", "judge", "machine")
-"""The order of `focus --help`, which is that of the work; within a stage, that of the modules."""
+"""The order of `focus --help`, that of the workflow; within a stage, commands keep the order of their modules."""
 
 
 class Command(NamedTuple):
     """One command.
 
     Attributes:
-        function: does it; typer reads its options from its arguments, and its help from its docstring.
-        stage: one of `STAGES`; within a group it does not matter.
-        name: what people type; None is the function's name.
-        context: what click's context is told besides.
+        function: its implementation; typer derives options from the arguments, and help from the docstring.
+        stage: one of `STAGES`; ignored inside a group.
+        name: name on the command line; None takes that of the function.
+        context: additional settings of click's context.
     """
 
     function: Callable[..., None]
@@ -28,7 +28,7 @@ class Command(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Commands under one word, as in `focus data info`; groups stand last in `focus --help`."""
+    """Commands under a common name, as in `focus data info`; groups come last in `focus --help`."""
 
     name: str
     help: str

@@ -1,4 +1,4 @@
-"""`focus config`: checking a config and describing what may stand in it."""
+"""`focus config`: checks a config and prints the JSON Schema of configs."""
 
 import os
 from pathlib import Path
@@ -22,12 +22,13 @@ def check(
     Example: focus config check experiments/experiment_diffusion/config.yaml
     """
     from focus_engine.config.load import load_config
+    from focus_engine.config.networks import settings_words
 
     loaded = load_config(_config_path(file, root_of(context)))
     for warning in loaded.warnings:
         say(f"warning: {warning}")
     config = loaded.config
-    size = f"{config.model.base_channels} channels x {list(config.model.channel_mults)}"
+    size = settings_words(config.model)
     out(f"{loaded.path}: ok ({config.method}, {config.model.from_}, {size}, {config.training.num_epochs} epochs)")
 
 

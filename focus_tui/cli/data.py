@@ -1,4 +1,4 @@
-"""`focus data`: make, bring in and look at maps."""
+"""`focus data`: simulates, imports and describes maps."""
 
 import math
 import os
@@ -14,13 +14,13 @@ from focus_tui.cli.command import Command, Group
 
 STORED_AS = ("physical", "log10", "standardised", "log10_standardised")
 DATA = "data"
-"""The folder beside the experiments in which sets of maps are kept."""
+"""Name of the folder of map sets, beside the experiments folder."""
 
-Box = Annotated[float, typer.Option("--box-size", metavar="L", help="Side of the periodic box [Mpc/h].")]
-Per = Annotated[int, typer.Option("--maps-per-simulation", metavar="N", help="CAMELS: 15, 3 axes x 5 slabs.")]
-
-
-Key = Annotated[
+BoxSize = Annotated[float, typer.Option("--box-size", metavar="L", help="Side of the periodic box [Mpc/h].")]
+MapsPerSimulation = Annotated[
+    int, typer.Option("--maps-per-simulation", metavar="N", help="CAMELS: 15, 3 axes x 5 slabs.")
+]
+ArrayKey = Annotated[
     str | None, typer.Option("--key", metavar="NAME", help="Array of an .npz or HDF5 file.", show_default=False)
 ]
 StoredAs = Annotated[
@@ -41,8 +41,8 @@ def simulate(
     simulations: Annotated[int, typer.Option("-n", "--simulations", metavar="N", help="Universes.")] = 100,
     grid: Annotated[int, typer.Option(help="Particles and mesh cells per side.")] = 32,
     map_size: Annotated[int | None, typer.Option(help="Pixels per side of a map [as grid].")] = None,
-    box_size: Box = 25.0,
-    maps_per_simulation: Per = 15,
+    box_size: BoxSize = 25.0,
+    maps_per_simulation: MapsPerSimulation = 15,
     seed: Annotated[int, typer.Option(help="Of the whole set; universe i depends on seed and i alone.")] = 0,
     omega_m: Annotated[str | None, typer.Option("--Omega_m", metavar="LOW:HIGH", help="Range, or a value.")] = None,
     sigma_8: Annotated[str | None, typer.Option("--sigma_8", metavar="LOW:HIGH", help="Range, or a value.")] = None,
@@ -50,7 +50,7 @@ def simulate(
 ) -> None:
     """Make particle-mesh universes.
 
-    In CAMELS layout. Interrupt at will: the same command goes on.
+    In CAMELS layout. May be interrupted: the same command continues.
 
     Example: focus data simulate -n 200 --grid 64 --sigma_8 0.7:0.9
     """
@@ -73,20 +73,20 @@ def simulate(
     run_simulate(options)
 
 
-def bring_in(
+def import_data(
     context: typer.Context,
     maps: Annotated[Path, typer.Argument(metavar="MAPS", help=".npy, .npz, HDF5, or a folder of maps; float32.")],
     params: Annotated[Path, typer.Argument(metavar="PARAMS", help="Table, one row a simulation, CAMELS order.")],
     name: Annotated[str, typer.Option("--name", metavar="N", help="Name of the set: data/N beside experiments/.")],
-    box_size: Box = 25.0,
-    maps_per_simulation: Per = 15,
+    box_size: BoxSize = 25.0,
+    maps_per_simulation: MapsPerSimulation = 15,
     link: Annotated[bool, typer.Option("--link", help="A hard link instead of a copy.")] = False,
-    key: Key = None,
+    key: ArrayKey = None,
     stored_as: StoredAs = "physical",
     mean: Mean = 0.0,
     std: Std = 1.0,
 ) -> None:
-    """Bring maps into the data folder.
+    """Import maps into the data folder.
 
     Every pixel is checked before anything is copied.
 
@@ -97,9 +97,9 @@ def bring_in(
     if stored_as not in STORED_AS:
         raise InputError(f"--stored-as {stored_as!r} is unknown; allowed: {', '.join(STORED_AS)}")
     _positive("--std", std)
-    from focus_tui.compute.data import bring_in as run_import
+    from focus_tui.compute.data import import_data as run_import
 
-    options = {"box_size": box_size, "per": maps_per_simulation, "link": link, "key": key}
+    options = {"box_size": box_size, "maps_per_simulation": maps_per_simulation, "link": link, "key": key}
     run_import(maps, params, name, data_root(context), **options, stored=(stored_as, mean, std))  # type: ignore[arg-type]
 
 
@@ -109,9 +109,9 @@ def info(
         str | None, typer.Argument(metavar="FILE|FOLDER|SET|EXP", help="Maps, a set under data/, or an experiment.")
     ] = None,
     params: Annotated[Path | None, typer.Option("--params", metavar="FILE", help="Parameter table of FILE.")] = None,
-    box_size: Box = 25.0,
-    maps_per_simulation: Per = 15,
-    key: Key = None,
+    box_size: BoxSize = 25.0,
+    maps_per_simulation: MapsPerSimulation = 15,
+    key: ArrayKey = None,
 ) -> None:
     """Describe maps.
 
@@ -124,11 +124,11 @@ def info(
     run, files = _find(context, what)
     from focus_tui.compute.data import info as run_info
 
-    run_info(files, run, params, box_size=box_size, per=maps_per_simulation, key=key)
+    run_info(files, run, params, box_size=box_size, maps_per_simulation=maps_per_simulation, key=key)
 
 
 def _find(context: typer.Context, what: str | None) -> tuple[RunFolder | None, str | None]:
-    """What is meant: an experiment, else files."""
+    """Return the experiment that `what` names, else the path of a set of maps."""
     if what is None:
         return chosen_run(context, None), None
     root = root_of(context)
@@ -140,7 +140,7 @@ def _find(context: typer.Context, what: str | None) -> tuple[RunFolder | None, s
 
 
 def data_root(context: typer.Context) -> Path:
-    """Return the folder of the sets of maps: `data/` beside the experiments."""
+    """Return the folder of map sets: `data/` beside the experiments folder."""
     return root_of(context).parent / DATA
 
 
@@ -172,6 +172,6 @@ COMMANDS = (
     Group(
         "data",
         "Simulate, import and describe maps.",
-        (Command(simulate), Command(bring_in, name="import"), Command(info)),
+        (Command(simulate), Command(import_data, name="import"), Command(info)),
     ),
 )

@@ -1,4 +1,4 @@
-"""`focus doctor`: what this machine has for training, and what it lacks."""
+"""`focus doctor`: checks whether this machine can train."""
 
 import json
 from typing import Annotated
@@ -22,10 +22,10 @@ def doctor(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what this machine has, and what it lacks.
+    """Check this machine.
 
-    Python, torch, GPUs, disk, terminal, SLURM; with EXP also its config and data. Each with a remedy. Exit code 1 when
-    something stops training.
+    Python, torch, GPUs, disk, terminal, SLURM; with EXP also its config and data. Each with a remedy. Exit code 1 if
+    a problem prevents training.
 
     Example: focus doctor --json
     """

@@ -1,4 +1,4 @@
-"""`focus export`: take a run's numbers and figures to other programs and papers."""
+"""`focus export`: writes a run's numbers and figures to files for other programs and papers."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +12,7 @@ from focus_engine.runs.folder import RunFolder
 from focus_tui.cli.choose import Exp, chosen_run
 from focus_tui.cli.command import Command
 from focus_tui.terminal import out, say, visible
-from focus_tui.view.panes import FIGURE_FORMATS, with_figure
+from focus_tui.view.panes import FIGURE_FORMATS, panes_with_figure
 
 if TYPE_CHECKING:
     from focus_tui.view.run_view import RunView
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 def figure_names() -> tuple[str, ...]:
     """Return the names of the figures for papers."""
-    return tuple(pane.name for pane, _ in with_figure())
+    return tuple(pane.name for pane, _ in panes_with_figure())
 
 
 class Output(NamedTuple):
-    """A file that was asked for.
+    """A file to write.
 
     Attributes:
-        path: where it goes.
-        check: raises InputError when it may not be written there.
-        write: writes it.
+        path: its path.
+        check: raises InputError if it must not be written there.
+        write: writes the file.
     """
 
     path: Path
@@ -63,7 +63,7 @@ def export(
 ) -> None:
     """Write curves, tables and figures of an experiment to files.
 
-    Prints the path of each. What a resume superseded is left out.
+    Prints the path of each. Epochs superseded by a resume are left out.
 
     Example: focus export experiment_diffusion --csv tables --figure all --format pdf -o paper
     """
@@ -79,7 +79,7 @@ def export(
         *(_tensorboard(view, tensorboard, force=force) if tensorboard else ()),
         *(_figures(run, view, figure, output or Path(), format_ or "png", force=force) if figure else ()),
     ]
-    for one in outputs:  # all are checked before the first is written
+    for one in outputs:  # check all before writing the first
         one.check()
     for one in outputs:
         one.path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def export(
 def _check(
     csv: Path | None, tensorboard: Path | None, figure: str | None, format_: str | None, output: Path | None
 ) -> None:
-    """Raise InputError when the options ask for nothing, or for what there is not."""
+    """Raise InputError if the options name nothing to export, or contain an unknown value."""
     allowed = (*figure_names(), "all")
     if figure is None and csv is None and tensorboard is None:
         names = "|".join(allowed)
@@ -128,12 +128,12 @@ def _tensorboard(view: "RunView", folder: Path, *, force: bool) -> list[Output]:
 
 
 def _figures(run: RunFolder, view: "RunView", figure: str, folder: Path, suffix: str, *, force: bool) -> list[Output]:
-    """Return the figures asked for; of `all`, those that there is something to draw for."""
+    """Return the figures that `figure` names; for `all`, those whose data exist."""
     from focus_tui.compute.paper import draw_paper_figure
     from focus_tui.view.export import check_absent
 
     outputs = []
-    for pane, drawing in with_figure():
+    for pane, drawing in panes_with_figure():
         if figure not in {"all", pane.name}:
             continue
         if not pane.needs.met(view):

@@ -1,4 +1,4 @@
-"""Commands that write on experiments without touching config or log: tag, note, archive."""
+"""Commands that label experiments, without changing config or log: tag, note, archive."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -12,10 +12,10 @@ from focus_engine.runs.folder import find_run
 from focus_engine.runs.labels import check_tag, read_labels, write_labels
 from focus_tui.cli.choose import NamedExp, complete_names, root_of
 from focus_tui.cli.command import Command
-from focus_tui.cli.runs import shown
+from focus_tui.cli.runs import quoted_name
 from focus_tui.terminal import out, say, visible
 
-# `-draft` is a tag to take off, not the options -d, -r, …; so -h is no option here either.
+# `-draft` is a tag to remove, not the options -d, -r, …; for the same reason there is no option -h.
 TAG_CONTEXT = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 
 
@@ -24,9 +24,9 @@ def tag(
     exp: NamedExp,
     tags: Annotated[
         list[str] | None,
-        typer.Argument(metavar="±TAG", help="TAG or +TAG adds, -TAG takes off; none: print the tags."),
+        typer.Argument(metavar="±TAG", help="TAG or +TAG adds, -TAG removes; none: print the tags."),
     ] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Take off those without a sign.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove those without a sign.")] = False,
 ) -> None:
     """Tag an experiment.
 
@@ -61,11 +61,11 @@ def note(
     labels = read_labels(run)
     if text is not None:
         write_labels(run, replace(labels, note=text.strip()))
-        say(f"{visible(run.name)}: {'noted' if text.strip() else 'no note any more'}")
+        say(f"{visible(run.name)}: {'noted' if text.strip() else 'note removed'}")
     elif labels.note:
         out(visible(labels.note))
     else:
-        say(f"{visible(run.name)} has no note. Write one: focus note {shown(run)} TEXT")
+        say(f"{visible(run.name)} has no note. Write one: focus note {quoted_name(run)} TEXT")
 
 
 def archive(
@@ -88,16 +88,16 @@ def archive(
         summary = summarise(run)
         if summary.state in LIVE_STATES and not undo:
             raise RunConflictError(
-                f"{run.name} is {summary.state}: stop it before archiving it: focus stop {shown(run)}"
+                f"{run.name} is {summary.state}: stop it before archiving it: focus stop {quoted_name(run)}"
             )
     for run in runs:
         write_labels(run, replace(read_labels(run), archived=not undo))
-        back = f"archived; focus archive {shown(run)} --undo brings it back"
+        back = f"archived; focus archive {quoted_name(run)} --undo brings it back"
         say(f"{visible(run.name)} is {'back in the list' if undo else back}")
 
 
 def _signed(tags: list[str], *, remove: bool) -> tuple[list[str], list[str]]:
-    """Return the tags to add and those to take off. Raises InputError for what is no tag."""
+    """Return the tags to add and the tags to remove. Raises InputError for a wrong tag."""
     added: list[str] = []
     removed: list[str] = []
     for given in tags:
@@ -106,7 +106,7 @@ def _signed(tags: list[str], *, remove: bool) -> tuple[list[str], list[str]]:
         off = given.startswith("-") or (remove and not given.startswith("+"))
         (removed if off else added).append(check_tag(given[1:] if given[:1] in {"+", "-"} else given))
     if both := set(added) & set(removed):
-        raise InputError(f"{sorted(both)[0]!r} is both added and taken off")
+        raise InputError(f"{sorted(both)[0]!r} is both added and removed")
     return added, removed
 
 

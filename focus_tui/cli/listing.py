@@ -1,4 +1,4 @@
-"""`focus ls`: every experiment on a line, or as JSON. Without typer and pydantic, so that it answers at once."""
+"""`focus ls`: one line per experiment, or JSON. Imports neither typer nor pydantic, to start fast."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder, list_runs
 from focus_engine.runs.labels import Labels, read_labels
 from focus_tui.terminal import colours, out, say, visible, width
-from focus_tui.view.columns import HISTORY_KEYS, Column, RunRow, columns_of, in_standing_order
+from focus_tui.view.columns import HISTORY_KEYS, Column, RunRow, columns_of, in_default_order
 
 Order = Callable[[Iterable[RunRow]], list[RunRow]]
 
@@ -30,36 +30,36 @@ def print_runs(
     Args:
         root: the experiments folder.
         as_json: JSON instead of a table.
-        archived: those that are put away too.
+        archived: include archived experiments.
         wanted: a filter (see `focus_tui.view.query`).
-        sort: a column, with `-` in front for descending; None for live ones first, then the most recent (as
-            JSON by name).
-        columns: keys of the columns, with commas between them; None for those of `LIST_KEYS`.
+        sort: a column, with a leading `-` for descending; None for live runs first, then the most recently updated
+            (JSON: by name).
+        columns: keys of the columns, separated by commas; None for `LIST_KEYS`.
 
     Raises:
-        InputError: a filter, a sort or columns that cannot be; nothing was read.
+        InputError: a wrong filter, sort or column; raised before any run is read.
     """
     chosen = None if columns is None else columns_of(columns.split(","))
-    passes, asked = _filter(wanted, archived=archived)
-    ordered = _order(sort) if sort is not None else list if as_json else in_standing_order
-    asked |= {column.key for column in chosen or ()} | {(sort or "").strip().lstrip("-")}
-    known = [read_row(run, details=not asked.isdisjoint(HISTORY_KEYS)) for run in list_runs(root)]
+    passes, fields = _filter(wanted, archived=archived)
+    ordered = _order(sort) if sort is not None else list if as_json else in_default_order
+    fields |= {column.key for column in chosen or ()} | {(sort or "").strip().lstrip("-")}
+    known = [read_row(run, details=not fields.isdisjoint(HISTORY_KEYS)) for run in list_runs(root)]
     rows = ordered(row for row in known if passes(row))
     if as_json:
         out(json.dumps([row_document(row) for row in rows], ensure_ascii=False, indent=2, allow_nan=False))
     elif not rows:
-        say(_nothing(root, wanted, known))
+        say(_no_rows_message(root, wanted, known))
     else:
         _print_table(rows, chosen)
 
 
 def read_row(run: RunFolder, *, details: bool = False) -> RunRow:
-    """Return what the list shows of `run`; with its curve, speed and device if asked."""
+    """Return the row of `run`; with loss curve, time per epoch and device if `details`."""
     row = RunRow(summarise(run), read_labels(run))
     if details:
-        from focus_tui.view.row_details import detailed
+        from focus_tui.view.row_details import with_details
 
-        row = detailed(row)
+        row = with_details(row)
     return row
 
 
@@ -70,7 +70,7 @@ def row_document(row: RunRow) -> dict[str, Any]:
 
 
 def label_lines(labels: Labels) -> list[str]:
-    """Return what people wrote on a run, as `focus status` says it."""
+    """Return the labels of a run as lines of `focus status`."""
     note = [visible(line) for line in labels.note.splitlines()]
     rows = [
         *([("tags", " ".join(labels.tags))] if labels.tags else []),
@@ -81,7 +81,7 @@ def label_lines(labels: Labels) -> list[str]:
 
 
 def _filter(wanted: str, *, archived: bool) -> tuple[Callable[[RunRow], bool], set[str]]:
-    """Return whether a row is wanted, and the fields that this asks for."""
+    """Return the predicate of the filter `wanted`, and the fields it uses."""
     if not wanted.strip():
         return lambda row: archived or not row.labels.archived, set()
     from focus_tui.view.query import parse_query
@@ -96,7 +96,7 @@ def _order(sort: str) -> Order:
     from focus_tui.view.query import parse_sort, sort_rows
 
     key, descending = parse_sort(sort)
-    return lambda rows: sort_rows(in_standing_order(rows), key, descending)
+    return lambda rows: sort_rows(in_default_order(rows), key, descending)
 
 
 def _print_table(rows: Sequence[RunRow], columns: Sequence[Column] | None) -> None:
@@ -106,13 +106,13 @@ def _print_table(rows: Sequence[RunRow], columns: Sequence[Column] | None) -> No
         out(line)
 
 
-def _nothing(root: Path, wanted: str, known: Sequence[RunRow]) -> str:
+def _no_rows_message(root: Path, wanted: str, known: Sequence[RunRow]) -> str:
     if not known:
         return f"no experiments under {root} yet. Make one:\n  focus new experiment_diffusion"
-    put_away = sum(row.labels.archived for row in known)
+    hidden_count = sum(row.labels.archived for row in known)
     if not wanted.strip():
-        return f"{_counted(put_away)} archived: focus ls --all"
-    hidden = f"; {_counted(put_away)} archived: add --all" if put_away else ""
+        return f"{_counted(hidden_count)} archived: focus ls --all"
+    hidden = f"; {_counted(hidden_count)} archived: add --all" if hidden_count else ""
     return f"none of {_counted(len(known))} passes the filter {wanted.strip()!r}{hidden}"
 
 

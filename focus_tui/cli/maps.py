@@ -1,6 +1,6 @@
-"""Commands that compute on maps: sample, evaluate, compare, power, demo.
+"""Commands that draw or measure maps: sample, evaluate, compare, power, demo.
 
-Arguments are checked before anything is opened.
+Arguments are checked before any file is opened.
 """
 
 from pathlib import Path
@@ -59,7 +59,7 @@ def sample(
     """Draw maps from a trained model.
 
     In physical units: an .npz, a PNG, and P(k) in the terminal. With --json, stdout holds one object: path,
-    figure, n_maps, nfe (network function evaluations per map) and power as of focus power --json.
+    figure, n_maps, nfe (network function evaluations per map) and power as in focus power --json.
 
     Example: focus sample --steps 100 --eta 0 -n 16 --params Omega_m=0.3,sigma_8=0.8 -o maps.npz
     """
@@ -105,7 +105,7 @@ def evaluate(
 ) -> None:
     """Judge samples against held-out maps.
 
-    Every statistic (P(k), PDF, slab mean; see docs/statistics.md) stands beside its true-against-true value.
+    Each statistic (P(k), PDF, slab mean; see docs/statistics.md) is shown beside its true-against-true value.
 
     Example: focus evaluate experiment_diffusion --json > report.json
     """
@@ -156,8 +156,8 @@ def compare(
     """Compare experiments.
 
     Loss curves, configs, and samples at the parameters of the same unseen maps: P(k), PDF and slab mean beside
-    true against true; error against number of steps and seconds per map. Experiments of other data, box or
-    resolution are compared by their curves alone.
+    true against true; error against number of steps and seconds per map. Experiments that differ in data, box or
+    resolution are compared by their curves only.
 
     Example: focus compare experiment_diffusion experiment_flow
     """
@@ -205,9 +205,9 @@ def power(
 
 
 def demo(context: typer.Context) -> None:
-    """Show the whole journey on a CPU, in minutes.
+    """Run the whole workflow on a CPU, in minutes.
 
-    Simulates universes, trains a small model in the background, samples and judges it.
+    Simulates universes, trains a small model in the background, draws samples and evaluates them.
 
     Example: focus demo
     """

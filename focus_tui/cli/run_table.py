@@ -1,7 +1,7 @@
-"""The table of `focus ls`, in plain text: pure.
+"""The table of `focus ls` as plain text. Pure.
 
-Not rich's table, whose import alone costs as much as the whole command (measured 1.6 against `import typer`).
-What the columns say and which of them fit is settled in `focus_tui.view.columns`.
+Not rich's table, whose import alone takes as long as the whole command (measured 1.6 against `import typer` = 1).
+`focus_tui.view.columns` decides the text of the columns and which of them fit.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def run_table(
     color: bool,
     columns: Sequence[Column] | None = None,
 ) -> list[str]:
-    """Return the lines of the table, heading first; at most `width` cells wide, or as wide as it needs."""
+    """Return the lines of the table, heading first; at most `width` cells wide; None leaves it uncut."""
     if columns is None:
         tagged = any(row.labels.tags or row.labels.archived for row in rows)
         columns = columns_of((*LIST_KEYS, "tags") if tagged else LIST_KEYS)

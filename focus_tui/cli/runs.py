@@ -1,4 +1,4 @@
-"""Commands about experiments as folders: new, ls, status, logs, rm. None of them imports torch."""
+"""Commands on experiment folders: new, ls, status, logs, rm. None of them imports torch."""
 
 import json
 import shutil
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from focus_engine.config.methods import method_words
 from focus_engine.errors import FocusError, InputError, RunConflictError
 from focus_engine.launch.start import run_lock
 from focus_engine.launch.state import summarise
@@ -24,7 +25,7 @@ def new(
     template: Annotated[
         str | None, typer.Option(help="diffusion [default], flow, small or small_flow (minutes on a CPU).")
     ] = None,
-    method: Annotated[str | None, typer.Option(help="diffusion or flow: the first template of that method.")] = None,
+    method: Annotated[str | None, typer.Option(help=f"{method_words()}: the first template of that method.")] = None,
     source: Annotated[
         str | None,
         typer.Option("--from", metavar="EXP", help="Copy this experiment's config.", autocompletion=complete_names),
@@ -42,14 +43,14 @@ def new(
 
     Example: focus new my_run --template small --set training.num_epochs=20
     """
-    from focus_engine.runs.create import create_experiment  # pydantic: 0.1 s that `focus ls` does without
+    from focus_engine.runs.create import create_experiment  # pydantic: 0.1 s that `focus ls` avoids
 
     root = root_of(context)
     copied = None if source is None else find_run(source, root)
     made = {"template": template, "method": method, "source": copied, "language": lang}
     run = create_experiment(root, name, settings=settings or (), **made)  # type: ignore[arg-type]
     out(str(run.path))
-    say(f"edit   {run.config}\ncheck  focus config check {shown(run)}\nstart  focus start {shown(run)}")
+    say(f"edit   {run.config}\ncheck  focus config check {quoted_name(run)}\nstart  focus start {quoted_name(run)}")
 
 
 def ls(
@@ -79,9 +80,9 @@ def ls(
 
 
 def status(context: typer.Context, exp: Exp = None, as_json: Json = False) -> None:
-    """Show where an experiment stands.
+    """Show the state of an experiment.
 
-    Proved from its log and its process, never assumed.
+    Derived from its log, its heartbeat and its OS process.
 
     Example: focus status experiment_diffusion
     """
@@ -102,7 +103,9 @@ def status(context: typer.Context, exp: Exp = None, as_json: Json = False) -> No
 def logs(
     context: typer.Context,
     exp: Exp = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the run ends; Ctrl-C leaves it.")] = False,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Follow until the run ends; Ctrl-C leaves the run alone.")
+    ] = False,
     last: Annotated[int | None, typer.Option("-n", "--last", min=0, help="Only the last N epochs.")] = None,
     events: Annotated[bool, typer.Option("--events", help="The events themselves, one JSON object a line.")] = False,
     plot: Annotated[bool, typer.Option("--plot", help="Draw loss, learning rate and P(k) instead.")] = False,
@@ -142,9 +145,9 @@ def rm(
     for run in runs:
         _check_removable(run)
     if not yes:
-        _ask(runs)
+        _confirm(runs)
     for run in runs:
-        with run_lock(run):  # a start at the same moment is refused
+        with run_lock(run):  # refuses a start in the meantime
             _check_removable(run)
             shutil.rmtree(run.path)
         say(f"deleted {visible(run.name)}")
@@ -154,28 +157,28 @@ def _check_removable(run: RunFolder) -> None:
     if run.path.is_symlink():
         raise InputError(f"{run.path} is a link to {run.path.resolve()}: remove the link itself with rm")
     if not run.config.is_file():
-        raise InputError(f"{run.path} has no config.yaml: not certainly an experiment; remove it with rm -r")
+        raise InputError(f"{run.path} has no config.yaml: it may be no experiment; remove it with rm -r")
     summary = summarise(run)
     if summary.state in LIVE_STATES:
-        raise RunConflictError(f"{run.name} is {summary.state}: stop it first: focus stop --now {shown(run)}")
+        raise RunConflictError(f"{run.name} is {summary.state}: stop it first: focus stop --now {quoted_name(run)}")
     if summary.state == "unreachable":
         raise RunConflictError(f"{run.name} may still run on {summary.host}: {summary.reason}")
 
 
-def _ask(runs: list[RunFolder]) -> None:
+def _confirm(runs: list[RunFolder]) -> None:
     for run in runs:
         files = [path for path in run.path.rglob("*") if path.is_file() and not path.is_symlink()]
         checkpoints = sum(path.suffix == ".pt" for path in files)
         total = words.size(sum(path.stat().st_size for path in files))
         say(f"{visible(str(run.path))}: {total}, {checkpoints} checkpoints")
     if not sys.stdin.isatty():
-        raise InputError("rm deletes for good: say --yes where nobody can be asked")
+        raise InputError("rm cannot be undone: give --yes where no terminal can confirm it")
     if not typer.confirm(f"delete {'it' if len(runs) == 1 else f'these {len(runs)}'}?", err=True):
         raise FocusError("nothing was deleted")
 
 
-def shown(run: RunFolder) -> str:
-    """Return the experiment's name as it can be pasted into a shell."""
+def quoted_name(run: RunFolder) -> str:
+    """Return the experiment's name, quoted for a shell."""
     import shlex
 
     return shlex.quote(run.name)

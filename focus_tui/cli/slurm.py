@@ -1,4 +1,4 @@
-"""Options of `focus start` and `focus resume` that make a run a SLURM job, and what is said of it."""
+"""SLURM options of `focus start` and `focus resume`, and the lines of `focus status` about a job."""
 
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
@@ -22,8 +22,8 @@ Sbatch = Annotated[
 
 
 @dataclass(frozen=True)
-class SlurmAsked:
-    """The options of SLURM as they were given."""
+class SlurmRequest:
+    """The SLURM options given on the command line."""
 
     partition: str | None
     time: str | None
@@ -32,23 +32,23 @@ class SlurmAsked:
     sbatch: list[str] | None
 
     def refuse_without_slurm(self) -> None:
-        """Raise InputError when any is given to a run that is no job."""
+        """Raise InputError if any option is given without --slurm."""
         if given := [f"--{one.name}" for one in fields(self) if getattr(self, one.name)]:
             raise InputError(f"{', '.join(given)}: only with --slurm")
 
 
-def submit(run: RunFolder, *, resume: bool, gpus: int | None, asked: SlurmAsked) -> str:
-    """Submit `run`; return what came of it in words. Raises FocusError when SLURM refuses."""
+def submit(run: RunFolder, *, resume: bool, gpus: int | None, request: SlurmRequest) -> str:
+    """Submit `run`; return a sentence with the job id. Raises FocusError if SLURM refuses."""
     from focus_engine.launch.slurm.options import SlurmOptions, parse_sbatch
     from focus_engine.launch.slurm.submit import submit_run
 
     given = SlurmOptions(
-        partition=asked.partition,
+        partition=request.partition,
         gpus=gpus,
-        time=asked.time,
-        nodes=asked.nodes,
-        account=asked.account,
-        sbatch=parse_sbatch(asked.sbatch or []),
+        time=request.time,
+        nodes=request.nodes,
+        account=request.account,
+        sbatch=parse_sbatch(request.sbatch or []),
     )
     job, options = submit_run(run, given, resume=resume)
     where = f" to {options.partition}" if options.partition else ""
@@ -56,7 +56,7 @@ def submit(run: RunFolder, *, resume: bool, gpus: int | None, asked: SlurmAsked)
 
 
 def job_document(run: RunFolder) -> dict[str, Any] | None:
-    """Return what `focus status --json` says of the SLURM job of `run`; None when it has none."""
+    """Return the object on the SLURM job of `run` in `focus status --json`; None without a job."""
     from focus_engine.launch.slurm.join import job_of
 
     if not run.slurm_job.is_file() or (held := job_of(run)) is None:
@@ -69,14 +69,14 @@ def job_document(run: RunFolder) -> dict[str, Any] | None:
 
 
 def job_lines(run: RunFolder, summary: RunSummary) -> list[str]:
-    """Return what `focus status` says of the SLURM job of `run`."""
+    """Return the lines on the SLURM job of `run` in `focus status`."""
     from focus_engine.launch.slurm.join import job_of, time_words
 
     if not run.slurm_job.is_file() or (held := job_of(run)) is None:
         return []
     job = held.job
     if job is None:
-        return [f"  {'SLURM':<11} job {visible(held.submitted.job_id)}, not known any more"]
+        return [f"  {'SLURM':<11} job {visible(held.submitted.job_id)}, no longer known to SLURM"]
     on = f" on {visible(job.partition)}" if job.partition else ""
     node = f", node {visible(job.nodes)}" if job.nodes else ""
     lines = [f"  {'SLURM':<11} job {visible(job.job_id)}, {visible(job.state.lower())}{on}{node}"]

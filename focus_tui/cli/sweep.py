@@ -1,4 +1,4 @@
-"""`focus sweep`: experiments on a grid of settings, made and queued."""
+"""`focus sweep`: creates and queues experiments on a grid of settings."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from focus_tui.cli.train import start_queued
 from focus_tui.terminal import out, say, visible
 
 MANY = 50
-"""A sweep of more experiments wants --yes."""
+"""Number of experiments above which a sweep needs --yes."""
 
 
 def sweep(
@@ -54,7 +54,7 @@ def sweep(
     if dry_run or not members:
         return
     if len(members) > MANY and not yes:
-        raise InputError(f"this grid has {len(members)} points: say --yes to make as many experiments")
+        raise InputError(f"this grid has {len(members)} points, more than {MANY}: give --yes to make them all")
     runs = create_sweep(root, source, members, settings or (), tag=sweep_tag(name or source.name))
     say(f"made {len(runs)} experiment{'s' if len(runs) > 1 else ''}, tag {sweep_tag(name or source.name)}")
     if not no_start:

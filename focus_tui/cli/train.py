@@ -13,8 +13,8 @@ from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import RunFolder, find_run
 from focus_tui.cli.choose import Exp, Json, NamedExp, Trust, chosen_run, complete_names, root_of
 from focus_tui.cli.command import Command
-from focus_tui.cli.runs import shown
-from focus_tui.cli.slurm import Account, Nodes, Partition, Sbatch, Slurm, SlurmAsked, Time, submit
+from focus_tui.cli.runs import quoted_name
+from focus_tui.cli.slurm import Account, Nodes, Partition, Sbatch, Slurm, SlurmRequest, Time, submit
 from focus_tui.terminal import out, say, visible
 
 Gpu = Annotated[int | None, typer.Option("--gpu", min=0, metavar="N", help="Train on this GPU.", show_default=False)]
@@ -31,7 +31,7 @@ def train(
     exp_dir: Annotated[
         Path | None, typer.Option("--exp_dir", "--exp-dir", metavar="DIR", help="… in this folder (made if need be).")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint.")] = False,
     gpu: Gpu = None,
     gpus: Gpus = None,
     _trust: Trust = False,
@@ -55,7 +55,7 @@ def start(
         list[str] | None,
         typer.Argument(
             metavar="EXP...",
-            help="Names or paths; left out: the one you stand in, else the latest.",
+            help="Names or paths [that of the current folder, else the latest].",
             show_default=False,
             autocompletion=complete_names,
         ),
@@ -76,17 +76,17 @@ def start(
     """Train in the background.
 
     Survives logout; returns at once. Several are queued: as many train at once as there are GPUs (FOCUS_SLOTS: runs
-    on each; on a machine without GPU one trains), oldest first. One that cannot start does not keep the others.
+    on each; one on a machine without GPU), oldest first. One that cannot start does not hold up the others.
 
     Example: focus start experiment_diffusion --gpu 1
     """
     root = root_of(context)
     runs = [find_run(name, root) for name in dict.fromkeys(exps)] if exps else [chosen_run(context, None)]
-    asked = SlurmAsked(partition, time_limit, nodes, account, sbatch)
+    slurm_request = SlurmRequest(partition, time_limit, nodes, account, sbatch)
     if slurm:
-        _submit(runs, resume=False, gpu=gpu, gpus=gpus, queue=queue, asked=asked)
+        _submit(runs, resume=False, gpu=gpu, gpus=gpus, queue=queue, request=slurm_request)
         return
-    asked.refuse_without_slurm()
+    slurm_request.refuse_without_slurm()
     if len(runs) == 1:
         _launch(runs[0], resume=False, gpu=gpu, gpus=gpus, queue=queue)
     else:
@@ -94,19 +94,19 @@ def start(
 
 
 def _submit(
-    runs: Sequence[RunFolder], *, resume: bool, gpu: int | None, gpus: int | None, queue: bool, asked: SlurmAsked
+    runs: Sequence[RunFolder], *, resume: bool, gpu: int | None, gpus: int | None, queue: bool, request: SlurmRequest
 ) -> None:
-    """Submit runs to SLURM, whose queue and devices they use."""
+    """Submit runs to SLURM, which manages queue and devices."""
     if gpu is not None or queue:
         raise InputError(f"{'--queue' if queue else '--gpu'}: not with --slurm, which has its own; ask for --gpus N")
     for run in runs:
         check_config(run)
-        out(submit(run, resume=resume, gpus=gpus, asked=asked))
-        say(f"watch  focus status {shown(run)}\nstop   focus stop {shown(run)}\nscript {run.slurm_script}")
+        out(submit(run, resume=resume, gpus=gpus, request=request))
+        say(f"watch  focus status {quoted_name(run)}\nstop   focus stop {quoted_name(run)}\nscript {run.slurm_script}")
 
 
 def start_queued(runs: Sequence[RunFolder], *, gpu: int | None = None, gpus: int | None = None) -> None:
-    """Queue several runs; one that cannot start is said and does not keep the others. Raises typer.Exit then."""
+    """Queue several runs. One that cannot start is reported, the others start; then raises typer.Exit."""
     failed: list[FocusError] = []
     for run in runs:
         try:
@@ -132,18 +132,18 @@ def resume(
     sbatch: Sbatch = None,
     _trust: Trust = False,
 ) -> None:
-    """Go on from the last checkpoint.
+    """Resume training from the last checkpoint.
 
-    In the background; from epoch 1 where there is no checkpoint yet.
+    In the background; from epoch 1 if there is no checkpoint yet.
 
     Example: focus resume experiment_diffusion
     """
     run = chosen_run(context, exp)
-    asked = SlurmAsked(partition, time_limit, nodes, account, sbatch)
+    slurm_request = SlurmRequest(partition, time_limit, nodes, account, sbatch)
     if slurm:
-        _submit([run], resume=True, gpu=gpu, gpus=gpus, queue=queue, asked=asked)
+        _submit([run], resume=True, gpu=gpu, gpus=gpus, queue=queue, request=slurm_request)
         return
-    asked.refuse_without_slurm()
+    slurm_request.refuse_without_slurm()
     _launch(run, resume=True, gpu=gpu, gpus=gpus, queue=queue)
 
 
@@ -169,7 +169,7 @@ def check(
 def stop(
     context: typer.Context,
     exp: NamedExp,
-    now: Annotated[bool, typer.Option("--now", help="Within a step, with a checkpoint.")] = False,
+    now: Annotated[bool, typer.Option("--now", help="Stop within a step, with a checkpoint.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Return when it has stopped.")] = False,
 ) -> None:
     """Stop training after the current epoch. `focus resume` goes on from there.
@@ -181,12 +181,12 @@ def stop(
     run = find_run(exp, root_of(context))
     summary = request_stop(run, "now" if now else "epoch")
     if summary.state == "queued" and summarise(run).state != "queued":
-        say(f"{visible(run.name)} waits no more: it was {summary.reason}")
+        say(f"{visible(run.name)} has left the queue: it was {summary.reason}")
         return
     when = "now, with a checkpoint" if now else f"after epoch {(summary.epoch or 0) + 1}"
-    say(f"{visible(run.name)} stops {when}; go on later: focus resume {shown(run)}")
+    say(f"{visible(run.name)} stops {when}; go on later: focus resume {quoted_name(run)}")
     if summary.state == "unreachable":
-        say(f"but {summary.reason}: it obeys when it comes back")
+        say(f"but {summary.reason}: it stops when it is reachable again")
     elif wait:
         while (summary := summarise(run)).state in LIVE_STATES:
             time.sleep(0.2)
@@ -200,7 +200,7 @@ def _launch(run: RunFolder, *, resume: bool, gpu: int | None, gpus: int | None, 
     identity = start_run(run, resume=resume, device=_device(gpu, gpus), devices=gpus, queue=queue)
     did = "queued" if queue else "resumed" if resume else "started"
     out(f"{did} {visible(run.name)}, process {identity.pid}")
-    say(f"watch  focus logs -f {shown(run)}\nstop   focus stop {shown(run)}")
+    say(f"watch  focus logs -f {quoted_name(run)}\nstop   focus stop {quoted_name(run)}")
 
 
 def _run_to_train(context: typer.Context, exp: str | None, config: Path | None, exp_dir: Path | None) -> RunFolder:
@@ -214,12 +214,12 @@ def _run_to_train(context: typer.Context, exp: str | None, config: Path | None, 
         raise InputError(f"--config {config} needs --exp_dir DIR: the folder for checkpoints and logs")
     from focus_engine.runs.create import adopt_config
 
-    assert config is not None and exp_dir is not None  # noqa: S101, PT018  (for the type checker: settled above)
+    assert config is not None and exp_dir is not None  # noqa: S101, PT018  (for the type checker: both are given here)
     return adopt_config(config, exp_dir)
 
 
 def check_config(run: RunFolder) -> None:
-    """Check the config of `run` before anything starts, and say its warnings. Raises InputError."""
+    """Check the config of `run` before training starts, and print its warnings. Raises InputError."""
     from focus_engine.config.load import load_config
     from focus_engine.config.templates import check_method
     from focus_engine.runs.safety import open_to_everybody
@@ -233,11 +233,11 @@ def check_config(run: RunFolder) -> None:
 
 
 def _device(gpu: int | None, gpus: int | None = None) -> str | None:
-    """Torch's name of the device that the options ask for. Raises InputError when there are not so many GPUs."""
+    """Return torch's name of the requested device. Raises InputError if there are fewer GPUs."""
     if gpus is None:
         return None if gpu is None else f"cuda:{gpu}"
     if gpu is not None:
-        raise InputError(f"give --gpu {gpu} (that one) or --gpus {gpus} (so many), not both")
+        raise InputError(f"give --gpu {gpu} (an index) or --gpus {gpus} (a number), not both")
     from focus_engine.gpus import visible_gpus
 
     if (found := len(visible_gpus())) < gpus:

@@ -14,7 +14,10 @@ def tui(
     exp: Annotated[
         str | None,
         typer.Argument(
-            metavar="EXP", help="Watch this experiment at once.", show_default=False, autocompletion=complete_names
+            metavar="EXP",
+            help="Open the Watch screen of this experiment.",
+            show_default=False,
+            autocompletion=complete_names,
         ),
     ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Replay a recorded training at speed.")] = False,

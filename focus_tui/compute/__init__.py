@@ -1,5 +1,5 @@
-"""The commands that compute in their own process: the one part of focus_tui that may import torch and maths.
+"""Commands that compute in their own process: the only part of focus_tui that may import torch and the numerics.
 
-Everything else in focus_tui knows runs by their folders alone. Modules of this package are imported inside
-command bodies, and import their own mathematics inside functions where a command can do without torch.
+The rest of focus_tui reads run folders only. Modules of this package are imported inside command bodies, and import
+heavy code inside functions where a command can do without torch.
 """

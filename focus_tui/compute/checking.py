@@ -1,4 +1,4 @@
-"""`focus check`: what a training would take, before it is started."""
+"""`focus check`: estimates time, memory and disk of a training before it is started."""
 
 import json
 
@@ -13,11 +13,11 @@ from focus_tui.view.words import bar_line, duration, percent, size
 
 
 def check(run: RunFolder, *, device: str | None, as_json: bool) -> None:
-    """Rehearse `run` and show what it would take.
+    """Rehearse `run` and print the estimates.
 
     Raises:
-        InputError: config or data are wrong.
-        FocusError: there is not enough memory.
+        InputError: the config or the data are wrong.
+        FocusError: the device is out of memory.
     """
     printer = Printer()
     try:
@@ -35,7 +35,7 @@ def check(run: RunFolder, *, device: str | None, as_json: bool) -> None:
 
 
 def rehearsal_lines(found: Rehearsal) -> list[tuple[str, str]]:
-    """Return what a training would take, line by line."""
+    """Return the estimates as pairs of label and text."""
     _, height, width = found.map_shape
     training, validation, test = found.maps
     maps_per_step = found.batch_size * found.accumulate
@@ -63,7 +63,7 @@ def _warnings(found: Rehearsal, run: RunFolder) -> list[str]:
     warnings = []
     if not found.enough_disk:
         need = size(3 * found.checkpoint_bytes)
-        warnings.append(f"checkpoints need {need} while one is written: free some space where {run.path} lies")
+        warnings.append(f"checkpoints need {need} while one is written: free some space on the disk of {run.path}")
     workers = load_config(run.config).config.data.num_workers
     if advice := data_wait_advice(found.data_wait, workers, "training would wait"):
         warnings.append(advice)

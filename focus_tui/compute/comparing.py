@@ -1,4 +1,4 @@
-"""`focus compare`: what was logged of several experiments, and what their samples are worth."""
+"""`focus compare`: compares the logs of several experiments and the quality of their samples."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from focus_engine.evaluation.comparison import (
 from focus_engine.runs.comparison import ModelScores, comparison_path
 from focus_engine.runs.folder import RunFolder
 from focus_tui.charts.overlay import NamedCurve, draw_overlay, draw_ratios, named_legend
-from focus_tui.compute.drawing import Telling, opened, relative
+from focus_tui.compute.drawing import ProgressReporter, open_model, relative
 from focus_tui.compute.options import CompareOptions
 from focus_tui.terminal import cells, colours, fitted, out, visible
 from focus_tui.view.compare import METRICS, Difference, config_differences, config_of, data_warning, metric_row
@@ -26,32 +26,33 @@ from focus_tui.view.comparison_report import cost_curves, cost_rows, cost_title,
 from focus_tui.view.log_plot import read_view
 from focus_tui.view.run_view import RunView
 
-MOST_COLUMNS = 110
+MAX_COLUMNS = 110
+"""The greatest width of a chart or table [cells]."""
 
 
 def compare(runs: Sequence[RunFolder], options: CompareOptions) -> None:
-    """Compare `runs` and show it.
+    """Compare `runs` and print the result.
 
     Raises:
-        InputError: a run's data are gone or have changed, or an option does not fit its model.
+        InputError: the data of a run are missing or have changed, or an option does not fit its model.
         FocusError: the generated maps are not physical.
     """
-    telling = Telling(options.progress)
+    reporter = ProgressReporter(options.progress)
     views = [read_view(run) for run in runs]
     different = config_differences([config_of(view) for view in views])
     comparison: Comparison | None = None
-    refused = "--curves was given" if options.curves else _no_checkpoint(runs, options)
-    if refused is None:
-        contenders = _contenders(runs, options, telling)
-        refused = why_not_comparable([(one.run.name, one.model) for one in contenders])
-    if refused is None:
-        comparison = _judged(contenders, options, telling)
+    refusal = "--curves was given" if options.curves else _no_checkpoint(runs, options)
+    if refusal is None:
+        contenders = _contenders(runs, options, reporter)
+        refusal = why_not_comparable([(one.run.name, one.model) for one in contenders])
+    if refusal is None:
+        comparison = _compare_samples(contenders, options, reporter)
     elif not options.curves:
-        telling.warn(f"samples are not compared, curves are: {refused}")
+        reporter.warn(f"samples are not compared, curves are: {refusal}")
     if options.json:
-        out(json.dumps(_document(runs, views, different, comparison, refused), allow_nan=False))
+        out(json.dumps(_document(runs, views, different, comparison, refusal), allow_nan=False))
         return
-    width = min(MOST_COLUMNS, shutil.get_terminal_size((80, 24)).columns)
+    width = min(MAX_COLUMNS, shutil.get_terminal_size((80, 24)).columns)
     _show_curves(runs, views, width)
     _show_differences(runs, different, width)
     if comparison is not None:
@@ -67,17 +68,19 @@ def _no_checkpoint(runs: Sequence[RunFolder], options: CompareOptions) -> str | 
     return f"{', '.join(untrained)} has no checkpoint yet" if untrained else None
 
 
-def _contenders(runs: Sequence[RunFolder], options: CompareOptions, telling: Telling) -> list[Contender]:
-    """Open each run; all of them draw as many maps at once."""
-    found = [Contender(run, *opened(run, options, telling)) for run in runs]
+def _contenders(runs: Sequence[RunFolder], options: CompareOptions, reporter: ProgressReporter) -> list[Contender]:
+    """Open the model of each run; all use the smallest of their batch sizes."""
+    found = [Contender(run, *open_model(run, options, reporter)) for run in runs]
     batch = min(one.plan.batch_size for one in found)
     return [Contender(one.run, one.model, one.model.plan(seed=options.seed, batch_size=batch)) for one in found]
 
 
-def _judged(contenders: Sequence[Contender], options: CompareOptions, telling: Telling) -> Comparison:
+def _compare_samples(
+    contenders: Sequence[Contender], options: CompareOptions, reporter: ProgressReporter
+) -> Comparison:
     output = options.output or comparison_path([one.run for one in contenders])
     steps = compare_models(contenders, options.n_maps, options.ladder or STEP_COUNTS, output)
-    return telling.shown(steps, contenders[0].plan)
+    return reporter.track(steps, contenders[0].plan)
 
 
 def _document(
@@ -85,16 +88,16 @@ def _document(
     views: Sequence[RunView],
     different: Sequence[Difference],
     comparison: Comparison | None,
-    refused: str | None,
+    refusal: str | None,
 ) -> dict[str, Any]:
-    """Return the document of `focus compare --json`."""
+    """Return the JSON document of `focus compare --json`."""
     names = [run.name for run in runs]
     return {
         "runs": [view.summary.to_dict() | {"curves": _curves(view)} for view in views],
         "warning": data_warning(views) or None,
         "config_differences": {row.key: dict(zip(names, row.values, strict=True)) for row in different},
         "samples": None if comparison is None else comparison.to_dict(),
-        "samples_refused": refused,
+        "samples_refused": refusal,
     }
 
 
@@ -130,7 +133,7 @@ def _show_differences(runs: Sequence[RunFolder], different: Sequence[Difference]
 
 
 def _show_samples(comparison: Comparison, width: int) -> None:
-    """Draw ratios, print the scores and what they cost."""
+    """Draw the ratios, and print the scores and their cost."""
     color, scores = colours(), comparison.scores
     names = [visible(one.name) for one in scores.models]
     legend = named_legend(names, color=color)
@@ -150,7 +153,7 @@ def _show_samples(comparison: Comparison, width: int) -> None:
 
 
 def _show_ratios(models: Sequence[ModelScores], statistic: str, legend: str, width: int) -> None:
-    """Draw generated / real of each model in a statistic."""
+    """Draw generated / real of each model for one statistic."""
     limits = {one.curves[statistic].limit for one in models if statistic in one.curves}
     out(f"\n{STATISTICS[statistic].short} of samples / real   {legend}")
     limit = limits.pop() if len(limits) == 1 else None
@@ -158,7 +161,7 @@ def _show_ratios(models: Sequence[ModelScores], statistic: str, legend: str, wid
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows of cells with the first column to the left and the others to the right."""
+    """Return rows as aligned lines: the first column to the left, the others to the right."""
     widths = [max(cells(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for first, *others in rows:

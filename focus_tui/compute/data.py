@@ -1,4 +1,4 @@
-"""`focus data`: universes made, maps brought in, a set looked at."""
+"""`focus data`: simulates universes, imports maps, and describes a set of maps."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ from focus_tui.view.words import bar_line, duration, size
 
 @dataclass(frozen=True, kw_only=True)
 class SimulateOptions:
-    """What `focus data simulate` was asked for; sizes as in the `data` block of a config."""
+    """The options of `focus data simulate`; sizes as in the `data` block of a config."""
 
     folder: Path
     simulations: int
@@ -39,11 +39,11 @@ class SimulateOptions:
 
 
 def simulate(options: SimulateOptions) -> None:
-    """Make or continue a set of universes, with a progress bar; prints its folder.
+    """Create or continue a set of universes with a progress bar, and print its folder.
 
     Raises:
-        InputError: an argument of which there is no set, or a folder that holds something else.
-        FocusError: the disk refuses.
+        InputError: an option is wrong, or the folder holds another set.
+        FocusError: the files cannot be written.
     """
     from focus_engine.simulation.simulate import UniverseLayout
     from focus_engine.simulation.universes import simulate_universes
@@ -69,22 +69,22 @@ def simulate(options: SimulateOptions) -> None:
     say(f"    box_size: {layout.box_size}\n    maps_per_simulation: {layout.maps_per_simulation}")
 
 
-def bring_in(
+def import_data(
     maps: Path,
     params: Path,
     name: str,
     root: Path,
     *,
     box_size: float,
-    per: int,
+    maps_per_simulation: int,
     link: bool,
     key: str | None,
     stored: tuple[StoredAs, float, float],
 ) -> None:
-    """Check maps and parameters and copy them to `root`/`name`; prints the folder.
+    """Check maps and parameters, copy them to `root`/`name`, and print the folder.
 
     Raises:
-        InputError: unlawful data, or a name that is taken.
+        InputError: the data are wrong, or the name is taken.
         FocusError: the files cannot be written.
     """
     bars = {"check": _Bar("maps checked"), "copy": _Bar("copied", size)}
@@ -94,7 +94,7 @@ def bring_in(
         name,
         root,
         box_size=box_size,
-        maps_per_simulation=per,
+        maps_per_simulation=maps_per_simulation,
         link=link,
         maps_key=key,
         stored=StoredValues(*stored),
@@ -108,22 +108,32 @@ def bring_in(
 
 
 def info(
-    what: str | None, run: RunFolder | None, params: Path | None, *, box_size: float, per: int, key: str | None
+    what: str | None,
+    run: RunFolder | None,
+    params: Path | None,
+    *,
+    box_size: float,
+    maps_per_simulation: int,
+    key: str | None,
 ) -> None:
-    """Describe a set of maps: shape, units, ranges, zeros, parameters, a map and P(k).
+    """Print shape, units, ranges, zeros, parameters, a map and P(k) of a set of maps.
 
     Args:
         what: a maps file or a folder with maps and parameters; None to take those of `run`.
-        run: an experiment.
+        run: an experiment; None to use `what`.
         params: the parameter table of a maps file.
         box_size: side of the box [Mpc/h] of a file.
-        per: maps per simulation of a file.
-        key: array of an .npz or HDF5 file.
+        maps_per_simulation: maps per simulation of a file.
+        key: name of the array in an .npz or HDF5 file.
 
     Raises:
-        InputError: it is no set of maps.
+        InputError: these are no maps.
     """
-    _show(describe(_open_run(run) if run is not None else _open_files(what or ".", params, box_size, per, key)))
+    _show(
+        describe(
+            _open_run(run) if run is not None else _open_files(what or ".", params, box_size, maps_per_simulation, key)
+        )
+    )
 
 
 def _open_run(run: RunFolder) -> MapSet:
@@ -136,24 +146,26 @@ def _open_run(run: RunFolder) -> MapSet:
     return maps
 
 
-def _open_files(what: str, params: Path | None, box_size: float, per: int, key: str | None) -> MapSet:
+def _open_files(what: str, params: Path | None, box_size: float, maps_per_simulation: int, key: str | None) -> MapSet:
     from focus_engine.config.schema import DataBlock
     from focus_engine.data.locate import resolve_map_paths
 
     path = Path(what).expanduser().absolute()
     if not os.path.lexists(path):
         raise InputError(f"{what}: no such file, folder or experiment")
-    a_map_a_file = path.is_dir() and params is not None
-    whole = path.is_dir() and not a_map_a_file
-    folder = path if whole else path.parent
+    one_map_per_file = path.is_dir() and params is not None
+    is_set = path.is_dir() and not one_map_per_file
+    folder = path if is_set else path.parent
     block = DataBlock(
         source="files",
         data_dir=str(folder),
-        maps_path=None if whole else str(path),
+        maps_path=None if is_set else str(path),
         params_path=None if params is None else str(params.absolute()),
     )
     maps_path, params_path = resolve_map_paths(block, folder)
-    return open_map_set(maps_path, params_path, box_size=box_size, maps_per_simulation=per, maps_key=key)
+    return open_map_set(
+        maps_path, params_path, box_size=box_size, maps_per_simulation=maps_per_simulation, maps_key=key
+    )
 
 
 def _show(summary: DataSummary) -> None:
@@ -194,7 +206,7 @@ def _show(summary: DataSummary) -> None:
 
 
 class _Bar:
-    """A progress bar on stderr with the time that is left."""
+    """A progress bar on stderr with the remaining time."""
 
     def __init__(self, unit: str, number: Callable[[float], str] = lambda n: f"{n:.0f}") -> None:
         self._unit, self._number = unit, number

@@ -1,7 +1,7 @@
-"""`focus demo`: the whole journey on a CPU in a few minutes, with the commands that a user would type.
+"""`focus demo`: the whole workflow on a CPU in a few minutes, with the commands that a user would type.
 
-Universes are simulated (once: they stay in the cache), an experiment is made and trained in the background
-while its epochs stream here, and its samples are judged against universes that it never saw.
+Simulates universes (once: they stay in the cache), trains an experiment in the background while printing its epochs,
+and evaluates its samples against held-out universes.
 """
 
 import time
@@ -18,7 +18,7 @@ from focus_engine.launch.summary import RunSummary
 from focus_engine.progress import drain
 from focus_engine.runs.create import create_experiment
 from focus_engine.runs.folder import RunFolder
-from focus_tui.compute.drawing import Telling, opened, relative
+from focus_tui.compute.drawing import ProgressReporter, open_model, relative
 from focus_tui.compute.evaluating import show_report
 from focus_tui.compute.options import EvaluateOptions
 from focus_tui.terminal import out, say
@@ -29,7 +29,7 @@ TEMPLATE = "small"
 
 
 def demo(root: Path, settings: tuple[str, ...] = ()) -> None:
-    """Simulate, train, sample and judge an experiment made under `root`.
+    """Create an experiment under `root`, simulate its data, train it, and evaluate its samples.
 
     Raises:
         FocusError: training did not finish.
@@ -45,7 +45,7 @@ def demo(root: Path, settings: tuple[str, ...] = ()) -> None:
 
     step(3, "training in the background", f"focus start {run.name}; focus logs -f {run.name}")
     identity = start_run(run)
-    say(f"process {identity.pid} trains; this terminal only watches (Ctrl-C leaves it running)")
+    say(f"process {identity.pid} trains; this terminal only follows it (Ctrl-C leaves it running)")
     print_log(run, follow=True, last=None, raw=False)
     summary = summarise(run)
     if summary.state not in {"finished", "early_stopped"}:
@@ -53,21 +53,21 @@ def demo(root: Path, settings: tuple[str, ...] = ()) -> None:
     trained = time.monotonic()
 
     step(4, "samples against universes it never saw", f"focus evaluate {run.name}")
-    telling = Telling()
-    model, plan = opened(run, EvaluateOptions(), telling)
-    judged: EvaluationResult = telling.shown(evaluate_run(run, model, plan, None), plan)
-    show_report(judged)
-    _say_goodbye(run, summary, judged, (simulated - began, trained - simulated, time.monotonic() - trained))
+    reporter = ProgressReporter()
+    model, plan = open_model(run, EvaluateOptions(), reporter)
+    evaluated: EvaluationResult = reporter.track(evaluate_run(run, model, plan, None), plan)
+    show_report(evaluated)
+    _print_summary(run, summary, evaluated, (simulated - began, trained - simulated, time.monotonic() - trained))
 
 
 def free_name(root: Path) -> str:
-    """Return `demo`, or `demo-2` and so on where that is taken: nothing is overwritten."""
+    """Return `demo`, or `demo-2` and so on if that name is taken."""
     names = ("demo" if number == 1 else f"demo-{number}" for number in range(1, 100_000))
     return next(name for name in names if not (root / name).exists())
 
 
 def step(number: int, what: str, command: str) -> None:
-    """Announce a stage and the command that does the same."""
+    """Print the title of a stage and the equivalent command."""
     out(f"\n[{number}/4] {what}    $ {command}")
 
 
@@ -78,7 +78,7 @@ def _simulate(run: RunFolder) -> None:
 
     def show(step: DataProgress) -> None:
         nonlocal made
-        made = True  # universes that are found say nothing
+        made = True  # universes in the cache yield no progress
         printer.progress(bar_line(step.done, step.total, [step.what]))
 
     try:
@@ -91,14 +91,14 @@ def _simulate(run: RunFolder) -> None:
     out(f"{block.simulations} universes, {maps} maps of {block.map_size} x {block.map_size} pixels: {how}")
 
 
-def _say_goodbye(
-    run: RunFolder, summary: RunSummary, judged: EvaluationResult, seconds: tuple[float, float, float]
+def _print_summary(
+    run: RunFolder, summary: RunSummary, evaluated: EvaluationResult, seconds: tuple[float, float, float]
 ) -> None:
     figures = [
         run.training_history,
         *sorted(run.figs.glob("samples_epoch_*.png"))[-1:],
         *sorted(run.figs.glob("power_spectrum_epoch_*.png"))[-1:],
-        judged.figure,
+        evaluated.figure,
     ]
     out("\nfigures")
     for path in figures:

@@ -1,4 +1,4 @@
-"""`focus evaluate`: samples against held-out maps, each statistic beside its true-against-true."""
+"""`focus evaluate`: compares samples with held-out maps, each statistic beside its true-against-true value."""
 
 import json
 import shutil
@@ -11,35 +11,35 @@ from focus_engine.statistics.compare import Evaluation
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
 from focus_tui.charts.curves import draw_maps, draw_power
 from focus_tui.charts.statistic import draw_statistic
-from focus_tui.compute.drawing import Telling, opened, relative
+from focus_tui.compute.drawing import ProgressReporter, open_model, relative
 from focus_tui.compute.options import EvaluateOptions
 from focus_tui.terminal import color_depth, colours, out
 from focus_tui.view.run_view import floats
 
 
 def evaluate(run: RunFolder, options: EvaluateOptions) -> None:
-    """Judge `run` against its test maps and show the report.
+    """Evaluate `run` on its test maps and print the report.
 
     Raises:
-        InputError: no such checkpoint, or the data are gone or have changed.
+        InputError: the checkpoint or the data are missing, or the data have changed.
         FocusError: the generated maps are not physical.
     """
-    telling = Telling(options.progress)
-    model, plan = opened(run, options, telling)
-    judged: EvaluationResult = telling.shown(evaluate_run(run, model, plan, options.n_maps, options.output), plan)
+    reporter = ProgressReporter(options.progress)
+    model, plan = open_model(run, options, reporter)
+    evaluated: EvaluationResult = reporter.track(evaluate_run(run, model, plan, options.n_maps, options.output), plan)
     if options.json:
-        out(json.dumps(report_document(judged.evaluation, model, plan)))
+        out(json.dumps(report_document(evaluated.evaluation, model, plan)))
         return
-    show_report(judged)
-    out(f"report  {relative(judged.report)}\nfigure  {relative(judged.figure)}")
+    show_report(evaluated)
+    out(f"report  {relative(evaluated.report)}\nfigure  {relative(evaluated.figure)}")
 
 
-def show_report(judged: EvaluationResult) -> None:
+def show_report(evaluated: EvaluationResult) -> None:
     """Draw maps and the curve of each statistic, and print the scores."""
     columns, _ = shutil.get_terminal_size((80, 24))
-    width, evaluation = min(columns, 110), judged.evaluation
+    width, evaluation = min(columns, 110), evaluated.evaluation
     units = SURFACE_DENSITY if evaluation.physical else NORMALISED
-    pair = [judged.real[0, 0], judged.generated[0, 0]]
+    pair = [evaluated.real[0, 0], evaluated.generated[0, 0]]
     titles = ("real", "generated")
     out(draw_maps(pair, width=width, height=20, titles=titles, color_depth=color_depth(), units=units))
     for name, result in evaluation.results.items():
@@ -75,18 +75,18 @@ def _power_chart(spec: StatisticSpec, where: CurveSpec, curve: StatisticCurve, w
 OWN_CHARTS: dict[str, Callable[[StatisticSpec, CurveSpec, StatisticCurve, int, bool], str]] = {
     "power_spectrum": _power_chart
 }
-"""By the name of the statistic; the others are drawn as their spec says."""
+"""Charts of statistics that `draw_statistic` does not draw, by name of the statistic."""
 
 
 def score_lines(evaluation: Evaluation) -> list[str]:
-    """Return the scores as a table, each beside what real maps score against other real maps."""
+    """Return a table of scores, each beside the score of real maps against other real maps."""
     rows = [("statistic", "generated", "true vs true", "same sims")]
     for name, result in evaluation.results.items():
         rows += [_score_row(score) for score in STATISTICS[name].scores_in(result)]
     head = f"{evaluation.n_maps} maps of {evaluation.n_simulations} test simulations against as many samples"
     lines = [f"{name:<26}{value:>12}{between:>14}{within:>12}" for name, value, between, within in rows]
     left_out = [spec.short for spec in STATISTICS.values() if spec.name not in evaluation.results]
-    note = f"of the {NORMALISED}: {_listed(left_out)} need a density"
+    note = f"scores of the {NORMALISED}: {_listed(left_out)} need a density"
     return [head, *lines, *([] if evaluation.physical else [note])]
 
 

@@ -1,6 +1,6 @@
-"""What the commands that draw maps were asked for: parsed and checked before anything is opened.
+"""Options of the commands that draw maps, parsed and checked before any file is opened.
 
-A wrong argument is wrong whether or not there is a checkpoint, so these classes refuse it when they are made.
+A wrong option is wrong whether or not there is a checkpoint, so these classes refuse it on construction.
 """
 
 import math
@@ -19,19 +19,19 @@ Params = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class DrawOptions:
-    """How maps are drawn; None means what the config says.
+    """Options of drawing maps; None takes the value of the config.
 
     Attributes:
-        steps: of the sampler.
+        steps: number of sampler steps.
         eta: 0 is deterministic, 1 is DDPM.
         sampler: a name in `SAMPLERS`.
         guidance: 1.0 samples the trained density.
-        seed: noise of map i depends on the seed and i alone.
+        seed: the noise of map i depends on the seed and i only.
         checkpoint: best, last, or a path.
-        n_maps: how many maps.
+        n_maps: number of maps.
         batch_size: maps drawn at once.
         device: as in the config.
-        progress: how it is told on stderr: a bar for people, or one JSON object a line.
+        progress: form of the progress on stderr: `bar`, or `json` for one object per line.
 
     Raises:
         InputError: naming the option, the value and what is allowed.
@@ -67,10 +67,10 @@ class DrawOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleOptions(DrawOptions):
-    """What `focus sample` was asked for.
+    """The options of `focus sample`.
 
     Attributes:
-        params: parameters by name, the same for every map; None with `params_file`, or for those of the
+        params: parameters by name, the same for every map; None takes `params_file`, else those of the
             validation maps in order.
         params_file: a table with one row a map.
         output: the .npz file; None for a name under the experiment's samples/.
@@ -94,7 +94,7 @@ class SampleOptions(DrawOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(DrawOptions):
-    """What `focus evaluate` was asked for.
+    """The options of `focus evaluate`.
 
     Attributes:
         output: folder of the report (JSON and PNG); None for the experiment's own.
@@ -112,11 +112,11 @@ class EvaluateOptions(DrawOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class CompareOptions(DrawOptions):
-    """What `focus compare` was asked for.
+    """The options of `focus compare`.
 
     Attributes:
-        ladder: numbers of steps at which error and cost are measured; None for the usual ones.
-        curves: compare what was logged alone, and draw no samples.
+        ladder: numbers of steps at which error and cost are measured; None for the default `STEP_COUNTS`.
+        curves: compare only the logs; draw no samples.
         output: the report (.json); None for one under the first experiment's figs/.
         json: print the document instead of drawing it.
     """
@@ -139,19 +139,17 @@ class CompareOptions(DrawOptions):
 
 
 def parse_ladder(text: str | None) -> tuple[int, ...] | None:
-    """Parse `5,10,50`. Raises InputError for what is no list of whole numbers."""
+    """Parse `5,10,50`. Raises InputError unless it is a list of whole numbers."""
     if text is None:
         return None
     try:
         return tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
-        raise InputError(
-            "give whole numbers with commas between them, such as 5,10,50", where=f"--steps {text!r}"
-        ) from None
+        raise InputError("give whole numbers separated by commas, such as 5,10,50", where=f"--steps {text!r}") from None
 
 
 def parse_params(text: str | None) -> Params | None:
-    """Parse `Omega_m=0.3,sigma_8=0.8`. Raises InputError for unknown names, doubles and what is no number."""
+    """Parse `Omega_m=0.3,sigma_8=0.8`. Raises InputError for an unknown or repeated name or a wrong value."""
     if text is None:
         return None
     pairs: dict[str, float] = {}
@@ -168,7 +166,7 @@ def parse_params(text: str | None) -> Params | None:
 
 
 def check_output(path: Path, suffix: str) -> Path:
-    """Return `path` when a file of that kind can be written there. Raises InputError."""
+    """Return `path` if a file with that suffix can be written there. Raises InputError."""
     if path.suffix != suffix:
         raise InputError(f"give a file name that ends in {suffix}", where=f"-o {path}")
     if path.is_dir():

@@ -1,6 +1,6 @@
-"""Figures of a run as papers want them: one column wide, 8 pt, no titles, fonts that printers take.
+"""Figures of a run for papers: one column wide, 8 pt, without titles, with fonts that journals accept.
 
-The panels are those of the figures drawn beside training; here is their size.
+The panels are those of the figures drawn during training; this module sets their size.
 """
 
 from pathlib import Path
@@ -22,9 +22,9 @@ from focus_tui.view.panes import PaperFigure, load
 from focus_tui.view.run_view import RunView
 
 COLUMN = 3.4
-"""Width of a column of a journal [inches]."""
+"""Column width of a journal [inches]."""
 MAP_COLUMNS = 3
-"""Pairs of maps that fit across it."""
+"""Pairs of maps that fit in that width."""
 
 PAPER: dict[Any, Any] = STYLE | {
     "font.size": 8,
@@ -49,11 +49,11 @@ PAPER: dict[Any, Any] = STYLE | {
 
 
 def draw_paper_figure(path: Path, figure: PaperFigure, view: RunView, run: RunFolder) -> None:
-    """Draw a figure of a run; the suffix of `path` is the format.
+    """Write a figure of a run to `path`, whose suffix sets the format.
 
     Raises:
         InputError: the maps of the run can't be read.
-        OSError: the disk refuses.
+        OSError: the file cannot be written.
     """
     with mpl.rc_context(PAPER):
         save(load(figure.drawn_by)(view, run), path, path.suffix.removeprefix("."))
@@ -83,7 +83,7 @@ def lr_figure(view: RunView, _: RunFolder) -> Figure:
 
 
 def power_figure(view: RunView, _: RunFolder) -> Figure:
-    """Return the latest P(k) of samples beside that of real maps."""
+    """Return the latest P(k) of samples with that of real maps."""
     figure = Figure(figsize=(COLUMN, 3.6), layout="constrained")
     power_panels(figure, view.spectra[-1], "")
     return figure
@@ -103,7 +103,7 @@ def maps_figure(view: RunView, run: RunFolder) -> Figure:
 def _pairs(view: RunView, run: RunFolder) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], float]:
     """Return real and generated maps (N, H, W) and the side of the box [Mpc/h].
 
-    The maps themselves where the run still has them, else the thumbnails of its log.
+    Full maps if the run still has them, else the thumbnails of its log.
     """
     drawn = view.samples[-1]
     box_size = view.started.box_size if view.started else 1.0

@@ -1,4 +1,4 @@
-"""`focus power`: P(k) of any maps on disk. Needs numpy only, so that it answers at once."""
+"""`focus power`: measures P(k) of any maps on disk. Imports numpy only, to start fast."""
 
 import json
 import shutil
@@ -14,25 +14,26 @@ from focus_engine.statistics.power import PowerSpectrum, power_spectrum
 from focus_tui.terminal import colours, out, say
 
 DEFAULT_BOX = 25.0
+"""Side of the box if neither the file nor the user gives it [Mpc/h]."""
 
 
 def power(file: Path, box_size: float | None, *, as_json: bool) -> None:
     """Measure P(k) of the maps in `file` and draw or print it.
 
     Raises:
-        InputError: the file is no maps, or `--box-size` contradicts it.
+        InputError: the file holds no maps, or `--box-size` contradicts it.
     """
     if file.is_dir() or file.suffix in HDF5_SUFFIXES:
         opened = open_maps_file(file)
-        maps, said = as_map_stack(np.stack([opened[index] for index in range(opened.shape[0])]), str(file)), None
+        maps, stored_box = as_map_stack(np.stack([opened[index] for index in range(opened.shape[0])]), str(file)), None
     else:
-        maps, said = load_maps_file(file)
-    if box_size is not None and said is not None and abs(box_size - said) > 1e-6 * said:
-        raise InputError(f"--box-size {box_size:g}: {file} says that its box is {said:g} Mpc/h")
-    box = box_size or said
+        maps, stored_box = load_maps_file(file)
+    if box_size is not None and stored_box is not None and abs(box_size - stored_box) > 1e-6 * stored_box:
+        raise InputError(f"--box-size {box_size:g}: {file} has a box of {stored_box:g} Mpc/h")
+    box = box_size or stored_box
     if box is None:
         box = DEFAULT_BOX
-        say(f"{file} does not say its box size: {box:g} Mpc/h is assumed (--box-size)")
+        say(f"{file} does not hold its box size: {box:g} Mpc/h is assumed (--box-size)")
     spectrum = power_spectrum(maps, box)
     if as_json:
         out(power_json(spectrum))
@@ -41,7 +42,7 @@ def power(file: Path, box_size: float | None, *, as_json: bool) -> None:
 
 
 def power_json(spectrum: PowerSpectrum) -> str:
-    """Return the documented JSON of `focus power`: k [h/Mpc], power [(Mpc/h)²], modes, edges; unknown is null."""
+    """Return the JSON of `focus power`: k [h/Mpc], power [(Mpc/h)²], modes, edges; null if unknown."""
     single = spectrum.n_maps < 2
     return json.dumps(
         {

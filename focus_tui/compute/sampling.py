@@ -1,4 +1,4 @@
-"""`focus sample`: maps from a checkpoint, in physical units."""
+"""`focus sample`: draws maps from a checkpoint, in physical units."""
 
 import json
 import shutil
@@ -8,28 +8,28 @@ from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.power import FIELD_LABEL
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
 from focus_tui.charts.curves import DENSITY_POWER, FIELD_POWER, draw_maps, draw_single_power
-from focus_tui.compute.drawing import Telling, opened, relative
+from focus_tui.compute.drawing import ProgressReporter, open_model, relative
 from focus_tui.compute.options import SampleOptions
 from focus_tui.compute.power import power_json
 from focus_tui.terminal import color_depth, colours, out
 
 
 def sample(run: RunFolder, options: SampleOptions) -> None:
-    """Draw maps from a checkpoint of `run`, write them, and show P(k).
+    """Draw maps from a checkpoint of `run`, write them, and print P(k).
 
     Raises:
         InputError: no such checkpoint, or the options do not fit its model.
         FocusError: the maps are not finite.
     """
-    telling = Telling(options.progress)
-    model, plan = opened(run, options, telling)
+    reporter = ProgressReporter(options.progress)
+    model, plan = open_model(run, options, reporter)
     given = None if options.params is None else dict(options.params)
     params = choose_params(model, options.n_maps, given, options.params_file)
     output_path(run, plan, options.output)
     for outside in model.scaler.outside(params):
-        telling.warn(str(outside))
-    drawn: SamplingResult = telling.shown(sample_run(run, model, params, plan, options.output), plan)
-    telling.note(f"{len(drawn.maps)} maps of {drawn.maps.shape[-2]} x {drawn.maps.shape[-1]}, NFE {drawn.nfe}")
+        reporter.warn(str(outside))
+    drawn: SamplingResult = reporter.track(sample_run(run, model, params, plan, options.output), plan)
+    reporter.note(f"{len(drawn.maps)} maps of {drawn.maps.shape[-2]} x {drawn.maps.shape[-1]}, NFE {drawn.nfe}")
     if options.json:
         spectrum = None if drawn.power is None else json.loads(power_json(drawn.power))
         paths = {"path": str(drawn.path), "figure": str(drawn.figure)}
@@ -39,7 +39,7 @@ def sample(run: RunFolder, options: SampleOptions) -> None:
 
 
 def show_samples(drawn: SamplingResult) -> None:
-    """Draw the first maps and P(k), and print where the files lie."""
+    """Draw the first maps and P(k), and print the paths of the files."""
     columns, _ = shutil.get_terminal_size((80, 24))
     depth = color_depth()
     units = NORMALISED if drawn.power is not None and drawn.power.label == FIELD_LABEL else SURFACE_DENSITY

@@ -1,4 +1,4 @@
-"""`focus train`: training in this very process, with its events shown as they come."""
+"""`focus train`: trains in this process and prints its events as they occur."""
 
 from focus_engine.errors import FocusError
 from focus_engine.runs.folder import RunFolder
@@ -9,11 +9,11 @@ from focus_tui.view.follow import Printer
 
 
 def train(run: RunFolder, *, resume: bool, device: str | None = None, devices: int | None = None) -> None:
-    """Train `run` here and show its epoch blocks.
+    """Train `run` in this process and print its epoch blocks.
 
     Raises:
         FocusError: training failed.
-        KeyboardInterrupt: Ctrl-C stopped it, after a checkpoint.
+        KeyboardInterrupt: Ctrl-C stopped training, after a checkpoint.
     """
     printer = Printer()
     options = WorkerOptions(resume=resume, device=device, devices=devices, foreground=True)

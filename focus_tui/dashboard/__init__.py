@@ -1,1 +1,1 @@
-"""The dashboard: its app, its screens and what they share."""
+"""The dashboard: the app, its screens and widgets, and the feed, jobs and settings they use."""

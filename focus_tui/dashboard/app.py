@@ -1,7 +1,7 @@
-"""The dashboard: holds what the feed has read, hands it to the screens, and does to runs what they ask.
+"""The dashboard app: passes what the feed reads to the screens, and carries out their actions on runs.
 
-Neither torch nor matplotlib is ever imported here; whatever needs them runs as a process of its own. Killing the
-dashboard at any moment harms nothing, for it owns nothing.
+It never imports torch or matplotlib; work that needs them runs in a separate process. Killing the dashboard at any
+moment is safe, because workers and jobs do not depend on it.
 """
 
 import os
@@ -22,7 +22,7 @@ from focus_tui.dashboard import control
 from focus_tui.dashboard.feed import DiskFeed, Feed, MachineRead, RunGone, RunRead, RunsRead
 from focus_tui.dashboard.jobs import ComparisonJob, SamplingJob
 from focus_tui.dashboard.screens.base import BaseScreen
-from focus_tui.dashboard.screens.dialogs import Ask, Choose
+from focus_tui.dashboard.screens.dialogs import ChoiceDialog, TextDialog
 from focus_tui.dashboard.screens.runs import RunsScreen
 from focus_tui.dashboard.settings import LoadedSettings, Settings, load_settings, save_setting
 from focus_tui.view.columns import RunRow
@@ -60,7 +60,7 @@ FOCUS_LIGHT = Theme(
 
 
 def colours_of_terminal() -> tuple[bool, ColorDepth]:
-    """Return whether charts have colours (not with NO_COLOR), and how many maps have: None means shades of ink."""
+    """Return whether charts use colour (not with NO_COLOR), and the colour depth of maps; None means greyscale."""
     if os.environ.get("NO_COLOR"):
         return False, None
     if os.environ.get("COLORTERM") in {"truecolor", "24bit"} or os.environ.get("TEXTUAL_COLOR_SYSTEM") == "truecolor":
@@ -70,7 +70,7 @@ def colours_of_terminal() -> tuple[bool, ColorDepth]:
 
 
 def action_names() -> frozenset[str]:
-    """Return the names of all actions, which settings can give other keys."""
+    """Return the names of all actions, whose keys the settings can change."""
     from focus_tui.dashboard.screens.compare import CompareScreen
     from focus_tui.dashboard.screens.new import NewScreen
     from focus_tui.dashboard.screens.sample import SampleScreen
@@ -115,35 +115,35 @@ class FocusApp(App[None]):
         self._setting_warnings = loaded.warnings
         self._first = first
         self._recording = recording
-        self._alive: frozenset[str] = frozenset()
+        self._live: frozenset[str] = frozenset()
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is something to take back."""
+        """Whether an action can be undone."""
         return bool(self._undo)
 
     def _load_settings(self) -> LoadedSettings:
-        """Read the settings; the names of all actions are asked for only where keys are set."""
+        """Read the settings; import the screens for their action names only if the file sets keys."""
         themes = [*BUILTIN_THEMES, FOCUS_DARK.name, FOCUS_LIGHT.name]
         loaded = load_settings(themes=themes)
         return load_settings(themes=themes, actions=action_names()) if loaded.settings.keys else loaded
 
-    def _keep_theme(self, theme: Theme) -> None:
-        """Keep a theme that was chosen in the palette for the next time."""
+    def _save_theme(self, theme: Theme) -> None:
+        """Save a theme chosen in the palette."""
         if theme.name != self.settings.theme:
             self.settings = replace(self.settings, theme=theme.name)
             try:
                 save_setting("theme", theme.name)
             except (FocusError, OSError) as error:
-                self.say(f"the theme holds for this session only: {error}", severity="warning")
+                self.say(f"the theme applies to this session only: {error}", severity="warning")
 
     def on_mount(self) -> None:
-        """Show the list of runs and start to read."""
+        """Show the list of runs and start the feed."""
         for theme in (FOCUS_DARK, FOCUS_LIGHT):
             self.register_theme(theme)
         self.theme = self.settings.theme
         self.set_keymap({action: ",".join(keys) for action, keys in self.settings.keys.items()})
-        self.theme_changed_signal.subscribe(self, self._keep_theme)
+        self.theme_changed_signal.subscribe(self, self._save_theme)
         self.push_screen(RunsScreen())
         for warning in self._setting_warnings:
             self.say(warning, severity="warning")
@@ -152,18 +152,18 @@ class FocusApp(App[None]):
         self.feed.start(self.post_message)
 
     def on_unmount(self) -> None:
-        """Read no more."""
+        """Stop the feed."""
         self.feed.stop()
 
     def on_runs_read(self, message: RunsRead) -> None:
-        """Keep the rows and show them."""
-        self._bell_for_ended(message.rows)
+        """Store the rows and show them."""
+        self._announce_ended(message.rows)
         self.rows, self.complete, self.problem = message.rows, message.complete, message.problem
         if (screen := self._top()) is not None:
             screen.show_rows(self.rows)
 
     def on_run_read(self, message: RunRead) -> None:
-        """Keep a run's view and show it."""
+        """Store the view of a run and show it."""
         path = message.view.summary.path
         before = self._views.get(path)
         self._views[path] = message.view
@@ -173,64 +173,64 @@ class FocusApp(App[None]):
                 screen.refresh_hints()
 
     def on_run_gone(self, message: RunGone) -> None:
-        """Forget a run whose folder vanished."""
+        """Drop a run whose folder has disappeared."""
         self._views.pop(str(message.run.path), None)
         if (screen := self._top()) is not None:
             screen.run_gone(message.run)
 
     def on_machine_read(self, message: MachineRead) -> None:
-        """Keep what the machine does and show it."""
+        """Store the machine load and show it."""
         self.load = message.load
         if (screen := self._top()) is not None:
             screen.show_load(message.load)
 
     def _top(self) -> BaseScreen | None:
-        """The full screen that is on top, below any dialog."""
+        """Return the topmost full screen, below any dialog."""
         return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, BaseScreen)), None)
 
-    def _bell_for_ended(self, rows: tuple[RunRow, ...]) -> None:
-        """Ring and say it when a run that lived has ended."""
+    def _announce_ended(self, rows: tuple[RunRow, ...]) -> None:
+        """Ring the bell and show a message when a live run has ended."""
         alive = frozenset(row.summary.path for row in rows if row.summary.state in LIVE_STATES)
         for row in rows:
-            if row.summary.path in self._alive - alive:
+            if row.summary.path in self._live - alive:
                 words = f"{row.summary.name}: {row.summary.state.replace('_', ' ')}. {row.summary.reason or ''}"
                 self.bell()
                 self.say(words, severity="warning" if row.summary.state in {"failed", "lost"} else "information")
-        self._alive = alive
+        self._live = alive
 
     def view_of(self, run: RunFolder) -> RunView | None:
-        """Return the last view of a run that is or was followed."""
+        """Return the last view of a run; None if it was never followed."""
         return self._views.get(str(run.path))
 
     def summary_of(self, run: RunFolder) -> RunSummary | None:
-        """Return where a run stands, as last read."""
+        """Return the summary of a run, as last read."""
         path = str(run.path)
         if (view := self._views.get(path)) is not None and run in (self._top() or RunsScreen()).followed():
             return view.summary
         return next((row.summary for row in self.rows if row.summary.path == path), None)
 
     def say(self, words: str, *, severity: str = "information") -> None:
-        """Show a sentence for a while."""
+        """Show a message for 8 s, or 15 s for a warning or an error."""
         self.notify(words, severity=severity, markup=False, timeout=8 if severity == "information" else 15)  # type: ignore[arg-type]
 
     def open_screen(self, screen: BaseScreen) -> None:
-        """Put a screen on top."""
+        """Push a full screen."""
         self.push_screen(screen)
 
     def open_run(self, run: RunFolder) -> None:
-        """Watch a run."""
+        """Open the Watch screen of a run."""
         from focus_tui.dashboard.screens.watch import WatchScreen
 
         self.open_screen(WatchScreen(run))
 
     def open_compare(self, runs: tuple[RunFolder, ...]) -> None:
-        """Compare runs."""
+        """Open the Compare screen of runs."""
         from focus_tui.dashboard.screens.compare import CompareScreen
 
         self.open_screen(CompareScreen(runs))
 
     def open_sample(self, run: RunFolder) -> None:
-        """Sample from a run."""
+        """Open the Sample screen of a run."""
         if self._refuse_recording():
             return
         from focus_tui.dashboard.screens.sample import SampleScreen
@@ -238,13 +238,13 @@ class FocusApp(App[None]):
         self.open_screen(SampleScreen(run))
 
     def open_doctor(self, run: RunFolder | None) -> None:
-        """Say what this machine has and lacks."""
+        """Show the checks of `focus doctor`."""
         from focus_tui.dashboard.screens.doctor import Doctor
 
         self.push_screen(Doctor(self.root, run))
 
     def open_new(self, source: RunFolder | None = None) -> None:
-        """Make an experiment."""
+        """Open the New screen; `source` is the run to copy."""
         if self._refuse_recording():
             return
         from focus_tui.dashboard.screens.new import NewScreen
@@ -252,15 +252,15 @@ class FocusApp(App[None]):
         self.open_screen(NewScreen(source))
 
     def edit_config(self, run: RunFolder) -> None:
-        """Edit a run's config in $EDITOR."""
+        """Open the config of a run in $EDITOR."""
         if self._refuse_recording():
             return
         from focus_tui.dashboard.screens.new import edit_config
 
         edit_config(self, run)
 
-    def in_background(self, work: Callable[[], control.Done]) -> None:
-        """Do `work` in a thread and say how it went; a refusal is a sentence, never a crash."""
+    def in_background(self, work: Callable[[], control.ActionResult]) -> None:
+        """Run `work` in a thread and show its result; FocusError and OSError are shown as messages."""
 
         def run() -> None:
             try:
@@ -268,34 +268,34 @@ class FocusApp(App[None]):
             except (FocusError, OSError) as error:
                 self.call_from_thread(self.say, str(error), severity="error")
             else:
-                self.call_from_thread(self._was_done, done)
+                self.call_from_thread(self._report_result, done)
             self.feed.refresh()
 
         self.run_worker(run, thread=True, exit_on_error=False)
 
-    def _was_done(self, done: control.Done) -> None:
+    def _report_result(self, done: control.ActionResult) -> None:
         if done.undo is not None:
             self._undo.append((done.words, done.undo))
         told = done.undo is None or done.offers_undo
-        self.say(done.words if told else f"{done.words}\nu takes it back")
+        self.say(done.words if told else f"{done.words}\nu undoes it")
         if (screen := self._top()) is not None:
             screen.refresh_hints()
 
     def _refuse_recording(self) -> bool:
-        """Say it where a recording is shown that it cannot be trained; whether that was so."""
+        """Return whether a recording is shown, which cannot be trained, and tell the user so."""
         if self._recording:
-            self.say("this is a recording: make a run of your own with  focus new NAME --template small")
+            self.say("this is a recording: create a run of your own with  focus new NAME --template small")
         return self._recording
 
     def start_run(self, run: RunFolder, *, resume: bool = False, queue: bool = False) -> None:
-        """Start or resume a run; the worker's first word takes a few seconds."""
+        """Start or resume a run; the worker needs a few seconds to report."""
         if self._refuse_recording():
             return
         self.say(f"{'queueing' if queue else 'resuming' if resume else 'starting'} {run.name} …")
         self.in_background(lambda: control.start(run, resume=resume, queue=queue))
 
     def stop_run(self, run: RunFolder) -> None:
-        """Ask how to stop a run, and ask it to."""
+        """Ask when to stop a run, then request the stop."""
         summary = self.summary_of(run)
         epoch = "the current epoch" if summary is None else f"epoch {(summary.epoch or 0) + 1}"
         choices = [
@@ -310,10 +310,10 @@ class FocusApp(App[None]):
             elif when == "now":
                 self.in_background(lambda: control.stop(run, "now"))
 
-        self.push_screen(Choose(f"Stop {run.name}?", choices), chosen)
+        self.push_screen(ChoiceDialog(f"Stop {run.name}?", choices), chosen)
 
     def archive_run(self, run: RunFolder) -> None:
-        """Hide a run from the list, or bring it back."""
+        """Archive a run, which hides it from the list, or restore it."""
         row = next((row for row in self.rows if row.summary.path == str(run.path)), None)
         if row is not None and row.summary.state in LIVE_STATES:
             self.say(f"{run.name} is {row.summary.state}: stop it before archiving it", severity="error")
@@ -322,7 +322,7 @@ class FocusApp(App[None]):
         self.in_background(lambda: control.archive(run, archived))
 
     def edit_tags(self, run: RunFolder) -> None:
-        """Ask for a run's tags."""
+        """Ask for the tags of a run."""
         from focus_engine.runs.labels import check_tag, read_labels
 
         def problem(text: str) -> str | None:
@@ -340,10 +340,10 @@ class FocusApp(App[None]):
                 self.in_background(lambda: control.relabel(run, lambda labels: replace(labels, tags=tags), words))
 
         tags = " ".join(read_labels(run).tags)
-        self.push_screen(Ask(f"Tags of {run.name}", tags, problem, "words, blanks between"), given)
+        self.push_screen(TextDialog(f"Tags of {run.name}", tags, problem, "words, separated by spaces"), given)
 
     def edit_note(self, run: RunFolder) -> None:
-        """Ask for a run's note."""
+        """Ask for the note on a run."""
         from focus_engine.runs.labels import read_labels
 
         def given(text: str | None) -> None:
@@ -351,31 +351,31 @@ class FocusApp(App[None]):
                 words = f"{run.name}: note {'kept' if text else 'cleared'}"
                 self.in_background(lambda: control.relabel(run, lambda labels: replace(labels, note=text), words))
 
-        self.push_screen(Ask(f"Note on {run.name}", read_labels(run).note), given)
+        self.push_screen(TextDialog(f"Note on {run.name}", read_labels(run).note), given)
 
     def export_run(self, run: RunFolder) -> None:
-        """Ask what to take away of a run, and write it."""
-        from focus_tui.dashboard.take_away import ask_and_export
+        """Ask what to export from a run, and write it."""
+        from focus_tui.dashboard.export import ask_and_export
 
         ask_and_export(self, run)
 
     def undo_last(self) -> None:
-        """Take the last change back."""
+        """Undo the last change."""
         if self._undo:
             _, undo = self._undo.pop()
-            self.in_background(lambda: control.Done(undo()))
+            self.in_background(lambda: control.ActionResult(undo()))
 
     def action_leave(self) -> None:
-        """Leave; runs go on."""
+        """Quit; runs continue."""
         self.leave()
 
     def leave(self) -> None:
-        """Leave the dashboard and say which runs go on."""
+        """Quit, and print which runs and jobs continue."""
         alive = [row.summary.name for row in self.rows if row.summary.state in LIVE_STATES]
         said = []
         if alive:
             named = ", ".join(alive[:5]) + (" …" if len(alive) > 5 else "")
-            said.append(f"{'goes' if len(alive) == 1 else 'go'} on in the background: {named} (focus ls)")
+            said.append(f"{'continues' if len(alive) == 1 else 'continue'} in the background: {named} (focus ls)")
         jobs: list[SamplingJob | ComparisonJob] = [*self.jobs.values(), *self.comparisons.values()]
-        said += [f"sampling goes on: {job.label}" for job in jobs if not job.poll().ended]
+        said += [f"sampling continues: {job.label}" for job in jobs if not job.poll().ended]
         self.exit(message="\n".join(said) or None)

@@ -1,8 +1,8 @@
-"""The dashboard's only reader of disks: one thread that looks at the runs and posts what changed.
+"""The only disk reader of the dashboard: one thread that polls the runs and posts what changed.
 
-It polls `stat`, because file notifications do not exist on NFS, and asks often about what is on the screen, seldom
-about the rest. Whatever it meets (folders that vanish, logs that are torn) costs a run its row for a moment and
-never the thread its life. Widgets never read files.
+It polls `stat`, because NFS has no file notifications, and polls what is on the screen more often than the rest.
+A folder that disappears or a torn log can cost a run its row for a moment, but never ends the thread.
+Widgets never read files.
 """
 
 import threading
@@ -21,30 +21,30 @@ from focus_engine.runs.folder import RunFolder, list_runs
 from focus_engine.runs.labels import read_labels
 from focus_tui.view.columns import RunRow
 from focus_tui.view.machine import MachineLoad, MachineReader
-from focus_tui.view.row_details import detailed
+from focus_tui.view.row_details import with_details
 from focus_tui.view.run_view import RunView, fold
 from focus_tui.view.thin import thinned_lines
 
 LIST_SECONDS = 2.0
-"""How often the folder of experiments is listed."""
-PROOF_SECONDS = 1.0
-"""How often a live run is asked for its proof of life."""
-LIST_SHARE = 50
-"""A list that takes long is read again after so many times as long: thousands of runs cost a core 2 %."""
+"""Least time between two listings of the experiments folder."""
+LIVENESS_SECONDS = 1.0
+"""Time between two liveness checks of a live run."""
+LIST_INTERVAL_RATIO = 50
+"""Least wait before the next listing, in units of the time a listing takes; this limits listings to 2 % of a core."""
 LOAD_SECONDS = 2.0
 FIRST_ROWS = 60
-"""Rows that are read before the list is shown for the first time; then once more, when all are."""
+"""Rows that are read before the list is first shown; it is shown again once all rows are read."""
 
 Stamp = tuple[float, ...]
 
 
 class RunsRead(Message):
-    """The rows of all runs, whenever one has changed.
+    """The rows of all runs, posted when one has changed.
 
     Attributes:
-        rows: a row a run, by name.
-        complete: whether all runs have been read; the first lists come in parts.
-        problem: why the folder cannot be read, in words.
+        rows: one row per run, sorted by name.
+        complete: whether all runs have been read; the first list is posted in two parts.
+        problem: why the folder cannot be read; empty if it can.
     """
 
     def __init__(self, rows: tuple[RunRow, ...], *, complete: bool = True, problem: str = "") -> None:
@@ -55,7 +55,7 @@ class RunsRead(Message):
 
 
 class RunRead(Message):
-    """A followed run has changed."""
+    """The view of a followed run that has changed."""
 
     def __init__(self, view: RunView) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class RunRead(Message):
 
 
 class RunGone(Message):
-    """The folder of a followed run is no longer there."""
+    """A followed run whose folder no longer exists."""
 
     def __init__(self, run: RunFolder) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class RunGone(Message):
 
 
 class MachineRead(Message):
-    """What this machine is doing."""
+    """The current load of this machine."""
 
     def __init__(self, load: MachineLoad) -> None:
         super().__init__()
@@ -79,36 +79,36 @@ class MachineRead(Message):
 
 
 class Feed(Protocol):
-    """What the dashboard asks of whoever reads the runs for it."""
+    """The interface of a reader of runs."""
 
     def start(self, post: Callable[[Message], object]) -> None:
-        """Begin to post messages."""
+        """Start posting messages."""
 
     def stop(self) -> None:
-        """Post nothing more; return when no thread is left."""
+        """Stop posting; return when the thread has ended."""
 
     def follow(self, runs: Sequence[RunFolder]) -> None:
-        """Post a `RunRead` for each of `runs` now and whenever it changes; forget the others."""
+        """Post a `RunRead` for each of `runs` now and whenever it changes; stop following the others."""
 
-    def look_at(self, paths: Sequence[str]) -> None:
-        """Read the curves of the rows at `paths`, which are on the screen."""
+    def set_visible(self, paths: Sequence[str]) -> None:
+        """Read the curves of the runs at `paths`, whose rows are on the screen."""
 
     def refresh(self) -> None:
-        """Look at everything now."""
+        """Poll everything now."""
 
 
 @dataclass
-class _Known:
-    """A run of the list as last seen."""
+class _ListedRun:
+    """A listed run as last read."""
 
     stamp: Stamp
     row: RunRow
     detailed: Stamp | None = None
-    proved: float = 0.0
+    checked_at: float = 0.0
 
 
 class DiskFeed:
-    """Reads the runs under `root` in a thread of its own."""
+    """Reads the runs under `root` in a background thread."""
 
     def __init__(self, root: Path, refresh: float = 0.25) -> None:
         self._root = root
@@ -117,8 +117,8 @@ class DiskFeed:
         self._done = False
         self._lock = threading.Lock()
         self._followed: dict[str, RunFolder] = {}
-        self._looked_at: tuple[str, ...] = ()
-        self._known: dict[str, _Known] = {}
+        self._visible: tuple[str, ...] = ()
+        self._known: dict[str, _ListedRun] = {}
         self._readers: dict[str, tuple[LogReader, RunView]] = {}
         self._machine = MachineReader()
         self._thread: threading.Thread | None = None
@@ -127,50 +127,50 @@ class DiskFeed:
         self._listed: tuple[tuple[RunRow, ...], str] | None = None
 
     def start(self, post: Callable[[Message], object]) -> None:
-        """Begin to post messages."""
+        """Start posting messages."""
         self._post = post
         self._thread = threading.Thread(target=self._run, name="focus-feed", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Post nothing more; the thread may end a moment later, for a disk may hang."""
+        """Stop posting; wait at most 0.5 s for the thread, because a disk may hang."""
         self._done = True
         self._wake.set()
         if self._thread is not None:
             self._thread.join(0.5)
 
     def follow(self, runs: Sequence[RunFolder]) -> None:
-        """Post a `RunRead` for each of `runs` now and whenever it changes; forget the others."""
+        """Post a `RunRead` for each of `runs` now and whenever it changes; stop following the others."""
         with self._lock:
             self._followed = {str(run.path): run for run in runs}
         self._wake.set()
 
-    def look_at(self, paths: Sequence[str]) -> None:
-        """Read the curves of the rows at `paths`, which are on the screen."""
+    def set_visible(self, paths: Sequence[str]) -> None:
+        """Read the curves of the runs at `paths`, whose rows are on the screen."""
         with self._lock:
-            self._looked_at = tuple(paths)
+            self._visible = tuple(paths)
         self._wake.set()
 
     def refresh(self) -> None:
-        """Look at everything now."""
+        """Poll everything now."""
         self._next_list = self._next_load = 0.0
         self._wake.set()
 
     def _run(self) -> None:
         while not self._done:
             began = time.monotonic()
-            self._look()
-            # A disk that takes long (NFS, thousands of runs) is asked less often, so that it is not all we do.
+            self._poll()
+            # Poll a slow disk (NFS, thousands of runs) less often, to spend at most 20 % of the time polling.
             self._wake.wait(max(self._period, 4 * (time.monotonic() - began)) if not self._wake.is_set() else 0)
             self._wake.clear()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         now = time.monotonic()
         self._read_followed(now)
         if now >= self._next_list:
             self._read_list()
             took = time.monotonic() - now
-            self._next_list = time.monotonic() + max(LIST_SECONDS, LIST_SHARE * took)
+            self._next_list = time.monotonic() + max(LIST_SECONDS, LIST_INTERVAL_RATIO * took)
         self._read_details()
         if now >= self._next_load:
             self._post(MachineRead(self._machine.read()))
@@ -199,11 +199,11 @@ class DiskFeed:
             view = RunView(summary=view.summary)
         if fresh and chunk.more:
             self._post(RunRead(replace(fold(view, chunk.events), summary=self._summary(run))))
-        while chunk.more and not self._done:  # a long log is shown again when it is whole
+        while chunk.more and not self._done:  # a long log is posted again once all of it is read
             view = fold(view, chunk.events)
             chunk = reader.poll()
         known = self._known.get(path)
-        due = known is None or now - known.proved >= PROOF_SECONDS
+        due = known is None or now - known.checked_at >= LIVENESS_SECONDS
         if not (fresh or chunk.events or due):
             return
         summary = self._summary(run)
@@ -219,10 +219,10 @@ class DiskFeed:
         self._post(RunGone(run))
 
     def _summary(self, run: RunFolder) -> RunSummary:
-        """The proved summary of a run, kept for the list too."""
+        """Return the summary of a run after a liveness check, and store it in its row."""
         summary = summarise(run)
         if (known := self._known.get(str(run.path))) is not None:
-            known.row, known.proved = replace(known.row, summary=summary), time.monotonic()
+            known.row, known.checked_at = replace(known.row, summary=summary), time.monotonic()
         return summary
 
     def _read_list(self) -> None:
@@ -255,7 +255,7 @@ class DiskFeed:
         stamp = _stamp(run)
         if known is not None and known.stamp == stamp:
             live = known.row.summary.state in (*LIVE_STATES, "unreachable")
-            if live and time.monotonic() - known.proved >= PROOF_SECONDS:
+            if live and time.monotonic() - known.checked_at >= LIVENESS_SECONDS:
                 self._summary(run)
             return
         try:
@@ -263,25 +263,25 @@ class DiskFeed:
         except OSError:
             return
         row = RunRow(summary, labels) if known is None else replace(known.row, summary=summary, labels=labels)
-        self._known[path] = _Known(stamp, row, None, time.monotonic())
+        self._known[path] = _ListedRun(stamp, row, None, time.monotonic())
 
     def _read_details(self) -> None:
-        """Read curve, speed and device of the rows on the screen, where their logs have grown."""
+        """Read curve, speed and device of the visible rows whose files have changed."""
         with self._lock:
-            wanted = self._looked_at
+            wanted = self._visible
         changed = False
         for path in wanted:
             known = self._known.get(path)
             if known is None or known.detailed == known.stamp:
                 continue
-            known.row, known.detailed = detailed(known.row), known.stamp
+            known.row, known.detailed = with_details(known.row), known.stamp
             changed = True
         if changed:
             self._publish(complete=True)
 
 
 def _stamp(run: RunFolder) -> Stamp:
-    """What changes whenever a row could: sizes and times of the files it is made of."""
+    """Return sizes and times of the files that a row is made from; a changed row has a changed stamp."""
     values: list[float] = []
     for path in (run.events, run.worker, run.stop_request, run.labels):
         try:

@@ -1,7 +1,7 @@
-"""What a screen may ask of the app that hosts it.
+"""The interface of the app that screens may use.
 
-The app imports its screens, and a screen knows the app by this protocol only, so that neither waits for the other.
-The second half is textual's own, as far as screens use it.
+The app imports its screens, and a screen knows the app by this protocol only, which avoids a circular import.
+The second half repeats the part of Textual's interface that screens use.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from textual.timer import Timer
 from focus_engine.launch.summary import RunSummary
 from focus_engine.runs.folder import RunFolder
 from focus_tui.charts.half_blocks import ColorDepth
-from focus_tui.dashboard.control import Done
+from focus_tui.dashboard.control import ActionResult
 from focus_tui.dashboard.feed import Feed
 from focus_tui.dashboard.jobs import ComparisonJob, SamplingJob
 from focus_tui.dashboard.settings import Settings
@@ -27,20 +27,20 @@ Answer = TypeVar("Answer")
 
 
 class Host(Protocol):
-    """The app, as its screens see it.
+    """The app as its screens see it.
 
     Attributes:
         root: the experiments folder.
-        settings: the user's.
-        feed: reads the runs; a screen tells it what to follow.
+        settings: of the user.
+        feed: reads the runs; screens set which runs it follows.
         rows: all runs, as last read.
-        complete: whether `rows` has every run.
-        problem: why the folder can't be read; empty where it can.
-        load: what the machine does; None until it is read.
-        color: whether charts have colours.
-        color_depth: of maps; None draws them in shades of ink.
-        jobs: sampling in the background, by the run's folder.
-        comparisons: comparing in the background, by the runs' folders.
+        complete: whether `rows` holds every run.
+        problem: why the folder cannot be read; empty if it can.
+        load: machine load; None until it is read.
+        color: whether charts use colour.
+        color_depth: of maps; None draws them in greyscale.
+        jobs: sampling jobs, by run folder.
+        comparisons: comparison jobs, by the set of run folders.
     """
 
     root: Path
@@ -57,83 +57,83 @@ class Host(Protocol):
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is something to take back."""
+        """Whether an action can be undone."""
 
     def view_of(self, run: RunFolder) -> RunView | None:
-        """Return the last view of a run that is or was followed."""
+        """Return the last view of a run; None if it was never followed."""
 
     def summary_of(self, run: RunFolder) -> RunSummary | None:
-        """Return where a run stands, as last read."""
+        """Return the summary of a run, as last read."""
 
     def say(self, words: str, *, severity: str = "information") -> None:
-        """Show a sentence for a while."""
+        """Show a message for some seconds."""
 
-    def in_background(self, work: Callable[[], Done]) -> None:
-        """Do `work` in a thread and say how it went."""
+    def in_background(self, work: Callable[[], ActionResult]) -> None:
+        """Run `work` in a thread and show its result."""
 
     def open_run(self, run: RunFolder) -> None:
-        """Watch a run."""
+        """Open the Watch screen of a run."""
 
     def open_compare(self, runs: tuple[RunFolder, ...]) -> None:
-        """Compare runs."""
+        """Open the Compare screen of runs."""
 
     def open_sample(self, run: RunFolder) -> None:
-        """Sample from a run."""
+        """Open the Sample screen of a run."""
 
     def open_doctor(self, run: RunFolder | None) -> None:
-        """Say what this machine has and lacks."""
+        """Show the checks of `focus doctor`."""
 
     def open_new(self, source: RunFolder | None = None) -> None:
-        """Make an experiment."""
+        """Open the New screen; `source` is the run to copy."""
 
     def edit_config(self, run: RunFolder) -> None:
-        """Edit a run's config in $EDITOR."""
+        """Open the config of a run in $EDITOR."""
 
     def edit_tags(self, run: RunFolder) -> None:
-        """Ask for a run's tags."""
+        """Ask for the tags of a run."""
 
     def edit_note(self, run: RunFolder) -> None:
-        """Ask for a run's note."""
+        """Ask for the note on a run."""
 
     def start_run(self, run: RunFolder, *, resume: bool = False, queue: bool = False) -> None:
         """Start or resume a run."""
 
     def stop_run(self, run: RunFolder) -> None:
-        """Ask how to stop a run, and ask it to."""
+        """Ask when to stop a run, then request the stop."""
 
     def archive_run(self, run: RunFolder) -> None:
-        """Hide a run from the list, or bring it back."""
+        """Archive a run, which hides it from the list, or restore it."""
 
     def export_run(self, run: RunFolder) -> None:
-        """Ask what to take away of a run, and write it."""
+        """Ask what to export from a run, and write it."""
 
     def undo_last(self) -> None:
-        """Take the last change back."""
+        """Undo the last change."""
 
     def leave(self) -> None:
-        """Leave the dashboard."""
+        """Quit the dashboard."""
 
     @property
     def screen(self) -> Screen[Any]:
-        """The screen on top."""
+        """The topmost screen."""
 
     def push_screen(self, screen: Screen[Answer], callback: Callable[[Answer | None], None] | None = None) -> object:
-        """Put a screen on top; `callback` takes its answer."""
+        """Push a screen; `callback` receives its result."""
 
     def save_screenshot(self, filename: str | None = None, path: str | None = None) -> str:
-        """Write the screen as SVG; return the file."""
+        """Write the screen as SVG and return the file path."""
 
     def suspend(self) -> AbstractContextManager[None]:
-        """Leave the terminal to another program."""
+        """Release the terminal to another program."""
 
     def refresh(self, *, layout: bool = False) -> object:
-        """Draw everything again."""
+        """Redraw everything."""
 
     def run_worker(self, work: Callable[[], None], *, thread: bool = False, exit_on_error: bool = True) -> object:
-        """Do `work` aside."""
+        """Run `work` as a Textual worker."""
 
     def call_from_thread(self, callback: Callable[..., object], *arguments: Any, **named: Any) -> object:  # noqa: ANN401
-        """Call `callback` in the app's own thread."""
+        """Call `callback` in the thread of the app."""
 
     def set_interval(self, interval: float, callback: Callable[[], None]) -> Timer:
         """Call `callback` every `interval` seconds."""

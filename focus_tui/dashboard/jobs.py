@@ -1,8 +1,8 @@
-"""Sampling from the dashboard: `focus sample` as a process of its own, told of by its JSON lines.
+"""Background jobs of the dashboard: `focus sample` and `focus compare` as processes that report in JSON lines.
 
-The process has its own session and outlives the dashboard; its maps lie in the run's samples folder either way.
-What it says goes to files without a name, which the system takes away with the last of the two who hold them:
-a dashboard that is killed leaves nothing behind.
+A job has its own session and outlives the dashboard; its maps are written to the samples folder of the run.
+Its output goes to unnamed temporary files, which the system deletes once job and dashboard have closed them.
+A killed dashboard therefore leaves no files behind.
 """
 
 import json
@@ -21,9 +21,9 @@ from typing import IO, Any, Generic, Self, TypeVar
 
 from focus_engine.units import NORMALISED
 
-PATIENCE = 5.0
-"""Seconds until a process that was asked to stop, and has not, is ended."""
-MOST_WARNINGS = 20
+STOP_GRACE_SECONDS = 5.0
+"""Time between SIGINT and SIGTERM for a cancelled job that has not ended."""
+MAX_WARNINGS = 20
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class SampledPower:
     Attributes:
         k: mean wavenumber of each bin [h/Mpc].
         mean: mean P(k) over the maps [(Mpc/h)^2].
-        std: scatter from map to map; None with one map.
+        std: standard deviation between maps; None with one map.
         k_nyquist: Nyquist wavenumber [h/Mpc].
-        normalised: whether it is of a normalised field, not of a density.
+        normalised: whether the field is normalised rather than a density.
     """
 
     k: tuple[float, ...]
@@ -47,12 +47,12 @@ class SampledPower:
 
 @dataclass(frozen=True)
 class SampleResult:
-    """What `focus sample --json` has drawn.
+    """The result of `focus sample --json`.
 
     Attributes:
-        path: the .npz.
-        figure: the PNG.
-        n_maps: how many maps.
+        path: the .npz file.
+        figure: the PNG file.
+        n_maps: number of maps.
         nfe: network function evaluations per map.
         power: P(k) of the first channel; None when the maps are not physical.
     """
@@ -69,16 +69,16 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class JobProgress(Generic[Result]):
-    """How far a job is.
+    """The progress of a job.
 
     Attributes:
-        done: steps of single maps that are done.
-        total: of how many; 0 while that is not known yet.
-        words: what it does.
-        warnings: what deserves attention.
-        note: the last sentence that is no warning: which checkpoint, how many maps.
-        finished: the result, once there is one.
-        failed: why there will be none, in words.
+        done: sampling steps done, summed over maps.
+        total: sampling steps in all; 0 while unknown.
+        words: the current activity.
+        warnings: the latest warnings.
+        note: the last message that is not a warning, such as the checkpoint used.
+        finished: the result; None until the job has succeeded.
+        failed: why the job has failed; None unless it has.
     """
 
     done: int = 0
@@ -91,17 +91,17 @@ class JobProgress(Generic[Result]):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the job has succeeded or failed."""
         return self.finished is not None or self.failed is not None
 
 
 @dataclass
 class Job(Generic[Result]):
-    """A running `focus` that draws maps, and speaks with --json --progress json.
+    """A `focus` process that reports with --json --progress json.
 
     Attributes:
-        label: what is sampled, for people: the run's name.
-        values: of the form that asked for it, by field, for whoever comes back to it.
+        label: name of the run, shown to the user.
+        values: values of the form that started the job, by field, to restore the form.
     """
 
     label: str
@@ -109,20 +109,20 @@ class Job(Generic[Result]):
     _out: IO[bytes]
     _err: IO[bytes]
     _progress: JobProgress[Result] = field(default_factory=JobProgress)
-    _read: int = 0
-    _torn: bytes = b""
-    _last: str = ""
+    _offset: int = 0
+    _partial_line: bytes = b""
+    _last_line: str = ""
     _cancelled: float | None = None
     values: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def launch(cls, command: Sequence[str], *, label: str = "") -> Self:
-        """Start a command that speaks as `focus sample --json --progress json` does. Raises OSError."""
-        out, err = (tempfile.TemporaryFile(prefix="focus-sample-") for _ in range(2))  # noqa: SIM115  (the job's)
+        """Start a command that reports like `focus sample --json --progress json`. Raises OSError."""
+        out, err = (tempfile.TemporaryFile(prefix="focus-sample-") for _ in range(2))  # noqa: SIM115  (closed by the job)
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True, close_fds=True
         )
-        # Collected when it ends, whether or not somebody still polls.
+        # Reap the process when it ends, even if nothing polls the job any more.
         threading.Thread(target=process.wait, name=f"focus-collect-{process.pid}", daemon=True).start()
         return cls(label, process, out, err)
 
@@ -132,40 +132,40 @@ class Job(Generic[Result]):
         speaking = [*options, "--json", "--progress", "json", "--", *map(str, runs)]
         return cls.launch([sys.executable, "-m", "focus_tui", command, *speaking], label=label)
 
-    def _understood(self, said: dict[str, Any]) -> Result | None:
-        """The result as the process printed it; None when that is no result."""
+    def _parse_result(self, said: dict[str, Any]) -> Result | None:
+        """Return the result that the process printed; None if it is not a valid result."""
         raise NotImplementedError
 
     @property
     def pid(self) -> int:
-        """Process id, which is that of its session too."""
+        """Process id, which is also the session id."""
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether the process lives."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     def poll(self) -> JobProgress[Result]:
-        """Return how far the job is; costs a few system calls."""
+        """Return the progress of the job; costs a few system calls."""
         if self._progress.ended:
             return self._progress
-        running = self.running  # asked before reading: what it said last is in the files then
-        self._progress = self._heard(self._progress)
+        running = self.running  # checked before reading, so that the last output of an ended process is read
+        self._progress = self._read_progress(self._progress)
         if not running:
-            self._progress = self._ended(self._progress)
-        elif self._cancelled is not None and time.monotonic() - self._cancelled > PATIENCE:
+            self._progress = self._finish(self._progress)
+        elif self._cancelled is not None and time.monotonic() - self._cancelled > STOP_GRACE_SECONDS:
             self._signal(signal.SIGTERM)
         return self._progress
 
     def cancel(self) -> None:
-        """Ask the process to stop; asked again, or when it does not listen, it is ended."""
+        """Send SIGINT to the process; a second call, or `STOP_GRACE_SECONDS` without effect, sends SIGTERM."""
         if self.running:
             self._signal(signal.SIGINT if self._cancelled is None else signal.SIGTERM)
             self._cancelled = self._cancelled or time.monotonic()
 
     def wait(self, timeout: float | None = None) -> JobProgress[Result]:
-        """Return the last word. Raises subprocess.TimeoutExpired."""
+        """Wait for the process and return the final progress. Raises subprocess.TimeoutExpired."""
         self._process.wait(timeout)
         return self.poll()
 
@@ -173,46 +173,46 @@ class Job(Generic[Result]):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 
-    def _heard(self, progress: JobProgress[Result]) -> JobProgress[Result]:
-        """Read on where the last poll stopped, without moving the place where the process writes."""
-        while chunk := os.pread(self._err.fileno(), 1 << 16, self._read):
-            self._read += len(chunk)
-            *lines, self._torn = (self._torn + chunk).split(b"\n")
+    def _read_progress(self, progress: JobProgress[Result]) -> JobProgress[Result]:
+        """Read from where the last poll stopped; pread leaves the write position of the process unchanged."""
+        while chunk := os.pread(self._err.fileno(), 1 << 16, self._offset):
+            self._offset += len(chunk)
+            *lines, self._partial_line = (self._partial_line + chunk).split(b"\n")
             for line in lines:
-                progress = self._take(progress, line.decode("utf-8", "replace"))
+                progress = self._apply_line(progress, line.decode("utf-8", "replace"))
         return progress
 
-    def _take(self, progress: JobProgress[Result], line: str) -> JobProgress[Result]:
+    def _apply_line(self, progress: JobProgress[Result], line: str) -> JobProgress[Result]:
         match _object(line):
             case {"done": int(done), "total": int(total), "words": str(words)}:
                 return replace(progress, done=done, total=total, words=words)
             case {"warning": str(warning)}:
-                return replace(progress, warnings=(*progress.warnings, warning)[-MOST_WARNINGS:])
+                return replace(progress, warnings=(*progress.warnings, warning)[-MAX_WARNINGS:])
             case {"note": str(note)}:
                 return replace(progress, note=note)
-        self._last = line.strip() or self._last
+        self._last_line = line.strip() or self._last_line
         return progress
 
-    def _ended(self, progress: JobProgress[Result]) -> JobProgress[Result]:
-        if self._torn:
-            progress = self._take(progress, self._torn.decode("utf-8", "replace"))
+    def _finish(self, progress: JobProgress[Result]) -> JobProgress[Result]:
+        if self._partial_line:
+            progress = self._apply_line(progress, self._partial_line.decode("utf-8", "replace"))
         said = os.pread(self._out.fileno(), os.fstat(self._out.fileno()).st_size, 0)
         self._out.close()
         self._err.close()
-        result = self._understood(_object(said.decode("utf-8", "replace")))
+        result = self._parse_result(_object(said.decode("utf-8", "replace")))
         if result is not None:
             return replace(progress, finished=result)
-        return replace(progress, failed=self._why())
+        return replace(progress, failed=self._failure_reason())
 
-    def _why(self) -> str:
+    def _failure_reason(self) -> str:
         if self._cancelled is not None:
             return "cancelled: nothing was written"
         code = self._process.returncode
         if code is not None and code < 0:
             how = "out of memory?" if -code == signal.SIGKILL else signal.strsignal(-code) or ""
             return f"the process was killed by signal {-code} ({how}); nothing was written"
-        said = self._last.removeprefix("focus: ")
-        return said or f"the process ended with code {code} and said nothing"
+        said = self._last_line.removeprefix("focus: ")
+        return said or f"the process ended with exit code {code} and no message"
 
 
 @dataclass
@@ -224,7 +224,7 @@ class SamplingJob(Job[SampleResult]):
         """Start `focus sample RUN OPTIONS` in the background. Raises OSError when no process can be made."""
         return cls._focus("sample", options, [run], label or run.name)
 
-    def _understood(self, said: dict[str, Any]) -> SampleResult | None:
+    def _parse_result(self, said: dict[str, Any]) -> SampleResult | None:
         try:
             power = said["power"]
             spectrum = None if power is None else _spectrum(power)
@@ -236,14 +236,14 @@ class SamplingJob(Job[SampleResult]):
 
 @dataclass
 class ComparisonJob(Job[dict[str, Any]]):
-    """A running `focus compare`; its result is the document that it prints."""
+    """A running `focus compare`; its result is the JSON document that it prints."""
 
     @classmethod
     def start(cls, runs: Sequence[Path]) -> Self:
         """Start `focus compare RUNS` in the background. Raises OSError when no process can be made."""
         return cls._focus("compare", [], runs, " ".join(run.name for run in runs))
 
-    def _understood(self, said: dict[str, Any]) -> dict[str, Any] | None:
+    def _parse_result(self, said: dict[str, Any]) -> dict[str, Any] | None:
         return said if "samples" in said else None
 
 

@@ -1,6 +1,6 @@
-"""What the New screen's fields ask for: settings, the `focus new` line, and what is wrong, by the real parser. Pure.
+"""The form of the New screen without its widgets: settings, the `focus new` command and problems, by the config parser.
 
-Checking costs about 0.1 s (it plans the whole experiment), so the screen does it in a thread.
+A check takes about 0.1 s, because it plans the whole experiment; the screen runs it in a thread.
 """
 
 import os
@@ -10,16 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from focus_engine.config.methods import DEFAULT_METHOD
 from focus_engine.errors import FocusError, Problem
 from focus_engine.runs.folder import RunFolder
 
-CHOICES = {
-    "data.source": ("simulated", "files"),
-    "training.scheduler.name": ("plateau", "cosine", "step", "none"),
-    "diffusion.schedule": ("linear", "cosine", "quadratic"),
-    "diffusion.prediction": ("epsilon", "v"),
-}
-"""Keys that take one of a few words."""
+CHOICES = ("data.source", "training.scheduler.name", "diffusion.schedule", "diffusion.prediction")
+"""Keys with a fixed set of values, which the schema lists."""
 SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     (
         "data",
@@ -53,34 +49,37 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         ),
     ),
 )
-"""Headings, and below each the keys that matter: key, label, hint."""
+"""Headings of the form, each with its fields: key, label, hint."""
 KEYS = tuple(key for _, rows in SECTIONS for key, _, _ in rows)
 PATHS = ("data.data_dir", "data.maps_path", "data.params_path")
 MORE = "more"
-"""Field for any other keys, as key=value."""
-NOBODY = "experiment-0"
+"""Key of the field for any other settings, as key=value."""
+PLACEHOLDER_NAME = "experiment-0"
+"""Name that is planned with while the name field is empty."""
 
 
 @dataclass(frozen=True)
-class Start:
-    """Where an experiment starts from: a template, or a copy of `source`."""
+class StartingPoint:
+    """The origin of a new experiment: a template, or a copy of `source`."""
 
     template: str | None = None
     source: RunFolder | None = None
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What the parser says to a form.
+class FormCheck:
+    """The result of checking a form.
 
     Attributes:
-        problems: what is wrong, by field; those that belong to none under "".
-        warnings: what deserves attention, by field.
-        text: the config.yaml that would be written; empty while something is wrong with it.
-        base: the config.yaml without the form's settings.
-        templates: names of those that there are.
-        method: diffusion or flow.
-        values: what every key of the form is where its field is empty, as it is written in a config.
+        problems: messages by field; those of no field under "".
+        warnings: warnings by field.
+        text: the config.yaml that would be written; empty while it is invalid.
+        base: the config.yaml without the settings of the form.
+        templates: names of the templates.
+        method: one of `METHODS`.
+        values: value of each key if its field is empty, as written in a config.
+        words: allowed values of each key with a fixed set of values.
+        own_keys: keys that only the chosen network has, each with a field of its own.
     """
 
     problems: Mapping[str, str] = field(default_factory=dict)
@@ -88,23 +87,30 @@ class Checked:
     text: str = ""
     base: str = ""
     templates: tuple[str, ...] = ()
-    method: str = "diffusion"
+    method: str = DEFAULT_METHOD
     values: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    own_keys: tuple[str, ...] = ()
 
 
 def settings_of(values: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the `key=value` settings of the filled fields, those typed freely last."""
-    given = (f"{key}={values[key]}" for key in KEYS if values.get(key))
+    """Return the `key=value` settings of the filled fields, followed by those of the free field."""
+    given = (f"{key}={values[key]}" for key in (*KEYS, *filter(is_own, values)) if values.get(key))
     return (*given, *free_settings(values.get(MORE, "")))
 
 
+def is_own(key: str) -> bool:
+    """Return whether `key` belongs to the settings block of a network, `model.<block>.<key>`."""
+    return key.startswith("model.") and key.count(".") > 1
+
+
 def free_settings(text: str) -> tuple[str, ...]:
-    """Return the settings in a line of them: a blank before another `key=` ends one."""
+    """Return the settings in a line of `key=value`; a space before the next `key=` ends one."""
     return tuple(part.strip(" ;") for part in re.split(r"[\s;]+(?=[A-Za-z_][\w.]*=)", text.strip()) if part.strip(" ;"))
 
 
-def command_of(root: Path, name: str, start: Start, settings: Sequence[str], *, usual: bool) -> str:
-    """Return the command line; `usual` when a shell opened here finds the experiments folder `root` by itself."""
+def command_of(root: Path, name: str, start: StartingPoint, settings: Sequence[str], *, usual: bool) -> str:
+    """Return the `focus new` command; `usual` omits --root, because a shell opened here finds `root` by default."""
     place = [] if usual else ["--root", str(root)]
     origin = [] if start.template is None else ["--template", start.template]
     if start.source is not None:
@@ -113,8 +119,8 @@ def command_of(root: Path, name: str, start: Start, settings: Sequence[str], *, 
     return shlex.join(["focus", "new", name or "NAME", *place, *origin, *sets])
 
 
-def check_form(root: Path, name: str, start: Start, values: Mapping[str, str]) -> Checked:
-    """Return what the parser says; opens no data and writes nothing."""
+def check_form(root: Path, name: str, start: StartingPoint, values: Mapping[str, str]) -> FormCheck:
+    """Check the form with the config parser; opens no data and writes nothing."""
     from focus_engine.config.templates import TEMPLATES
     from focus_engine.runs.create import plan_experiment
 
@@ -125,33 +131,64 @@ def check_form(root: Path, name: str, start: Start, values: Mapping[str, str]) -
 
     problems: dict[str, str] = {}
     try:
-        base = plan(NOBODY)
+        base = plan(PLACEHOLDER_NAME)
     except (FocusError, OSError) as error:
-        return Checked(problems={"start": str(error)}, templates=templates)
+        return FormCheck(problems={"start": str(error)}, templates=templates)
     if name:
         try:
             base = plan(name)
         except (FocusError, OSError) as error:
             problems["name"] = str(error)
-    text, known = "", _flat(base.config.model_dump(by_alias=True))
+    own = own_keys(_network(values, base.config.model.from_))
+    text, known = "", _flat(base.config.model_dump(by_alias=True), own)
     try:
         planned = plan(base.run.name, settings_of(values))
-        text, follows = planned.text, _flat(planned.config.model_dump(by_alias=True))
+        text, follows = planned.text, _flat(planned.config.model_dump(by_alias=True), own)
         known |= {key: value for key, value in follows.items() if not values.get(key)}
     except FocusError as error:
-        problems |= attributed(error.problems, values)
+        problems |= problems_by_field(error.problems, values)
     except OSError as error:
         problems[""] = str(error)
-    warnings = _missing_files(values, root / (name or NOBODY))
-    return Checked(problems, warnings, text, base.text, templates, base.config.method, known)
+    warnings = _missing_files(values, root / (name or PLACEHOLDER_NAME))
+    words = _words((*CHOICES, *own))
+    return FormCheck(problems, warnings, text, base.text, templates, base.config.method, known, words, own)
 
 
-def attributed(problems: Sequence[Problem], values: Mapping[str, str]) -> dict[str, str]:
-    """Return the words of each problem by the fields that it is about; those of no field under ""."""
+def own_keys(network: str) -> tuple[str, ...]:
+    """Return the dotted keys that only `network` has."""
+    from focus_engine.config.block import keys_of
+    from focus_engine.config.networks import block_of_network, settings_blocks
+
+    block = block_of_network(network)
+    return tuple(f"model.{block}.{key}" for key in keys_of(settings_blocks()[block])) if block else ()
+
+
+def _network(values: Mapping[str, str], usual: str) -> str:
+    """Return the network that the form names, even if other keys are invalid; else `usual`."""
+    from focus_engine.config.yaml_text import parse_value
+
+    named = [one.partition("=")[2] for one in settings_of(values) if one.startswith("model.from=")]
+    try:
+        return str(parse_value(named[-1])) if named else usual
+    except FocusError:
+        return usual
+
+
+def _words(keys: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the allowed values of those `keys` that have a fixed set."""
+    from focus_engine.config.block import words_of
+    from focus_engine.config.load import field_at
+
+    fields = {key: field_at(tuple(key.split("."))) for key in keys}
+    return {key: words for key, info in fields.items() if info is not None and (words := words_of(info))}
+
+
+def problems_by_field(problems: Sequence[Problem], values: Mapping[str, str]) -> dict[str, str]:
+    """Return the message of each problem under the fields it concerns; those of no field under ""."""
     said: dict[str, str] = {}
     free = {one.partition("=")[0].strip() for one in free_settings(values.get(MORE, ""))}
     for problem in problems:
-        named = [key for key in problem.keys if key in KEYS]
+        named = [key for key in problem.keys if key in KEYS or (key in values and key != MORE)]
         filled = [key for key in named if values.get(key)]
         for key in filled or ([MORE] if free.intersection(problem.keys) else []) or named[:1] or [""]:
             bare = problem.words if key == problem.subject else str(replace(problem, where=""))
@@ -160,7 +197,7 @@ def attributed(problems: Sequence[Problem], values: Mapping[str, str]) -> dict[s
 
 
 def _missing_files(values: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """Say of data that are not there where they were looked for: a path is relative to the experiment's folder."""
+    """Return a warning for each data path that does not exist; paths are relative to the experiment folder."""
     places = [folder]
     if values.get("data.data_dir"):
         places.insert(0, folder / Path(values["data.data_dir"]).expanduser())
@@ -175,11 +212,12 @@ def _missing_files(values: Mapping[str, str], folder: Path) -> dict[str, str]:
     return warnings
 
 
-def _flat(values: Mapping[str, object], above: str = "") -> dict[str, str]:
+def _flat(values: Mapping[str, object], own: Sequence[str], above: str = "") -> dict[str, str]:
+    """Return the keys of the form and those in `own`, with values as written in a config."""
     from focus_engine.config.yaml_edit import yaml_value
 
     flat: dict[str, str] = {}
     for key, value in values.items():
         at = f"{above}{key}"
-        flat |= _flat(value, f"{at}.") if isinstance(value, dict) else {at: yaml_value(value)}
-    return {key: value for key, value in flat.items() if above or key in KEYS}
+        flat |= _flat(value, own, f"{at}.") if isinstance(value, dict) else {at: yaml_value(value)}
+    return {key: value for key, value in flat.items() if above or key in KEYS or key in own}

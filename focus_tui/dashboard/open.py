@@ -1,4 +1,4 @@
-"""Opening the dashboard: apart from the command line's parser, so that `focus tui` paints as soon as it can."""
+"""Opening the dashboard; separate from the command-line parser, so that `focus tui` paints early."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from focus_tui.terminal import is_terminal
 
 
 def open_dashboard(root: Path, exp: str | None) -> None:
-    """Show the experiments under `root`, or watch `exp` at once.
+    """Open the dashboard on the experiments under `root`, or directly on the Watch screen of `exp`.
 
     Raises:
-        InputError: there is no terminal, or no such experiment.
+        InputError: stdout is no terminal, or `exp` does not exist.
     """
     _check_terminal()
     first = None if exp is None else find_run(exp, root)
@@ -21,7 +21,7 @@ def open_dashboard(root: Path, exp: str | None) -> None:
 
 
 def open_recording(speed: float) -> None:
-    """Replay the recorded training. Raises InputError when there is no terminal."""
+    """Replay the recorded training. Raises InputError when stdout is no terminal."""
     _check_terminal()
     from focus_tui.dashboard.app import FocusApp
     from focus_tui.dashboard.replay import replayed
@@ -32,4 +32,4 @@ def open_recording(speed: float) -> None:
 
 def _check_terminal() -> None:
     if not is_terminal():
-        raise InputError("the dashboard needs a terminal; for scripts there are focus ls --json and focus logs -f")
+        raise InputError("the dashboard needs a terminal; in scripts use focus ls --json or focus logs -f")

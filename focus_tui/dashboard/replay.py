@@ -1,7 +1,7 @@
-"""`focus tui --demo`: a recorded training replayed at speed into a folder of its own, so that everything else is real.
+"""`focus tui --demo`: a recorded training, replayed fast into a temporary folder; the rest of the dashboard is real.
 
-A small process plays the worker: it writes the recorded events with the time of now, has an identity that the usual
-proof of life holds for, and obeys a stop request. Numbers are as they were recorded. It ends with the dashboard.
+A small process stands in for the worker. It writes the recorded events with the current time, passes the usual
+liveness check, and obeys a stop request. Numbers are as recorded. The process ends with the dashboard.
 """
 
 import contextlib
@@ -25,20 +25,20 @@ from focus_engine.runs.folder import RunFolder
 
 RECORDING = Path(__file__).parent / "recording"
 REPLAY_SECONDS = 90.0
-"""How long the whole training takes at speed 1."""
-MOST_SILENCE = 5.0
-"""Longer silences of the recording are cut to this [recorded seconds]."""
+"""Duration of the whole replay at speed 1."""
+MAX_GAP = 5.0
+"""Longer gaps between recorded events are cut to this [recorded seconds]."""
 POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A run of the recording.
+class RecordedRun:
+    """A recorded run.
 
     Attributes:
         name: of the experiment.
         config: text of its config.yaml.
-        events: in order, with the times of the recording.
+        events: in order, with recorded times.
     """
 
     name: str
@@ -46,23 +46,23 @@ class Recorded:
     events: tuple[Event, ...]
 
 
-def recordings() -> list[Recorded]:
-    """Return the recorded runs; the last one is the one to replay."""
+def recordings() -> list[RecordedRun]:
+    """Return the recorded runs; the last one is replayed, the others are shown finished."""
     runs = []
     for path in sorted(RECORDING.glob("*.jsonl.gz")):
         stem = path.name.removesuffix(".jsonl.gz")
         lines = gzip.decompress(path.read_bytes()).splitlines()
         events = tuple(event for line in lines if (event := parse_event(line)) is not None)
         config = (RECORDING / f"{stem}.yaml").read_text(encoding="utf-8")
-        runs.append(Recorded(stem.partition("-")[2], config, events))
+        runs.append(RecordedRun(stem.partition("-")[2], config, events))
     return runs
 
 
 def timeline(times: Sequence[float], seconds: float) -> list[float]:
-    """Return when each event is played [s from the start]: silences cut, then scaled to `seconds` in all."""
+    """Return the replay time of each event [s from the start]: long gaps cut, then scaled to `seconds` in all."""
     at, played = 0.0, []
     for before, now in zip([*times[:1], *times[:-1]], times, strict=True):
-        at += min(MOST_SILENCE, max(0.0, now - before))
+        at += min(MAX_GAP, max(0.0, now - before))
         played.append(at)
     scale = seconds / at if at else 0.0
     return [scale * one for one in played]
@@ -70,15 +70,15 @@ def timeline(times: Sequence[float], seconds: float) -> list[float]:
 
 @contextlib.contextmanager
 def replayed(speed: float = 1.0) -> Iterator[Path]:
-    """Yield an experiments folder in which a training is replayed; it and its player are gone afterwards."""
+    """Yield an experiments folder in which a training is replayed; delete it and end the player afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="focus-demo-"))
     player = None
     try:
         *finished, main = recordings()
         root = folder / "experiments"
         for number, run in enumerate(finished):
-            lay_out(root, run, ended=time.time() - 3600.0 * (len(finished) - number))
-        lay_out(root, replace(main, events=()), ended=0.0)
+            write_recorded_run(root, run, ended=time.time() - 3600.0 * (len(finished) - number))
+        write_recorded_run(root, replace(main, events=()), ended=0.0)
         command = [
             sys.executable,
             "-m",
@@ -97,8 +97,8 @@ def replayed(speed: float = 1.0) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def lay_out(root: Path, run: Recorded, ended: float) -> RunFolder:
-    """Write a recorded run whole, as if it had ended at `ended` [Unix seconds]."""
+def write_recorded_run(root: Path, run: RecordedRun, ended: float) -> RunFolder:
+    """Write the folder of a recorded run, with times shifted so that it ended at `ended` [Unix seconds]."""
     folder = RunFolder(root / run.name)
     folder.make_folders()
     folder.config.write_text(run.config, encoding="utf-8")
@@ -109,26 +109,26 @@ def lay_out(root: Path, run: Recorded, ended: float) -> RunFolder:
 
 
 class Player:
-    """Plays the worker of one run."""
+    """Stands in for the worker of one run."""
 
-    def __init__(self, run: RunFolder, recorded: Recorded, seconds: float, parent: int) -> None:
+    def __init__(self, run: RunFolder, recorded: RecordedRun, seconds: float, parent: int) -> None:
         self._run = run
         self._events = recorded.events
         self._due = timeline([event.time for event in recorded.events], seconds)
         self._parent = parent
-        self._asked = False
+        self._stop_requested = False
         pid = os.getpid()
         self._identity = ProcessIdentity(pid, host_name(), boot_id(), process_start(pid), time.time())
 
     def play(self) -> None:
-        """Write event after event when it is due, until the end, a stop, or the death of the dashboard."""
+        """Write each event when it is due, until the last event, a stop request, or the end of the dashboard."""
         self._run.worker.write_text(self._identity.to_json() + "\n", encoding="utf-8")
         signal.signal(signal.SIGTERM, self._stop)
         began, epoch = time.monotonic(), 0
         for due, event in zip(self._due, self._events, strict=True):
-            while (left := began + due - time.monotonic()) > 0 and not self._ending():
+            while (left := began + due - time.monotonic()) > 0 and not self._should_stop():
                 time.sleep(min(left, POLL_SECONDS))
-            if self._ending():
+            if self._should_stop():
                 self._say(
                     RunEnded(
                         state="stopped", reason="the replay was stopped", epoch=epoch, seconds=0.0, peak_memory=None
@@ -136,10 +136,10 @@ class Player:
                 )
                 return
             epoch = getattr(event, "epoch", epoch)
-            self._say(self._mine(event))
+            self._say(self._with_own_identity(event))
 
-    def _mine(self, event: Event) -> Event:
-        """The event as said now, by this process."""
+    def _with_own_identity(self, event: Event) -> Event:
+        """Return the event with the current time and, if it names a worker, the identity of this process."""
         event = replace(event, time=time.time())
         if isinstance(event, WorkerStarting):
             me = self._identity
@@ -147,18 +147,18 @@ class Player:
         return event
 
     def _say(self, event: Event) -> None:
-        with contextlib.suppress(OSError):  # the folder is gone: the dashboard was closed
+        with contextlib.suppress(OSError):  # the folder was deleted because the dashboard was closed
             append_event(self._run.events, event)
 
-    def _ending(self) -> bool:
-        return self._asked or self._run.stop_request.exists() or os.getppid() != self._parent
+    def _should_stop(self) -> bool:
+        return self._stop_requested or self._run.stop_request.exists() or os.getppid() != self._parent
 
     def _stop(self, *_: object) -> None:
-        self._asked = True
+        self._stop_requested = True
 
 
 def main() -> None:
-    """Play: ROOT NAME SPEED PARENT."""
+    """Run the player with the arguments ROOT NAME SPEED PARENT."""
     root, name, speed, parent = sys.argv[1:]
     recorded = next(run for run in recordings() if run.name == name)
     Player(RunFolder(Path(root) / name), recorded, REPLAY_SECONDS / float(speed), int(parent)).play()

@@ -1,6 +1,6 @@
-"""What the Sample screen's fields ask for: options, the arguments of `focus sample`, and what is wrong. Pure.
+"""The form of the Sample screen without its widgets: options, arguments of `focus sample` and problems. Pure.
 
-The checks are those of the command line: each field alone is handed to `SampleOptions`.
+The checks are those of the command line: each field is passed to `SampleOptions` on its own.
 """
 
 import shlex
@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from focus_engine.config.advice import guidance_warning
+from focus_engine.config.methods import DEFAULT_METHOD, METHODS
 from focus_engine.config.samplers import SAMPLERS, fitting_samplers
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder
@@ -24,29 +25,29 @@ FLAGS = {
     "maps": "-n",
     "seed": "--seed",
 }
-"""Field and option of `focus sample`."""
+"""Option of `focus sample` for each field."""
 DEFAULTS = {"checkpoint": "best", "seed": "0"}
 GIVEN = "given"
-"""Value of the field `params` when parameters are typed; empty for those of the validation maps."""
+"""Value of the field `params` if parameters are typed; empty for those of the validation maps."""
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the form can know of a model before it is opened.
+    """Facts about a model that are known without loading it.
 
     Attributes:
-        method: diffusion or flow.
+        method: one of `METHODS`.
         sampler: of the config.
-        fitting: samplers that fit the method.
+        fitting: samplers that support the method.
         steps: of the config, by sampler.
         eta: of the config.
         guidance: of the config.
         names: parameters that the network is conditioned on.
-        seen: parameters of validation maps that are known, (n, P).
+        seen: known parameters of validation maps, (n, P).
     """
 
-    method: str = "diffusion"
-    sampler: str = "ddim"
+    method: str = DEFAULT_METHOD
+    sampler: str = METHODS[DEFAULT_METHOD].sampler
     fitting: tuple[str, ...] = ()
     steps: Mapping[str, int] = field(default_factory=dict)
     eta: float = 0.0
@@ -54,20 +55,20 @@ class ModelFacts:
     names: tuple[str, ...] = ()
     seen: tuple[tuple[float, ...], ...] = ()
 
-    def usual_eta(self, sampler: str) -> float:
-        """Return the eta of a sampler where its field is empty."""
+    def default_eta(self, sampler: str) -> float:
+        """Return the eta of a sampler if the field is empty."""
         spec = SAMPLERS.get(sampler)
         return self.eta if spec is None or spec.takes_eta else spec.eta[0]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a form asks for.
+class SampleRequest:
+    """The request that a form describes.
 
     Attributes:
         arguments: of `focus sample`, without the run.
-        problems: what is wrong, by field.
-        warnings: what deserves attention, by field.
+        problems: messages by field.
+        warnings: warnings by field.
     """
 
     arguments: tuple[str, ...]
@@ -76,7 +77,7 @@ class Asked:
 
 
 def facts_of(config: Mapping[str, Any], names: tuple[str, ...], seen: Sequence[Sequence[float]] = ()) -> ModelFacts:
-    """Return the facts of a whole config, its keys spelled as in the file."""
+    """Return the facts of a complete config, with keys as in the file."""
     sampling = config.get("sampling") or {}
     known = ModelFacts()
     steps = {name: spec.steps_in(config) for name, spec in SAMPLERS.items()}
@@ -92,9 +93,9 @@ def facts_of(config: Mapping[str, Any], names: tuple[str, ...], seen: Sequence[S
 
 
 def facts_of_run(run: RunFolder, view: RunView | None) -> ModelFacts:
-    """Return the facts of a run: from what it said when it started, else from its config.yaml.
+    """Return the facts of a run from its `run_started` event, else from its config.yaml.
 
-    Takes 0.1 s the first time, for the schema; the checks of `asked` need it too. Raises FocusError.
+    The first call takes 0.1 s for the schema, which `sample_request` needs too. Raises FocusError.
     """
     from focus_engine.config.load import load_config
     from focus_engine.config.schema import PARAMETER_NAMES
@@ -110,18 +111,18 @@ def facts_of_run(run: RunFolder, view: RunView | None) -> ModelFacts:
 
 
 def param_key(name: str) -> str:
-    """Return the key of a parameter's field."""
+    """Return the key of the field of a parameter."""
     return f"param.{name}"
 
 
 def range_words(facts: ModelFacts, place: int) -> str:
-    """Return the range of a parameter among the validation maps that are known."""
+    """Return the range of the parameter at `place` over the known validation maps, as text."""
     values = [row[place] for row in facts.seen if len(row) > place]
     return f"val {min(values):.3g} to {max(values):.3g}" if values else ""
 
 
-def asked(values: Mapping[str, str], facts: ModelFacts) -> Asked:
-    """Return what the fields ask for, each checked by the law of the command line."""
+def sample_request(values: Mapping[str, str], facts: ModelFacts) -> SampleRequest:
+    """Return the request of the fields, each checked as the command line would."""
     from focus_tui.compute.options import SampleOptions, parse_params
 
     problems: dict[str, str] = {}
@@ -131,7 +132,7 @@ def asked(values: Mapping[str, str], facts: ModelFacts) -> Asked:
         try:
             make()
         except InputError as error:
-            problems[key] = error.problems[0].words  # the field's label says which option
+            problems[key] = error.problems[0].words  # without the option, which the field label names
 
     check("checkpoint", lambda: SampleOptions(checkpoint=values["checkpoint"] or "best"))
     check("sampler", lambda: SampleOptions(sampler=sampler))
@@ -143,11 +144,11 @@ def asked(values: Mapping[str, str], facts: ModelFacts) -> Asked:
     typed = [(name, values[param_key(name)]) for name in facts.names] if values.get("params") == GIVEN else []
     for name, text in typed:
         check(param_key(name), partial(parse_params, f"{name}={text}"))
-    return Asked(_arguments(values, typed), problems, _warnings(values, facts, problems))
+    return SampleRequest(_arguments(values, typed), problems, _warnings(values, facts, problems))
 
 
 def command_of(name: str, arguments: Sequence[str]) -> str:
-    """Return the command line, to be pasted into a shell."""
+    """Return the `focus sample` command, to be pasted into a shell."""
     return shlex.join(["focus", "sample", name, *arguments])
 
 

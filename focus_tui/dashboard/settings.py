@@ -1,7 +1,7 @@
-"""Settings of the dashboard, in `~/.config/focus/tui.yaml`: checked key by key, and never in the way.
+"""Settings of the dashboard, in `~/.config/focus/tui.yaml`, checked key by key.
 
-What is wrong in the file is said with its line, and that key alone keeps its default: nobody is locked out of a
-dashboard by a typo. Without pydantic, and without PyYAML where there is no file, because the first paint waits.
+A wrong key is reported with its line and keeps its default, so a typo never prevents the dashboard from opening.
+The module avoids pydantic, and PyYAML if there is no file, because the first paint waits for it.
 """
 
 import os
@@ -19,19 +19,19 @@ HEADER = "# Settings of the dashboard (focus tui). A key left out has its defaul
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user chose.
+    """The settings of the user.
 
     Attributes:
-        theme: of the whole screen; any theme of Textual's.
+        theme: any theme of Textual.
         colormap: of maps.
-        columns: of the list of runs, by key.
-        sort: column that the list is sorted by, `-` in front for descending; `standing` for live ones first.
+        columns: keys of the columns of the list of runs.
+        sort: column to sort the list by, with `-` in front for descending; `standing` puts live runs first.
         filters: saved filters, by name.
-        refresh: seconds between two looks at the runs.
-        images: how maps are drawn; half-blocks work everywhere, and auto means them until a terminal proves more.
-        smoothing: weight of the past in the smoothed curves, 0 for none.
+        refresh: polling interval [s].
+        images: how maps are drawn; `blocks` (half-blocks) works everywhere, and `auto` currently means the same.
+        smoothing: weight of past values in the smoothed curves; 0 for none.
         log_y: whether losses start on a log axis.
-        keys: keys of an action that replace its own, by the action's name.
+        keys: replacement keys, by action name.
     """
 
     theme: str = "focus-dark"
@@ -48,11 +48,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class LoadedSettings:
-    """Settings with what was wrong in their file.
+    """Settings and the problems of their file.
 
     Attributes:
-        settings: complete; what could not be used has its default.
-        warnings: a sentence for each key that could not, with file and line.
+        settings: complete; a wrong value is replaced by its default.
+        warnings: one message per wrong key, with file and line.
         path: the file, which need not exist.
     """
 
@@ -69,7 +69,7 @@ def settings_path() -> Path:
     folder = Path(configured) if Path(configured).is_absolute() else Path("~/.config")
     try:
         return folder.expanduser() / "focus" / "tui.yaml"
-    except RuntimeError:  # nobody's home, as in some containers
+    except RuntimeError:  # the user has no home folder, as in some containers
         return folder / "focus" / "tui.yaml"
 
 
@@ -80,8 +80,8 @@ def load_settings(
 
     Args:
         path: the file; None for `settings_path()`.
-        themes: those that there are; empty to take any.
-        actions: those whose keys can be chosen; empty to take any.
+        themes: available themes; empty to accept any.
+        actions: actions whose keys can be set; empty to accept any.
     """
     path = settings_path() if path is None else path
     try:
@@ -93,7 +93,7 @@ def load_settings(
         return LoadedSettings(
             Settings(), (f"{path}: cannot be read: {reason}; all settings keep their defaults",), path
         )
-    from focus_engine.config.yaml_text import parse_yaml  # PyYAML: 30 ms that a start without settings does without
+    from focus_engine.config.yaml_text import parse_yaml  # PyYAML costs 30 ms, which a start without settings saves
 
     try:
         parsed = parse_yaml(text, path)
@@ -108,22 +108,24 @@ def load_settings(
 
 
 def save_setting(key: str, value: object, path: Path | None = None) -> None:
-    """Write one setting into the file, made if need be; its comments and its other keys stay.
+    """Write one setting into the file, created if missing; comments and other keys stay.
 
     Args:
         key: a field of `Settings`, or `filters.NAME` or `keys.ACTION`.
-        value: None takes the setting out.
+        value: None removes the setting.
         path: the file; None for `settings_path()`.
 
     Raises:
-        InputError: the value is not allowed, or the file is no valid YAML; nothing is written.
-        FocusError: the file cannot be written; it stays as it was.
+        InputError: the value is not allowed, or the file is not valid YAML; nothing is written.
+        FocusError: the file cannot be written; it is unchanged.
     """
     from focus_engine.atomic import write_atomically
 
     at = (key,) if key in KEYS else tuple(key.split(".", 1))
     check_setting(at, value)
-    target = (settings_path() if path is None else path).resolve()  # a link into somebody's dotfiles stays one
+    target = (
+        settings_path() if path is None else path
+    ).resolve()  # a symbolic link into a dotfiles folder stays a link
     try:
         text = target.read_text(encoding="utf-8") if target.exists() else HEADER
         edited = _edited(text, at, value, target)
@@ -131,13 +133,13 @@ def save_setting(key: str, value: object, path: Path | None = None) -> None:
         with write_atomically(target) as temporary:
             temporary.write_text(edited, encoding="utf-8")
     except UnicodeDecodeError:
-        raise InputError(f"{target}: not a UTF-8 text file; it stays as it is") from None
+        raise InputError(f"{target}: not a UTF-8 text file; it is unchanged") from None
     except OSError as error:
-        raise FocusError(f"{target}: cannot be written: {error.strerror or error}; it stays as it was") from None
+        raise FocusError(f"{target}: cannot be written: {error.strerror or error}; it is unchanged") from None
 
 
 def _edited(text: str, at: tuple[str, ...], value: object, path: Path) -> str:
-    """Return the file with `value` at `at`; written anew, without comments, where its shape leaves no choice."""
+    """Return `text` with `value` at `at`; rewritten without comments if it cannot be edited in place."""
     import yaml
 
     from focus_engine.config.yaml_edit import set_value
@@ -154,7 +156,7 @@ def _edited(text: str, at: tuple[str, ...], value: object, path: Path) -> str:
 
 
 def _placed(data: dict[str, Any], at: tuple[str, ...], value: object) -> dict[str, Any]:
-    """Return plain `data` with `value` at `at`, as the file will read."""
+    """Return plain `data` with `value` at `at`; None removes the key."""
     key, *rest = at
     inner = data.get(key)
     held = _placed(inner if isinstance(inner, dict) else {}, tuple(rest), value) if rest else plain(value)

@@ -1,4 +1,4 @@
-"""What each setting of the dashboard may be. Pure; files and defaults: `focus_tui.dashboard.settings`."""
+"""Checks of the dashboard settings. Pure; files and defaults are in `focus_tui.dashboard.settings`."""
 
 import json
 from collections.abc import Callable, Collection, Mapping
@@ -13,13 +13,13 @@ IMAGES = ("auto", "blocks")
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """Something wrong in the settings.
+class SettingProblem:
+    """A wrong setting.
 
     Attributes:
         at: the key, or the block and the name in it.
         message: what is wrong and what is allowed.
-        outcome: what holds instead.
+        outcome: what is used instead.
     """
 
     at: tuple[str, ...]
@@ -29,16 +29,16 @@ class Mistake:
 
 def checked_settings(
     data: Mapping[str, object], names: Mapping[str, Collection[str]] | None = None
-) -> tuple[dict[str, Any], tuple[Mistake, ...]]:
-    """Return the values of plain `data` that are right, and what is wrong with the others.
+) -> tuple[dict[str, Any], tuple[SettingProblem, ...]]:
+    """Return the valid values of `data`, and the problems of the others.
 
     Args:
         data: the file as plain values.
-        names: what is known only elsewhere: the themes, and the actions that have keys; empty to take any.
+        names: allowed themes and actions, under `theme` and `keys`; empty to accept any.
     """
     known = names or {}
     values: dict[str, Any] = {}
-    wrong: list[Mistake] = []
+    wrong: list[SettingProblem] = []
     for key, value in data.items():
         try:
             if key in _ENTRIES:
@@ -48,12 +48,12 @@ def checked_settings(
                 values[key] = _checked(key, value, known.get(key, ()))
         except InputError as error:
             outcome = "it keeps its default" if key in KEYS else "it is left out"
-            wrong.append(Mistake((key,), str(error), outcome))
+            wrong.append(SettingProblem((key,), str(error), outcome))
     return values, tuple(wrong)
 
 
 def check_setting(at: tuple[str, ...], value: object) -> None:
-    """Check one setting, or one entry of a block. Raises InputError. None, which takes it out, always passes."""
+    """Check one setting, or one entry of a block; None, which removes it, is valid. Raises InputError."""
     if at[0] not in KEYS or (len(at) > 1 and at[0] not in _ENTRIES):
         raise InputError(f"unknown setting {'.'.join(at)!r}{nearest(at[0], KEYS)}")
     if value is None:
@@ -65,7 +65,7 @@ def check_setting(at: tuple[str, ...], value: object) -> None:
 
 
 def plain(value: object) -> Any:  # noqa: ANN401  (YAML holds anything)
-    """Return `value` as YAML would give it back: lists and dicts."""
+    """Return `value` as YAML would load it, with lists and dicts."""
     if isinstance(value, Mapping):
         return {key: plain(one) for key, one in value.items()}
     return [plain(one) for one in value] if isinstance(value, tuple | list) else value
@@ -80,19 +80,19 @@ def _checked(key: str, value: object, names: Collection[str]) -> object:
         raise InputError(f"{key}: {error}") from None
 
 
-def _entries(key: str, value: object, names: Collection[str]) -> tuple[dict[str, object], list[Mistake]]:
-    """Return the entries of the block `key` that are right, and what is wrong with the others."""
+def _entries(key: str, value: object, names: Collection[str]) -> tuple[dict[str, object], list[SettingProblem]]:
+    """Return the valid entries of the block `key`, and the problems of the others."""
     if not isinstance(value, dict):
         raise InputError(f"{key}: {_shown(value)} is not a block of names and values")
     held: dict[str, object] = {}
-    wrong: list[Mistake] = []
+    wrong: list[SettingProblem] = []
     for name, one in value.items():
         try:
             if names:
                 _one_of(names)(name)
             held[name] = _ENTRIES[key](one)
         except InputError as error:
-            wrong.append(Mistake((key, name), f"{key}.{name}: {error}", "it is left out"))
+            wrong.append(SettingProblem((key, name), f"{key}.{name}: {error}", "it is left out"))
     return held, wrong
 
 
@@ -151,7 +151,7 @@ def _filter(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return a value as it stands in YAML, cut where it is long."""
+    """Return a value as text, truncated to 60 characters."""
     text = json.dumps(plain(value), ensure_ascii=False, default=str)
     return text if len(text) <= 60 else f"{text[:59]}…"
 
@@ -168,4 +168,4 @@ _VALUES: dict[str, Callable[[object], object]] = {
 }
 _ENTRIES: dict[str, Callable[[object], object]] = {"filters": _filter, "keys": _texts}
 KEYS = (*_VALUES, *_ENTRIES)
-"""Every key of the file."""
+"""All keys of the file."""

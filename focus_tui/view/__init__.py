@@ -1,1 +1,1 @@
-"""What there is to show of runs, and in which words. Pure."""
+"""Text, tables and pictures that describe runs, for the command line and the dashboard. Pure."""

@@ -1,6 +1,6 @@
-"""What `focus doctor` looks at: each check is a function that returns what it found and what to do about it.
+"""The checks of `focus doctor`: each is a function that returns its findings and their remedies.
 
-torch is asked in a process of its own with a time limit, so that a broken installation is a finding and not a crash.
+torch is imported in a subprocess with a time limit, so that a broken installation is a finding and not a crash.
 """
 
 import json
@@ -24,12 +24,12 @@ from focus_tui.view.words import size
 Status = Literal["ok", "absent", "warning", "problem"]
 
 NETWORK_DISKS = {"nfs", "nfs4", "lustre", "gpfs", "beegfs", "cifs", "smb3", "fuse.sshfs", "ceph", "afs"}
-SCARCE = 5e9
-"""Free bytes below which a disk is worth a warning: two checkpoints of the seed's model."""
-ASK_SECONDS = 60.0
-"""How long torch or SLURM may take to answer."""
+LOW_DISK_BYTES = 5e9
+"""Free space [bytes] below which a disk gets a warning: two checkpoints of the default model."""
+ANSWER_SECONDS = 60.0
+"""Time limit of a subprocess that imports torch or opens the data [s]."""
 
-TORCH = """\
+TORCH_PROBE = """\
 import json, torch
 names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 memory = [torch.cuda.mem_get_info(i) for i in range(len(names))]
@@ -41,13 +41,13 @@ print(json.dumps({"torch": str(torch.__version__), "cuda": torch.version.cuda, "
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-        name: of what was looked at.
-        status: ok, absent (nothing needs it), warning, or problem (training can't run).
-        found: in words.
-        remedy: what to do; empty where nothing is to be done.
+        name: subject of the check.
+        status: ok, absent (not needed), warning, or problem (training can't run).
+        found: what the check found.
+        remedy: what to do; empty where no action is needed.
     """
 
     name: str
@@ -75,25 +75,25 @@ def _torch() -> Iterator[Finding]:
     again = "install FOCUS again: pip install --force-reinstall ."
     try:
         done = subprocess.run(
-            [sys.executable, "-c", TORCH], capture_output=True, text=True, timeout=ASK_SECONDS, check=False
+            [sys.executable, "-c", TORCH_PROBE], capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        yield Finding("torch", "problem", f"did not answer within {ASK_SECONDS:.0f} s", "is the file system slow?")
+        yield Finding("torch", "problem", f"did not answer within {ANSWER_SECONDS:.0f} s", "is the file system slow?")
         return
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"ended with code {done.returncode}"])[-1]
         yield Finding("torch", "problem", f"can't be imported: {last}", again)
         return
-    told = json.loads(done.stdout.strip().splitlines()[-1])
-    yield Finding("torch", "ok", f"{told['torch']}, {told['threads']} threads")
-    if told["cuda"] is None:
+    report = json.loads(done.stdout.strip().splitlines()[-1])
+    yield Finding("torch", "ok", f"{report['torch']}, {report['threads']} threads")
+    if report["cuda"] is None:
         yield Finding("cuda", "absent", "this torch was built for the CPU", "fine without a GPU; small models only")
-    elif not told["gpus"]:
+    elif not report["gpus"]:
         remedy = "is a GPU there (nvidia-smi), and CUDA_VISIBLE_DEVICES right?"
-        yield Finding("cuda", "warning", f"CUDA {told['cuda']}, but torch sees no GPU", remedy)
+        yield Finding("cuda", "warning", f"CUDA {report['cuda']}, but torch sees no GPU", remedy)
     else:
-        yield Finding("cuda", "ok", f"CUDA {told['cuda']}, bf16 {'yes' if told['bf16'] else 'no'}")
-        for index, gpu in enumerate(told["gpus"]):
+        yield Finding("cuda", "ok", f"CUDA {report['cuda']}, bf16 {'yes' if report['bf16'] else 'no'}")
+        for index, gpu in enumerate(report["gpus"]):
             yield Finding(f"cuda:{index}", "ok", f"{gpu['name']}, {size(gpu['free'])} of {size(gpu['total'])} free")
 
 
@@ -115,10 +115,12 @@ def _disk(root: Path) -> Iterator[Finding]:
     kind = disk_kind(place)
     words = f"{place}: {kind or 'unknown file system'}"
     if kind in NETWORK_DISKS:
-        words += " (on the network: no locks across hosts are relied on; other hosts are judged by their heartbeat)"
+        words += (
+            " (network disk: runs of other hosts are judged by their heartbeat; FOCUS relies on no lock between hosts)"
+        )
     yield Finding("experiments", "ok", words)
     free = shutil.disk_usage(place).free
-    scarce = "a checkpoint of a large model is 2 GB, twice: free some space" if free < SCARCE else ""
+    scarce = "a checkpoint of a large model is 2 GB, twice: free some space" if free < LOW_DISK_BYTES else ""
     yield Finding("free space", "warning" if scarce else "ok", size(free), scarce)
     if not os.access(place, os.W_OK):
         yield Finding("permissions", "problem", f"{place} can't be written", "give --root another folder")
@@ -127,7 +129,7 @@ def _disk(root: Path) -> Iterator[Finding]:
 
 
 def disk_kind(path: Path) -> str | None:
-    """Return the type of the file system that holds `path`, such as ext4 or nfs4; None where it can't be known."""
+    """Return the type of the file system that holds `path`, such as ext4 or nfs4; None if unknown."""
     try:
         mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -150,7 +152,7 @@ def _terminal() -> Iterator[Finding]:
         f"TERM {term or 'is not set'}, colours {colours}, {f'{columns} x {lines}' if known else 'size unknown'}",
         "the dashboard needs 80 x 24" if small else "set TERM, such as xterm-256color" if term in {"", "dumb"} else "",
     )
-    own = sys.__stdout__ or sys.stdout  # the dashboard puts something else in the place of sys.stdout
+    own = sys.__stdout__ or sys.stdout  # the dashboard replaces sys.stdout
     encoding = getattr(own, "encoding", None) or "ascii"
     utf8 = encoding.lower().replace("-", "") == "utf8"
     remedy = "" if utf8 else "charts need UTF-8: export LANG=C.UTF-8"
@@ -200,16 +202,20 @@ def _experiment(run: RunFolder) -> Iterator[Finding]:
     except FocusError as error:
         yield Finding("links", "problem", str(error), "")
     if config.data.source == "simulated":
-        yield Finding("data", "ok", f"{config.data.simulations} universes that FOCUS simulates itself")
+        yield Finding("data", "ok", f"{config.data.simulations} universes, simulated by FOCUS")
         return
     done = subprocess.run(
-        [sys.executable, "-c", DATA, str(run.path)], capture_output=True, text=True, timeout=ASK_SECONDS, check=False
+        [sys.executable, "-c", DATA_PROBE, str(run.path)],
+        capture_output=True,
+        text=True,
+        timeout=ANSWER_SECONDS,
+        check=False,
     )
     words = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines() or ["no answer"]
     yield Finding("data", "ok" if done.returncode == 0 else "problem", words[-1], "")
 
 
-DATA = """\
+DATA_PROBE = """\
 import sys
 from pathlib import Path
 from focus_engine.config.load import load_config

@@ -1,7 +1,7 @@
-"""The columns of a list of runs: what they say, how they sort, and which of them fit. Pure.
+"""The columns of a list of runs: their text, sort value and width. Pure.
 
-One definition for `focus ls` and the dashboard's table, so that both name, cut and sort alike. Light: `focus ls`
-imports it, so the sparkline, which only the dashboard shows by default, is imported when it is drawn.
+`focus ls` and the dashboard's table share this definition, so that both name, cut and sort alike. The module must
+stay light for `focus ls`: the sparkline, shown by default on the dashboard only, is imported when it is drawn.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +15,7 @@ from focus_tui.terminal import cells, visible
 from focus_tui.view.words import GLYPHS, counted, duration, loss, percent, rate, state_words
 
 GAP = 2
-"""Blanks between two columns."""
+"""Spaces between two columns."""
 SPARK_WIDTH = 12
 SortValue = float | str | tuple[str | int, ...]
 
@@ -28,18 +28,18 @@ _STATE_ORDER = {
         )
     )
 }
-"""States as they sort: those that live, those that want somebody, those that are done."""
+"""Sort order of the states: live runs, runs that need attention, completed runs."""
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """All that a list shows of a run.
+    """The data that a list shows of one run.
 
     Attributes:
-        summary: where it stands.
-        labels: what people wrote on it.
-        val_losses: validation loss of each epoch that counts.
-        seconds_per_epoch: mean of its latest epochs.
+        summary: its state and latest numbers.
+        labels: its tags, its note, and whether it is archived.
+        val_losses: validation loss of each epoch; epochs superseded by a resume are left out.
+        seconds_per_epoch: mean over its latest epochs.
         device: where it trains, such as `cuda:1`.
     """
 
@@ -57,11 +57,11 @@ class Column:
     Attributes:
         key: its name in `--columns`, `--sort` and the settings.
         title: its heading.
-        text: what it says of a run at a time [Unix seconds]; one line, nothing in it is obeyed by a terminal.
-        value: what it sorts by; None for what is not known.
-        rank: the lowest rank stays longest when the screen is narrow; 0 always stays.
-        align: numbers stand at the right.
-        low: the width to which it may be cut; None for a column that is whole or absent.
+        text: its text for a run at a time [Unix seconds]: one line, without control characters.
+        value: its sort value; None if unknown.
+        rank: columns are dropped from the highest rank down when the screen is narrow; rank 0 is never dropped.
+        align: numbers are aligned to the right.
+        low: the least width it may be cut to; None for a column that is never cut.
     """
 
     key: str
@@ -74,7 +74,7 @@ class Column:
 
 
 def _ago(row: RunRow, now: float) -> str:
-    """Say when the run last spoke, in one unit, so that the column keeps its width."""
+    """Return the time since the last event, in one unit, so that the column keeps its width."""
     if row.summary.updated is None:
         return "-"
     seconds = max(0.0, now - row.summary.updated)
@@ -104,7 +104,7 @@ def _one_line(text: str) -> str:
 
 
 def _natural(text: str) -> tuple[str | int, ...]:
-    """Return `text` as people sort it: `run2` before `run10`, capitals beside small letters."""
+    """Return `text` as a key for natural order: `run2` before `run10`, ignoring case."""
     import re
 
     parts = re.split(r"(\d+)", text.casefold())
@@ -172,7 +172,7 @@ COLUMNS = (
 
 BY_KEY = {column.key: column for column in COLUMNS}
 LIST_KEYS = ("state", "name", "method", "epoch", "val", "best", "at", "pk", "lr", "eta", "age")
-"""What `focus ls` shows; with tags where there are any."""
+"""The columns of `focus ls`, which adds `tags` if any run has a tag."""
 DASHBOARD_KEYS = (
     "state",
     "name",
@@ -189,9 +189,9 @@ DASHBOARD_KEYS = (
     "age",
     "tags",
 )
-"""What the dashboard shows until its settings say otherwise."""
+"""The dashboard's default columns."""
 HISTORY_KEYS = frozenset({"spark", "time", "gpu"})
-"""Columns that need the whole log, not its end."""
+"""Columns that need the whole log, not only its end."""
 
 
 def _count(value: int | None) -> str:
@@ -199,31 +199,31 @@ def _count(value: int | None) -> str:
 
 
 def columns_of(keys: Iterable[str]) -> tuple[Column, ...]:
-    """Return the columns called `keys`, each once. Raises InputError for an unknown one, and for none at all."""
+    """Return the columns named by `keys`, each once. Raises InputError for an unknown key, and for no key at all."""
     found = tuple(column_of(key) for key in dict.fromkeys(key.strip() for key in keys) if key)
     if not found:
-        raise InputError(f"no column is named; there are: {', '.join(BY_KEY)}")
+        raise InputError(f"no column is named; allowed: {', '.join(BY_KEY)}")
     return found
 
 
 def column_of(key: str) -> Column:
-    """Return the column called `key`. Raises InputError, naming the nearest one."""
+    """Return the column named `key`. Raises InputError that suggests the nearest one."""
     if key in BY_KEY:
         return BY_KEY[key]
     raise InputError(f"unknown column {key!r}{nearest(key, BY_KEY)}")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return "; did you mean …?" for the nearest of the `known` words, and all of them."""
+    """Return "; did you mean …?" for the nearest of the `known` words, followed by all of them."""
     import difflib
 
     names = list(known)
     close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
-    return f"{f'; did you mean {close[0]!r}?' if close else ';'} there are: {', '.join(names)}"
+    return f"{f'; did you mean {close[0]!r}?' if close else ';'} allowed: {', '.join(names)}"
 
 
-def in_standing_order(rows: Iterable[RunRow]) -> list[RunRow]:
-    """Return rows as they stand by default: live ones first, then the most recent."""
+def in_default_order(rows: Iterable[RunRow]) -> list[RunRow]:
+    """Return rows in the default order: live runs first, then the most recently updated."""
     return sorted(
         rows,
         key=lambda row: (row.summary.state not in LIVE_STATES, -(row.summary.updated or 0.0), row.summary.name),
@@ -233,10 +233,10 @@ def in_standing_order(rows: Iterable[RunRow]) -> list[RunRow]:
 def fit_columns(
     columns: Sequence[Column], rows: Sequence[RunRow], width: int | None, now: float
 ) -> list[tuple[Column, int]]:
-    """Return the columns that fit in `width` cells, with the width of each; all of them, uncut, where it is None.
+    """Return the columns that fit in `width` cells, each with its own width; with None, all of them uncut.
 
-    Names, tags and notes are cut before a column goes; then the highest rank goes first. A column is as wide as
-    its title and its texts in `rows`, which may be those on the screen alone.
+    Names, tags and notes are cut before a column is dropped; then the highest rank is dropped first. A column is as
+    wide as its title and its texts in `rows`, which may be the rows on the screen only.
     """
     widths = {
         column.key: max(map(cells, {column.title, *(column.text(row, now) for row in rows)})) for column in columns

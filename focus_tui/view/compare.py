@@ -1,30 +1,26 @@
-"""What distinguishes runs: configs, numbers and data, as tables. Pure."""
+"""Differences between runs in config, numbers and data, as tables. Pure."""
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from focus_engine.config.methods import DEFAULT_METHOD, METHODS
 from focus_tui.terminal import visible
 from focus_tui.view.run_view import RunView
 from focus_tui.view.words import counted, duration, loss, percent, state_words
 
-LOSS_KEYS = {
-    "diffusion": ("diffusion.prediction", "diffusion.min_snr_gamma"),
-    "flow": ("flow_matching.time_sampling",),
-}
-"""Keys that change what the loss measures, by method: two runs that differ in one have losses that do not compare."""
 NAMES = "experiment."
-"""The block of the config that names the run and nothing else."""
+"""The config block that only names the run, so it is left out of the differences."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A key of the config in which the runs differ.
+    """A config key in which the runs differ.
 
     Attributes:
-        key: dotted.
-        values: as text, one a run; `-` where the run has none.
+        key: its dotted path.
+        values: one per run, as text; `-` where the run has none.
     """
 
     key: str
@@ -32,7 +28,7 @@ class Difference:
 
 
 def config_of(view: RunView) -> dict[str, Any]:
-    """Return the config a run was trained with; empty while it has not started."""
+    """Return the config a run was trained with; empty before it starts."""
     return view.started.config if view.started is not None else {}
 
 
@@ -64,7 +60,7 @@ METRICS = ("STATE", "EPOCH", "BEST", "AT", "CHANGE", "P(k)", "PER EPOCH")
 
 
 def metric_row(view: RunView, reference: RunView) -> tuple[str, ...]:
-    """Return a run's numbers, its best val loss also as a change from that of `reference`."""
+    """Return a run's numbers; CHANGE is its best val loss relative to that of `reference`."""
     s, best = view.summary, reference.summary.best_val_loss
     change = "-"
     if view is reference:
@@ -84,22 +80,23 @@ def metric_row(view: RunView, reference: RunView) -> tuple[str, ...]:
 
 
 def data_warning(views: Sequence[RunView]) -> str:
-    """Return a sentence when the runs were not trained on the same data; empty when they were."""
+    """Return a sentence on why the losses of the runs are not comparable; empty if they are."""
     started = [view.started for view in views if view.started is not None]
     if len({one.box_size for one in started}) > 1 or len({one.map_shape for one in started}) > 1:
         return "not the same box or resolution: each P(k) ratio is against the run's own maps, at its own k"
     if len({one.data_fingerprint for one in started}) > 1:
-        return "not the same data: losses do not compare, and each P(k) ratio is against the run's own maps"
+        return "not the same data: losses are not comparable, and each P(k) ratio is against the run's own maps"
     losses = {_loss_kind(view) for view in views if view.started is not None}
     if len(losses) > 1:
-        return "not the same loss (method, prediction or loss weight differ): compare P(k), not the losses"
+        return "not the same loss (method, prediction or loss weight): compare P(k), not the losses"
     return ""
 
 
 def _loss_kind(view: RunView) -> tuple[object, ...]:
     config = config_of(view)
-    method = config.get("method", "diffusion")
-    return (method, *(_value(config, key) for key in LOSS_KEYS.get(method, ())))
+    method = config.get("method", DEFAULT_METHOD)
+    keys = METHODS[method].loss_keys if method in METHODS else ()
+    return (method, *(_value(config, key) for key in keys))
 
 
 def _value(config: dict[str, Any], dotted: str) -> object:

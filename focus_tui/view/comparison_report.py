@@ -1,4 +1,4 @@
-"""What a comparison of samples found, put into tables and curves. Pure."""
+"""Tables and curves of the scores that `focus compare` measured on samples. Pure."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from focus_tui.view.run_view import floats
 
 
 def score_rows(report: ComparisonScores) -> list[tuple[str, ...]]:
-    """Return the scores, a row a model, and below them what real maps score against real maps."""
+    """Return one row of scores per model, followed by the scores of real maps against real maps."""
     headings = (score.heading for spec in STATISTICS.values() for score in spec.scores)
     rows: list[tuple[str, ...]] = [("", "sampler", "NFE", "s/map", *headings)]
     for one in report.models:
@@ -28,12 +28,12 @@ def score_rows(report: ComparisonScores) -> list[tuple[str, ...]]:
 
 
 def cost_title() -> str:
-    """Return what `cost_rows` and `cost_curves` show against cost."""
+    """Return the name of the score that `cost_rows` and `cost_curves` show against cost."""
     return f"{leading_score().heading} error"
 
 
 def cost_rows(report: ComparisonScores) -> list[tuple[str, ...]]:
-    """Return the leading score and its cost against the number of steps, three columns a model."""
+    """Return the leading score and its cost by number of steps, three columns per model."""
     steps = sorted({cost.steps for one in report.models for cost in one.costs})
     names = [cut(one.name, 24) for one in report.models]
     rows = [("steps", *(word for name in names for word in ("NFE", "s/map", name)))]
@@ -64,6 +64,6 @@ def cost_curves(report: ComparisonScores, what: str) -> list[NamedCurve]:
 
 
 def ratio_curves(models: Sequence[ModelScores], statistic: str) -> list[NamedCurve]:
-    """Return generated / real of each model in a statistic that has a curve."""
+    """Return generated / real of each model in `statistic`, where the model has that curve."""
     curves = [(place, one.curves[statistic]) for place, one in enumerate(models) if statistic in one.curves]
     return [NamedCurve(place, floats(curve.x), floats(curve.ratio)) for place, curve in curves]

@@ -1,6 +1,6 @@
-"""What a run measured, for other programs: tables as CSV, curves and maps as a TensorBoard event file.
+"""A run's measurements for other programs: tables as CSV, curves and maps as a TensorBoard event file.
 
-Everything comes from a `RunView`, so epochs that a resume superseded are in no file. Units are those of the event
+Everything comes from a `RunView`, so epochs superseded by a resume are left out. Units are those of the event
 table (focus_engine/events/table.py): k in h/Mpc, P(k) in (Mpc/h)², times in Unix seconds.
 """
 
@@ -26,7 +26,7 @@ from focus_tui.view.run_view import RunView, fold
 Cell = float | str | None
 
 EPOCH_FIELDS = ("epoch", *(one.name for one in fields(EpochFinished) if one.name != "epoch"))
-"""Columns of the epochs' table: all that an epoch says; yes is 1 and no 0."""
+"""Columns of the table of epochs: every field of the event; booleans are 1 and 0."""
 POWER_FIELDS = ("epoch", "k", "real_mean", "real_std", "generated_mean", "ratio")
 STEP_FIELDS = ("epoch", "train_loss", "lr", "grad_norm", "maps_per_second")
 SCALARS = (
@@ -38,9 +38,9 @@ SCALARS = (
     ("early_stop_count", "early_stop_count"),
     ("bad_epochs", "bad_epochs"),
 )
-"""TensorBoard's tags and the fields of an epoch that they show."""
-MOST_PAIRS = 8
-"""Pairs of maps in a TensorBoard picture."""
+"""Pairs of TensorBoard tag and field of an epoch."""
+MAX_PAIRS = 8
+"""The most pairs of maps in a TensorBoard image."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Table:
     """Rows under a header.
 
     Attributes:
-        name: what it is a table of: epochs, power or steps.
-        header: names of the columns.
-        rows: a value a column, each; None is a number that is not known.
+        name: epochs, power or steps.
+        header: column names.
+        rows: one value per column; None if unknown.
     """
 
     name: str
@@ -59,12 +59,12 @@ class Table:
 
 
 def read_whole_view(run: RunFolder) -> RunView:
-    """Return all that the log of `run` tells, read line by line."""
+    """Return the view of the complete log of `run`."""
     return fold(RunView(summary=summarise(run)), read_events(run.events))
 
 
 def tables(view: RunView) -> tuple[Table, Table, Table]:
-    """Return the epochs, P(k) by epoch and wavenumber, and the points inside epochs (at most `MOST_STEPS`)."""
+    """Return the tables of epochs, P(k) by epoch and wavenumber, and points inside epochs (at most `MAX_STEPS`)."""
     epochs = tuple(tuple(getattr(one, name) for name in EPOCH_FIELDS) for one in view.epochs)
     power = tuple(
         (one.epoch, *row)
@@ -81,7 +81,7 @@ def tables(view: RunView) -> tuple[Table, Table, Table]:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]], *, force: bool = False) -> None:
-    """Write a table; a number is written so that it reads back as the same one, one not known as nothing.
+    """Write a table as CSV. Numbers keep full precision; an unknown value is an empty cell.
 
     Raises:
         InputError: `path` exists already, without `force`.
@@ -102,7 +102,7 @@ def _written(cell: Cell) -> str:
 
 
 def check_absent(path: Path, *, force: bool) -> None:
-    """Raise InputError when writing `path` would destroy something that nobody gave up."""
+    """Raise InputError if `path` is a folder, or a file that exists while `force` is not given."""
     if path.is_dir():
         raise InputError(f"{path} is a folder: remove it, or name another folder to write into")
     if path.exists() and not force:
@@ -110,28 +110,30 @@ def check_absent(path: Path, *, force: bool) -> None:
 
 
 def tensorboard_file(view: RunView, folder: Path) -> Path:
-    """Return where `write_tensorboard` puts the events of a run; the same run has the same name."""
+    """Return the path of the event file of a run; the name depends on the run only."""
     first = int(view.epochs[0].time) if view.epochs else 0
     return folder / f"events.out.tfevents.{first:010d}.focus"
 
 
 def check_tensorboard(view: RunView, folder: Path, *, force: bool) -> None:
-    """Raise InputError when `folder` holds other TensorBoard events, which would mix with those of this run."""
+    """Raise InputError if `folder` holds other TensorBoard events, which would mix with those of this run."""
     path = tensorboard_file(view, folder)
     check_absent(path, force=force)
     if others := sorted(other.name for other in folder.glob("*tfevents*") if other != path):
-        raise InputError(f"{folder} holds other events ({others[0]}) that would mix with these: name another folder")
+        raise InputError(
+            f"{folder} holds events of another run ({others[0]}), which would mix with these: name another folder"
+        )
 
 
 def write_tensorboard(view: RunView, folder: Path, *, force: bool = False) -> Path:
-    """Write scalars and thumbnails for TensorBoard into `folder`; return the file.
+    """Write scalars and thumbnails for TensorBoard into `folder`; return the path of the file.
 
-    Steps are optimiser steps, times those of the events.
+    Steps are optimizer steps; times are those of the events.
 
     Raises:
-        InputError: `folder` holds TensorBoard events already, without `force` or of another run.
+        InputError: the file exists and `force` is not given, or `folder` holds events of another run.
     """
-    from tensorboardX import RecordWriter  # 1.1 s, for it loads torch
+    from tensorboardX import RecordWriter  # 1.1 s: it loads torch
     from tensorboardX.proto.event_pb2 import Event as Record
 
     check_tensorboard(view, folder, force=force)
@@ -147,7 +149,7 @@ def write_tensorboard(view: RunView, folder: Path, *, force: bool = False) -> Pa
 
 
 def _records(view: RunView) -> list[Any]:
-    """Return TensorBoard's events (protobuf, untyped) of a run."""
+    """Return the TensorBoard events (protobuf, untyped) of a run."""
     from tensorboardX import summary
     from tensorboardX.proto.event_pb2 import Event as Record
 
@@ -168,18 +170,18 @@ def _records(view: RunView) -> list[Any]:
 
 
 def _steps_of(view: RunView) -> Callable[[int], int]:
-    """Return the law epoch ▶ optimiser steps done at its end."""
+    """Return the function from an epoch to the optimizer steps done at its end."""
     known = {one.epoch: one.step for one in view.epochs}
     each = view.started.steps_per_epoch if view.started else 1
     return lambda epoch: known.get(epoch, epoch * each)
 
 
 def pair_picture(event: SamplesDrawn) -> NDArray[np.uint8]:
-    """Return thumbnails as one grey picture (2 H + 1, N W + N - 1): real maps above the generated ones.
+    """Return thumbnails as one grey image (2 H + 1, N W + N - 1): real maps above generated ones.
 
-    Grey is log10 of the map, from `event.low` (black) to `event.high` (white), for all of them.
+    Grey is log10 of the map, from `event.low` (black) to `event.high` (white), on one scale for all maps.
     """
-    real, generated = (np.log10(np.stack(maps[:MOST_PAIRS])) for maps in thumbnails(event))
+    real, generated = (np.log10(np.stack(maps[:MAX_PAIRS])) for maps in thumbnails(event))
     columns = min(len(real), len(generated))
     shades = (np.concatenate([real[:columns], generated[:columns]]) - event.low) / ((event.high - event.low) or 1.0)
     padded = np.pad(np.clip(shades, 0, 1), ((0, 0), (0, 1), (0, 1)), constant_values=1)  # white lines between maps

@@ -1,7 +1,7 @@
-"""`focus logs`: the epoch blocks of a run, up to now or as they come.
+"""`focus logs`: prints the epoch blocks of a run, those so far or also those to come.
 
-Blocks go to stdout, notes and the progress line to stderr. Following ends with the run, also when the run is
-lost; leaving never touches it.
+Blocks go to stdout, notes and the progress line to stderr. Following ends when the run ends or is lost; Ctrl-C ends
+the following and leaves the run alone.
 """
 
 import shutil
@@ -15,11 +15,11 @@ from focus_engine.launch.state import summarise
 from focus_engine.launch.summary import LIVE_STATES, RunSummary
 from focus_engine.runs.folder import RunFolder
 from focus_tui.terminal import out, say, visible
-from focus_tui.view.words import note, progress_line
+from focus_tui.view.words import event_note, progress_line
 
 POLL_SECONDS = 0.2
-PROOF_SECONDS = 2.0
-"""How often a run is asked whether it still lives."""
+STATE_SECONDS = 2.0
+"""Seconds between two checks of whether the run is still live."""
 
 
 def print_log(run: RunFolder, *, follow: bool, last: int | None, raw: bool) -> None:
@@ -40,7 +40,7 @@ def print_log(run: RunFolder, *, follow: bool, last: int | None, raw: bool) -> N
 
 
 class Printer:
-    """Prints events one after the other and keeps a progress line below them on a terminal."""
+    """Prints events, and on a terminal a progress line below them."""
 
     def __init__(self, *, raw: bool = False) -> None:
         self._raw = raw
@@ -48,27 +48,27 @@ class Printer:
         self._interactive = sys.stderr.isatty()
 
     def show(self, event: Event, *, live: bool = True) -> None:
-        """Print one event; progress only when it is `live`."""
+        """Print one event; a progress line only if the event is `live`."""
         if self._raw:
             out(event.to_json())
         elif isinstance(event, EpochFinished):
             self.clear()
             out(epoch_block(event).removesuffix("\n"))
-        elif (words := note(event)) is not None:
+        elif (words := event_note(event)) is not None:
             self.clear()
             say(f"-- {words}")
         elif live and (line := progress_line(event, shutil.get_terminal_size().columns - 1)) is not None:
             self.progress(line)
 
     def progress(self, line: str) -> None:
-        """Show `line` in place of the last progress line; nothing where nobody looks."""
+        """Replace the progress line by `line`; print nothing if stderr is no terminal."""
         if self._interactive:
             sys.stderr.write(f"\r\x1b[K{line}")
             sys.stderr.flush()
             self._line = True
 
     def clear(self) -> None:
-        """Take the progress line away."""
+        """Erase the progress line."""
         if self._line:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
@@ -76,7 +76,7 @@ class Printer:
 
 
 def _recent(events: list[Event], last: int | None) -> list[Event]:
-    """The events after the epoch before the last `last` ones; all of them when None."""
+    """Return the events that belong to the last `last` epochs; all events if it is None."""
     epochs = [number for number, event in enumerate(events) if isinstance(event, EpochFinished)]
     if last is None or last >= len(epochs):
         return events
@@ -84,24 +84,24 @@ def _recent(events: list[Event], last: int | None) -> list[Event]:
 
 
 def _follow(run: RunFolder, tail: EventTail, printer: Printer) -> None:
-    """Show what comes until the run has ended, or its proof of life is gone."""
-    summary, asked = summarise(run), time.monotonic()
+    """Print events until the run has ended or its state is no longer live."""
+    summary, checked = summarise(run), time.monotonic()
     while True:
-        if time.monotonic() - asked >= PROOF_SECONDS:
-            summary, asked = summarise(run), time.monotonic()
-        events = tail.poll()  # after the proof, so that the last words of a dying worker are seen
+        if time.monotonic() - checked >= STATE_SECONDS:
+            summary, checked = summarise(run), time.monotonic()
+        events = tail.poll()  # after the state check, so that the last events of a dying worker are printed
         for event in events:
             printer.show(event)
         sys.stdout.flush()
         if events and isinstance(events[-1], RunEnded):
             return
         if summary.state not in LIVE_STATES:
-            _say_gone(summary, printer)
+            _report_gone(summary, printer)
             return
         time.sleep(POLL_SECONDS)
 
 
-def _say_gone(summary: RunSummary, printer: Printer) -> None:
+def _report_gone(summary: RunSummary, printer: Printer) -> None:
     if summary.state in {"lost", "unreachable"}:
         printer.clear()
         say(f"-- {summary.state}: {visible(summary.reason or '')}")

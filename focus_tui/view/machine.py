@@ -1,7 +1,7 @@
-"""What this machine is doing: CPU, memory and GPUs, for one line of the dashboard.
+"""The load of this machine: CPU, memory and GPUs, for one line of the dashboard.
 
-Read in the feed's thread by psutil and NVML. Whatever cannot be read is missing and never an error: many machines
-have no GPU, and a driver may vanish while we look.
+The feed's thread reads it with psutil and NVML. A value that cannot be read is None and never an error: many machines
+have no GPU, and a driver may be unloaded at any time.
 """
 
 import contextlib
@@ -15,17 +15,17 @@ from focus_tui.terminal import visible
 
 @dataclass(frozen=True)
 class GpuLoad:
-    """One GPU.
+    """The load of one GPU.
 
     Attributes:
         index: its number.
-        name: as its maker calls it.
-        utilisation: share of the time it computed, 0 to 1.
+        name: product name.
+        utilisation: fraction of the time it was computing, 0 to 1.
         memory_used: [bytes].
         memory_total: [bytes].
         temperature: [°C].
         power: [W].
-        users: who has processes on it.
+        users: owners of the processes on it.
     """
 
     index: int
@@ -40,14 +40,14 @@ class GpuLoad:
 
 @dataclass(frozen=True)
 class MachineLoad:
-    """The whole machine.
+    """The load of the machine.
 
     Attributes:
-        cpu: share of all cores that computed since the last look, 0 to 1.
+        cpu: mean utilisation of all cores since the previous reading, 0 to 1.
         ram_used: [bytes].
         ram_total: [bytes].
-        gpus: one after the other.
-        gpu_words: why there are none.
+        gpus: by index.
+        gpu_words: why there are no GPUs; None where NVML works.
     """
 
     cpu: float | None
@@ -58,7 +58,7 @@ class MachineLoad:
 
 
 class MachineReader:
-    """Reads the load again and again; both libraries are loaded at the first look."""
+    """Reads the load repeatedly; psutil and NVML are loaded at the first reading."""
 
     def __init__(self, nvml: Any = None) -> None:  # noqa: ANN401  (NVML's module, untyped)
         self._nvml = nvml
@@ -66,13 +66,13 @@ class MachineReader:
         self._ready = False
 
     def read(self) -> MachineLoad:
-        """Return the load now; what cannot be read is None."""
+        """Return the current load; a value that cannot be read is None."""
         if not self._ready:
             self._ready = True
             self._find_gpus()
         import psutil
 
-        cpu, memory = _quiet(psutil.cpu_percent), _quiet(psutil.virtual_memory)
+        cpu, memory = _or_none(psutil.cpu_percent), _or_none(psutil.virtual_memory)
         return MachineLoad(
             None if cpu is None else cpu / 100,
             None if memory is None else memory.total - memory.available,
@@ -82,14 +82,14 @@ class MachineReader:
         )
 
     def _find_gpus(self) -> None:
-        """Load NVML, or keep in words why it cannot be."""
+        """Load NVML, or keep the reason why it cannot be loaded."""
         try:
             if self._nvml is None:
                 import pynvml
 
                 self._nvml = pynvml
             self._nvml.nvmlInit()
-        except Exception as error:  # noqa: BLE001  (a driver fails in many ways; a dashboard lives without)
+        except Exception as error:  # noqa: BLE001  (drivers raise many types; the dashboard works without NVML)
             self._nvml = None
             missing = "Not Found" in str(error) or isinstance(error, ImportError)
             self._gpu_words = "no NVIDIA GPU" if missing else f"no NVIDIA GPU: {visible(str(error))}"
@@ -97,32 +97,32 @@ class MachineReader:
     def _gpus(self) -> tuple[GpuLoad, ...]:
         if self._nvml is None:
             return ()
-        count = _quiet(self._nvml.nvmlDeviceGetCount) or 0
-        loads = [_quiet(partial(self._gpu, index)) for index in range(count)]
+        count = _or_none(self._nvml.nvmlDeviceGetCount) or 0
+        loads = [_or_none(partial(self._gpu, index)) for index in range(count)]
         return tuple(load for load in loads if load is not None)
 
     def _gpu(self, index: int) -> GpuLoad:
         nvml = self._nvml
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
         name = nvml.nvmlDeviceGetName(handle)
-        rates = _quiet(lambda: nvml.nvmlDeviceGetUtilizationRates(handle))
-        memory = _quiet(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
-        power = _quiet(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
+        rates = _or_none(lambda: nvml.nvmlDeviceGetUtilizationRates(handle))
+        memory = _or_none(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
+        power = _or_none(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
         return GpuLoad(
             index,
             name.decode() if isinstance(name, bytes) else str(name),
             None if rates is None else rates.gpu / 100,
             None if memory is None else int(memory.used),
             None if memory is None else int(memory.total),
-            _quiet(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+            _or_none(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
             None if power is None else power / 1000,
             self._users(handle),
         )
 
     def _users(self, handle: object) -> tuple[str, ...]:
-        """Who computes on a GPU, as far as this account may know."""
-        processes = _quiet(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)) or ()
-        names = [_quiet(partial(_owner, process.pid)) for process in processes]
+        """Return the owners of the processes on a GPU, as far as this account may see them."""
+        processes = _or_none(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)) or ()
+        names = [_or_none(partial(_owner, process.pid)) for process in processes]
         return tuple(sorted({name for name in names if name is not None}))
 
 
@@ -132,17 +132,17 @@ def _owner(pid: int) -> str:
     return str(psutil.Process(pid).username())
 
 
-def _quiet(ask: Callable[[], Any]) -> Any:  # noqa: ANN401  (whatever the library answers)
-    """Return an answer, or None where there is none."""
+def _or_none(ask: Callable[[], Any]) -> Any:  # noqa: ANN401  (whatever type the library returns)
+    """Return `ask()`, or None if it raises."""
     with contextlib.suppress(Exception):
         return ask()
     return None
 
 
 def machine_words(load: MachineLoad, device: str | None) -> str:
-    """Return the load in one line: that of the GPU a run trains on, of all GPUs, or of CPU and memory.
+    """Return the load in one line: of the GPU a run trains on, of all GPUs, or of CPU and memory.
 
-    `device` is torch's name of the run's device, such as cuda:1; None means no run in particular.
+    `device` is torch's name of the run's device, such as cuda:1; None if no run is selected.
     """
     gpus = load.gpus
     if device is not None and device.startswith("cuda"):

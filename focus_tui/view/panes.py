@@ -1,7 +1,7 @@
-"""The panes of the Watch screen, one line each; the screen, its keys, its help and the exports read this table.
+"""The table of panes of the Watch screen, read by the screen, its keys, its help and the exports.
 
-Pictures and figures are named as `module:function` and loaded when one is drawn, for `focus --help` reads the table
-and must load neither numpy nor matplotlib. For its sake these are named tuples too: a dataclass costs 0.8 ms to make.
+Pictures and figures are named as `module:function` and loaded when one is drawn, because `focus --help` reads the
+table and must load neither numpy nor matplotlib. It also needs named tuples: a dataclass takes 0.8 ms to create.
 """
 
 from collections.abc import Callable
@@ -9,35 +9,35 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from focus_tui.view.pictures.look import Look, Picture
+    from focus_tui.view.pictures.picture import Picture, PictureOptions
     from focus_tui.view.run_view import RunView
 
 FIGURE_FORMATS = ("png", "pdf", "svg")
 
 
-class Needs(NamedTuple):
-    """What a run must have before there is something to draw.
+class Requirement(NamedTuple):
+    """The data a run must have before a pane can be drawn.
 
     Attributes:
-        words: what, in words.
-        met: whether a run has it.
+        words: name of the data, for messages.
+        met: whether a run has the data.
     """
 
     words: str
     met: Callable[["RunView"], bool]
 
 
-EPOCHS = Needs("epochs", lambda view: bool(view.epochs))
-SPECTRA = Needs("P(k) of samples", lambda view: bool(view.spectra))
-SAMPLES = Needs("maps of samples", lambda view: bool(view.samples))
+EPOCHS = Requirement("epochs", lambda view: bool(view.epochs))
+SPECTRA = Requirement("P(k) of samples", lambda view: bool(view.spectra))
+SAMPLES = Requirement("maps of samples", lambda view: bool(view.samples))
 
 
 class PaperFigure(NamedTuple):
     """A figure for papers.
 
     Attributes:
-        words: what it is of, in the list of exports.
-        drawn_by: `module:function` that makes it: (RunView, RunFolder) ▶ Figure.
+        words: its subject, for the list of exports.
+        drawn_by: `module:function` that draws it: (RunView, RunFolder) ▶ Figure.
     """
 
     words: str
@@ -45,35 +45,35 @@ class PaperFigure(NamedTuple):
 
 
 class Pane(NamedTuple):
-    """One pane.
+    """One pane of the Watch screen.
 
     Attributes:
-        name: its id on the screen, and the word for `focus export --figure`.
-        key: enlarges it.
-        label: a word or two.
-        subject: what it shows, as part of a sentence.
-        needs: what there must be to draw.
-        priority: 1 is shown on the smallest screens, the others where there is room.
-        picture: `module:function` that makes it: (RunView, Look) ▶ Picture; None for the log, which is none.
-        printed: rows of its picture in `focus logs --plot`; 0 leaves it out.
-        figure: its figure for papers; None where it has none.
+        name: its id on the screen, and its value for `focus export --figure`.
+        key: the key that enlarges it.
+        label: one or two words.
+        subject: its content, as part of a sentence.
+        needs: the data it requires.
+        priority: 1 is shown on the smallest screens; higher numbers need more room.
+        picture: `module:function` that makes it: (RunView, PictureOptions) ▶ Picture; None for the log.
+        printed: height of its picture in `focus logs --plot` [rows]; 0 leaves it out.
+        figure: its figure for papers, if any.
     """
 
     name: str
     key: str
     label: str
     subject: str
-    needs: Needs
+    needs: Requirement
     priority: int
     picture: str | None
     printed: int = 0
     figure: PaperFigure | None = None
 
-    def draw(self, view: "RunView", look: "Look") -> "Picture":
-        """Return the picture of a run, ready to be drawn at any size."""
+    def draw(self, view: "RunView", options: "PictureOptions") -> "Picture":
+        """Return the picture of a run, which can be drawn at any size. Raises ValueError for the log."""
         if self.picture is None:
             raise ValueError(f"the pane {self.name} has no picture")
-        picture: Picture = load(self.picture)(view, look)
+        picture: Picture = load(self.picture)(view, options)
         return picture
 
 
@@ -124,25 +124,25 @@ PANES = (
     ),
     Pane(name=LOG, key="5", label="log", subject="the log", needs=EPOCHS, priority=5, picture=None),
 )
-"""In the order of the screen."""
+"""All panes, in screen order."""
 
 
-def pictured() -> tuple[Pane, ...]:
-    """Return the panes that are pictures."""
+def panes_with_picture() -> tuple[Pane, ...]:
+    """Return the panes that have a picture."""
     return tuple(pane for pane in PANES if pane.picture is not None)
 
 
-def with_figure() -> tuple[tuple[Pane, PaperFigure], ...]:
-    """Return the panes that have a figure for papers, each with it."""
+def panes_with_figure() -> tuple[tuple[Pane, PaperFigure], ...]:
+    """Return the panes that have a figure for papers, each with its figure."""
     return tuple((pane, pane.figure) for pane in PANES if pane.figure is not None)
 
 
-def place_of(name: str) -> int:
-    """Return the place of a pane on the screen, from 1 on."""
+def pane_number(name: str) -> int:
+    """Return the position of a pane on the screen, counted from 1."""
     return [pane.name for pane in PANES].index(name) + 1
 
 
 def load(reference: str) -> Any:  # noqa: ANN401  (a function of any kind)
-    """Return what `module:name` stands for."""
+    """Import and return the object named `module:name`."""
     module, _, name = reference.partition(":")
     return getattr(import_module(module), name)

@@ -1,7 +1,7 @@
 """The filter language of lists: `state:running method:flow lr>=1e-4 name~vp tag:x -state:lost epoch<10`. Pure.
 
-Every condition must hold; a comma is "or" inside a value; `-` in front negates. What a run does not have (no P(k)
-yet) meets no comparison. A word alone is looked for in names, tags and notes. The fields stand in `query_fields`.
+Every condition must hold; a comma inside a value means "or"; a leading `-` negates. An unknown value (no P(k) yet)
+fails every comparison. A bare word is searched for in names, tags and notes. `query_fields` defines the fields.
 """
 
 import operator
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from focus_engine.errors import InputError
-from focus_tui.view.columns import BY_KEY, RunRow, column_of, in_standing_order, nearest
+from focus_tui.view.columns import BY_KEY, RunRow, column_of, in_default_order, nearest
 from focus_tui.view.query_fields import ALIASES, FIELDS, Field
 
-STANDING = "standing"
-"""The order without a column: live ones first, then the most recent."""
+DEFAULT_ORDER = "standing"
+"""The sort key of the default order: live runs first, then the most recently updated."""
 
-Test = Callable[[RunRow, float], bool]
+Condition = Callable[[RunRow, float], bool]
 
 _COMPARED: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -37,22 +37,22 @@ _NUMBER = re.compile(r"(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(
 
 @dataclass(frozen=True)
 class Query:
-    """A filter, ready to be asked.
+    """A parsed filter.
 
     Attributes:
         text: as it was written.
         conditions: all must hold.
-        fields: the fields that it asks for.
-        archived: whether archived runs may pass; they do when the filter speaks of them.
+        fields: names of the fields it uses.
+        archived: whether archived runs may pass: so if the filter uses the field `archived`.
     """
 
     text: str
-    conditions: tuple[Test, ...] = ()
+    conditions: tuple[Condition, ...] = ()
     fields: frozenset[str] = frozenset()
     archived: bool = False
 
     def matches(self, row: RunRow, now: float | None = None) -> bool:
-        """Whether `row` passes at the time `now` [Unix seconds], which ages are counted to."""
+        """Return whether `row` passes; ages are counted to `now` [Unix seconds]."""
         if row.labels.archived and not self.archived:
             return False
         now = time.time() if now is None else now
@@ -61,7 +61,7 @@ class Query:
 
 @dataclass(frozen=True)
 class _Value:
-    """One alternative of a condition: its text, whether it is a regular expression, where it stands."""
+    """One alternative of a condition: its text, whether it is a regular expression, and its span in the query."""
 
     text: str
     regex: bool
@@ -70,13 +70,13 @@ class _Value:
 
 
 def parse_query(text: str) -> Query:
-    """Return the filter written in `text`; an empty one passes all that are not archived.
+    """Parse `text` into a filter; an empty one passes every run that is not archived.
 
     Raises:
-        InputError: names the word, where it stands, and what is allowed there.
+        InputError: with the wrong word, its position, and the allowed ones.
     """
-    conditions: list[Test] = []
-    asked: set[str] = set()
+    conditions: list[Condition] = []
+    fields: set[str] = set()
     at = 0
     while at < len(text):
         if text[at].isspace():
@@ -84,12 +84,12 @@ def parse_query(text: str) -> Query:
             continue
         condition, field, at = _condition(text, at)
         conditions.append(condition)
-        asked |= {field} - {""}
-    return Query(text.strip(), tuple(conditions), frozenset(asked), "archived" in asked)
+        fields |= {field} - {""}
+    return Query(text.strip(), tuple(conditions), frozenset(fields), "archived" in fields)
 
 
-def _condition(text: str, start: int) -> tuple[Test, str, int]:
-    """Read one condition; return it, its field (none: empty), and where the next one may begin."""
+def _condition(text: str, start: int) -> tuple[Condition, str, int]:
+    """Parse one condition; return it, its field (empty for a bare word), and the position behind it."""
     negated = text[start] == "-"
     at = start + negated
     match = _FIELD.match(text, at)
@@ -107,7 +107,7 @@ def _condition(text: str, start: int) -> tuple[Test, str, int]:
 
 
 def _values(text: str, begin: int, at: int, *, may_be_regex: bool) -> tuple[list[_Value], int]:
-    """Read the alternatives at `at`, of the condition that begins at `begin`; return them and where they end."""
+    """Parse the alternatives at `at` of the condition at `begin`; return them and the position behind them."""
     values: list[_Value] = []
     while True:
         value = _value(text, at, may_be_regex=may_be_regex)
@@ -117,12 +117,12 @@ def _values(text: str, begin: int, at: int, *, may_be_regex: bool) -> tuple[list
         if value.end == len(text) or text[value.end].isspace():
             return values, value.end
         if text[value.end] != ",":
-            _refuse(text, value.start, value.end + 1, "put a blank or a comma behind the quote")
+            _refuse(text, value.start, value.end + 1, "put a space or a comma after the quote")
         at = value.end + 1
 
 
 def _value(text: str, at: int, *, may_be_regex: bool) -> _Value:
-    """Read one alternative; its text is empty where there is none."""
+    """Parse one alternative; its text is empty if there is none."""
     if may_be_regex and (match := _REGEX.match(text, at)):
         return _Value(match["text"], regex=True, start=at, end=match.end())
     if match := _QUOTED.match(text, at):
@@ -138,10 +138,7 @@ def _refuse(text: str, start: int, end: int, message: str) -> NoReturn:
     raise InputError(f"filter: {word!r} (character {start + 1}): {message}")
 
 
-# ------------------------------------------------------------------ what a condition asks
-
-
-def _any_word(values: Sequence[_Value]) -> Test:
+def _any_word(values: Sequence[_Value]) -> Condition:
     wanted = [_plain(value.text) for value in values]
 
     def test(row: RunRow, now: float) -> bool:  # noqa: ARG001
@@ -151,7 +148,7 @@ def _any_word(values: Sequence[_Value]) -> Test:
     return test
 
 
-def _test(text: str, field: Field, sign: str, values: Sequence[_Value]) -> Test:
+def _test(text: str, field: Field, sign: str, values: Sequence[_Value]) -> Condition:
     if field.kind == "number":
         return _numeric(text, field, sign, values)
     if sign in _COMPARED:
@@ -165,12 +162,12 @@ def _test(text: str, field: Field, sign: str, values: Sequence[_Value]) -> Test:
     return (lambda row, now: not found(row, now)) if sign == "!=" else found
 
 
-def _textual(field: Field, finders: Sequence[Callable[[str], object]]) -> Test:
+def _textual(field: Field, finders: Sequence[Callable[[str], object]]) -> Condition:
     return lambda row, now: any(finder(_plain(held)) for held in field.texts(row, now) for finder in finders)
 
 
 def _whole(wanted: str) -> Callable[[str], object]:
-    """Return what tells whether a text is `wanted`, where `*` stands for anything."""
+    """Return a predicate that is true for `wanted`, in which `*` matches anything."""
     pattern = ".*".join(re.escape(part) for part in _plain(wanted).split("*"))
     return re.compile(pattern, re.DOTALL).fullmatch
 
@@ -181,7 +178,7 @@ def _finder(text: str, value: _Value) -> Callable[[str], object]:
         return lambda held: wanted in held
     import warnings
 
-    with warnings.catch_warnings():  # a pattern that Python will read otherwise some day is the user's affair
+    with warnings.catch_warnings():  # about syntax that a later Python reads differently
         warnings.simplefilter("ignore")
         try:
             return re.compile(value.text, re.IGNORECASE).search
@@ -189,7 +186,7 @@ def _finder(text: str, value: _Value) -> Callable[[str], object]:
             _refuse(text, value.start, value.end, f"not a regular expression: {error}")
 
 
-def _numeric(text: str, field: Field, sign: str, values: Sequence[_Value]) -> Test:
+def _numeric(text: str, field: Field, sign: str, values: Sequence[_Value]) -> Condition:
     if sign == "~":
         _refuse(text, values[0].start, values[-1].end, f"{field.name} is a number: use =, <, <=, > or >= instead of ~")
     numbers = [_number(text, value) for value in values]
@@ -222,16 +219,13 @@ def _number(text: str, value: _Value) -> float:
 
 
 def _word(text: str) -> str:
-    """Return a state as it is stored, however it was written: `Early stopped`, `early-stopped`."""
+    """Return the stored spelling of a state such as `Early stopped` or `early-stopped`."""
     return _plain(text).replace(" ", "_").replace("-", "_")
 
 
 def _plain(text: str) -> str:
-    """Return `text` as it is compared: small letters, Korean composed (macOS writes file names decomposed)."""
+    """Return `text` normalised for comparison: lower case, Korean composed (macOS decomposes file names)."""
     return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
-
-
-# ------------------------------------------------------------------ order
 
 
 def parse_sort(text: str) -> tuple[str, bool]:
@@ -239,15 +233,15 @@ def parse_sort(text: str) -> tuple[str, bool]:
     key = text.strip()
     descending = key.startswith("-")
     key = key.removeprefix("-")
-    if key != STANDING:
+    if key != DEFAULT_ORDER:
         column_of(key)
     return key, descending
 
 
 def sort_rows(rows: Iterable[RunRow], key: str, descending: bool = False) -> list[RunRow]:
-    """Return `rows` by the column `key`; unknown values last in both directions, equal ones as they stood."""
-    if key == STANDING:
-        ordered = in_standing_order(rows)
+    """Return `rows` sorted by the column `key`; stable, with unknown values last in both directions."""
+    if key == DEFAULT_ORDER:
+        ordered = in_default_order(rows)
         return ordered[::-1] if descending else ordered
     value = BY_KEY[key].value
     valued = [(value(row), row) for row in rows]

@@ -1,4 +1,4 @@
-"""The fields that a filter may ask for, with what they mean: the words of the language. Pure."""
+"""The fields of the filter language and their meanings. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +14,12 @@ class Field:
     """A field of the filter language.
 
     Attributes:
-        name: as it is written.
-        meaning: for the help, with its unit.
-        texts: what a run holds there; any of them may match.
-        number: the same of a number; None where it is not known.
-        allowed: the only texts that make sense; empty where anything does.
+        name: its name in a filter.
+        meaning: its help text, with the unit.
+        texts: the texts of a run in this field; one of them must match.
+        number: the number of a run in this field; None if unknown.
+        kind: whether `texts` or `number` holds the value.
+        allowed: the texts that a filter may ask for; empty if any.
     """
 
     name: str
@@ -30,7 +31,7 @@ class Field:
 
 
 def _states(row: RunRow, _now: float) -> tuple[str, ...]:
-    """Return the state under each name that people give it."""
+    """Return the state and its other names, such as `live` and `warmup`."""
     run = row.summary
     live = ("live",) if run.state in LIVE_STATES else ()
     return (run.state, *live, *({state_words(run)} - {run.state.replace("_", " ")}))
@@ -75,7 +76,7 @@ FIELDS = {
         Field("note", "its note", lambda row, _: (row.labels.note,)),
         Field("archived", "yes, no or any", _archived, allowed=("yes", "no", "any", "true", "false")),
         _of_summary("epoch", "epoch", "epochs done"),
-        _of_summary("epochs", "num_epochs", "epochs wanted"),
+        _of_summary("epochs", "num_epochs", "epochs configured"),
         _of_summary("step", "step", "optimizer steps done"),
         _of_summary("lr", "lr", "learning rate"),
         _of_summary("train", "train_loss", "training loss"),
@@ -84,15 +85,15 @@ FIELDS = {
         _of_summary("at", "best_epoch", "epoch of the lowest validation loss"),
         _of_summary("pk", "pk_error", "median error of P(k); 5% is 0.05"),
         _of_summary("bad", "bad_epochs", "bad epochs of the plateau"),
-        _of_summary("plateau", "plateau_patience", "bad epochs at which the rate drops"),
+        _of_summary("plateau", "plateau_patience", "bad epochs at which the learning rate drops"),
         _of_summary("early", "early_stop_count", "bad epochs of early stopping"),
         _of_summary("patience", "early_stop_patience", "bad epochs at which training stops"),
-        Field("time", "seconds an epoch, or 2min", number=lambda row, _: row.seconds_per_epoch, kind="number"),
+        Field("time", "seconds per epoch, or 2min", number=lambda row, _: row.seconds_per_epoch, kind="number"),
         _of_summary("eta", "eta_seconds", "seconds left, or 2h"),
-        Field("age", "since its last word: seconds, or 2d", number=_age, kind="number"),
+        Field("age", "time since its last event: seconds, or 2d", number=_age, kind="number"),
         Field("gpu", "where it trains", lambda row, _: () if row.device is None else (row.device,)),
         _of_summary("place", "queue_place", "place in the queue"),
-        _of_summary("pid", "pid", "its process"),
+        _of_summary("pid", "pid", "its process id"),
         Field("host", "the machine", _summary_text("host")),
         Field("path", "its folder", _summary_text("path")),
         Field("reason", "why it ended", _summary_text("reason")),
@@ -120,4 +121,4 @@ ALIASES = {
     "loss": "val",
     "left": "eta",
 }
-"""Other spellings: those of the JSON, and what people try."""
+"""Other spellings of fields: those of the JSON, and common guesses."""

@@ -1,4 +1,4 @@
-"""What a list of runs shows only when asked: the curve, the time per epoch and the device, from the whole log."""
+"""The optional columns of a list of runs: loss curve, time per epoch and device, read from the whole log."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +9,13 @@ from focus_engine.runs.folder import RunFolder
 from focus_tui.view.columns import RunRow
 
 DETAIL_BYTES = 1 << 23
-"""How much of a log's end is looked at; of a longer one the first epochs are missing."""
+"""Bytes read from the end of a log; of a longer log, the first epochs are missing."""
 EPOCHS = 5
-"""Epochs whose mean is the time per epoch."""
+"""Number of latest epochs over which the time per epoch is averaged."""
 
 
-def detailed(row: RunRow) -> RunRow:
-    """Return `row` with its curve, speed and device; as it is when its log cannot be read."""
+def with_details(row: RunRow) -> RunRow:
+    """Return `row` with loss curve, time per epoch and device; unchanged if its log cannot be read."""
     from focus_tui.view.run_view import RunView, fold  # numpy: 0.1 s that a plain `focus ls` does without
 
     try:

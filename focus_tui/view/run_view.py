@@ -1,7 +1,7 @@
-"""What the dashboard knows of a run: events folded into a frozen view, and the sentences drawn from it.
+"""`RunView`: the events of a run folded into one frozen view, and the sentences derived from it. Pure.
 
-Pure, and the only reader of events on the dashboard's side: a widget is a picture of a `RunView` and nothing else.
-What the worker lost before a resume is left out (`focus_engine.events.history`), so that no curve shows it.
+Only this module interprets events for the dashboard: a widget draws a `RunView` and nothing else. Epochs superseded
+by a resume are left out (`focus_engine.events.history`), so that no curve shows them.
 """
 
 import math
@@ -29,26 +29,26 @@ from focus_engine.events.table import (
     WorkerStarting,
 )
 from focus_engine.launch.summary import RunSummary
-from focus_tui.view.words import note, percent, state_words
+from focus_tui.view.words import event_note, percent, state_words
 
 Array = NDArray[np.float64]
 
-MOST_STEPS = 20_000
-"""Step points kept of a run; above it every second one goes, which no terminal can tell."""
-MOST_LOG = 5_000
-"""Lines of the log kept; `focus logs` has them all."""
-MOST_WARNINGS = 50
+MAX_STEPS = 20_000
+"""The most step points kept of a run; above it every second one is dropped, which no terminal resolves."""
+MAX_LOG = 5_000
+"""The most log lines kept; `focus logs` prints all of them."""
+MAX_WARNINGS = 50
 POWER_OFF = 0.10
-"""Deviation of P(k) from the real one that is worth a word."""
+"""Relative deviation of P(k) from real maps above which the dashboard gives advice."""
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
-    """What was said inside epochs, thinned evenly.
+class StepSeries:
+    """Measurements inside epochs, thinned evenly.
 
     Attributes:
-        epoch: epochs done, with the fraction of the running one (n,).
-        loss: mean training loss of its epoch so far (n,).
+        epoch: epochs done, including the fraction of the current one (n,).
+        loss: mean training loss of the epoch so far (n,).
         lr: learning rate (n,).
         grad_norm: gradient norm before clipping (n,).
         maps_per_second: training speed (n,).
@@ -61,7 +61,7 @@ class Steps:
     maps_per_second: Array
 
     @classmethod
-    def of(cls, events: Sequence[StepProgress]) -> "Steps":
+    def of(cls, events: Sequence[StepProgress]) -> "StepSeries":
         """Return the points of `events`."""
         where = [event.epoch - 1 + event.batch / max(1, event.n_batches) for event in events]
         return cls(
@@ -72,20 +72,20 @@ class Steps:
             floats([event.maps_per_second for event in events]),
         )
 
-    def then(self, later: "Steps") -> "Steps":
-        """Return these points and the `later` ones, thinned when they are too many."""
+    def then(self, later: "StepSeries") -> "StepSeries":
+        """Return these points followed by the `later` ones, thinned to at most `MAX_STEPS`."""
         stride = 1
-        while (self.epoch.size + later.epoch.size) // stride > MOST_STEPS:
+        while (self.epoch.size + later.epoch.size) // stride > MAX_STEPS:
             stride *= 2
         return self._map(lambda name: np.concatenate([getattr(self, name), getattr(later, name)])[::stride])
 
-    def until(self, epoch: float) -> "Steps":
+    def until(self, epoch: float) -> "StepSeries":
         """Return the points up to the end of `epoch`."""
         kept = self.epoch <= epoch
         return self if kept.all() else self._map(lambda name: getattr(self, name)[kept])
 
-    def _map(self, column: Callable[[str], Array]) -> "Steps":
-        return Steps(*(column(name) for name in Steps.__dataclass_fields__))
+    def _map(self, column: Callable[[str], Array]) -> "StepSeries":
+        return StepSeries(*(column(name) for name in StepSeries.__dataclass_fields__))
 
 
 def floats(values: Sequence[float | None]) -> Array:
@@ -95,20 +95,20 @@ def floats(values: Sequence[float | None]) -> Array:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RunView:
-    """Everything that a screen shows of one run.
+    """The data that a screen shows of one run.
 
     Attributes:
-        summary: where it stands, proved; the feed puts it in, the fold leaves it alone.
-        worker: the latest worker.
-        started: its first word about the training; holds the whole config.
-        history: epochs, spectra and samples that count; those superseded by a resume are gone.
-        step: the latest word from inside the running epoch; None between epochs.
-        steps: points inside epochs.
-        data: how far the making of data is, before training starts.
-        checkpoints: the latest of each kind.
-        warnings: of the latest worker.
-        ended: the last word; None while it may live.
-        log: events that have a line in the log, the latest ones.
+        summary: its verified state; set by the feed, unchanged by `fold`.
+        worker: the event of the latest worker.
+        started: its `RunStarted` event, which holds the whole config.
+        history: epochs, spectra and samples, without those superseded by a resume.
+        step: the latest progress inside the current epoch; None between epochs.
+        steps: measurements inside epochs.
+        data: progress of preparing the data, before training starts.
+        checkpoints: the latest checkpoint of each kind.
+        warnings: warnings of the latest worker.
+        ended: its `RunEnded` event; None while it may be live.
+        log: the latest events that have a line in the log.
     """
 
     summary: RunSummary
@@ -116,7 +116,7 @@ class RunView:
     started: RunStarted | None = None
     history: History = field(default_factory=History)
     step: StepProgress | None = None
-    steps: Steps = field(default_factory=lambda: Steps.of(()))
+    steps: StepSeries = field(default_factory=lambda: StepSeries.of(()))
     data: DataProgress | None = None
     checkpoints: tuple[CheckpointSaved, ...] = ()
     warnings: tuple[Warned, ...] = ()
@@ -125,7 +125,7 @@ class RunView:
 
     @property
     def epochs(self) -> tuple[EpochFinished, ...]:
-        """The epochs that count."""
+        """Epochs, without those superseded by a resume."""
         return self.history.epochs
 
     @property
@@ -149,7 +149,7 @@ class RunView:
 
     @property
     def cuts(self) -> tuple[int, ...]:
-        """Epochs after which the plateau rule cut the rate."""
+        """Epochs after which the plateau rule cut the learning rate."""
         return tuple(event.epoch for event in self.epochs if event.lr_cut)
 
     @property
@@ -164,17 +164,17 @@ class RunView:
 
     @property
     def early_stopped(self) -> bool:
-        """Whether early stopping ended it."""
+        """Whether early stopping ended the run."""
         return self.summary.state == "early_stopped"
 
 
 def fold(view: RunView, events: Sequence[Event]) -> RunView:
-    """Return `view` with `events` that came after it."""
-    return reduce(_fold_run, _runs_of_steps(events), view)
+    """Return `view` updated by the `events` that follow it."""
+    return reduce(_fold_entry, _group_steps(events), view)
 
 
-def _runs_of_steps(events: Sequence[Event]) -> list[list[StepProgress] | Event]:
-    """Group consecutive step events, so that their arrays grow once and not point by point."""
+def _group_steps(events: Sequence[Event]) -> list[list[StepProgress] | Event]:
+    """Group consecutive step events, so that arrays grow once per group and not once per event."""
     grouped: list[list[StepProgress] | Event] = []
     for event in events:
         if not isinstance(event, StepProgress):
@@ -186,11 +186,11 @@ def _runs_of_steps(events: Sequence[Event]) -> list[list[StepProgress] | Event]:
     return grouped
 
 
-def _fold_run(view: RunView, entry: list[StepProgress] | Event) -> RunView:
+def _fold_entry(view: RunView, entry: list[StepProgress] | Event) -> RunView:
     if isinstance(entry, list):
-        return replace(view, step=entry[-1], steps=view.steps.then(Steps.of(entry)), data=None)
-    if note(entry) is not None or isinstance(entry, EpochFinished):
-        view = replace(view, log=(*view.log, entry)[-MOST_LOG:])
+        return replace(view, step=entry[-1], steps=view.steps.then(StepSeries.of(entry)), data=None)
+    if event_note(entry) is not None or isinstance(entry, EpochFinished):
+        view = replace(view, log=(*view.log, entry)[-MAX_LOG:])
     return _fold(view, entry)
 
 
@@ -216,7 +216,7 @@ def _fold(view: RunView, event: Event) -> RunView:
             others = tuple(one for one in view.checkpoints if one.kind != event.kind)
             changes = {"checkpoints": (*others, event)}
         case Warned():
-            changes = {"warnings": (*view.warnings, event)[-MOST_WARNINGS:]}
+            changes = {"warnings": (*view.warnings, event)[-MAX_WARNINGS:]}
         case RunEnded():
             changes = {"ended": event, "step": None, "data": None}
         case _:
@@ -230,14 +230,14 @@ def phase_words(summary: RunSummary, warmup_epochs: int | None = None) -> str:
         return f"early stopped @ {summary.epoch}"
     if summary.state not in {"running", "stopping"}:
         return state_words(summary)
-    if summary.phase == "warmup" and warmup_epochs:  # the phase is that of the last whole epoch
+    if summary.phase == "warmup" and warmup_epochs:  # the summary holds the phase of the last complete epoch
         running = (summary.epoch or 0) + 1
         return f"WARMUP {running}/{warmup_epochs}" if running <= warmup_epochs else "TRAINING"
     return (summary.phase or "training").upper()
 
 
 def plateau_words(view: RunView) -> str:
-    """Return what the loss will bring: when the rate drops next, and when training stops."""
+    """Return when the learning rate drops next and when training stops, if the loss does not improve."""
     if not view.epochs:
         return "no epoch yet"
     last = view.epochs[-1]
@@ -245,8 +245,8 @@ def plateau_words(view: RunView) -> str:
         return f"stopped early: {last.early_stop_count} epochs without improvement"
     if last.phase == "warmup" and last.epoch < view.warmup_epochs:
         return f"warmup: the rate rises until epoch {view.warmup_epochs}; bad epochs count after it"
-    said = [words for words in (_rate_words(view, last), _stop_words(last)) if words]
-    return "; ".join(said) or "constant rate, no early stopping"
+    sentences = [words for words in (_rate_words(view, last), _stop_words(last)) if words]
+    return "; ".join(sentences) or "constant rate, no early stopping"
 
 
 def _rate_words(view: RunView, last: EpochFinished) -> str:
@@ -272,7 +272,7 @@ def _more(count: int, unit: str) -> str:
 
 
 def advice(view: RunView) -> tuple[str, ...]:
-    """Return what this run's own numbers suggest to do, most urgent first."""
+    """Return advice derived from the run's numbers, most urgent first."""
     return tuple(words for words in (_data_advice(view), _power_advice(view), _overfit_advice(view)) if words)
 
 
@@ -283,13 +283,13 @@ def _data_advice(view: RunView) -> str:
 
 
 def _power_advice(view: RunView) -> str:
-    """Name the range of k where P(k) is off, when it is so by more than twice what real maps are among themselves."""
+    """Return the range of k where P(k) deviates, if by more than twice the scatter between real maps."""
     if not view.spectra:
         return ""
     last = view.spectra[-1]
     k, off = np.array(last.k), floats(last.ratio) - 1
     known = np.isfinite(off) & (k < 0.8 * last.k_nyquist)
-    allowed = max(POWER_OFF, 2 * (last.true_vs_true or 0.0))  # few maps scatter much: only what stands out
+    allowed = max(POWER_OFF, 2 * (last.true_vs_true or 0.0))  # few maps scatter much: report only a clear excess
     if not known.any() or np.median(np.abs(off[known])) <= allowed:
         return ""
     side = 1 if np.median(off[known]) > 0 else -1
@@ -302,7 +302,7 @@ def _power_advice(view: RunView) -> str:
 
 
 def _overfit_advice(view: RunView) -> str:
-    """Say it when training loss falls on while validation has risen for a while."""
+    """Return a warning if the training loss still falls while the validation loss has risen for 5 epochs or more."""
     last = view.epochs[-1] if view.epochs else None
     if last is None or last.best_epoch is None or last.best_val_loss is None or last.val_loss is None:
         return ""

@@ -1,7 +1,7 @@
-"""Runs in words: states, durations, losses and the progress line, all pure.
+"""Formats states, durations, losses and the progress line as text. Pure.
 
-What a run is doing is decided in `focus_engine.launch.state`; here it is only said. The command line and the
-dashboard use the same words.
+`focus_engine.launch.state` decides the state of a run; this module only words it, alike for the command line and the
+dashboard.
 """
 
 import time
@@ -35,11 +35,11 @@ GLYPHS = {
     "lost": ("†", RED),
     "unreachable": ("?", RED),
 }
-"""Glyph and colour of each state; the state's word always stands beside them."""
+"""Glyph and colour of each state, always shown beside the name of the state."""
 
 
 def state_words(summary: RunSummary) -> str:
-    """Return the state as people read it: `running`, `warmup`, `queued 2`, `early stopped`."""
+    """Return the state as text: `running`, `warmup`, `queued 2`, `early stopped`."""
     if summary.state == "running" and summary.phase == "warmup":
         return "warmup"
     if summary.queue_place is not None:
@@ -70,7 +70,7 @@ def age(then: float | None, now: float | None = None) -> str:
 
 
 def size(n_bytes: float) -> str:
-    """Return a number of bytes as people read it: `2.3 GB`."""
+    """Return a number of bytes with a decimal unit: `2.3 GB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if n_bytes < 1000:
             return f"{n_bytes:.0f} {unit}" if unit == "B" or n_bytes >= 100 else f"{n_bytes:.1f} {unit}"
@@ -79,29 +79,29 @@ def size(n_bytes: float) -> str:
 
 
 def loss(value: float | None) -> str:
-    """Return a loss with the digits of the epoch block."""
+    """Return a loss with four decimals, as in the epoch block."""
     return "-" if value is None else f"{value:.4f}"
 
 
 def rate(value: float | None) -> str:
-    """Return a learning rate."""
+    """Return a learning rate with three significant digits."""
     return "-" if value is None else f"{value:.2e}"
 
 
 def percent(value: float | None) -> str:
-    """Return a share as a percentage."""
+    """Return a fraction as a percentage."""
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
 def counted(count: int | None, limit: int | None) -> str:
-    """Return `2/10`, or what of it is known."""
+    """Return `2/10`; `2` without a limit, `-` without a count."""
     if count is None:
         return "-"
     return str(count) if limit is None else f"{count}/{limit}"
 
 
 def progress_line(event: Event, columns: int = 80) -> str | None:
-    """Return where an epoch or the making of data stands, on one line of at most `columns`; None for other events."""
+    """Return the progress of an epoch or of the data as one line of at most `columns`; None for other events."""
     if isinstance(event, StepProgress):
         done, total = event.batch, event.n_batches
         words = [
@@ -120,7 +120,7 @@ def progress_line(event: Event, columns: int = 80) -> str | None:
 
 
 def bar_line(done: int, total: int, words: Sequence[str], columns: int = 80) -> str:
-    """Return a progress bar with `words` behind it; words that do not fit are left out, last ones first."""
+    """Return a progress bar followed by `words`; those that do not fit are dropped, the last first."""
     words = list(words)
     share = min(1.0, done / total) if total else 0.0
     while words and cells("  ".join(words)) > columns - 20:
@@ -134,8 +134,8 @@ def bar_line(done: int, total: int, words: Sequence[str], columns: int = 80) -> 
     return f"{bar:<{room}}  {text}"
 
 
-def note(event: Event) -> str | None:
-    """Return an event that deserves a line in the log but is no epoch, in words; None for the others."""
+def event_note(event: Event) -> str | None:
+    """Return the log line of an event other than an epoch; None for an event without one."""
     match event:
         case Queued():
             return _queue_words(event)
@@ -144,9 +144,9 @@ def note(event: Event) -> str | None:
         case Warned():
             return f"warning: {visible(event.message)}"
         case StopRequested():
-            return f"asked to stop {'now' if event.when == 'now' else 'after this epoch'}"
+            return f"stop requested: {'now' if event.when == 'now' else 'after this epoch'}"
         case StopWithdrawn():
-            return "the stop is withdrawn"
+            return "stop request withdrawn"
         case RunEnded():
             return f"{event.state.replace('_', ' ')} after epoch {event.epoch}: {visible(event.reason)}"
         case CheckpointSaved() | _:
@@ -155,7 +155,7 @@ def note(event: Event) -> str | None:
 
 def _queue_words(event: Queued) -> str:
     if event.place == 0:
-        return f"its turn has come: {', '.join(map(visible, event.devices))}"
+        return f"leaves the queue for {', '.join(map(visible, event.devices))}"
     there = f", after {', '.join(map(visible, event.training))}" if event.training else ""
     return f"queued: place {event.place} for {' or '.join(map(visible, event.devices))}{there}"
 
@@ -168,7 +168,7 @@ def _start_words(event: RunStarted) -> str:
 
 
 def status_lines(summary: RunSummary, now: float | None = None) -> list[str]:
-    """Return all that is known of a run, a line a subject; what is not known is left out."""
+    """Return the lines of `focus status` about a run; unknown values are left out."""
     s = summary
     glyph = GLYPHS[s.state][0]
     rows: list[tuple[str, str | None]] = [
@@ -183,7 +183,7 @@ def status_lines(summary: RunSummary, now: float | None = None) -> list[str]:
         ("P(k) error", None if s.pk_error is None else f"{percent(s.pk_error)} (median, samples during training)"),
         ("time left", None if s.eta_seconds is None else f"{duration(s.eta_seconds)}, if all epochs run"),
         ("process", None if s.pid is None else f"{s.pid} on {s.host}, started {age(s.started, now)} ago"),
-        ("last word", None if s.updated is None else f"{age(s.updated, now)} ago"),
+        ("updated", None if s.updated is None else f"{age(s.updated, now)} ago"),
         ("folder", visible(s.path)),
     ]
     return [visible(s.name), *(f"  {label:<11} {text}" for label, text in rows if text is not None)]

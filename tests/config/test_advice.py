@@ -10,7 +10,7 @@ from focus_engine.config.advice import data_wait_advice, guidance_warning
 from focus_engine.config.load import parse_config
 from focus_engine.runs.create import create_experiment
 from focus_tui.compute.checking import _warnings
-from focus_tui.dashboard.sample_form import FLAGS, ModelFacts, asked
+from focus_tui.dashboard.sample_form import FLAGS, ModelFacts, sample_request
 from focus_tui.view.run_view import advice
 
 
@@ -42,5 +42,5 @@ def test_guidance(tmp_path):
     assert guidance_warning(2.5) == f"guidance 2.5 {sentence}"
     (warning,) = parse_config("sampling: {cfg_scale: 2}", tmp_path / "c").warnings
     assert warning.endswith(f"sampling.cfg_scale 2 {sentence}")
-    form = asked(dict.fromkeys(FLAGS, ""), ModelFacts(guidance=2.0))
+    form = sample_request(dict.fromkeys(FLAGS, ""), ModelFacts(guidance=2.0))
     assert form.warnings["guidance"] == f"guidance (the config's) 2 {sentence}"

@@ -49,6 +49,14 @@ def user_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "class Mine(torch.nn.Conv2d):\n"
         "    def __init__(self, in_channels, out_channels, cond_dim, base_channels, channel_mults, time_dim):\n"
         "        super().__init__(in_channels, out_channels, 1)\n"
+        "class Deep(torch.nn.Conv2d):\n"
+        "    def __init__(self, in_channels, out_channels, depth=1, *, kernels=(1,), **others):\n"
+        "        super().__init__(in_channels, out_channels, kernels[0])\n"
+        "        self.depth = depth\n"
+        "class Strict(torch.nn.Conv2d):\n"
+        "    def __init__(self, in_channels, out_channels, cond_dim, base_channels, channel_mults, time_dim,\n"
+        "                 depth=1):\n"
+        "        super().__init__(in_channels, out_channels, depth)\n"
         "class Narrow(torch.nn.Module):\n"
         "    def __init__(self, width): super().__init__()\n"
         "def number(**keys): return 3\n"
@@ -65,6 +73,27 @@ def test_builds_the_users_own_class(user_code: str):
     network = build_network(block(**{"from": f"{user_code}.Mine"}, **SMALL), seed=1)
     assert type(network).__name__ == "Mine"
     assert count_parameters(network) == 2
+
+
+def test_the_users_own_class_takes_keys_of_its_own(user_code: str):
+    model = block(**{"from": f"{user_code}.Deep"}, **SMALL, options={"depth": 4, "kernels": [3, 1], "name": "x"})
+    network = build_network(model)
+    assert (network.depth, network.kernel_size) == (4, (3, 3))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dept": 2}, r"model.options.dept: \S+.Strict does not take 'dept'; it takes: depth; did you mean \S+depth'"),
+        ({"base_channels": 2}, "model.options.base_channels: write it as model.base_channels"),
+        ({"depth": "many"}, "Strict does not accept the keys of the model block, .*, depth"),
+    ],
+)
+def test_an_option_that_a_class_does_not_take_is_named(user_code: str, options: dict, message: str):
+    model = block(**{"from": f"{user_code}.Strict"}, **SMALL, options=options)
+    with pytest.raises(InputError, match=message) as refused:
+        build_network(model)
+    assert next(iter(options)) == "depth" or refused.value.key == f"model.options.{next(iter(options))}"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Views of runs from example events, and a fake feed, for tests of the dashboard."""
+"""Shared support of the dashboard tests: runs made from real events, and a feed controlled by the test."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ from focus_tui.view.run_view import RunView, fold
 
 
 def view_from(events: Sequence[Event], name: str = "alpha", root: str = "/x", **summary: object) -> RunView:
-    """Return the view of `events`; the summary is that of the last epoch, with the fields given."""
+    """Return the view of `events`; its summary is taken from the last epoch, overridden by `summary`."""
     view = fold(RunView(summary=RunSummary(name=name, path=f"{root}/{name}")), events)
     known: dict[str, object] = {"state": "running", "phase": "training", "method": "diffusion"}
     if view.epochs:
@@ -33,13 +33,13 @@ def row_from(view: RunView, **fields: object) -> RunRow:
 
 
 class FakeFeed:
-    """Feed that posts given views and those that a test adds, without a thread or a disk."""
+    """A feed without thread or disk; it posts the given views, and those that a test adds."""
 
     def __init__(self, views: Sequence[RunView] = (), rows: Sequence[RunRow] | None = None) -> None:
         self.views = {view.summary.path: view for view in views}
         self.rows = tuple(rows) if rows is not None else tuple(row_from(view) for view in views)
         self.followed: tuple[RunFolder, ...] = ()
-        self.looked_at: tuple[str, ...] = ()
+        self.visible_paths: tuple[str, ...] = ()
         self.refreshed = 0
         self.post: Callable[[Message], object] = lambda message: message
         self.started = self.stopped = False
@@ -58,14 +58,14 @@ class FakeFeed:
             if (view := self.views.get(str(run.path))) is not None:
                 self.post(RunRead(view))
 
-    def look_at(self, paths: Sequence[str]) -> None:
-        self.looked_at = tuple(paths)
+    def set_visible(self, paths: Sequence[str]) -> None:
+        self.visible_paths = tuple(paths)
 
     def refresh(self) -> None:
         self.refreshed += 1
 
     def news(self, view: RunView) -> None:
-        """Post the changed view of a run."""
+        """Post a changed view."""
         self.views[view.summary.path] = view
         self.rows = tuple(row_from(view) if row.summary.path == view.summary.path else row for row in self.rows)
         self.post(RunRead(view))
@@ -74,7 +74,7 @@ class FakeFeed:
 
 @asynccontextmanager
 async def on_screen(app: FocusApp, width: int = 120, height: int = 40) -> AsyncIterator[Pilot]:
-    """Run `app` without a terminal; the first post of its feed is shown when the block begins."""
+    """Run `app` headless; its first rows are shown when the block begins."""
     async with app.run_test(size=(width, height)) as pilot:
         while not app.complete:
             await pilot.pause()

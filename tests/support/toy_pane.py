@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from focus_engine.runs.folder import RunFolder
 from focus_tui.view.panes import EPOCHS, Pane, PaperFigure
-from focus_tui.view.pictures.look import Look, Picture
+from focus_tui.view.pictures.picture import Picture, PictureOptions
 from focus_tui.view.run_view import RunView
 
 TOY = Pane(
@@ -20,7 +20,7 @@ TOY = Pane(
 )
 
 
-def gradient_picture(view: RunView, _: Look) -> Picture:
+def gradient_picture(view: RunView, _: PictureOptions) -> Picture:
     """Return a picture of one number."""
     return Picture("Gradient norm", lambda width, height: f"{len(view.epochs)} norms in {width} x {height}", view)
 

@@ -1,4 +1,4 @@
-"""What tests of the terminal share."""
+"""Fixtures of the tests of focus_tui."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from focus_tui.__main__ import run as focus_in_process
 
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep the tests away from the settings of whoever runs them; return the file they use."""
+    """Isolate the tests from the settings of the user; return the settings file they use."""
     path = tmp_path / "config" / "tui.yaml"
     monkeypatch.setenv("FOCUS_TUI_CONFIG", str(path))
     monkeypatch.setenv("COLORTERM", "truecolor")
@@ -21,7 +21,7 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def focus(tmp_path, monkeypatch, capfd):
-    """Runs `focus` in this process; returns exit code, stdout, stderr."""
+    """Return a function that runs `focus` in this process and returns exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FOCUS_EXPERIMENTS", raising=False)
     monkeypatch.setenv("COLUMNS", "120")
@@ -37,5 +37,5 @@ def focus(tmp_path, monkeypatch, capfd):
 
 @pytest.fixture
 def epoch():
-    """An EpochFinished event to start from: the first of three."""
+    """Return an EpochFinished event, the first of three."""
     return example_events.epoch(1, 0.6, num_epochs=3, phase="warmup", step=4, train_loss=0.5, lr=2e-5, next_lr=4e-5)

@@ -14,8 +14,8 @@ from focus_engine.runs.folder import RunFolder
 from focus_tui.dashboard.app import FocusApp
 from focus_tui.dashboard.screens.watch import WatchScreen
 from focus_tui.view.export import tables
-from focus_tui.view.panes import pictured
-from focus_tui.view.pictures.look import Look
+from focus_tui.view.panes import panes_with_picture
+from focus_tui.view.pictures.picture import PictureOptions
 
 GOOD = [worker(), started(), epoch(1), spectrum(1), samples(1), epoch(2), worker(), started(after=1), epoch(2)]
 VALUES = st.one_of(
@@ -52,8 +52,8 @@ def read(lines: list[str]) -> list[Event]:
 @given(bent_lines())
 def test_bent_events_are_folded_and_drawn(lines):
     view = view_from(read(lines))
-    for pane in pictured():
-        drawn = pane.draw(view, Look(steps=True))
+    for pane in panes_with_picture():
+        drawn = pane.draw(view, PictureOptions(steps=True))
         assert isinstance(drawn.draw(60, 14), str)
     tables(view)
 

@@ -1,4 +1,4 @@
-"""What all full screens share: the keys that act on a run, the footer, help, and how news reaches them."""
+"""The base of all full screens: keys that act on a run, footer, help, and updates from the feed."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -23,7 +23,7 @@ STOPPABLE = (*LIVE_STATES, "unreachable")
 
 
 def named(binding: BindingType) -> BindingType:
-    """Return a binding that settings can give other keys, by the name of its action: `stop_run`, `pane_1`."""
+    """Return a binding with its action name as id (`stop_run`, `pane_1`), by which settings can change its keys."""
     if not isinstance(binding, Binding):
         return binding
     return replace(binding, id=binding.action.replace("(", "_").replace(")", ""))
@@ -32,7 +32,7 @@ def named(binding: BindingType) -> BindingType:
 class BaseScreen(Screen[None]):
     """A full screen of the dashboard.
 
-    News comes by `show_rows`, `show_view` and `show_load`; what the feed shall follow is said by `followed`.
+    Updates arrive through `show_rows`, `show_view` and `show_load`; `followed` returns the runs that the feed follows.
     """
 
     TITLE_WORDS: ClassVar[str] = ""
@@ -52,7 +52,7 @@ class BaseScreen(Screen[None]):
         named(Binding("a", "archive_run", "archive")),
         named(Binding("u", "undo", "undo")),
         named(Binding("w", "export", "export")),
-        named(Binding("D", "doctor", "doctor", tooltip="what this machine has for training, and what it lacks")),
+        named(Binding("D", "doctor", "doctor", tooltip="check this machine for training, with remedies")),
         named(Binding("question_mark", "help", "help")),
         named(Binding("q", "quit_dashboard", "quit")),
     ]
@@ -65,20 +65,20 @@ class BaseScreen(Screen[None]):
 
     @property
     def focus_app(self) -> Host:
-        """The app, typed."""
+        """The app, typed as the host of this screen."""
         return cast("Host", self.app)
 
     def show_rows(self, rows: tuple[RunRow, ...]) -> None:
-        """Take the rows of all runs."""
+        """Show the rows of all runs."""
 
     def show_view(self, view: RunView) -> None:
-        """Take the news of a followed run."""
+        """Show the changed view of a followed run."""
 
     def show_load(self, load: MachineLoad) -> None:
-        """Take what the machine does."""
+        """Show the machine load."""
 
     def run_gone(self, run: RunFolder) -> None:
-        """Take the news that a followed run's folder is no longer there."""
+        """Handle a followed run whose folder no longer exists."""
 
     def followed(self) -> tuple[RunFolder, ...]:
         """Return the runs whose views this screen needs."""
@@ -90,22 +90,22 @@ class BaseScreen(Screen[None]):
         return None
 
     def current_summary(self) -> RunSummary | None:
-        """Return where that run stands."""
+        """Return the summary of that run."""
         run = self.current_run()
         return None if run is None else self.focus_app.summary_of(run)
 
     def refresh_feed(self) -> None:
-        """Tell the feed what this screen follows now."""
+        """Make the feed follow the runs of this screen."""
         if self.is_active:
             self.focus_app.feed.follow(self.followed())
 
     def refresh_hints(self) -> None:
-        """Show the keys that apply now."""
+        """Show the available keys in the footer."""
         for hints in self.query(Hints):
             hints.show(self, self.HINTS)
 
     def on_mount(self) -> None:
-        """Take what is known already."""
+        """Show the footer once the screen has its size."""
         self.call_after_refresh(self.refresh_hints)
 
     def on_resize(self) -> None:
@@ -113,8 +113,8 @@ class BaseScreen(Screen[None]):
         self.call_after_refresh(self.refresh_hints)
 
     def on_screen_resume(self) -> None:
-        """Take what came while another screen was on top."""
-        if not self.is_active:  # another screen was put on top at once
+        """Show what changed while another screen was on top."""
+        if not self.is_active:  # another screen was pushed immediately
             return
         self.show_rows(self.focus_app.rows)
         self.refresh_feed()
@@ -124,7 +124,7 @@ class BaseScreen(Screen[None]):
         self.call_after_refresh(self.refresh_hints)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002  (textual's)
-        """Say whether an action applies now; one that does not is not offered."""
+        """Return whether an action is available; unavailable ones are not offered."""
         summary = self.current_summary()
         state = None if summary is None else summary.state
         match action:
@@ -147,12 +147,12 @@ class BaseScreen(Screen[None]):
         return run is not None and run.has_checkpoints()
 
     def action_back(self) -> None:
-        """Go back to the screen below."""
+        """Return to the screen below."""
         if len(self.app.screen_stack) > 2:
             self.app.pop_screen()
 
     def action_help(self) -> None:
-        """Show what this screen is and its keys."""
+        """Show the help text and keys of this screen."""
         self.app.push_screen(Help(f"{self.TITLE_WORDS}: keys", self.HELP, list(self._keys())))
 
     def _keys(self) -> Iterable[tuple[str, str]]:
@@ -170,62 +170,62 @@ class BaseScreen(Screen[None]):
             self.focus_app.start_run(run)
 
     def action_resume_run(self) -> None:
-        """Go on from the last checkpoint."""
+        """Resume the run from its last checkpoint."""
         if (run := self.current_run()) is not None:
             self.focus_app.start_run(run, resume=True)
 
     def action_queue_run(self) -> None:
-        """Start the run, or go on from its last checkpoint, when its device is free."""
+        """Queue the run; it starts, or resumes from its last checkpoint, when its device is free."""
         if (run := self.current_run()) is not None:
             self.focus_app.start_run(run, resume=run.has_checkpoints(), queue=True)
 
     def action_stop_run(self) -> None:
-        """Ask how to stop the run, and ask it to."""
+        """Ask when to stop the run, then request the stop."""
         if (run := self.current_run()) is not None:
             self.focus_app.stop_run(run)
 
     def action_sample_run(self) -> None:
-        """Open the sampling screen."""
+        """Open the Sample screen of the run."""
         if (run := self.current_run()) is not None:
             self.focus_app.open_sample(run)
 
     def action_new_run(self) -> None:
-        """Open the screen that makes an experiment."""
+        """Open the New screen."""
         self.focus_app.open_new()
 
     def action_edit_config(self) -> None:
-        """Open config.yaml in $EDITOR."""
+        """Open the config.yaml of the run in $EDITOR."""
         if (run := self.current_run()) is not None:
             self.focus_app.edit_config(run)
 
     def action_edit_tags(self) -> None:
-        """Ask for the run's tags."""
+        """Ask for the tags of the run."""
         if (run := self.current_run()) is not None:
             self.focus_app.edit_tags(run)
 
     def action_edit_note(self) -> None:
-        """Ask for the run's note."""
+        """Ask for the note on the run."""
         if (run := self.current_run()) is not None:
             self.focus_app.edit_note(run)
 
     def action_archive_run(self) -> None:
-        """Hide the run from the list, or bring it back."""
+        """Archive the run, or restore it."""
         if (run := self.current_run()) is not None:
             self.focus_app.archive_run(run)
 
     def action_undo(self) -> None:
-        """Take the last change back."""
+        """Undo the last change."""
         self.focus_app.undo_last()
 
     def action_export(self) -> None:
-        """Ask what to take away."""
+        """Ask what to export from the run."""
         if (run := self.current_run()) is not None:
             self.focus_app.export_run(run)
 
     def action_doctor(self) -> None:
-        """Say what this machine has and lacks, and of the run under the cursor its config and data."""
+        """Check this machine, and the config and data of the current run."""
         self.focus_app.open_doctor(self.current_run())
 
     def action_quit_dashboard(self) -> None:
-        """Leave; runs go on."""
+        """Quit; runs continue."""
         self.focus_app.leave()

@@ -1,4 +1,4 @@
-"""Several runs: their curves on one pair of axes, what differs in their configs, and their numbers."""
+"""The Compare screen: curves of several runs on common axes, config differences, metrics and sample scores."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -18,13 +18,13 @@ from focus_tui.dashboard.jobs import ComparisonJob
 from focus_tui.dashboard.screens.base import BaseScreen
 from focus_tui.dashboard.widgets.chart import Chart
 from focus_tui.dashboard.widgets.hints import Hints
-from focus_tui.dashboard.widgets.judged import Judged
+from focus_tui.dashboard.widgets.sample_scores import SampleScores
 from focus_tui.terminal import cells, fitted, visible
 from focus_tui.view.columns import RunRow
 from focus_tui.view.compare import METRICS, config_differences, config_of, data_warning, metric_row
 from focus_tui.view.run_view import Array, RunView, floats
 
-PANES = ("curves", "ratios", "differences", "judged")
+PANES = ("curves", "ratios", "differences", "scores")
 CURVES = (
     ("val_loss", "val loss"),
     ("train_loss", "train loss"),
@@ -34,12 +34,12 @@ CURVES = (
 )
 SMOOTHINGS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)
 WIDE, HIGH = 110, 30
-MOST_NAMED = 12
-"""Rows of the legend; further runs are drawn and can be reached by the arrows."""
+MAX_LEGEND_ROWS = 12
+"""Most rows of the legend; it scrolls to further runs, which are drawn too."""
 
 
 class CompareScreen(BaseScreen):
-    """Compares runs."""
+    """Compares the curves, configs and samples of runs."""
 
     TITLE_WORDS = "Compare"
     HELP = (
@@ -59,12 +59,12 @@ class CompareScreen(BaseScreen):
         Binding("m", "choose_curve", "curve", tooltip="the next curve: val loss, train loss, LR …"),
         Binding("1", "pane(1)", "panes", tooltip="curves alone (again: all)"),
         Binding("2", "pane(2)", "ratios", tooltip="P(k) ratios alone"),
-        Binding("3", "pane(3)", "config", tooltip="differences of the configs alone"),
-        Binding("4", "pane(4)", "samples", tooltip="what the samples are worth, alone"),
-        Binding("c", "judge_samples", "samples", tooltip="draw samples of all and judge them; again: cancel"),
+        Binding("3", "pane(3)", "config", tooltip="config differences alone"),
+        Binding("4", "pane(4)", "samples", tooltip="sample scores alone"),
+        Binding("c", "judge_samples", "samples", tooltip="draw samples of all runs and score them; again: cancel"),
         Binding("l", "toggle_log_y", "log-y", tooltip="logarithmic values"),
         Binding("L", "toggle_log_x", "log-x", tooltip="logarithmic epochs"),
-        Binding("o", "toggle_time", "time", tooltip="against hours of training, or epochs"),
+        Binding("o", "toggle_time", "time", tooltip="plot against hours of training, or epochs"),
         Binding("plus,equals_sign", "smoother", "smooth", tooltip="smoother curves"),
         Binding("minus", "rougher", "rougher", tooltip="less smooth"),
     ]
@@ -80,7 +80,7 @@ class CompareScreen(BaseScreen):
         self._alone: str | None = None
 
     def compose(self) -> ComposeResult:
-        """Lay out legend, charts and the table of differences."""
+        """Lay out legend, charts and tables."""
         yield Static(id="legend")
         with Horizontal(id="charts"):
             yield Chart(id="curves", classes="pane")
@@ -88,13 +88,13 @@ class CompareScreen(BaseScreen):
         with Horizontal(id="tables"):
             with VerticalScroll(id="differences", classes="pane"):
                 yield Static(id="table")
-            yield Judged(self._runs, id="judged", classes="pane")
+            yield SampleScores(self._runs, id="scores", classes="pane")
         yield Hints()
 
     def on_mount(self) -> None:
-        """Draw what is known."""
+        """Show a running comparison job and draw."""
         super().on_mount()
-        self.query_one(Judged).follow(self.focus_app.comparisons.get(self._key))
+        self.query_one(SampleScores).follow(self.focus_app.comparisons.get(self._key))
         self._lay_out()
         self._draw()
 
@@ -103,13 +103,13 @@ class CompareScreen(BaseScreen):
         return frozenset(run.path for run in self._runs)
 
     def on_resize(self, event: events.Resize | None = None) -> None:  # noqa: ARG002  (textual's)
-        """Lay out anew."""
+        """Lay out for the new size."""
         super().on_resize()
         self._lay_out()
         self._draw()
 
     def followed(self) -> tuple[RunFolder, ...]:
-        """Follow them all."""
+        """Return all compared runs."""
         return self._runs
 
     def current_run(self) -> RunFolder | None:
@@ -117,18 +117,18 @@ class CompareScreen(BaseScreen):
         return self._runs[self._at]
 
     def show_rows(self, rows: tuple[RunRow, ...]) -> None:
-        """The views tell more."""
+        """Ignore the rows; the views hold more."""
 
     def show_view(self, view: RunView) -> None:
-        """Draw what changed."""
+        """Store a changed view and redraw."""
         if any(view.summary.path == str(run.path) for run in self._runs):
             self._views[view.summary.path] = view
             self._draw()
 
     def run_gone(self, run: RunFolder) -> None:
-        """Go on without a run whose folder vanished."""
+        """Hide a run whose folder has disappeared; close the screen if fewer than two are left."""
         left = tuple(one for one in self._runs if one != run)
-        self.focus_app.say(f"{run.name} is no longer there", severity="warning")
+        self.focus_app.say(f"{run.name} no longer exists", severity="warning")
         if len(left) < 2:
             self.action_back()
             return
@@ -136,7 +136,7 @@ class CompareScreen(BaseScreen):
         self._draw()
 
     def _known(self) -> list[tuple[int, RunView]]:
-        """The runs that have been read and are not hidden, by their place."""
+        """Return index and view of the runs that have been read and are not hidden."""
         views = [(place, self._views.get(str(run.path))) for place, run in enumerate(self._runs)]
         return [(place, view) for place, view in views if view is not None and place not in self._hidden]
 
@@ -145,7 +145,7 @@ class CompareScreen(BaseScreen):
         alone = self._alone or (None if roomy else "curves")
         for pane in PANES:
             self.query_one(f"#{pane}").display = alone in {None, pane}
-        self.query_one("#charts").display = alone not in {"differences", "judged"}
+        self.query_one("#charts").display = alone not in {"differences", "scores"}
         self.query_one("#tables").display = alone not in {"curves", "ratios"}
 
     def _draw(self) -> None:
@@ -170,8 +170,8 @@ class CompareScreen(BaseScreen):
         text = Text(no_wrap=True)
         text.append("    " + " " * name, style="bold")
         text.append("".join(f"  {METRICS[i]:>{widths[i]}}" for i in shown) + "\n", style="bold")
-        first = max(0, min(self._at - MOST_NAMED // 2, len(rows) - MOST_NAMED))
-        for place in range(first, min(len(rows), first + MOST_NAMED)):
+        first = max(0, min(self._at - MAX_LEGEND_ROWS // 2, len(rows) - MAX_LEGEND_ROWS))
+        for place in range(first, min(len(rows), first + MAX_LEGEND_ROWS)):
             hidden, here = place in self._hidden, place == self._at
             style = Style(dim=hidden, reverse=here)
             text.append("  ○ " if hidden else "  ● ", style=Style(color=f"color({color_of(place)})", bold=True))
@@ -238,22 +238,22 @@ class CompareScreen(BaseScreen):
         self.query_one("#table", Static).update(text)
 
     def action_select(self, by: int) -> None:
-        """Go to another run of the legend."""
+        """Move the cursor of the legend."""
         self._at = max(0, min(self._at + by, len(self._runs) - 1))
         self._draw_legend()
         self.refresh_hints()
 
     def action_open_run(self) -> None:
-        """Watch the run."""
+        """Open the Watch screen of the run under the cursor."""
         self.focus_app.open_run(RunFolder(Path(self._runs[self._at].path)))
 
     def action_hide_run(self) -> None:
-        """Hide the run, or show it again."""
+        """Hide the run under the cursor, or show it again."""
         self._hidden ^= {self._at}
         self._draw()
 
     def action_judge_samples(self) -> None:
-        """Draw samples of all runs and judge them, in the background; while that runs, cancel it."""
+        """Start a job that draws samples of all runs and scores them, or cancel the running one."""
         job = self.focus_app.comparisons.get(self._key)
         if job is not None and not job.poll().ended:
             job.cancel()
@@ -261,58 +261,58 @@ class CompareScreen(BaseScreen):
         try:
             job = ComparisonJob.start([run.path for run in self._runs])
         except OSError as error:
-            self.focus_app.say(f"no process could be started: {error}", severity="error")
+            self.focus_app.say(f"the comparison cannot be started: {error}", severity="error")
             return
         self.focus_app.comparisons[self._key] = job
-        self.query_one(Judged).follow(job)
-        if not self.query_one("#judged").display:
-            self.action_pane(PANES.index("judged") + 1)
+        self.query_one(SampleScores).follow(job)
+        if not self.query_one("#scores").display:
+            self.action_pane(PANES.index("scores") + 1)
 
     def action_make_reference(self) -> None:
-        """Compare the others with this run."""
+        """Make the run under the cursor the reference of the metrics."""
         self._reference = self._at
         self._draw_legend()
 
     def action_choose_curve(self) -> None:
-        """Draw the next curve."""
+        """Draw the next quantity."""
         self._curve = (self._curve + 1) % len(CURVES)
         self._draw_curves()
 
     def action_pane(self, number: int) -> None:
-        """Show one pane alone; again shows all."""
+        """Show one pane alone, or all again."""
         pane = PANES[number - 1]
         self._alone = None if self._alone == pane else pane
         self._lay_out()
         self._draw()
 
     def action_back(self) -> None:
-        """Show all panes again; then go back."""
+        """Show all panes again, or close the screen if they are."""
         if self._alone is not None:
             self.action_pane(PANES.index(self._alone) + 1)
             return
         super().action_back()
 
     def action_toggle_log_y(self) -> None:
-        """Draw values on a logarithmic axis, or on a linear one."""
+        """Switch the values between logarithmic and linear axes."""
         self._log_y = not self._log_y
         self._draw_curves()
 
     def action_toggle_log_x(self) -> None:
-        """Draw epochs on a logarithmic axis, or on a linear one."""
+        """Switch the epochs between logarithmic and linear axes."""
         self._log_x = not self._log_x
         self._draw_curves()
 
     def action_toggle_time(self) -> None:
-        """Draw against hours of training, or against epochs."""
+        """Switch the x axis between hours of training and epochs."""
         self._time = not self._time
         self._draw_curves()
 
     def action_smoother(self) -> None:
-        """Smooth more."""
+        """Increase the smoothing."""
         self._smoothing = next((value for value in SMOOTHINGS if value > self._smoothing), SMOOTHINGS[-1])
         self._draw_curves()
 
     def action_rougher(self) -> None:
-        """Smooth less."""
+        """Decrease the smoothing."""
         self._smoothing = next((value for value in reversed(SMOOTHINGS) if value < self._smoothing), 0.0)
         self._draw_curves()

@@ -1,4 +1,4 @@
-"""Questions: each dialog asks one thing and is answered from the keyboard or by the mouse."""
+"""Dialogs: a choice, a line of text, and help; each works by keyboard and mouse."""
 
 from collections.abc import Callable, Sequence
 from typing import ClassVar
@@ -15,8 +15,8 @@ from textual.widgets.option_list import Option
 from focus_tui.dashboard.widgets.hints import key_name
 
 
-class Choose(ModalScreen[str | None]):
-    """Asks for one of several; returns its key."""
+class ChoiceDialog(ModalScreen[str | None]):
+    """A dialog that asks for one of several choices; returns its key."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave")]
 
@@ -31,19 +31,19 @@ class Choose(ModalScreen[str | None]):
             yield OptionList(*(Option(Text(words), id=f"c{i}") for i, (_, words) in enumerate(self._choices)))
 
     def on_mount(self) -> None:
-        """Start at what is chosen now."""
+        """Highlight the current choice."""
         keys = [key for key, _ in self._choices]
         if self._chosen in keys:
             self.query_one(OptionList).highlighted = keys.index(self._chosen)
 
     @on(OptionList.OptionSelected)
     def selected(self, event: OptionList.OptionSelected) -> None:
-        """Close with the choice."""
+        """Return the choice."""
         self.dismiss(self._choices[event.option_index][0])
 
 
-class Ask(ModalScreen[str | None]):
-    """Asks for a line of text, checked as it is typed."""
+class TextDialog(ModalScreen[str | None]):
+    """A dialog that asks for a line of text, checked as it is typed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave")]
 
@@ -54,7 +54,7 @@ class Ask(ModalScreen[str | None]):
         self._title, self._value, self._check, self._hint = title, value, check, hint
 
     def compose(self) -> ComposeResult:
-        """Lay out the title, the line and what is wrong with it."""
+        """Lay out the title, the input and its message."""
         with Vertical(classes="dialog"):
             yield Static(Text(self._title), classes="question")
             yield Input(self._value)
@@ -62,19 +62,19 @@ class Ask(ModalScreen[str | None]):
 
     @on(Input.Changed)
     def changed(self, event: Input.Changed) -> None:
-        """Say what is wrong, if anything is."""
+        """Show the problem of the text, or the hint."""
         problem = self._check(event.value)
         self.query_one(".detail", Static).update(Text(problem or self._hint, style="bold red" if problem else ""))
 
     @on(Input.Submitted)
     def submitted(self, event: Input.Submitted) -> None:
-        """Close with the text, if it is right."""
+        """Return the text if it is valid."""
         if self._check(event.value) is None:
             self.dismiss(event.value)
 
 
 class Help(ModalScreen[None]):
-    """What a screen shows and every key of it."""
+    """A dialog with the help text of a screen and all its keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q", "dismiss(None)", "close")]
 
@@ -83,7 +83,7 @@ class Help(ModalScreen[None]):
         self._title, self._words, self._keys = title, words, keys
 
     def compose(self) -> ComposeResult:
-        """Lay out the words and the table of keys."""
+        """Lay out the help text and the table of keys."""
         text = Text(self._words.strip() + "\n\n") if self._words else Text()
         for keys, words in self._keys:
             names = " ".join(key_name(key) for key in keys.split(","))
@@ -91,4 +91,4 @@ class Help(ModalScreen[None]):
         with VerticalScroll(classes="dialog help"):
             yield Static(Text(self._title), classes="question")
             yield Static(text)
-            yield Static(Text("esc closes · ctrl+p finds every action by its name"), classes="detail")
+            yield Static(Text("esc closes · ctrl+p finds every action by name"), classes="detail")

@@ -1,4 +1,4 @@
-"""What `focus doctor` says, over the dashboard: looked up in a thread, because torch is asked too."""
+"""The checks of `focus doctor` in a dialog; they run in a thread, because loading torch takes seconds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ LOOKS = {"ok": ("✓", "green"), "absent": ("-", "blue"), "warning": ("!", "yell
 
 
 class Doctor(ModalScreen[None]):
-    """What this machine has for training, and what it lacks, each with a remedy."""
+    """A dialog with the checks of this machine, each failed one with a remedy."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,D", "dismiss(None)", "close")]
 
@@ -28,15 +28,15 @@ class Doctor(ModalScreen[None]):
         self._root, self._run = root, run
 
     def compose(self) -> ComposeResult:
-        """Lay out the title and the room for the findings."""
+        """Lay out the title and a placeholder for the findings."""
         whose = "this machine" if self._run is None else f"this machine and {visible(self._run.name)}"
         with VerticalScroll(classes="dialog help"):
             yield Static(Text(f"Doctor: {whose}"), classes="question")
-            yield Static(Text("looking; torch takes a few seconds …", style="dim"), id="findings")
+            yield Static(Text("checking; torch takes a few seconds …", style="dim"), id="findings")
             yield Static(Text("esc closes · the same in a shell: focus doctor"), classes="detail")
 
     def on_mount(self) -> None:
-        """Look."""
+        """Start the checks."""
         self.run_worker(self._examine, thread=True, exit_on_error=False, name="doctor")
 
     def _examine(self) -> None:
@@ -49,7 +49,7 @@ class Doctor(ModalScreen[None]):
 
 
 def findings_text(findings: Sequence[Finding]) -> Text:
-    """Return the findings, a line each, the remedy below."""
+    """Return the findings, one line each, with the remedy below."""
     label = max((cells(finding.name) for finding in findings), default=0)
     text = Text()
     for finding in findings:

@@ -1,4 +1,4 @@
-"""A screen with a form and something beside it: side by side where there is room, else one at a time."""
+"""A screen with a form and a side pane: next to each other on a wide screen, else one at a time."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,20 +18,20 @@ from focus_tui.terminal import visible
 
 WIDE = 110
 TO_FORM = Binding("f2", "show_form", "form", tooltip="back to the form")
-"""Stands beside the binding of f2 to `show_side` in each screen: textual keeps one class's bindings of a key."""
+"""Second binding of f2, listed in each screen next to `show_side`: Textual keeps one class's bindings of a key."""
 RUN_ACTIONS = frozenset(
     {"start_run", "stop_run", "resume_run", "sample_run", "new_run", "edit_config"}
     | {"edit_tags", "edit_note", "archive_run", "undo", "export"}
 )
-"""Keys of other screens that a form leaves alone: who types means a letter."""
+"""Actions that a form disables, because their keys are letters that the user types."""
 
 
 class FormScreen(BaseScreen):
-    """A form, and beside it what comes of it; below both the command line that does the same."""
+    """A form, a side pane with its result, and below both the equivalent command."""
 
-    AUTO_FOCUS = ""  # the screens know whether there is a field, and which comes first
+    AUTO_FOCUS = ""  # each screen focuses its first field itself, if it has one
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+y", "copy_command", "copy command", tooltip="copy the command line"),
+        Binding("ctrl+y", "copy_command", "copy command", tooltip="copy the command"),
         Binding("f1", "help", "help"),
     ]
     DEFAULT_CSS = """
@@ -47,11 +47,11 @@ class FormScreen(BaseScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._beside = False
-        self._usual_root: Path | None = None
+        self._side_shown = False
+        self._shell_root: Path | None = None
 
     def compose(self) -> ComposeResult:
-        """Lay out head, form, what stands beside it, and the command line."""
+        """Lay out head, form, side pane and command."""
         yield Static(id="head")
         with Horizontal(id="body"):
             with FormPane(id="form"):
@@ -62,29 +62,29 @@ class FormScreen(BaseScreen):
         yield Hints()
 
     def form(self) -> ComposeResult:
-        """Yield the fields."""
+        """Yield the widgets of the form."""
         raise NotImplementedError
 
     def side(self) -> ComposeResult:
-        """Yield what stands beside the form."""
+        """Yield the widgets of the side pane."""
         raise NotImplementedError
 
     def command(self) -> str:
-        """Return the command line that does what the form does."""
+        """Return the equivalent command."""
         raise NotImplementedError
 
     @property
     def fields(self) -> dict[str, Field]:
-        """Every field by its key."""
-        return {field.key: field for field in self.query(Field)}
+        """All fields by key, without those that are not yet mounted and have no value."""
+        return {field.key: field for field in self.query(Field) if field.is_mounted}
 
     @property
     def values(self) -> dict[str, str]:
-        """What stands in the fields, by key."""
+        """Values of all fields by key."""
         return {key: field.value for key, field in self.fields.items()}
 
     def fill(self, values: Iterable[tuple[str, str]]) -> None:
-        """Put values into fields; unknown ones are passed over."""
+        """Set the values of fields; unknown keys are ignored."""
         fields = self.fields
         for key, value in values:
             if isinstance(field := fields.get(key), TextField | ChoiceField):
@@ -92,18 +92,18 @@ class FormScreen(BaseScreen):
 
     @property
     def wide(self) -> bool:
-        """Whether both stand side by side."""
+        """Whether form and side pane are both shown."""
         return self.size.width >= WIDE
 
     @property
-    def usual_root(self) -> Path:
-        """The experiments folder that a shell opened here would find."""
-        if self._usual_root is None:
-            self._usual_root = experiments_root()
-        return self._usual_root
+    def shell_root(self) -> Path:
+        """The experiments folder that a shell opened here would use."""
+        if self._shell_root is None:
+            self._shell_root = experiments_root()
+        return self._shell_root
 
     def on_mount(self) -> None:
-        """Begin in the first field."""
+        """Lay out for the initial size."""
         super().on_mount()
         self._lay_out()
 
@@ -113,8 +113,8 @@ class FormScreen(BaseScreen):
         self._lay_out()
 
     def turn_to(self, *, side: bool, field: str = "") -> None:
-        """Show the form, its cursor in `field`, or what stands beside it; the cursor goes along where only one fits."""
-        self._beside = side
+        """Show the form with the focus in `field`, or the side pane; on a narrow screen the focus follows."""
+        self._side_shown = side
         self._lay_out()
         if not side and (field or not self.wide):
             self.call_after_refresh(self.fields[field].enter if field else self.focus_first)
@@ -123,7 +123,7 @@ class FormScreen(BaseScreen):
         self.refresh_hints()
 
     def focus_first(self) -> None:
-        """Put the cursor where one begins to type."""
+        """Focus the first visible field."""
         for field in self.query(Field):
             if field.display:
                 field.enter()
@@ -131,38 +131,38 @@ class FormScreen(BaseScreen):
 
     def _lay_out(self) -> None:
         self.set_class(self.wide, "wide")
-        self.query_one("#form").display = self.wide or not self._beside
-        self.query_one("#side").display = self.wide or self._beside
+        self.query_one("#form").display = self.wide or not self._side_shown
+        self.query_one("#side").display = self.wide or self._side_shown
 
     def show_command(self) -> None:
-        """Show the command line that does the same."""
+        """Show the equivalent command."""
         text = Text("$ ", style="dim")
         self.query_one("#command", Static).update(text.append(visible(self.command()), style="bold"))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer what applies."""
+        """Return whether an action is available."""
         if action in RUN_ACTIONS:
             return False
         if action in {"show_form", "show_side"}:
-            return self.is_mounted and not self.wide and self._beside == (action == "show_form")
+            return self.is_mounted and not self.wide and self._side_shown == (action == "show_form")
         return super().check_action(action, parameters)
 
     def action_show_form(self) -> None:
-        """Show the form, where one fits only."""
+        """Show the form, on a narrow screen."""
         self.turn_to(side=False)
 
     def action_show_side(self) -> None:
-        """Show what stands beside the form, where one fits only."""
+        """Show the side pane, on a narrow screen."""
         self.turn_to(side=True)
 
     def action_copy_command(self) -> None:
-        """Copy the command line."""
+        """Copy the command to the clipboard."""
         self.app.copy_to_clipboard(self.command())
         self.focus_app.say("copied, if your terminal lets programs copy (OSC 52; tmux: set-clipboard on)")
 
     def action_back(self) -> None:
-        """Go back to the form; then leave."""
-        if self._beside and not self.wide and self.query_one("#form").query(Field):
+        """Return to the form, or close the screen if the form is shown."""
+        if self._side_shown and not self.wide and self.query_one("#form").query(Field):
             self.turn_to(side=False)
             return
         super().action_back()

@@ -1,4 +1,4 @@
-"""Making an experiment: a template or a copy, the keys that matter, checked by the real parser as they are typed."""
+"""The New screen: create an experiment from a template or a copy; the config parser checks it while you type."""
 
 import os
 import shlex
@@ -14,35 +14,46 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Button, Static
 
+from focus_engine.config.methods import other_blocks
 from focus_engine.errors import FocusError
 from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import RunFolder
 from focus_tui.dashboard.host import Host
-from focus_tui.dashboard.new_form import CHOICES, MORE, SECTIONS, Checked, Start, check_form, command_of, settings_of
-from focus_tui.dashboard.screens.dialogs import Choose
+from focus_tui.dashboard.new_form import (
+    CHOICES,
+    MORE,
+    SECTIONS,
+    FormCheck,
+    StartingPoint,
+    check_form,
+    command_of,
+    is_own,
+    settings_of,
+)
+from focus_tui.dashboard.screens.dialogs import ChoiceDialog
 from focus_tui.dashboard.screens.form import TO_FORM, FormScreen
-from focus_tui.dashboard.widgets.form_fields import ChoiceField, Field, TextField
+from focus_tui.dashboard.widgets.form_fields import ChoiceField, Field, FormPane, TextField
 from focus_tui.terminal import visible
 from focus_tui.view.columns import RunRow
 
 FIRST_TEMPLATE = "diffusion"
-"""Offered before the parser has said which there are (pydantic: 0.1 s)."""
-MOST_SOURCES = 200
+"""Offered until the parser has listed the templates (importing pydantic takes 0.1 s)."""
+MAX_SOURCES = 200
 
 
 class NewScreen(FormScreen):
-    """Makes an experiment."""
+    """Creates an experiment."""
 
     TITLE_WORDS = "New"
     HELP = (
-        "Empty fields keep what the template, or the experiment that is copied, says; it stands there in grey.\n"
+        "Empty fields keep the value of the template or of the copied experiment, which they show in grey.\n"
         "Any other key goes into the last line: training.seed=1 training.ema_decay=0.99\n"
-        "Everything is checked by the parser of config.yaml while you type; nothing is ever overwritten.\n"
+        "The parser of config.yaml checks everything while you type; nothing is ever overwritten.\n"
         "‹ › choose with left and right, or enter for the list."
     )
     HINTS = ("make", "show_side", "show_form", "copy_command", "help", "back")
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "make", "make it", tooltip="make the experiment"),
+        Binding("ctrl+s", "make", "create", tooltip="create the experiment"),
         Binding("pagedown", "page(1)", "down", tooltip="further down in config.yaml"),
         Binding("pageup", "page(-1)", "up", tooltip="further up in config.yaml"),
         Binding("f2", "show_side", "config.yaml", tooltip="the config.yaml that would be written"),
@@ -60,7 +71,7 @@ class NewScreen(FormScreen):
         self._source = source
         self._asked = 0
         self._answered = -1
-        self._checked = Checked()
+        self._checked = FormCheck()
         self._making = False
         self._text = ""
 
@@ -73,13 +84,13 @@ class NewScreen(FormScreen):
             yield Static(Text(heading), classes="section")
             for key, label, hint in rows:
                 if key in CHOICES:
-                    yield ChoiceField(key, label, [("", "…"), *((word, word) for word in CHOICES[key])], hint=hint)
+                    yield ChoiceField(key, label, [("", "…")], hint=hint)
                 else:
                     yield TextField(key, label, hint=hint)
-        yield Static(Text("any other key"), classes="section")
+        yield Static(Text("any other key"), classes="section", id="any-other")
         yield TextField(MORE, "key=value", placeholder="training.seed=1 training.ema_decay=0.99")
         yield Static(id="general")
-        yield Button("Make it  ctrl+s", id="make", variant="primary", compact=True)
+        yield Button("Create  ctrl+s", id="make", variant="primary", compact=True)
 
     def side(self) -> ComposeResult:
         """Yield the config.yaml that would be written."""
@@ -87,7 +98,7 @@ class NewScreen(FormScreen):
             yield Static(id="config")
 
     def on_mount(self) -> None:
-        """Begin at the name; what a template says is read in a thread (pydantic: 0.1 s)."""
+        """Focus the name; the template is read in a thread (importing pydantic takes 0.1 s)."""
         super().on_mount()
         head = Text(no_wrap=True, overflow="ellipsis").append(" New experiment ", style="bold reverse")
         head.append(f"  under {visible(str(self.focus_app.root))}", style="dim")
@@ -96,7 +107,7 @@ class NewScreen(FormScreen):
         self._check()
 
     def _starts(self) -> list[tuple[str, str]]:
-        paths = [row.summary.path for row in self.focus_app.rows if not row.labels.archived][:MOST_SOURCES]
+        paths = [row.summary.path for row in self.focus_app.rows if not row.labels.archived][:MAX_SOURCES]
         if self._source is not None and str(self._source.path) not in paths:
             paths.insert(0, str(self._source.path))
         templates = self._checked.templates or (FIRST_TEMPLATE,)
@@ -105,19 +116,19 @@ class NewScreen(FormScreen):
             *((f"r:{path}", f"copy of {Path(path).name}") for path in paths),
         ]
 
-    def show_rows(self, rows: tuple[RunRow, ...]) -> None:  # noqa: ARG002  (the app keeps them)
-        """Offer new runs for a copy."""
-        self.query_one("#field-start", ChoiceField).offer(self._starts())
+    def show_rows(self, rows: tuple[RunRow, ...]) -> None:  # noqa: ARG002  (read from the app)
+        """Update the runs that can be copied."""
+        self.query_one("#field-start", ChoiceField).set_choices(self._starts())
 
-    def _start(self) -> Start:
-        """The template, or the experiment to copy."""
+    def _start(self) -> StartingPoint:
+        """Return the chosen template, or the experiment to copy."""
         kind, _, place = self.query_one("#field-start", ChoiceField).value.partition(":")
-        return Start(template=place) if kind == "t" else Start(source=RunFolder(Path(place)))
+        return StartingPoint(template=place) if kind == "t" else StartingPoint(source=RunFolder(Path(place)))
 
     def command(self) -> str:
-        """Return the command line of the form."""
+        """Return the command of the form."""
         root, values = self.focus_app.root, self.values
-        usual = root == self.usual_root
+        usual = root == self.shell_root
         return command_of(root, values["name"], self._start(), settings_of(values), usual=usual)
 
     @on(Field.Changed)
@@ -126,7 +137,7 @@ class NewScreen(FormScreen):
         self._check()
 
     def _check(self) -> None:
-        """Ask the parser, in a thread; an answer that came too late is dropped."""
+        """Check the form in a thread; outdated results are dropped."""
         self.show_command()
         self._asked += 1
         number, values, root, start = self._asked, self.values, self.focus_app.root, self._start()
@@ -137,22 +148,25 @@ class NewScreen(FormScreen):
 
         self.run_worker(check, thread=True, exit_on_error=False, group="check", name="check")
 
-    def _show_checked(self, number: int, checked: Checked) -> None:
-        """Say below each field what is wrong with it, and show the config."""
+    def _show_checked(self, number: int, checked: FormCheck) -> None:
+        """Show the problems below the fields, and the config."""
         if number != self._asked or not self.is_mounted:
             return
         self._answered, self._checked = number, checked
         for key, field in self.fields.items():
             wrong = checked.problems.get(key, "")
-            field.complain(wrong or checked.warnings.get(key, ""), mild=not wrong)
+            field.show_problem(wrong or checked.warnings.get(key, ""), warning=not wrong)
             if isinstance(field, TextField) and key in checked.values:
                 field.placeholder(checked.values[key] or "none")
-            elif isinstance(field, ChoiceField) and key in checked.values:
-                now = checked.values[key]
-                field.offer([("", f"{now}"), *((word, word) for word in CHOICES[key] if word != now)])
-            if key.startswith("diffusion."):
-                field.display = checked.method == "diffusion"
-        self.query_one("#field-start", ChoiceField).offer(self._starts())
+            elif isinstance(field, ChoiceField) and key in checked.words:
+                now = checked.values.get(key, "…")
+                field.set_choices([("", f"{now}"), *((word, word) for word in checked.words[key] if word != now)])
+            field.display = key.split(".")[0] not in other_blocks(checked.method)
+            if is_own(key):
+                field.display = key in checked.own_keys
+        if not set(checked.own_keys) <= {field.key for field in self.query(Field)}:
+            self.run_worker(self._add_fields(checked.own_keys, checked), name="own keys")
+        self.query_one("#field-start", ChoiceField).set_choices(self._starts())
         general = self.query_one("#general", Static)
         general.update(Text(checked.problems.get("", "")))
         general.display = "" in checked.problems
@@ -166,44 +180,54 @@ class NewScreen(FormScreen):
         if self._making:
             self._make()
 
+    async def _add_fields(self, keys: tuple[str, ...], checked: FormCheck) -> None:
+        """Add fields for the keys that only the chosen network has, and show their check."""
+        new = [
+            ChoiceField(key, label, [("", "…")]) if key in checked.words else TextField(key, label)
+            for key in keys
+            if key not in self.fields and (label := key.rpartition(".")[2].replace("_", " "))
+        ]
+        await self.query_one(FormPane).mount_all(new, before="#any-other")
+        self._show_checked(self._answered, self._checked)
+
     def action_make(self) -> None:
-        """Make the experiment, once the parser has answered."""
+        """Create the experiment once the latest check has finished."""
         self._making = True
         if self._answered == self._asked:
             self._make()
 
     def action_page(self, by: int) -> None:
-        """Go through the config."""
+        """Scroll the config by a page."""
         pane = self.query_one("#config-file", VerticalScroll)
         pane.scroll_relative(y=by * max(1, pane.size.height - 2), animate=False)
 
     @on(Button.Pressed, "#make")
     def pressed(self) -> None:
-        """Make the experiment."""
+        """Create the experiment."""
         self.action_make()
 
     def _make(self) -> None:
         self._making = False
         problems, values = dict(self._checked.problems), self.values
         if not values["name"]:
-            problems = {"name": "give it a name: letters, digits, _ - and .", **problems}
+            problems = {"name": "name the experiment: letters, digits, _ - and .", **problems}
         if problems:
-            self._complain(problems)
+            self._show_first_problem(problems)
             return
         start, root = self._start(), self.focus_app.root
         self.run_worker(lambda: self._create(values, start), thread=True, exit_on_error=False, name="make")
-        self.focus_app.say(f"making {values['name']} under {root} …")
+        self.focus_app.say(f"creating {values['name']} under {root} …")
 
-    def _complain(self, problems: dict[str, str]) -> None:
-        """Go to the first field that is wrong."""
+    def _show_first_problem(self, problems: dict[str, str]) -> None:
+        """Focus the first invalid field and show its problem."""
         key = next((key for key in self.fields if key in problems), "")
         self.turn_to(side=False, field=key)
         if not key:
             self.focus_app.say(next(iter(problems.values())), severity="error")
             return
-        self.fields[key].complain(problems[key])
+        self.fields[key].show_problem(problems[key])
 
-    def _create(self, values: dict[str, str], start: Start) -> None:
+    def _create(self, values: dict[str, str], start: StartingPoint) -> None:
         """Write the experiment; runs in a thread."""
         from focus_engine.runs.create import create_experiment
 
@@ -218,12 +242,14 @@ class NewScreen(FormScreen):
         app.call_from_thread(self._made, run)
 
     def _made(self, run: RunFolder) -> None:
-        """Leave, and ask what to do with the experiment."""
+        """Close the screen, and ask what to do with the experiment."""
         app = self.focus_app
         app.feed.refresh()
         if self.is_current:
             self.app.pop_screen()
-        app.push_screen(Choose(f"{run.name} is made. What now?", NEXT), lambda what: go_on(app, run, what or ""))
+        app.push_screen(
+            ChoiceDialog(f"{run.name} is created. What next?", NEXT), lambda what: follow_up(app, run, what or "")
+        )
 
 
 NEXT = (
@@ -232,11 +258,11 @@ NEXT = (
     ("watch", "look at it"),
     ("", "nothing yet: s starts it from the list"),
 )
-"""What is offered when an experiment has been made."""
+"""Choices offered once an experiment has been created."""
 
 
-def go_on(app: Host, run: RunFolder, what: str) -> None:
-    """Do what was chosen of `NEXT`."""
+def follow_up(app: Host, run: RunFolder, what: str) -> None:
+    """Carry out a choice of `NEXT`."""
     if what == "edit":
         edit_config(app, run)
     elif what in {"start", "watch"}:
@@ -246,13 +272,13 @@ def go_on(app: Host, run: RunFolder, what: str) -> None:
 
 
 def first_change(before: str, after: str) -> int:
-    """Return the number of the first line, from 0, that differs."""
+    """Return the index, from 0, of the first line that differs."""
     pairs = zip_longest(before.splitlines(), after.splitlines())
     return next((number for number, (old, new) in enumerate(pairs) if old != new), 0)
 
 
 def config_text(text: str, base: str) -> Text:
-    """Return a config with what differs from `base` standing out, and its comments standing back."""
+    """Return a config with lines that differ from `base` highlighted and comments dimmed."""
     before, shown = set(base.splitlines()), Text(no_wrap=True)
     for line in text.splitlines():
         body, sign, comment = line.partition("#")
@@ -262,7 +288,7 @@ def config_text(text: str, base: str) -> Text:
 
 
 def edit_config(app: Host, run: RunFolder) -> None:
-    """Open config.yaml of `run` in the user's editor, and check it afterwards."""
+    """Open the config.yaml of `run` in the editor of the user, then check it."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     try:
         with app.suspend():
@@ -280,16 +306,16 @@ def edit_config(app: Host, run: RunFolder) -> None:
 
 
 def _check_config(app: Host, run: RunFolder, live: bool) -> None:
-    """Say whether the config is right; runs in a thread."""
+    """Check the config and show the result; runs in a thread."""
     from focus_engine.config.load import load_config
 
     try:
         warnings = load_config(run.config).warnings
     except (FocusError, OSError) as error:
-        app.call_from_thread(app.say, f"{error}\ne opens it again", severity="error")
+        app.call_from_thread(app.say, f"{error}\npress e to edit it again", severity="error")
         return
-    later = [f"{run.name} is running: what you changed holds from its next start on"] if live else []
+    later = [f"{run.name} is running: the changes apply from its next start"] if live else []
     severity = "warning" if warnings else "information"
     app.call_from_thread(
-        app.say, "\n".join([f"{run.config.name} of {run.name} is right", *later, *warnings]), severity=severity
+        app.say, "\n".join([f"{run.config.name} of {run.name} is valid", *later, *warnings]), severity=severity
     )

@@ -1,4 +1,4 @@
-"""Home: every run in a table, and below it the run under the cursor."""
+"""The Runs screen: a table of all runs, and a preview of the run under the cursor."""
 
 import time
 from typing import ClassVar
@@ -14,13 +14,13 @@ from focus_engine.errors import FocusError
 from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import RunFolder
 from focus_tui.dashboard.screens.base import BaseScreen
-from focus_tui.dashboard.screens.dialogs import Ask, Choose
+from focus_tui.dashboard.screens.dialogs import ChoiceDialog, TextDialog
 from focus_tui.dashboard.settings import save_setting
 from focus_tui.dashboard.widgets.chart import Chart
 from focus_tui.dashboard.widgets.hints import Hints
 from focus_tui.dashboard.widgets.run_table import RunTable
 from focus_tui.terminal import cells, visible
-from focus_tui.view.columns import BY_KEY, RunRow, columns_of, in_standing_order
+from focus_tui.view.columns import BY_KEY, RunRow, columns_of, in_default_order
 from focus_tui.view.machine import MachineLoad, machine_words
 from focus_tui.view.query import parse_query, sort_rows
 from focus_tui.view.run_view import RunView, phase_words, plateau_words
@@ -32,9 +32,9 @@ class RunsScreen(BaseScreen):
 
     TITLE_WORDS = "Runs"
     HELP = (
-        "Every run under the experiments folder. A filter keeps those that fit all its words:\n"
+        "Every run under the experiments folder. A filter keeps the runs that match all its words:\n"
         "  state:running method:flow lr>=1e-4 name~vp tag:paper -state:lost archived:yes\n"
-        "The state is proved from the worker's process, never assumed."
+        "The state of a run is checked against its worker process."
     )
     HINTS = (
         *("open_run", "start_run", "stop_run", "resume_run", "compare_runs", "filter", "new_run"),
@@ -72,7 +72,7 @@ class RunsScreen(BaseScreen):
         yield Hints()
 
     def on_mount(self) -> None:
-        """Take the settings."""
+        """Apply the settings and show the title."""
         super().on_mount()
         settings = self.focus_app.settings
         self.table.use_columns(settings.columns)
@@ -86,7 +86,7 @@ class RunsScreen(BaseScreen):
 
     @property
     def table(self) -> RunTable:
-        """The list."""
+        """The table of runs."""
         return self.query_one(RunTable)
 
     def current_run(self) -> RunFolder | None:
@@ -98,12 +98,12 @@ class RunsScreen(BaseScreen):
         return RunFolder(Path(row.summary.path))
 
     def followed(self) -> tuple[RunFolder, ...]:
-        """Follow the run under the cursor, while its preview is on the screen."""
+        """Return the run under the cursor if the preview is shown."""
         run = self.current_run()
         return (run,) if run is not None and self._preview else ()
 
     def show_rows(self, rows: tuple[RunRow, ...]) -> None:
-        """Filter, sort and show."""
+        """Filter, sort and show the rows."""
         self._show(rows)
         self._show_title()
         self._show_empty()
@@ -112,10 +112,10 @@ class RunsScreen(BaseScreen):
     def _show(self, rows: tuple[RunRow, ...]) -> None:
         kept = [row for row in rows if self._query.matches(row)]
         self.table.sorted_by = self._sort
-        self.table.show(in_standing_order(kept) if self._sort is None else sort_rows(kept, *self._sort))
+        self.table.show(in_default_order(kept) if self._sort is None else sort_rows(kept, *self._sort))
 
-    def show_load(self, load: MachineLoad) -> None:  # noqa: ARG002  (the title takes it from the app)
-        """Show what the machine does in the title."""
+    def show_load(self, load: MachineLoad) -> None:  # noqa: ARG002  (read from the app)
+        """Show the machine load in the title."""
         self._show_title()
 
     def _show_title(self) -> None:
@@ -138,7 +138,7 @@ class RunsScreen(BaseScreen):
         self.query_one("#title", Static).update(text)
 
     def _show_empty(self) -> None:
-        """Teach, where there is nothing to list."""
+        """Show why the list is empty and what to do, if it is."""
         app = self.focus_app
         words = ""
         if app.problem:
@@ -146,9 +146,9 @@ class RunsScreen(BaseScreen):
         elif app.complete and not app.rows:
             words = (
                 f"No experiments under {app.root} yet.\n\n"
-                "  n                                      makes one here\n"
-                "  focus new experiment_diffusion         makes one in a shell\n"
-                "  focus demo                             shows the whole journey on a CPU\n"
+                "  n                                      creates one here\n"
+                "  focus new experiment_diffusion         creates one in a shell\n"
+                "  focus demo                             runs a small example on a CPU\n"
                 "  focus tui --demo                       replays a recorded training"
             )
         elif app.complete and not self.table.rows and not self._query_text:
@@ -159,9 +159,9 @@ class RunsScreen(BaseScreen):
         note.display = bool(words)
         self.query_one("#preview").display = self._preview and bool(self.table.rows)
 
-    @on(RunTable.Moved)
+    @on(RunTable.CursorMoved)
     def moved(self) -> None:
-        """Follow the run under the cursor."""
+        """Follow and preview the run under the cursor."""
         self.refresh_feed()
         run = self.current_run()
         if run is not None and (view := self.focus_app.view_of(run)) is not None:
@@ -171,25 +171,25 @@ class RunsScreen(BaseScreen):
             self.query_one("#facts", Static).update(self._facts(RunView(summary=row.summary)))
         self.refresh_hints()
 
-    @on(RunTable.Looked)
+    @on(RunTable.VisibleRowsChanged)
     def looked(self) -> None:
-        """Ask for the curves of the rows on the screen."""
-        self.focus_app.feed.look_at([row.summary.path for row in self.table.visible_rows])
+        """Request the curves of the visible rows."""
+        self.focus_app.feed.set_visible([row.summary.path for row in self.table.visible_rows])
 
-    @on(RunTable.Opened)
+    @on(RunTable.RunOpened)
     def opened(self) -> None:
-        """Watch the run."""
+        """Open the Watch screen of the run."""
         self.action_open_run()
 
-    @on(RunTable.SortAsked)
-    def sort_asked(self, event: RunTable.SortAsked) -> None:
-        """Sort by the heading; again turns the order round."""
+    @on(RunTable.SortRequested)
+    def sort_asked(self, event: RunTable.SortRequested) -> None:
+        """Sort by the clicked heading; a second click reverses the order."""
         before = self._sort
         self._sort = (event.key, not before[1]) if before is not None and before[0] == event.key else (event.key, False)
         self.show_rows(self.focus_app.rows)
 
     def show_view(self, view: RunView) -> None:
-        """Draw the preview."""
+        """Draw the preview of the run under the cursor."""
         row = self.table.current
         if row is None or view.summary.path != row.summary.path or not self._preview:
             return
@@ -219,7 +219,7 @@ class RunsScreen(BaseScreen):
         self.query_one("#loss", Chart).show(draw, key)
 
     def _facts(self, view: RunView) -> Text:
-        """The run under the cursor in words."""
+        """Return the text of the preview."""
         s = view.summary
         text = Text(no_wrap=True, overflow="ellipsis")
         text.append(f"{GLYPHS[s.state][0]} {visible(s.name)}", style="bold")
@@ -233,19 +233,19 @@ class RunsScreen(BaseScreen):
             plateau_words(view) if view.epochs and s.state in LIVE_STATES else "",
             "" if s.eta_seconds is None else f"{duration(s.eta_seconds)} left, if all epochs run",
             visible(s.reason or ""),
-            "" if s.updated is None else f"last word {age(s.updated, time.time())} ago",
+            "" if s.updated is None else f"last event {age(s.updated, time.time())} ago",
             "s starts it" if s.state == "created" else "",
         ]
         text.append("\n".join(line for line in lines if line))
         text.no_wrap = False
         return text
 
-    def run_gone(self, run: RunFolder) -> None:  # noqa: ARG002  (the list tells of all)
-        """Look at the list again, for a folder vanished."""
+    def run_gone(self, run: RunFolder) -> None:  # noqa: ARG002  (the whole list is read again)
+        """Refresh the list after a folder has disappeared."""
         self.focus_app.feed.refresh()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer what applies."""
+        """Return whether an action is available."""
         if action == "open_run":
             return self.is_mounted and bool(self.table.rows)
         if action == "compare_runs":
@@ -253,7 +253,7 @@ class RunsScreen(BaseScreen):
         return super().check_action(action, parameters)
 
     def action_back(self) -> None:
-        """Leave the filter's line; then drop the filter."""
+        """Close the filter input; else clear the filter; else clear the selection."""
         line = self.query_one("#filter", Input)
         if line.display:
             line.display = False
@@ -266,23 +266,23 @@ class RunsScreen(BaseScreen):
             self.refresh_hints()
 
     def action_open_run(self) -> None:
-        """Watch the run under the cursor."""
+        """Open the Watch screen of the run under the cursor."""
         if (run := self.current_run()) is not None:
             self.focus_app.open_run(run)
 
     def action_compare_runs(self) -> None:
-        """Compare the selected runs."""
+        """Open the Compare screen of the selected runs."""
         from pathlib import Path
 
         self.focus_app.open_compare(tuple(RunFolder(Path(path)) for path in self.table.marked))
 
-    @on(RunTable.Marked)
+    @on(RunTable.SelectionChanged)
     def marked(self) -> None:
-        """Say how many are selected."""
+        """Update the footer, which offers to compare two or more runs."""
         self.refresh_hints()
 
     def action_filter(self) -> None:
-        """Write a filter."""
+        """Open the filter input."""
         line = self.query_one("#filter", Input)
         line.display = True
         line.value = self._query_text
@@ -290,12 +290,12 @@ class RunsScreen(BaseScreen):
 
     @on(Input.Changed, "#filter")
     def filter_changed(self, event: Input.Changed) -> None:
-        """Filter as it is typed; a filter that nothing fits, or that is wrong, keeps the old view and says so."""
+        """Filter while typing; an invalid filter, or one without matches, leaves the list unchanged and says so."""
         self._try_query(event.value)
 
     @on(Input.Submitted, "#filter")
     def filter_submitted(self, event: Input.Submitted) -> None:
-        """Keep the filter."""
+        """Close the filter input if the filter is valid."""
         if self._try_query(event.value):
             event.input.display = False
             self.table.focus()
@@ -308,7 +308,7 @@ class RunsScreen(BaseScreen):
             line.border_subtitle = str(error)
             return False
         if text.strip() and not any(query.matches(row) for row in self.focus_app.rows):
-            line.border_subtitle = "no run fits: the list stays as it was"
+            line.border_subtitle = "no run matches: the list is unchanged"
             return False
         line.border_subtitle = ""
         self._query, self._query_text = query, text.strip()
@@ -321,23 +321,23 @@ class RunsScreen(BaseScreen):
 
     def action_sort(self) -> None:
         """Ask for the column to sort by."""
-        choices = [("", "live ones first, then the latest"), *((key, column.title) for key, column in BY_KEY.items())]
+        choices = [("", "live runs first, then the latest"), *((key, column.title) for key, column in BY_KEY.items())]
 
         def chosen(key: str | None) -> None:
             if key is not None:
                 self._sort = (key, False) if key else None
                 self.show_rows(self.focus_app.rows)
 
-        self.app.push_screen(Choose("Sort by", choices, self._sort[0] if self._sort else ""), chosen)
+        self.app.push_screen(ChoiceDialog("Sort by", choices, self._sort[0] if self._sort else ""), chosen)
 
     def action_reverse(self) -> None:
-        """Turn the order round."""
+        """Reverse the order."""
         if self._sort is not None:
             self._sort = (self._sort[0], not self._sort[1])
             self.show_rows(self.focus_app.rows)
 
     def action_saved_filters(self) -> None:
-        """Choose a saved filter, or save the one that is set."""
+        """Choose a saved filter, or save the current one."""
         saved = dict(self.focus_app.settings.filters)
         choices = [(query, f"{name}: {query}") for name, query in saved.items()]
         if self._query_text:
@@ -356,14 +356,14 @@ class RunsScreen(BaseScreen):
 
         def chosen(query: str | None) -> None:
             if query == "\0save":
-                self.app.push_screen(Ask("Name of this filter"), named)
+                self.app.push_screen(TextDialog("Name of this filter"), named)
             elif query is not None:
                 self._set_query(query)
 
-        self.app.push_screen(Choose("Saved filters", choices, self._query_text), chosen)
+        self.app.push_screen(ChoiceDialog("Saved filters", choices, self._query_text), chosen)
 
     def action_columns(self) -> None:
-        """Choose the columns."""
+        """Ask for the columns to show."""
 
         def problem(text: str) -> str | None:
             try:
@@ -379,13 +379,13 @@ class RunsScreen(BaseScreen):
                 self._save("columns", list(keys))
 
         now = " ".join(self.focus_app.settings.columns)
-        self.app.push_screen(Ask("Columns, in order", now, problem, "there are: " + " ".join(BY_KEY)), given)
+        self.app.push_screen(TextDialog("Columns, in order", now, problem, "available: " + " ".join(BY_KEY)), given)
 
     def _save(self, key: str, value: object) -> None:
         try:
             save_setting(key, value)
         except (FocusError, OSError) as error:
-            self.focus_app.say(f"kept for this session only: {error}", severity="warning")
+            self.focus_app.say(f"the setting applies to this session only: {error}", severity="warning")
 
     def action_preview(self) -> None:
         """Show or hide the preview."""

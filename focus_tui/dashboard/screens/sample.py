@@ -1,4 +1,4 @@
-"""Sampling from a run: a form that is the command line of `focus sample`, its progress, and what was drawn."""
+"""The Sample screen: a form with the options of `focus sample`, the progress of the job, and its maps."""
 
 import shlex
 from pathlib import Path
@@ -17,13 +17,13 @@ from focus_tui.dashboard.host import Host
 from focus_tui.dashboard.jobs import JobProgress, SampleResult, SamplingJob
 from focus_tui.dashboard.sample_form import (
     GIVEN,
-    Asked,
     ModelFacts,
-    asked,
+    SampleRequest,
     command_of,
     facts_of_run,
     param_key,
     range_words,
+    sample_request,
 )
 from focus_tui.dashboard.screens.base import STARTABLE
 from focus_tui.dashboard.screens.form import TO_FORM, FormScreen
@@ -35,27 +35,27 @@ from focus_tui.view.words import age
 
 POLL_SECONDS = 0.2
 DEFAULT_MAPS = 16
-"""How many maps `focus sample` draws unless told."""
+"""Default number of maps of `focus sample`."""
 
 
 class SampleScreen(FormScreen):
-    """Draws maps from a run's checkpoint."""
+    """Draws maps from a checkpoint of a run."""
 
     TITLE_WORDS = "Sample"
     HELP = (
-        "Every field is an option of focus sample, checked by the same law; an empty one means what the config says.\n"
-        "The line below the form does the same in a shell.\n"
-        "The job goes on when you leave, even the dashboard; its maps lie in the run's samples/ folder.\n"
+        "Every field is an option of focus sample with the same checks; an empty field takes the value of the config.\n"
+        "The command below the form does the same in a shell.\n"
+        "The job continues when you leave, even when you quit; its maps are in the samples/ folder of the run.\n"
         "‹ › choose with left and right, or enter for the list."
     )
     HINTS = ("draw", "cancel_job", "start_run", "show_side", "show_form", "copy_command", "turn(1)", "help", "back")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "draw", "sample", tooltip="draw the maps"),
         Binding("ctrl+g", "cancel_job", "cancel", tooltip="cancel the job"),
-        Binding("f2", "show_side", "result", tooltip="what was drawn"),
+        Binding("f2", "show_side", "result", tooltip="the sampled maps"),
         TO_FORM,
         Binding("pagedown", "turn(1)", "more maps", tooltip="more maps"),
-        Binding("pageup", "turn(-1)", "maps before", tooltip="the maps before"),
+        Binding("pageup", "turn(-1)", "previous maps", tooltip="previous maps"),
     ]
     DEFAULT_CSS = """
     SampleScreen #form Button { margin: 1 0 0 15; }
@@ -69,10 +69,10 @@ class SampleScreen(FormScreen):
         self._ready = False
         self._empty: bool | None = None
         self._shown: Path | None = None
-        self._told: JobProgress[SampleResult] | None = None
+        self._last_progress: JobProgress[SampleResult] | None = None
 
     def form(self) -> ComposeResult:
-        """Yield the fields; those of the parameters come with the model's facts."""
+        """Yield the fields; `_fill_in` adds those of the parameters."""
         yield Static(id="empty")
         yield ChoiceField("checkpoint", "checkpoint", [("best", "best"), ("last", "last")])
         yield ChoiceField("sampler", "sampler", [("", "as the config")])
@@ -90,24 +90,24 @@ class SampleScreen(FormScreen):
         yield ResultPane(color=app.color, color_depth=app.color_depth, colormap=app.settings.colormap)
 
     def on_mount(self) -> None:
-        """Learn what the model is, in a thread: reading a schema takes 0.1 s."""
+        """Load the facts of the model in a thread, because importing the schema takes 0.1 s."""
         super().on_mount()
         self._show_head()
         self._show_emptiness()
-        self.result.say(Text("What is drawn is shown here: maps, and their P(k).", style="dim"))
+        self.result.say(Text("The maps and their P(k) are shown here.", style="dim"))
         self.show_command()
         view = self.focus_app.view_of(self._run)
-        self.run_worker(lambda: self._learn(view), thread=True, exit_on_error=False, name="learn")
+        self.run_worker(lambda: self._load_facts(view), thread=True, exit_on_error=False, name="learn")
         self.set_interval(POLL_SECONDS, self._look)
 
     @property
     def result(self) -> ResultPane:
-        """What stands beside the form."""
+        """The side pane."""
         return self.query_one(ResultPane)
 
     @property
     def job(self) -> SamplingJob | None:
-        """The run's job, running or ended."""
+        """The job of the run, running or ended."""
         return self.focus_app.jobs.get(self._run.path)
 
     @property
@@ -116,17 +116,17 @@ class SampleScreen(FormScreen):
         return self.job is not None and not self.job.poll().ended
 
     def current_run(self) -> RunFolder | None:
-        """Return the run that is sampled from."""
+        """Return the run to sample from."""
         return self._run
 
     def command(self) -> str:
-        """Return the command line of the form."""
-        at_home = self._run.path.parent == self.usual_root
-        arguments = asked(self.values, self._facts).arguments if self._ready else ()
+        """Return the command of the form."""
+        at_home = self._run.path.parent == self.shell_root
+        arguments = sample_request(self.values, self._facts).arguments if self._ready else ()
         return command_of(self._run.name if at_home else str(self._run.path), arguments)
 
     def show_view(self, view: RunView) -> None:
-        """Show which checkpoints there are; the first one opens the form."""
+        """Update the checkpoints; the first one makes the form visible."""
         if view.summary.path == str(self._run.path):
             self._show_head()
             self._show_checkpoints()
@@ -142,7 +142,7 @@ class SampleScreen(FormScreen):
         self.query_one("#head", Static).update(text)
 
     def _show_emptiness(self) -> None:
-        """Say what to do where there is no checkpoint, in place of the form."""
+        """Show the form, or what to do if the run has no checkpoint."""
         empty = not self._run.has_checkpoints()
         form = self.query_one(FormPane)
         for child in form.children:
@@ -160,25 +160,25 @@ class SampleScreen(FormScreen):
             else:
                 self.focus_first()
 
-    def _learn(self, view: RunView | None) -> None:
-        """Read what the model is; runs in a thread."""
+    def _load_facts(self, view: RunView | None) -> None:
+        """Read the facts of the model; runs in a thread."""
         try:
             facts = facts_of_run(self._run, view)
         except (FocusError, OSError) as error:
             self.app.call_from_thread(self.focus_app.say, str(error), severity="error")
             return
-        self.app.call_from_thread(self._learned, facts)
+        self.app.call_from_thread(self._facts_loaded, facts)
 
-    def _learned(self, facts: ModelFacts) -> None:
+    def _facts_loaded(self, facts: ModelFacts) -> None:
         self.run_worker(self._fill_in(facts), name="fill")
 
     async def _fill_in(self, facts: ModelFacts) -> None:
-        """Fill the form with what the model is."""
+        """Fill the form from the facts of the model."""
         if not self.is_mounted:
             return
         self._facts = facts
         others = [(name, name) for name in facts.fitting if name != facts.sampler]
-        self._choice("sampler").offer([("", f"{facts.sampler} (as the config)"), *others])
+        self._choice("sampler").set_choices([("", f"{facts.sampler} (as the config)"), *others])
         first = facts.seen[0] if facts.seen else ()
         new = [
             TextField(
@@ -206,7 +206,7 @@ class SampleScreen(FormScreen):
         return self.query_one(f"#field-{key}", TextField)
 
     def _show_checkpoints(self) -> None:
-        """Say of each checkpoint which epoch it holds and how old it is."""
+        """Show the epoch and age of each checkpoint."""
         view, choices = self.focus_app.view_of(self._run), []
         known = {} if view is None else {event.kind: event for event in view.checkpoints}
         for kind, path in (("best", self._run.checkpoint_best), ("last", self._run.checkpoint_last)):
@@ -216,7 +216,7 @@ class SampleScreen(FormScreen):
                 continue
             epoch = f"epoch {known[kind].epoch}, " if kind in known else ""
             choices.append((kind, f"{kind}: {epoch}{age(saved)} old"))
-        self._choice("checkpoint").offer(choices or [("best", "best"), ("last", "last")])
+        self._choice("checkpoint").set_choices(choices or [("best", "best"), ("last", "last")])
 
     def _show_params(self) -> None:
         given = self._choice("params").value == GIVEN
@@ -231,31 +231,33 @@ class SampleScreen(FormScreen):
             self._show_params()
         self._check()
 
-    def _check(self) -> Asked | None:
-        """Say below each field what is wrong with it, and the command line that does the same."""
+    def _check(self) -> SampleRequest | None:
+        """Show the problems below the fields, and the equivalent command; None before the facts are loaded."""
         if not self._ready:
             return None
         values, facts = self.values, self._facts
-        wanted = asked(values, facts)
+        wanted = sample_request(values, facts)
         for key, field in self.fields.items():
-            field.complain(wanted.problems.get(key, wanted.warnings.get(key, "")), mild=key not in wanted.problems)
+            field.show_problem(
+                wanted.problems.get(key, wanted.warnings.get(key, "")), warning=key not in wanted.problems
+            )
         sampler = values["sampler"] or facts.sampler
         self._text("steps").placeholder(str(facts.steps.get(sampler, "")))
-        self._text("eta").placeholder(f"{facts.usual_eta(sampler):g}")
+        self._text("eta").placeholder(f"{facts.default_eta(sampler):g}")
         self._text("guidance").placeholder(f"{facts.guidance:g}")
         self.show_command()
         return wanted
 
     @on(Button.Pressed, "#draw")
     def pressed(self) -> None:
-        """Start, or cancel what runs."""
+        """Start a job, or cancel the running one."""
         if self.busy:
             self.action_cancel_job()
         else:
             self.action_draw()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer what applies."""
+        """Return whether an action is available."""
         if action == "cancel_job":
             return self.is_mounted and self.busy
         if action == "draw":
@@ -272,7 +274,7 @@ class SampleScreen(FormScreen):
         return super().check_action(action, parameters)
 
     def action_draw(self) -> None:
-        """Start the job."""
+        """Start the job, or go to the first invalid field."""
         wanted = self._check()
         if wanted is None or self.busy:
             return
@@ -287,7 +289,7 @@ class SampleScreen(FormScreen):
             return
         job.values = self.values
         self.focus_app.jobs[self._run.path] = job
-        tell_when_ended(self.focus_app, self._run, job)
+        notify_when_ended(self.focus_app, self._run, job)
         self.turn_to(side=True)
         self._look()
 
@@ -298,34 +300,34 @@ class SampleScreen(FormScreen):
             self.result.say(Text("cancelling …", style="yellow"))
 
     def action_turn(self, by: int) -> None:
-        """Show other maps."""
+        """Show the next or previous maps."""
         self.result.turn(by)
 
     def action_back(self) -> None:
-        """Leave; a job goes on."""
-        leaving = self.wide or not self._beside
+        """Return to the form or close the screen; a running job continues."""
+        leaving = self.wide or not self._side_shown
         if leaving and self.busy:
-            self.focus_app.say(f"sampling {self._run.name} goes on; g on it shows it again")
+            self.focus_app.say(f"sampling {self._run.name} continues; press g on the run to see it")
         super().action_back()
 
     def _look(self) -> None:
-        """Show how far the job is, when that has changed."""
-        if self.job is None or (progress := self.job.poll()) is self._told:
+        """Show the progress of the job if it has changed."""
+        if self.job is None or (progress := self.job.poll()) is self._last_progress:
             return
-        ended_before = self._told is None or self._told.ended
-        self._told = progress
+        ended_before = self._last_progress is None or self._last_progress.ended
+        self._last_progress = progress
         button = self.query_one("#draw", Button)
         button.label = "Sample  ctrl+s" if progress.ended else "Cancel  ctrl+g"
         if progress.ended != ended_before or progress.ended:
             self.refresh_hints()
-        self.result.tell(progress)
+        self.result.show_progress(progress)
         if progress.finished is not None and progress.finished.path != self._shown:
             self._shown = progress.finished.path
             self.run_worker(lambda: self._read(progress), thread=True, exit_on_error=False, name="read")
 
     def _read(self, progress: JobProgress[SampleResult]) -> None:
-        """Read the maps that were drawn; runs in a thread."""
-        assert progress.finished is not None  # noqa: S101  (asked by the caller)
+        """Read the sampled maps; runs in a thread."""
+        assert progress.finished is not None  # noqa: S101  (checked by the caller)
         try:
             drawn = read_maps(progress.finished.path)
         except (OSError, ValueError, KeyError) as error:
@@ -341,29 +343,29 @@ class SampleScreen(FormScreen):
         comparable = self.job is not None and not self.job.values.get("params")
         real = view.spectra[-1] if view is not None and view.spectra and comparable else None
         path, figure = progress.finished.path, progress.finished.figure
-        files = f"{short(path)}\nand, as a figure, {figure.name}"
+        files = f"{short(path)}\nfigure: {figure.name}"
         self.result.show(drawn, progress, real, files)
         self.turn_to(side=True)
 
 
 def no_checkpoint_words(run: RunFolder, summary: RunSummary | None) -> str:
-    """Say that there is nothing to sample from yet, and what to do."""
+    """Return a message that the run has no checkpoint yet, and what to do."""
     state = None if summary is None else summary.state
     first = f"{visible(run.name)} has no checkpoint yet, so there is nothing to sample from.\n\n"
     if state in STARTABLE:
-        starts = "starts" if state == "created" else "tries"
+        starts = "starts" if state == "created" else "restarts"
         return f"{first}  s            {starts} it here\n  focus start {shlex.quote(visible(run.name))}"
     now = "It is being read" if state is None else f"It is {state.replace('_', ' ')}"
-    return f"{first}{now}: the first checkpoint comes with the end of epoch 1, and opens this form."
+    return f"{first}{now}: the first checkpoint is written after epoch 1; the form then opens."
 
 
 def short(path: Path) -> str:
-    """Return `path` as short as it can be named from here."""
+    """Return `path` relative to the current folder if it lies below it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def tell_when_ended(app: Host, run: RunFolder, job: SamplingJob) -> None:
-    """Say it when a job has ended that nobody looks at."""
+def notify_when_ended(app: Host, run: RunFolder, job: SamplingJob) -> None:
+    """Show a message when a job has ended, unless its Sample screen is on top."""
 
     def look() -> None:
         end = job.poll()
@@ -373,7 +375,7 @@ def tell_when_ended(app: Host, run: RunFolder, job: SamplingJob) -> None:
         if isinstance(app.screen, SampleScreen) and app.screen.current_run() == run:
             return
         if end.finished is not None:
-            app.say(f"sampled {run.name}: {end.finished.n_maps} maps; g on it shows them")
+            app.say(f"sampled {run.name}: {end.finished.n_maps} maps; press g on the run to see them")
         elif end.failed is not None:
             app.say(f"sampling {run.name} failed: {end.failed}", severity="error")
 

@@ -1,4 +1,4 @@
-"""One run: loss, learning rate, P(k) and maps, and its log, as they come."""
+"""The Watch screen: loss, learning rate, P(k), maps and log of one run, updated live."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,61 +13,59 @@ from textual.containers import Container, Horizontal
 from focus_engine.launch.summary import RunSummary
 from focus_engine.runs.folder import RunFolder
 from focus_tui.dashboard.screens.base import BaseScreen
-from focus_tui.dashboard.screens.dialogs import Ask
+from focus_tui.dashboard.screens.dialogs import TextDialog
 from focus_tui.dashboard.widgets.chart import Chart
 from focus_tui.dashboard.widgets.hints import Hints
 from focus_tui.dashboard.widgets.watch_head import Head, head_lines
 from focus_tui.dashboard.widgets.watch_layout import head_rows, lay_out
 from focus_tui.dashboard.widgets.watch_log import LogPane
 from focus_tui.terminal import visible
-from focus_tui.view.columns import RunRow, in_standing_order
+from focus_tui.view.columns import RunRow, in_default_order
 from focus_tui.view.machine import MachineLoad
-from focus_tui.view.panes import LOG, PANES, pictured, place_of
-from focus_tui.view.pictures.look import SPANS, Look, Picture, sampled_epochs
+from focus_tui.view.panes import LOG, PANES, pane_number, panes_with_picture
+from focus_tui.view.pictures.picture import SPANS, Picture, PictureOptions, sampled_epochs
 from focus_tui.view.run_view import RunView
 
 SMOOTHINGS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
-
-
 READING = Picture("", lambda *_: "reading …", "reading")
 
 
 def pane_bindings() -> list[BindingType]:
-    """Return the keys that enlarge the panes; the first names them all in the footer."""
+    """Return the keys that enlarge the panes; the footer shows the first key for all."""
     labels = [f"to {PANES[-1].key} panes", *(pane.label for pane in PANES[1:])]
     tooltips = [f"{PANES[0].subject} alone; again: all panes", *(f"{pane.subject} alone" for pane in PANES[1:])]
     return [
-        Binding(pane.key, f"pane({place_of(pane.name)})", label, tooltip=tooltip)
+        Binding(pane.key, f"pane({pane_number(pane.name)})", label, tooltip=tooltip)
         for pane, label, tooltip in zip(PANES, labels, tooltips, strict=True)
     ]
 
 
 def pane_words() -> str:
-    """Return what stands on the screen, as the help says it."""
-    *most, last = (pane.label for pane in pictured())
+    """Return the list of panes for the help text."""
+    *most, last = (pane.label for pane in panes_with_picture())
     shown = f"{', '.join(most)} and {last} of one run, and its log."
     return shown[0].upper() + shown[1:]
 
 
 class PaneChart(Chart):
-    """One of the pictures; a click enlarges it."""
+    """A chart pane; a click enlarges it."""
 
-    _entitled = ""
+    _title_shown = ""
 
-    def entitle(self, title: str) -> None:
-        """Write a title on the border; the same one again draws nothing."""
-        if title != self._entitled:
-            self._entitled, self.border_title = title, Text(title)
+    def set_title(self, title: str) -> None:
+        """Set the title on the border; an unchanged title causes no redraw."""
+        if title != self._title_shown:
+            self._title_shown, self.border_title = title, Text(title)
 
     def on_click(self, event: events.Click) -> None:
-        """Enlarge this picture, or show all again."""
+        """Enlarge this pane, or show all again."""
         event.stop()
         if isinstance(self.screen, WatchScreen) and self.id is not None:
-            self.screen.action_pane(place_of(self.id))
+            self.screen.action_pane(pane_number(self.id))
 
 
 class WatchScreen(BaseScreen):
-    """Watches a run."""
+    """Shows the progress of a run."""
 
     TITLE_WORDS = "Watch"
     HELP = (
@@ -82,11 +80,11 @@ class WatchScreen(BaseScreen):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         *pane_bindings(),
-        Binding("left", "earlier", "scrub", tooltip="P(k) and maps of the epoch before"),
-        Binding("right", "later", "later", tooltip="P(k) and maps of the epoch after"),
+        Binding("left", "earlier", "scrub", tooltip="P(k) and maps of the previous epoch"),
+        Binding("right", "later", "later", tooltip="P(k) and maps of the next epoch"),
         Binding("end", "latest", "latest", tooltip="P(k) and maps of the latest epoch"),
         Binding("full_stop", "other_maps(1)", "next maps", tooltip="maps of the next parameters first"),
-        Binding("comma", "other_maps(-1)", "maps before", tooltip="maps of the parameters before first"),
+        Binding("comma", "other_maps(-1)", "previous maps", tooltip="maps of the previous parameters first"),
         Binding("l", "toggle_log_y", "log-y", tooltip="logarithmic or linear loss"),
         Binding("L", "toggle_log_x", "log-x", tooltip="logarithmic or linear epochs"),
         Binding("plus,equals_sign", "smoother", "smooth", tooltip="smoother losses"),
@@ -97,12 +95,12 @@ class WatchScreen(BaseScreen):
             "zoom",
             tooltip="curves of all epochs, after warmup, of the latest half, quarter",
         ),
-        Binding("i", "toggle_steps", "steps", tooltip="losses inside epochs, or not"),
-        Binding("f", "follow_log", "follow", tooltip="follow the end of the log, or stay"),
+        Binding("i", "toggle_steps", "steps", tooltip="show or hide losses within epochs"),
+        Binding("f", "follow_log", "follow", tooltip="follow the end of the log, or stop"),
         Binding("slash", "search", "search", tooltip="search the log"),
         Binding("enter", "search_on", "next match", tooltip="the next match in the log"),
-        Binding("N", "search_back", "match before", tooltip="the match before in the log"),
-        Binding("left_square_bracket", "other_run(-1)", "run before", tooltip="watch the run before"),
+        Binding("N", "search_back", "previous match", tooltip="the previous match in the log"),
+        Binding("left_square_bracket", "other_run(-1)", "previous run", tooltip="watch the previous run"),
         Binding("right_square_bracket", "other_run(1)", "next run", tooltip="watch the next run"),
     ]
 
@@ -110,26 +108,26 @@ class WatchScreen(BaseScreen):
         super().__init__()
         self._run = run
         self._view: RunView | None = None
-        self._look = Look()
+        self._look = PictureOptions()
         self._zoomed: str | None = None
-        self._sought = ""
+        self._search_text = ""
         self._brief_log = False
 
     def compose(self) -> ComposeResult:
-        """Lay out head, pictures and log."""
+        """Lay out head, charts and log."""
         yield Head(id="head")
         with Horizontal(id="body"):
             with Container(id="panes"):
-                for pane in pictured():
+                for pane in panes_with_picture():
                     yield PaneChart(id=pane.name, classes="pane")
             yield LogPane(id=LOG, classes="pane")
         yield Hints()
 
     def on_mount(self) -> None:
-        """Take the settings."""
+        """Apply the settings and draw."""
         super().on_mount()
         settings, app = self.focus_app.settings, self.focus_app
-        self._look = Look(
+        self._look = PictureOptions(
             log_y=settings.log_y,
             smoothing=settings.smoothing,
             color=app.color,
@@ -146,30 +144,30 @@ class WatchScreen(BaseScreen):
         self._draw()
 
     def current_run(self) -> RunFolder | None:
-        """Return the run that is watched."""
+        """Return the watched run."""
         return self._run
 
     def show_view(self, view: RunView) -> None:
-        """Draw what changed."""
+        """Store a changed view of the watched run and redraw."""
         if view.summary.path == str(self._run.path):
             self._view = view
             self._draw()
 
     def show_load(self, load: MachineLoad) -> None:
-        """Show what the machine does."""
+        """Show the machine load in the head."""
         self._draw_head(load)
 
     def run_gone(self, run: RunFolder) -> None:
-        """Go back: there is nothing to watch."""
+        """Close the screen if the watched run has disappeared."""
         if run == self._run:
-            words = f"{visible(run.name)} is no longer there: its folder was removed or renamed"
+            words = f"{visible(run.name)} no longer exists: its folder was removed or renamed"
             self.focus_app.say(words, severity="warning")
             super().action_back()
 
     def _lay_out(self) -> None:
-        """Show the panes that there is room for."""
+        """Show the panes that fit the screen."""
         layout = lay_out(self.size.width, self.size.height, self._zoomed)
-        for pane in pictured():
+        for pane in panes_with_picture():
             self.query_one(f"#{pane.name}").display = pane.name in layout.pictures
         panes, log = self.query_one("#panes"), self.query_one(LogPane)
         panes.display = bool(layout.pictures)
@@ -187,18 +185,18 @@ class WatchScreen(BaseScreen):
             return
         self._draw_head(self.focus_app.load)
         view = self._view or RunView(summary=RunSummary(name=self._run.name, path=str(self._run.path)))
-        for pane in pictured():
+        for pane in panes_with_picture():
             chart = self.query_one(f"#{pane.name}", PaneChart)
             if chart.display:
                 shown = pane.draw(view, self._look) if self._view else READING
-                chart.entitle(f"{pane.key} {shown.title}")
+                chart.set_title(f"{pane.key} {shown.title}")
                 chart.show(shown.draw, shown.key)
         self._draw_log(view)
 
     def _draw_log(self, view: RunView) -> None:
         log = self.query_one(LogPane)
-        found = f"  / {visible(self._sought)}" if self._sought else ""
-        log.entitle(f"{PANES[place_of(LOG) - 1].key} Log{found}" + ("" if log.follow else "  (f follows)"))
+        found = f"  / {visible(self._search_text)}" if self._search_text else ""
+        log.set_title(f"{PANES[pane_number(LOG) - 1].key} Log{found}" + ("" if log.follow else "  (f follows)"))
         log.show(view.log, brief=self._brief_log)
 
     def _draw_head(self, load: MachineLoad | None) -> None:
@@ -213,30 +211,30 @@ class WatchScreen(BaseScreen):
         self._draw()
 
     def action_pane(self, number: int) -> None:
-        """Enlarge a pane; again shows all."""
+        """Enlarge a pane, or show all again."""
         pane = PANES[number - 1].name
         self._zoomed = None if self._zoomed == pane else pane
         self._lay_out()
         self._draw()
 
     def action_back(self) -> None:
-        """Forget what was sought; show all panes again; go back to the list."""
-        if self._sought:
-            self._sought = ""
-            self.query_one(LogPane).forget()
+        """End the search; else show all panes again; else close the screen."""
+        if self._search_text:
+            self._search_text = ""
+            self.query_one(LogPane).clear_match()
             self._draw()
         elif self._zoomed is not None:
-            self.action_pane(place_of(self._zoomed))
+            self.action_pane(pane_number(self._zoomed))
         else:
             super().action_back()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer what applies."""
+        """Return whether an action is available."""
         match action:
             case "earlier" | "later" | "latest":
                 return self._view is not None and len(sampled_epochs(self._view)) > 1
             case "search_on" | "search_back":
-                return bool(self._sought)
+                return bool(self._search_text)
             case "zoom_in" | "toggle_log_y" | "toggle_log_x" | "smoother" | "rougher":
                 return self._view is not None and len(self._view.epochs) > 1
             case "other_maps":
@@ -252,79 +250,79 @@ class WatchScreen(BaseScreen):
         self._change(epoch=None if at == len(epochs) - 1 else epochs[at])
 
     def action_earlier(self) -> None:
-        """Show P(k) and maps of the epoch before."""
+        """Show P(k) and maps of the previous sampled epoch."""
         self._scrub(-1)
 
     def action_later(self) -> None:
-        """Show P(k) and maps of the epoch after."""
+        """Show P(k) and maps of the next sampled epoch."""
         self._scrub(1)
 
     def action_latest(self) -> None:
-        """Show P(k) and maps of the latest epoch."""
+        """Show P(k) and maps of the latest sampled epoch."""
         self._change(epoch=None)
 
     def action_other_maps(self, by: int) -> None:
-        """Show the maps of other parameters first."""
+        """Show the maps of the next or previous parameters first."""
         pairs = max(1, len(self._view.samples[-1].real)) if self._view and self._view.samples else 1
         self._change(pair=(self._look.pair + by) % pairs)
 
     def action_zoom_in(self) -> None:
-        """Show the curves of fewer epochs, and after the fewest those of all."""
+        """Show the curves over the next shorter span of epochs; after the shortest, over all."""
         self._change(span=SPANS[(SPANS.index(self._look.span) + 1) % len(SPANS)])
 
     def action_toggle_log_y(self) -> None:
-        """Draw the loss on a logarithmic axis, or on a linear one."""
+        """Switch the loss between logarithmic and linear axes."""
         self._change(log_y=not self._look.log_y)
 
     def action_toggle_log_x(self) -> None:
-        """Draw the epochs on a logarithmic axis, or on a linear one."""
+        """Switch the epochs between logarithmic and linear axes."""
         self._change(log_x=not self._look.log_x)
 
     def action_smoother(self) -> None:
-        """Smooth the losses more."""
+        """Increase the smoothing of the losses."""
         later = [value for value in SMOOTHINGS if value > self._look.smoothing + 1e-9]
         self._change(smoothing=later[0] if later else SMOOTHINGS[-1])
 
     def action_rougher(self) -> None:
-        """Smooth the losses less."""
+        """Decrease the smoothing of the losses."""
         before = [value for value in SMOOTHINGS if value < self._look.smoothing - 1e-9]
         self._change(smoothing=before[-1] if before else 0.0)
 
     def action_toggle_steps(self) -> None:
-        """Draw the losses inside epochs, or leave them out."""
+        """Show or hide the losses within epochs."""
         self._change(steps=not self._look.steps)
 
     def action_follow_log(self) -> None:
-        """Follow the end of the log, or stay."""
+        """Follow the end of the log, or stop following."""
         self.query_one(LogPane).toggle_follow()
         self._draw()
 
     def action_search(self) -> None:
-        """Ask what to look for in the log."""
+        """Ask for the text to search the log for."""
 
         def given(words: str | None) -> None:
             if words:
-                self._sought = words
+                self._search_text = words
                 self.action_search_on()
 
-        self.app.push_screen(Ask("Search the log for", self._sought), given)
+        self.app.push_screen(TextDialog("Search the log for", self._search_text), given)
 
     def action_search_on(self) -> None:
         """Go to the next match."""
-        self._seek(backwards=False)
+        self._find_match(backwards=False)
 
     def action_search_back(self) -> None:
-        """Go to the match before."""
-        self._seek(backwards=True)
+        """Go to the previous match."""
+        self._find_match(backwards=True)
 
-    def _seek(self, *, backwards: bool) -> None:
-        if self._sought and not self.query_one(LogPane).search(self._sought, backwards=backwards):
-            self.focus_app.say(f"{visible(self._sought)} is not in the log", severity="warning")
+    def _find_match(self, *, backwards: bool) -> None:
+        if self._search_text and not self.query_one(LogPane).search(self._search_text, backwards=backwards):
+            self.focus_app.say(f"{visible(self._search_text)} is not in the log", severity="warning")
         self._draw()
 
     def action_other_run(self, by: int) -> None:
-        """Watch the run before or after this one in the list."""
-        rows: list[RunRow] = in_standing_order(row for row in self.focus_app.rows if not row.labels.archived)
+        """Watch the next or previous run of the list."""
+        rows: list[RunRow] = in_default_order(row for row in self.focus_app.rows if not row.labels.archived)
         paths = [row.summary.path for row in rows]
         if not paths:
             return
@@ -336,6 +334,6 @@ class WatchScreen(BaseScreen):
         self.refresh_hints()
 
     @on(events.ScreenResume)
-    def taken_up(self) -> None:
-        """Draw what came meanwhile."""
+    def screen_resumed(self) -> None:
+        """Redraw with what changed while another screen was on top."""
         self._draw()

@@ -1,1 +1,1 @@
-"""Widgets of the dashboard: each draws what it is given, and decides nothing."""
+"""Widgets of the dashboard; they draw what they are given and read no files, except `sample_scores`."""

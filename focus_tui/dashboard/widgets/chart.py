@@ -1,4 +1,4 @@
-"""A picture that is text: drawn by a pure function for the room there is, and kept until something changes."""
+"""A text chart, drawn by a pure function for its size and cached until something changes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ Draw = Callable[[int, int], str]
 
 
 def strips_of(text: str, width: int) -> list[Strip]:
-    """Return ANSI text as strips of `width` cells."""
+    """Return the lines of ANSI text as strips of `width` cells."""
     strips = []
     for line in text.split("\n"):
         rich = Text.from_ansi(line, no_wrap=True, end="")
@@ -31,7 +31,7 @@ def strips_of(text: str, width: int) -> list[Strip]:
 
 
 class Chart(Widget):
-    """Shows what `draw(width, height)` returns; draws again when its size or its key changed, and then only."""
+    """Shows what `draw(width, height)` returns; redraws only when its size or key has changed."""
 
     DEFAULT_CSS = "Chart { width: 1fr; height: 1fr; }"
 
@@ -43,7 +43,7 @@ class Chart(Widget):
         self._strips: list[Strip] = []
 
     def show(self, draw: Draw, key: object = None) -> None:
-        """Show another picture; the same `key` (not None) means the same picture."""
+        """Show a chart; an unchanged `key`, unless None, means an unchanged chart."""
         if key is not None and key == self._key:
             return
         self._draw, self._key, self._drawn = draw, key, None
@@ -51,12 +51,12 @@ class Chart(Widget):
 
     @property
     def text(self) -> str:
-        """What is on the screen, without colours."""
+        """The shown text, without colours."""
         self._ensure()
         return "\n".join(strip.text.rstrip() for strip in self._strips)
 
     def render_line(self, y: int) -> Strip:
-        """Return one line of the picture."""
+        """Return one line of the chart."""
         self._ensure()
         strip = self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
         return strip.apply_style(self.rich_style)

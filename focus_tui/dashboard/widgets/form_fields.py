@@ -1,6 +1,6 @@
-"""Fields of a form: a labelled line to type in or to choose from, with what is wrong with it below.
+"""Fields of a form: a labelled text input or choice, with its problem below.
 
-A field knows nothing of what it means; the screen says what is wrong by `complain`.
+A field does not check its value; the screen does, and calls `show_problem`.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from focus_tui.dashboard.screens.dialogs import Choose
+from focus_tui.dashboard.screens.dialogs import ChoiceDialog
 from focus_tui.terminal import cells, visible
 
 Choices = Sequence[tuple[str, str]]
-"""Value and words of each choice."""
+"""Value and label of each choice."""
 
 
 class Field(Vertical):
-    """A labelled line; `complain` puts a sentence below it."""
+    """A labelled editor with a hint beside it and a problem below it."""
 
     DEFAULT_CSS = """
     Field { height: auto; }
@@ -33,7 +33,7 @@ class Field(Vertical):
     Field.here .label { color: $primary; text-style: bold; }
     Field .hint { width: 18;  color: $text-muted; padding-left: 1; text-wrap: nowrap; }
     Field .problem { height: auto; padding-left: 15; display: none; color: $error; }
-    Field .problem.mild { color: $warning; }
+    Field .problem.minor { color: $warning; }
     """
 
     class Changed(Message):
@@ -57,48 +57,48 @@ class Field(Vertical):
         yield Static(classes="problem")
 
     def editor(self) -> Widget:
-        """Return what takes the keys."""
+        """Return the widget that takes the keys."""
         raise NotImplementedError
 
     @property
     def value(self) -> str:
-        """What stands in it, without outer blanks."""
+        """The value, without surrounding spaces."""
         raise NotImplementedError
 
     @property
     def problem(self) -> str:
-        """What is said below it."""
+        """The message below the field."""
         return self._problem
 
-    def complain(self, words: str, *, mild: bool = False) -> None:
-        """Say what is wrong, or, mildly, what deserves attention; nothing takes the line away."""
+    def show_problem(self, words: str, *, warning: bool = False) -> None:
+        """Show a problem, or a warning, below the field; an empty message removes the line."""
         self._problem = words
         line = self.query_one(".problem", Static)
         line.display = bool(words)
-        line.set_class(mild, "mild")
+        line.set_class(warning, "minor")
         line.update(Text(words))
 
     def hint(self, words: str) -> None:
-        """Show other words beside the line."""
+        """Change the hint."""
         if words != self._hint:
             self._hint = words
             self.query_one(".hint", Static).update(Text(words))
 
     def on_descendant_focus(self) -> None:
-        """Light the label up."""
+        """Highlight the label."""
         self.add_class("here")
 
     def on_descendant_blur(self) -> None:
-        """Let the label be."""
+        """Remove the highlight of the label."""
         self.remove_class("here")
 
     def enter(self) -> None:
-        """Put the cursor into it."""
+        """Focus the editor."""
         self.query(".editor").first().focus()
 
 
 class TextField(Field):
-    """A line to type in."""
+    """A field with a text input."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "next_field", "next field", tooltip="the field below", priority=True, show=False)
@@ -113,17 +113,17 @@ class TextField(Field):
         self._start, self._placeholder = value, placeholder
 
     def editor(self) -> Widget:
-        """Return the line; letters go into it, everything else to the screen."""
+        """Return the text input, which takes letters and leaves other keys to the screen."""
         return Input(self._start, placeholder=self._placeholder, compact=True, classes="editor", select_on_focus=False)
 
     @property
     def input(self) -> Input:
-        """The line."""
+        """The text input."""
         return self.query_one(Input)
 
     @property
     def value(self) -> str:
-        """What was typed."""
+        """The typed text."""
         return self.input.value.strip()
 
     @value.setter
@@ -131,36 +131,36 @@ class TextField(Field):
         self.input.value = text
 
     def placeholder(self, words: str) -> None:
-        """Show what an empty line means."""
+        """Show the value that an empty field stands for."""
         self.input.placeholder = words
 
     @on(Input.Changed)
     def changed(self, event: Input.Changed) -> None:
-        """Tell of it."""
+        """Report the changed value."""
         event.stop()
         self.post_message(self.Changed(self))
 
     def action_next_field(self) -> None:
-        """Go on."""
+        """Focus the next field."""
         self.screen.focus_next()
 
 
 class Picker(Widget, can_focus=True):
-    """One of several: left and right go through them, a letter jumps, enter shows the list."""
+    """A choice: left and right step, a letter jumps to the next match, enter opens the list."""
 
     DEFAULT_CSS = """
     Picker { height: 1; width: auto; }
     Picker:focus { background: $panel-lighten-1; color: $text; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "step(-1)", "before", show=False),
+        Binding("left", "step(-1)", "previous", show=False),
         Binding("right,space", "step(1)", "next", show=False),
         Binding("enter", "choose", "list", show=False),
     ]
     at: reactive[int] = reactive(0, layout=True)
 
     class Picked(Message):
-        """Another one was chosen."""
+        """Another choice was made."""
 
     def __init__(self, title: str, choices: Choices, value: str) -> None:
         super().__init__(classes="editor")
@@ -168,17 +168,17 @@ class Picker(Widget, can_focus=True):
         self.set_reactive(Picker.at, max(0, [key for key, _ in self.choices].index(value) if value else 0))
 
     def render(self) -> Text:
-        """Draw the choice between two arrows."""
+        """Return the current choice between two arrows."""
         words = visible(self.choices[self.at][1]) if self.choices else ""
         text = Text(no_wrap=True, overflow="ellipsis")
         return text.append("‹ ", style="dim").append(words).append(" ›", style="dim")
 
     def get_content_width(self, container: object, viewport: object) -> int:  # noqa: ARG002  (textual's)
-        """Take as much as the words do."""
+        """Return the width of the current choice with its arrows."""
         return cells(visible(self.choices[self.at][1])) + 4 if self.choices else 4
 
-    def offer(self, choices: Choices) -> None:
-        """Offer others; the value stays where it is still one of them."""
+    def set_choices(self, choices: Choices) -> None:
+        """Replace the choices; the value is kept if it is still among them."""
         if self.choices == tuple(choices):
             return
         value = self.value
@@ -189,38 +189,38 @@ class Picker(Widget, can_focus=True):
 
     @property
     def value(self) -> str:
-        """The chosen one."""
+        """The chosen value."""
         return self.choices[self.at][0] if self.choices else ""
 
     def choose_value(self, value: str) -> None:
-        """Choose by value; an unknown one changes nothing."""
+        """Choose a value; an unknown one is ignored."""
         keys = [key for key, _ in self.choices]
         if value in keys and keys.index(value) != self.at:
             self.at = keys.index(value)
             self.post_message(self.Picked())
 
     def action_step(self, by: int) -> None:
-        """Choose the next one, or the one before."""
+        """Choose the next or previous choice."""
         if self.choices:
             self.choose_value(self.choices[(self.at + by) % len(self.choices)][0])
 
     def action_choose(self) -> None:
-        """Show all of them."""
+        """Open the list of choices."""
 
         def chosen(value: str | None) -> None:
             if value is not None:
                 self.choose_value(value)
 
         self.app.push_screen(
-            Choose(self._title, [(key, visible(words)) for key, words in self.choices], self.value), chosen
+            ChoiceDialog(self._title, [(key, visible(words)) for key, words in self.choices], self.value), chosen
         )
 
     def on_click(self, event: events.Click) -> None:
-        """Go on, or back on the left arrow."""
+        """Step forward, or back on the left arrow."""
         self.action_step(-1 if event.x < 2 else 1)
 
     async def _on_key(self, event: events.Key) -> None:
-        """Jump to the next choice that begins with a letter; letters never reach the keys of the screen."""
+        """Jump to the next choice that begins with the letter; letters never reach the keys of the screen."""
         if event.character is None or not event.character.isalnum():
             return
         event.stop()
@@ -232,19 +232,19 @@ class Picker(Widget, can_focus=True):
 
 
 class ChoiceField(Field):
-    """A line to choose from."""
+    """A field with a fixed set of choices."""
 
     def __init__(self, key: str, label: str, choices: Choices, value: str = "", *, hint: str = "") -> None:
         super().__init__(key, label, hint)
         self._choices, self._start = choices, value
 
     def editor(self) -> Widget:
-        """Return the choice."""
+        """Return the picker."""
         return Picker(self._label, self._choices, self._start)
 
     @property
     def picker(self) -> Picker:
-        """The choice."""
+        """The picker."""
         return self.query_one(Picker)
 
     @property
@@ -256,32 +256,32 @@ class ChoiceField(Field):
     def value(self, value: str) -> None:
         self.picker.choose_value(value)
 
-    def offer(self, choices: Choices) -> None:
-        """Offer others."""
-        self.picker.offer(choices)
+    def set_choices(self, choices: Choices) -> None:
+        """Replace the choices."""
+        self.picker.set_choices(choices)
 
     @on(Picker.Picked)
     def picked(self, event: Picker.Picked) -> None:
-        """Tell of it."""
+        """Report the changed value."""
         event.stop()
         self.post_message(self.Changed(self))
 
 
 class FormPane(VerticalScroll, can_focus=False, inherit_bindings=False):
-    """Fields below each other; the arrows and enter go through them, pages are those of what stands beside them."""
+    """A column of fields; up, down and enter move between them, page keys are left to the side pane."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,tab", "next_field", "next field", tooltip="the field below", priority=True),
         Binding("up,shift+tab", "field_before", "field above", tooltip="the field above", priority=True),
     ]
-    # With priority, because else a key that comes with the next letter in one piece (a slow line) is overtaken by it.
+    # With priority, else a key that arrives in one chunk with the next letter (a slow line) is handled after it.
 
     def action_next_field(self) -> None:
-        """Go to the field below."""
+        """Focus the field below."""
         self.screen.focus_next()
 
     def action_field_before(self) -> None:
-        """Go to the field above."""
+        """Focus the field above."""
         self.screen.focus_previous()
 
 

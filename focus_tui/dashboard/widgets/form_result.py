@@ -1,4 +1,4 @@
-"""What came of sampling: progress, then maps on one colour scale and their P(k), and where the files lie."""
+"""The result of sampling: progress, then maps on a common colour scale, their P(k), and the file names."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,24 +22,25 @@ from focus_tui.view.pictures.maps import SYMBOLS
 from focus_tui.view.run_view import floats
 from focus_tui.view.words import bar_line
 
-MOST_MAPS = 64
-"""Maps of a file that are kept to be looked at."""
+MAX_MAPS = 64
+"""Most maps of a file that are kept for display."""
 GAP = 2
 HIGH = 30
-"""From this height on maps and P(k) stand above each other, else side by side."""
+"""Least height at which maps and P(k) are stacked; below it they are side by side."""
 
 
 @dataclass(frozen=True, eq=False)
 class DrawnMaps:
-    """Maps out of a .npz of `focus sample`.
+    """Maps from a .npz file of `focus sample`.
 
     Attributes:
-        maps: the first ones, first channel, (n, H, W), physical units.
-        params: their parameters (n, P).
+        maps: the first `MAX_MAPS`, first channel, (n, H, W).
+        params: their parameters, (n, P).
         names: of the parameters.
-        total: how many the file has.
-        low: lower end of their common colour scale.
-        high: upper end.
+        total: number of maps in the file.
+        low: lower end of the common colour scale.
+        high: upper end of the common colour scale.
+        units: of the maps.
     """
 
     maps: NDArray[np.float32]
@@ -52,11 +53,11 @@ class DrawnMaps:
 
 
 def read_maps(path: Path) -> DrawnMaps:
-    """Return the maps in `path`. Raises OSError, ValueError or KeyError when it holds none."""
+    """Return the maps in `path`. Raises OSError, ValueError or KeyError if it holds none."""
     with np.load(path, allow_pickle=False) as file:
         whole = file["maps"]
-        maps = np.array(whole[:MOST_MAPS] if whole.ndim == 3 else whole[:MOST_MAPS, 0], dtype=np.float32)
-        params = np.array(file["params"][:MOST_MAPS], dtype=np.float32)
+        maps = np.array(whole[:MAX_MAPS] if whole.ndim == 3 else whole[:MAX_MAPS, 0], dtype=np.float32)
+        params = np.array(file["params"][:MAX_MAPS], dtype=np.float32)
         names = tuple(str(name) for name in file["param_names"])
         units = str(file["units"]) if "units" in file else SURFACE_DENSITY
     seen = maps[np.isfinite(maps) & ((maps > 0) | (units == NORMALISED))]
@@ -65,7 +66,7 @@ def read_maps(path: Path) -> DrawnMaps:
 
 
 def fitting(width: int, height: int, shape: tuple[int, int], count: int) -> int:
-    """Return how many maps (H, W) stand side by side in `width` × `height` characters as large as the height lets."""
+    """Return how many maps of `shape` (H, W), scaled to the height, fit in `width` × `height` characters."""
     rows = 2 * (height - 2)
     scale = min(rows / shape[0], width / shape[1])
     scale = int(scale) if scale >= 1 else scale
@@ -73,13 +74,13 @@ def fitting(width: int, height: int, shape: tuple[int, int], count: int) -> int:
 
 
 def caption(drawn: DrawnMaps, place: int) -> str:
-    """Return the parameters of a map, the first ones."""
+    """Return the parameters of a map as text."""
     pairs = zip(drawn.names, drawn.params[place], strict=False)
     return " ".join(f"{SYMBOLS.get(name, name)} {value:.2f}" for name, value in pairs)
 
 
 class ResultPane(Vertical, can_focus=True):
-    """Shows how a job goes, and what came of it."""
+    """Shows the progress of a job and its result."""
 
     DEFAULT_CSS = """
     ResultPane #told { height: auto; padding: 0 1; }
@@ -90,7 +91,7 @@ class ResultPane(Vertical, can_focus=True):
     ResultPane:focus #told { background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "screen.turn(-1)", "maps before", tooltip="the maps before"),
+        Binding("left", "screen.turn(-1)", "previous maps", tooltip="previous maps"),
         Binding("right", "screen.turn(1)", "more maps", tooltip="more maps"),
     ]
 
@@ -111,21 +112,21 @@ class ResultPane(Vertical, can_focus=True):
         yield Static(id="files")
 
     def on_mount(self) -> None:
-        """Begin empty."""
+        """Hide the pictures until there is a result."""
         self.query_one("#pictures").display = False
 
     def on_resize(self) -> None:
-        """Put the pictures side by side where there is no height."""
+        """Stack the pictures if there is height, else put them side by side."""
         self.set_class(self.size.height >= HIGH, "high")
         if self._progress is not None:
-            self.tell(self._progress)
+            self.show_progress(self._progress)
 
     def say(self, words: Text) -> None:
-        """Show words where the progress stands."""
+        """Show a text in place of the progress."""
         self.query_one("#told", Static).update(words)
 
-    def tell(self, progress: JobProgress[SampleResult]) -> None:
-        """Show how far a job is."""
+    def show_progress(self, progress: JobProgress[SampleResult]) -> None:
+        """Show the progress of a job."""
         self._progress, text, more = progress, Text(), Text()
         if progress.failed is not None:
             text.append(f"✗ {visible(progress.failed)}", style="bold red")
@@ -142,23 +143,23 @@ class ResultPane(Vertical, can_focus=True):
         for warning in progress.warnings:
             more.append(f"\nwarning: {visible(warning)}", style="yellow")
         self._words = text, more
-        self._say_which()
+        self._show_progress_text()
 
-    def _say_which(self) -> None:
-        """Say which of the maps are on the screen, where not all of them fit."""
+    def _show_progress_text(self) -> None:
+        """Show the progress text and, if not all maps fit, which are visible."""
         (first, more), drawn = self._words, self._drawn
         text = first.copy()
         if drawn is not None and self.has_more and self._progress is not None and self._progress.finished is not None:
             last = min(self._first + self._across, len(drawn.maps))
             here = f"{self._first + 1}" if self._across == 1 else f"{self._first + 1}–{last}"
-            text.append(f"   here {here}, pgdn pgup turn", style="dim")
+            text.append(f"   shown {here}, pgdn pgup for others", style="dim")
         self.say(text + more)
 
     def show(
         self, drawn: DrawnMaps, progress: JobProgress[SampleResult], real: PowerSpectrumMeasured | None, files: str
     ) -> None:
-        """Show maps, P(k) and where the files lie."""
-        self.tell(progress)
+        """Show maps, P(k) and file names."""
+        self.show_progress(progress)
         self._drawn, self._first = drawn, 0
         self.query_one("#pictures").display = True
         self.query_one("#files", Static).update(Text(visible(files)))
@@ -175,7 +176,7 @@ class ResultPane(Vertical, can_focus=True):
         def draw(width: int, height: int) -> str:
             shape = (drawn.maps.shape[1], drawn.maps.shape[2])
             self._across = fitting(width, height, shape, len(drawn.maps))
-            self.call_after_refresh(self._say_which)
+            self.call_after_refresh(self._show_progress_text)
             shown = range(first, min(len(drawn.maps), first + self._across))
             return draw_maps(
                 [drawn.maps[place] for place in shown],
@@ -193,11 +194,11 @@ class ResultPane(Vertical, can_focus=True):
 
     @property
     def has_more(self) -> bool:
-        """Whether there are more maps than fit."""
+        """Whether more maps exist than fit."""
         return self._drawn is not None and 0 < self._across < len(self._drawn.maps)
 
     def turn(self, by: int) -> None:
-        """Show other maps."""
+        """Show the next or previous maps."""
         if self._drawn is not None and self._across:
             last = (len(self._drawn.maps) - 1) // self._across * self._across
             self._first = max(0, min(self._first + by * self._across, last))
@@ -207,11 +208,11 @@ class ResultPane(Vertical, can_focus=True):
 def power_text(
     power: SampledPower | None, real: PowerSpectrumMeasured | None, width: int, height: int, color: bool
 ) -> str:
-    """Return P(k) of the samples, over that of real maps where both have the same bins."""
+    """Return the chart of P(k) of the samples, with that of real maps if both have the same bins."""
     from focus_tui.charts.curves import DENSITY_POWER, FIELD_POWER, draw_power, draw_single_power
 
     if power is None:
-        return "no P(k): the maps hold values below zero"
+        return "no P(k): the maps contain values below zero"
     k, mean = floats(power.k), floats(power.mean)
     if real is not None and len(real.k) <= len(k) and np.allclose(real.k, k[: len(real.k)], rtol=1e-3):
         return draw_power(

@@ -1,4 +1,4 @@
-"""The last line of a screen: the keys that apply now, at most eight."""
+"""The footer of a screen: the available keys, at most eight."""
 
 from rich.text import Text
 from textual.screen import Screen
@@ -6,7 +6,7 @@ from textual.widgets import Static
 
 from focus_tui.terminal import cells
 
-MOST = 8
+MAX_HINTS = 8
 KEY_NAMES = {
     "question_mark": "?",
     "slash": "/",
@@ -26,17 +26,17 @@ KEY_NAMES = {
 
 
 def key_name(key: str) -> str:
-    """Return a key as people write it."""
+    """Return the displayed name of a key."""
     return KEY_NAMES.get(key, key)
 
 
 class Hints(Static):
-    """Names the keys of `actions`; those that do not apply are left out."""
+    """A footer that names the keys of available actions."""
 
     DEFAULT_CSS = "Hints { dock: bottom; height: 1; background: $panel; color: $text; padding: 0 1; }"
 
     def show(self, screen: Screen[None], actions: tuple[str, ...]) -> None:
-        """Show the hints of `screen`, the first ones that fit."""
+        """Show the keys of the first available `actions` of `screen` that fit."""
         words = Text(no_wrap=True, overflow="ellipsis")
         shown = 0
         for action in actions:
@@ -45,7 +45,7 @@ class Hints(Static):
                 for key, entry in screen.active_bindings.items()
                 if entry.binding.action == action and entry.enabled
             ]
-            if not found or shown == MOST:
+            if not found or shown == MAX_HINTS:
                 continue
             key, binding = found[0]
             label = f" {binding.description}"

@@ -1,4 +1,4 @@
-"""The palette (`ctrl+p`): every action of the screen that applies now, by its name."""
+"""The command palette (`ctrl+p`): every available action of the screen, by name."""
 
 from functools import partial
 
@@ -8,10 +8,10 @@ from focus_tui.dashboard.widgets.hints import key_name
 
 
 class ScreenActions(Provider):
-    """Offers what the keys of the screen do."""
+    """Provides the actions of the screen to the palette."""
 
     def _actions(self) -> list[tuple[str, str, str]]:
-        """Key, words and action of everything that applies, each action once."""
+        """Return key, description and action name of each available action."""
         found = {}
         for key, active in self.screen.active_bindings.items():
             binding = active.binding
@@ -20,12 +20,12 @@ class ScreenActions(Provider):
         return list(found.values())
 
     async def discover(self) -> Hits:
-        """Offer everything before anything is typed."""
+        """Yield all available actions, before anything is typed."""
         for key, words, action in self._actions():
             yield DiscoveryHit(words.capitalize(), partial(self.screen.run_action, action), help=f"key {key}")
 
     async def search(self, query: str) -> Hits:
-        """Offer what fits the words typed."""
+        """Yield the actions that match the typed text."""
         matcher = self.matcher(query)
         for key, words, action in self._actions():
             if (score := matcher.match(words)) > 0:

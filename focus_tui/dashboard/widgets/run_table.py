@@ -1,4 +1,4 @@
-"""The list of runs: only the lines on the screen are drawn, so that thousands of runs stay smooth."""
+"""The table of runs; it draws only visible rows, so that thousands of runs scroll smoothly."""
 
 import time
 from typing import Any, ClassVar
@@ -17,13 +17,13 @@ from focus_tui.view.columns import GAP, Column, RunRow, columns_of, fit_columns
 from focus_tui.view.words import GLYPHS
 
 GUTTER = 2
-"""Cells before the first column, for the mark of selected runs."""
+"""Cells before the first column, for the selection mark."""
 STATE_STYLES = {90: "bright_black", 31: "red", 32: "green", 33: "yellow", 34: "blue"}
 HEAD, DIM = Style(bold=True), Style(dim=True)
 
 
 class RunTable(Widget, can_focus=True):
-    """Rows of runs with a cursor, marks and a heading; it sorts and filters nothing itself."""
+    """Rows of runs with a heading, a cursor and selection marks; sorting and filtering are left to the screen."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"run-table--cursor"}
     DEFAULT_CSS = """
@@ -42,24 +42,24 @@ class RunTable(Widget, can_focus=True):
 
     cursor: reactive[int] = reactive(0)
 
-    class Moved(Message):
-        """The cursor stands on another run."""
+    class CursorMoved(Message):
+        """The cursor has moved to another run."""
 
-    class Opened(Message):
-        """A run was chosen by enter or a double click."""
+    class RunOpened(Message):
+        """A run was opened by enter or a double click."""
 
-    class Marked(Message):
-        """A run was selected or let go."""
+    class SelectionChanged(Message):
+        """A run was selected or deselected."""
 
-    class SortAsked(Message):
-        """Somebody clicked on a heading."""
+    class SortRequested(Message):
+        """A heading was clicked."""
 
         def __init__(self, key: str) -> None:
             super().__init__()
             self.key = key
 
-    class Looked(Message):
-        """Other rows are on the screen."""
+    class VisibleRowsChanged(Message):
+        """The visible rows have changed."""
 
     def __init__(self, **keywords: Any) -> None:  # noqa: ANN401  (Widget's own)
         super().__init__(**keywords)
@@ -72,12 +72,12 @@ class RunTable(Widget, can_focus=True):
         self._seen: tuple[str, ...] = ()
 
     def use_columns(self, keys: tuple[str, ...]) -> None:
-        """Show the columns called `keys`."""
+        """Show the columns `keys`."""
         self._columns = columns_of(keys)
         self._refit()
 
     def show(self, rows: list[RunRow]) -> None:
-        """Show `rows`; the cursor stays on its run, and where that is gone on its place."""
+        """Show `rows`; the cursor stays on its run, or at its position if the run is gone."""
         here = self.current
         self.rows = rows
         if here is not None:
@@ -87,7 +87,7 @@ class RunTable(Widget, can_focus=True):
         self.cursor = max(0, min(self.cursor, len(rows) - 1))
         now = self.current
         if (here and here.summary.path) != (now and now.summary.path):
-            self.post_message(self.Moved())
+            self.post_message(self.CursorMoved())
         self._refit()
 
     @property
@@ -97,20 +97,20 @@ class RunTable(Widget, can_focus=True):
 
     @property
     def visible_rows(self) -> list[RunRow]:
-        """The rows on the screen."""
+        """The visible rows."""
         return self.rows[self._top : self._top + max(1, self.size.height - 1)]
 
     def watch_cursor(self) -> None:
-        """Follow the cursor."""
+        """Scroll to the cursor and report its run."""
         self._refit()
-        self.post_message(self.Moved())
+        self.post_message(self.CursorMoved())
 
     def on_resize(self) -> None:
-        """Fit the columns anew."""
+        """Fit the columns to the new width."""
         self._refit()
 
     def _refit(self) -> None:
-        """Scroll so that the cursor is on the screen, and fit the columns to what is there."""
+        """Scroll the cursor into view, and fit the columns to the visible rows."""
         room = max(1, self.size.height - 1)
         self._top = max(0, min(self._top, len(self.rows) - room, self.cursor), self.cursor - room + 1)
         shown = self.visible_rows
@@ -118,7 +118,7 @@ class RunTable(Widget, can_focus=True):
         seen = tuple(row.summary.path for row in shown)
         if seen != self._seen:
             self._seen = seen
-            self.post_message(self.Looked())
+            self.post_message(self.VisibleRowsChanged())
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
@@ -166,7 +166,7 @@ class RunTable(Widget, can_focus=True):
         return DIM if column.key in {"age", "method", "gpu"} else Style()
 
     def _bar(self, y: int) -> str:
-        """The scroll bar's character on line `y`; blank when everything is on the screen."""
+        """Return the character of the scroll bar on line `y`; blank if all rows are visible."""
         room = max(1, self.size.height - 1)
         if len(self.rows) <= room:
             return " "
@@ -179,7 +179,7 @@ class RunTable(Widget, can_focus=True):
         self.cursor = max(0, min(self.cursor + by, len(self.rows) - 1))
 
     def action_page(self, by: int) -> None:
-        """Move the cursor by a screen."""
+        """Move the cursor by a page."""
         self.action_move(by * max(1, self.size.height - 2))
 
     def action_jump(self, place: int) -> None:
@@ -189,10 +189,10 @@ class RunTable(Widget, can_focus=True):
     def action_open(self) -> None:
         """Open the run under the cursor."""
         if self.current is not None:
-            self.post_message(self.Opened())
+            self.post_message(self.RunOpened())
 
     def action_mark(self) -> None:
-        """Select the run under the cursor for comparison, or let it go."""
+        """Select the run under the cursor for comparison, or deselect it."""
         if (row := self.current) is None:
             return
         path = row.summary.path
@@ -200,18 +200,18 @@ class RunTable(Widget, can_focus=True):
             self.marked.remove(path)
         else:
             self.marked.append(path)
-        self.post_message(self.Marked())
+        self.post_message(self.SelectionChanged())
         if self.cursor < len(self.rows) - 1:
             self.cursor += 1
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
-        """Sort by a heading, move to a row, open it by a double click."""
+        """Sort by a clicked heading, move to a clicked row, or open a double-clicked one."""
         if event.y == 0:
             at = GUTTER
             for column, width in self._fitted:
                 if at <= event.x < at + width + GAP:
-                    self.post_message(self.SortAsked(column.key))
+                    self.post_message(self.SortRequested(column.key))
                 at += width + GAP
             return
         number = self._top + event.y - 1

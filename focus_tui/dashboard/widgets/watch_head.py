@@ -1,6 +1,6 @@
-"""The lines above the pictures of the Watch screen: where the run stands, in words, gauges and bars.
+"""The head of the Watch screen: state, metrics, gauges and progress bars of the run.
 
-Pure but for `Head`, which shows the lines and draws again only those that changed.
+Pure except `Head`, which shows the lines and redraws only those that changed.
 """
 
 from collections.abc import Sequence
@@ -17,19 +17,19 @@ from focus_tui.view.run_view import RunView, advice, phase_words, plateau_words
 from focus_tui.view.words import GLYPHS, counted, duration, loss, percent, rate
 
 COLOURS = {90: "bright_black", 31: "red", 32: "green", 33: "yellow", 34: "blue"}
-BETWEEN = 3
-"""Blanks between two facts of a line."""
+FACT_GAP = 3
+"""Spaces between two facts of a line."""
 SHORTEST_BAR, LONGEST_BAR = 5, 30
 
 
 def head_lines(view: RunView, load: MachineLoad | None, width: int, most: int = 8) -> list[Text]:
-    """Return the head, lines of at most `width` cells: `most` of them, where the less urgent are left out first."""
+    """Return at most `most` lines of at most `width` cells; the least urgent groups are dropped first."""
     live = view.summary.state in LIVE_STATES
     groups = [
         _flowed(_without_orphan(_facts(view), width), width),
         _flowed(_gauges(view) if live else _outcome(view), width),
         [_progress(view, width)] if live else [],
-        _flowed([Text(f"! {words}", style="yellow") for words in _advised(view)], width),
+        _flowed([Text(f"! {words}", style="yellow") for words in _advice(view)], width),
         _flowed([Text(words, style="dim") for words in _machine(view, load)] if live else [], width)[:1],
     ]
     while len(groups) > 1 and sum(map(len, groups)) > most:
@@ -38,14 +38,14 @@ def head_lines(view: RunView, load: MachineLoad | None, width: int, most: int = 
 
 
 def _flowed(facts: Sequence[Text], width: int) -> list[Text]:
-    """Set facts one after the other, on as many lines as it takes; one too long for a line is cut."""
+    """Join facts into as many lines as needed; a fact longer than a line is truncated."""
     lines: list[Text] = []
     for fact in facts:
-        room = width - lines[-1].cell_len - BETWEEN if lines else 0
+        room = width - lines[-1].cell_len - FACT_GAP if lines else 0
         if lines and fact.cell_len <= room:
-            lines[-1].append(" " * BETWEEN).append_text(fact)
+            lines[-1].append(" " * FACT_GAP).append_text(fact)
         else:
-            indent = " " if not lines else " " * BETWEEN
+            indent = " " if not lines else " " * FACT_GAP
             line = Text(indent, no_wrap=True).append_text(fact)
             line.truncate(width, overflow="ellipsis")
             lines.append(line)
@@ -53,12 +53,12 @@ def _flowed(facts: Sequence[Text], width: int) -> list[Text]:
 
 
 def _without_orphan(facts: list[Text], width: int) -> list[Text]:
-    """Leave the last fact, the least of them, out where it would take a line for itself."""
+    """Drop the last fact, the least important, if it would need a line of its own."""
     return facts[:-1] if len(_flowed(facts, width)) > len(_flowed(facts[:-1], width)) > 0 else facts
 
 
 def _facts(view: RunView) -> list[Text]:
-    """Who it is, where it stands, and how good it is."""
+    """Return name, phase, epoch, losses, P(k) error and method."""
     s = view.summary
     glyph, number = GLYPHS[s.state]
     colour = COLOURS[number]
@@ -85,14 +85,14 @@ def _labelled(label: str, value: str, rest: str = "") -> Text:
 
 
 def gauge(count: int, limit: int, most: int = 12) -> str:
-    """Return a count against its limit as boxes, `■■□□□`; fewer boxes than `limit` where it is large."""
+    """Return a count against its limit as boxes, `■■□□□`, with at most `most` boxes."""
     boxes = min(limit, most)
     full = max(0, min(boxes, round(count * boxes / limit))) if limit else 0
     return "■" * full + "□" * (boxes - full)
 
 
 def _gauges(view: RunView) -> list[Text]:
-    """What the plateau rule and early stopping count, and what that will bring."""
+    """Return the counters of the plateau rule and early stopping, and what happens at their limits."""
     if not view.epochs:
         return []
     last = view.epochs[-1]
@@ -108,7 +108,7 @@ def _gauges(view: RunView) -> list[Text]:
 
 
 def _outcome(view: RunView) -> list[Text]:
-    """Why it does not run, and what can be done."""
+    """Return why the run is not running, and what to do."""
     s = view.summary
     reason = visible(s.reason or "").replace("\n", " ")
     if s.state == "created":
@@ -128,13 +128,13 @@ def _outcome(view: RunView) -> list[Text]:
 
 
 def _progress(view: RunView, width: int) -> Text:
-    """Return the bars of the epoch and of the run, each with its time left."""
+    """Return the progress bars of epoch and run, each with its time left."""
     s, step = view.summary, view.step
     if view.data is not None:
         done, total = view.data.done, view.data.total
         return _bars([(visible(view.data.what), done / max(1, total), f"{done}/{total}")], [], width)
     if s.epoch is None or not s.num_epochs:
-        return Text(" waiting for the worker's first word: loading torch and the data", style="dim")
+        return Text(" waiting for the worker, which is loading torch and the data", style="dim")
     inside = 0.0 if step is None else step.batch / max(1, step.n_batches)
     eta = None if step is None else step.eta_epoch
     whole = (s.epoch + inside) / s.num_epochs
@@ -158,8 +158,8 @@ def _run_left(view: RunView) -> str:
 
 
 def _bars(bars: Sequence[tuple[str, float, str]], words: Sequence[str], width: int) -> Text:
-    """Set labelled bars side by side, then the words that have room."""
-    fixed = 1 + sum(cells(label) + cells(tail) + 2 for label, _, tail in bars) + BETWEEN * (len(bars) - 1)
+    """Return labelled bars side by side, followed by the words that fit."""
+    fixed = 1 + sum(cells(label) + cells(tail) + 2 for label, _, tail in bars) + FACT_GAP * (len(bars) - 1)
     told = "".join(f"   {word}" for word in words)
     while told and width - fixed - cells(told) < len(bars) * 14:
         words = words[:-1]
@@ -167,7 +167,7 @@ def _bars(bars: Sequence[tuple[str, float, str]], words: Sequence[str], width: i
     room = min(LONGEST_BAR, (width - fixed - cells(told)) // len(bars))
     text = Text(" ", no_wrap=True)
     for number, (label, share, tail) in enumerate(bars):
-        text.append(" " * BETWEEN if number else "").append(f"{label} ", "dim")
+        text.append(" " * FACT_GAP if number else "").append(f"{label} ", "dim")
         if room >= SHORTEST_BAR:
             text.append_text(_bar(share, room)).append(" ")
         text.append(tail)
@@ -183,14 +183,14 @@ def _bar(share: float, room: int) -> Text:
     return Text().append(full, "cyan").append("·" * (room - len(full)), "dim")
 
 
-def _advised(view: RunView) -> list[str]:
-    """What the numbers suggest to do, and the worker's latest warning."""
+def _advice(view: RunView) -> list[str]:
+    """Return the advice from the metrics, and the latest warning of the worker."""
     warned = [view.warnings[-1].message] if view.warnings and view.summary.state in LIVE_STATES else []
     return [visible(words).replace("\n", " ") for words in (*advice(view), *warned)]
 
 
 def _machine(view: RunView, load: MachineLoad | None) -> list[str]:
-    """What the machine does, and where the run trains."""
+    """Return the machine load, and the device, data wait and memory of the run."""
     started, last = view.started, view.step or (view.epochs[-1] if view.epochs else None)
     words = [] if load is None else [machine_words(load, None if started is None else started.device)]
     if started is not None and started.device == "cpu":
@@ -203,7 +203,7 @@ def _machine(view: RunView, load: MachineLoad | None) -> list[str]:
 
 
 class Head(Widget):
-    """Shows lines; draws again only those that differ."""
+    """Shows lines and redraws only those that changed."""
 
     DEFAULT_CSS = "Head { height: 1; }"
 
@@ -213,7 +213,7 @@ class Head(Widget):
 
     @property
     def text(self) -> str:
-        """What is on the screen, without colours."""
+        """The shown text, without colours."""
         return "\n".join(line.plain for line in self.lines)
 
     def show(self, lines: list[Text]) -> None:

@@ -1,18 +1,18 @@
-"""Which panes of the Watch screen stand on a screen of a given size, and where. Pure."""
+"""Layout of the Watch screen: which panes a screen size shows, and where. Pure."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from focus_tui.view.panes import LOG, pictured
+from focus_tui.view.panes import LOG, panes_with_picture
 
 LogPlace = Literal["none", "strip", "column", "alone"]
 PANE_ROWS = 17
-"""Rows of the screen, log and head included, that two panes side by side ask for."""
+"""Screen rows needed per row of panes, log and head included."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What is shown: the pictures row by row in `columns` columns, and where the log is."""
+    """The shown charts, row by row in `columns` columns, and the place and size of the log."""
 
     pictures: tuple[str, ...]
     columns: int
@@ -21,7 +21,7 @@ class Layout:
 
 
 def lay_out(width: int, height: int, zoomed: str | None = None) -> Layout:
-    """Return the panes for a screen of `width` x `height`: all of them where there is room, else the first ones."""
+    """Return the layout for a screen of `width` x `height`; panes that do not fit are dropped by priority."""
     if zoomed == LOG:
         return Layout((), 1, "alone")
     if zoomed is not None:
@@ -39,11 +39,11 @@ def lay_out(width: int, height: int, zoomed: str | None = None) -> Layout:
 
 
 def first_pictures(count: int) -> tuple[str, ...]:
-    """Return the pictures that come first by their priority, in the order of the screen."""
-    chosen = sorted(pictured(), key=lambda pane: pane.priority)[:count]
-    return tuple(pane.name for pane in pictured() if pane in chosen)
+    """Return the `count` charts of highest priority, in screen order."""
+    chosen = sorted(panes_with_picture(), key=lambda pane: pane.priority)[:count]
+    return tuple(pane.name for pane in panes_with_picture() if pane in chosen)
 
 
 def head_rows(height: int) -> int:
-    """Return how many lines the head may have at most on a screen of `height`."""
+    """Return the maximum number of head lines on a screen of `height`."""
     return max(1, min(8, height // 4))

@@ -1,4 +1,4 @@
-"""The log of a run on the screen: epoch blocks and notes, of which only the visible lines are drawn."""
+"""The log of a run: epoch blocks and notes, of which only visible lines are drawn."""
 
 from bisect import bisect_right
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from textual.widget import Widget
 from focus_engine.events.epoch_block import LineKind, epoch_lines
 from focus_engine.events.table import EpochFinished, Event, RunEnded, Warned
 from focus_tui.terminal import cells, visible
-from focus_tui.view.words import counted, duration, loss, note, rate
+from focus_tui.view.words import counted, duration, event_note, loss, rate
 
 PLAIN, DIM, GOOD, WARN, BAD, FOUND = (
     Style(),
@@ -24,19 +24,19 @@ PLAIN, DIM, GOOD, WARN, BAD, FOUND = (
     Style(reverse=True),
 )
 BLOCK_STYLES: dict[LineKind, Style] = {"rule": DIM, "title": Style(bold=True), "value": PLAIN, "best": GOOD}
-"""How the lines of an epoch's block look."""
+"""Styles of the lines of an epoch block."""
 
 
 def log_lines(event: Event, *, brief: bool = False, width: int = 0) -> list[tuple[str, Style]]:
-    """Return what the log says of an event, line by line; control characters are shown, never obeyed.
+    """Return the styled log lines of an event; control characters are made visible.
 
-    `brief` puts an epoch on one line instead of its block; notes are wrapped to `width`, unless that is 0.
+    `brief` puts an epoch on one line instead of a block; notes are wrapped to `width`, unless that is 0.
     """
     if isinstance(event, EpochFinished):
         if brief:
             return [(brief_line(event), GOOD if event.is_best else WARN if event.lr_cut else PLAIN)]
         return [(line, BLOCK_STYLES[kind]) for line, kind in epoch_lines(event)]
-    words = note(event)
+    words = event_note(event)
     if words is None:
         return []
     failed = isinstance(event, RunEnded) and event.state == "failed"
@@ -46,7 +46,7 @@ def log_lines(event: Event, *, brief: bool = False, width: int = 0) -> list[tupl
 
 
 def _wrapped(line: str, width: int) -> list[str]:
-    """Break a line at blanks, or anywhere where there is none; Korean letters take two cells."""
+    """Wrap a line at spaces, or within a word that is too long; Korean letters take two cells."""
     if not width or cells(line) <= width:
         return [line]
     parts = [""]
@@ -83,7 +83,7 @@ def brief_line(event: EpochFinished) -> str:
 
 
 class LogPane(Widget, can_focus=True):
-    """Shows the end of the log while it follows, and any part of it otherwise."""
+    """Shows the end of the log while `follow` is set, and any part of it otherwise."""
 
     DEFAULT_CSS = "LogPane { height: 1fr; width: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -100,12 +100,12 @@ class LogPane(Widget, can_focus=True):
         self._starts: list[int] = []
         self._log: tuple[Event, ...] = ()
         self._shape = (False, 0)
-        self._entitled = ""
+        self._title_shown = ""
         self._top = 0
         self._found: int | None = None
 
     def show(self, log: tuple[Event, ...], *, brief: bool = False) -> None:
-        """Show a log, `brief` with an epoch a line; lines that are known already are kept, and so is the place."""
+        """Show a log, with one line per epoch if `brief`; known lines and the scroll position are kept."""
         known = len(self._log)
         shape = (brief, self.size.width)
         if log is self._log and shape == self._shape:
@@ -124,23 +124,23 @@ class LogPane(Widget, can_focus=True):
         self._log, self._shape = log, shape
         self.refresh()
 
-    def entitle(self, title: str) -> None:
-        """Write a title on the border; the same one again draws nothing."""
-        if title != self._entitled:
-            self._entitled, self.border_title = title, Text(title)
+    def set_title(self, title: str) -> None:
+        """Set the title on the border; an unchanged title causes no redraw."""
+        if title != self._title_shown:
+            self._title_shown, self.border_title = title, Text(title)
 
     def on_resize(self) -> None:
-        """Wrap the notes anew."""
+        """Wrap the notes to the new width."""
         self.show(self._log, brief=self._shape[0])
 
-    def forget(self) -> None:
-        """Mark no line as found."""
+    def clear_match(self) -> None:
+        """Clear the highlighted match."""
         self._found = None
         self.refresh()
 
     @property
     def top(self) -> int:
-        """The first line on the screen."""
+        """Index of the first visible line."""
         last = max(0, len(self.lines) - self.size.height)
         return last if self.follow else max(0, min(self._top, last))
 
@@ -154,7 +154,7 @@ class LogPane(Widget, can_focus=True):
         return Strip([Segment(text, style)]).adjust_cell_length(width).apply_style(self.rich_style)
 
     def search(self, words: str, *, backwards: bool = False) -> bool:
-        """Go to the next line that has `words` in it; whether there is one."""
+        """Go to the next line that contains `words`, wrapping around; return whether there is one."""
         wanted = words.casefold()
         start = self._found if self._found is not None else (len(self.lines) if backwards else -1)
         places = range(start - 1, -1, -1) if backwards else range(start + 1, len(self.lines))
@@ -168,21 +168,21 @@ class LogPane(Widget, can_focus=True):
         return False
 
     def toggle_follow(self) -> bool:
-        """Follow the end, or stay where it is; return which."""
+        """Switch between following the end and staying in place; return whether it follows."""
         self._top, self.follow = self.top, not self.follow
         self._found = None
         self.refresh()
         return self.follow
 
     def action_scroll(self, by: int) -> None:
-        """Scroll; at the end it follows again."""
+        """Scroll by lines; at the end, follow again."""
         last = max(0, len(self.lines) - self.size.height)
         self._top = max(0, min(self.top + by, last))
         self.follow = self._top == last
         self.refresh()
 
     def action_page(self, by: int) -> None:
-        """Scroll by a screen."""
+        """Scroll by a page."""
         self.action_scroll(by * max(1, self.size.height - 1))
 
     def on_mouse_scroll_down(self) -> None:

@@ -1,1 +1,1 @@
-"""What the panes of the Watch screen draw: a run's view and a look become a title and a chart. Pure."""
+"""The pictures of the Watch screen: each makes a title and a chart from a `RunView` and its options. Pure."""

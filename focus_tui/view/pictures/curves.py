@@ -1,27 +1,27 @@
-"""The curves: train and val loss and the learning rate, each against the epoch."""
+"""The curves of train and val loss and of the learning rate against the epoch."""
 
 from typing import TypedDict
 
-from focus_tui.view.pictures.look import Look, Picture, waiting
+from focus_tui.view.pictures.picture import Picture, PictureOptions, waiting
 from focus_tui.view.run_view import RunView
 from focus_tui.view.words import loss, rate
 
 
 def first_epoch(view: RunView, span: str) -> int:
-    """Return the epoch that the curves start at; all of them are shown where a span has fewer than three."""
+    """Return the first epoch of the curves; 1 if the span would hold fewer than three epochs."""
     last = view.epochs[-1].epoch if view.epochs else 0
     first = {"after warmup": view.warmup_epochs + 1, "second half": last // 2 + 1, "last quarter": 3 * last // 4 + 1}
     start = first.get(span, 1)
     return start if last - start >= 2 else 1
 
 
-def loss_picture(view: RunView, look: Look) -> Picture:
-    """Train and val loss against the epoch with everything that happened to the run."""
-    smooth = f"  smoothed {look.smoothing:g}" if look.smoothing else ""
+def loss_picture(view: RunView, options: PictureOptions) -> Picture:
+    """Return train and val loss against the epoch, with warmup, rate cuts, resumes and early stopping marked."""
+    smooth = f"  smoothed {options.smoothing:g}" if options.smoothing else ""
     last = view.epochs[-1] if view.epochs else None
     now = "" if last is None else f"  train {loss(last.train_loss)}  val {loss(last.val_loss)}"
-    start = first_epoch(view, look.span)
-    steps = view.steps if look.steps and view.steps.epoch.size else None
+    start = first_epoch(view, options.span)
+    steps = view.steps if options.steps and view.steps.epoch.size else None
 
     def draw(width: int, height: int) -> str:
         from focus_tui.charts.curves import draw_losses
@@ -35,10 +35,10 @@ def loss_picture(view: RunView, look: Look) -> Picture:
             view.values("val_loss"),
             width=width,
             height=height,
-            color=look.color,
-            log=look.log_y,
-            log_x=look.log_x,
-            smoothing=look.smoothing,
+            color=options.color,
+            log=options.log_y,
+            log_x=options.log_x,
+            smoothing=options.smoothing,
             first_epoch=start,
             early_stopped=view.early_stopped,
             best_epoch=view.best_epoch,
@@ -48,12 +48,12 @@ def loss_picture(view: RunView, look: Look) -> Picture:
         )
 
     points = steps.epoch.size if steps is not None else 0
-    key = (*_about(view, look), points, look.log_y, look.smoothing)
+    key = (*_about(view, options), points, options.log_y, options.smoothing)
     return Picture(f"Loss{_span_words(start)}{smooth}{now}", draw, key)
 
 
 class Marks(TypedDict):
-    """What the axis of epochs is marked with."""
+    """The marks on the axis of epochs."""
 
     warmup_epochs: int
     cuts: tuple[int, ...]
@@ -61,7 +61,7 @@ class Marks(TypedDict):
 
 
 def _marks(view: RunView, start: int) -> Marks:
-    """What happened to a run from epoch `start` on."""
+    """Return the marks of a run from epoch `start` on."""
     return {
         "warmup_epochs": view.warmup_epochs,
         "cuts": tuple(epoch for epoch in view.cuts if epoch >= start),
@@ -73,9 +73,9 @@ def _span_words(start: int) -> str:
     return f" from epoch {start}" if start > 1 else ""
 
 
-def lr_picture(view: RunView, look: Look) -> Picture:
-    """The learning rate against the epoch: warmup ramp and plateau steps."""
-    start = first_epoch(view, look.span)
+def lr_picture(view: RunView, options: PictureOptions) -> Picture:
+    """Return the learning rate against the epoch: warmup ramp and plateau steps."""
+    start = first_epoch(view, options.span)
     now = f"  next {rate(view.epochs[-1].next_lr)}" if view.epochs else ""
 
     def draw(width: int, height: int) -> str:
@@ -89,17 +89,17 @@ def lr_picture(view: RunView, look: Look) -> Picture:
             view.values("lr")[kept],
             width=width,
             height=height,
-            color=look.color,
-            log_x=look.log_x,
+            color=options.color,
+            log_x=options.log_x,
             **_marks(view, start),
         )
 
-    return Picture(f"Learning rate{_span_words(start)}{now}", draw, _about(view, look))
+    return Picture(f"Learning rate{_span_words(start)}{now}", draw, _about(view, options))
 
 
-def _about(view: RunView, look: Look) -> tuple[object, ...]:
-    """What both curves depend on."""
+def _about(view: RunView, options: PictureOptions) -> tuple[object, ...]:
+    """Return the part of the picture key that both curves share."""
     last = view.epochs[-1] if view.epochs else None
-    said = (last.epoch, last.time) if last is not None else waiting(view)
-    run = (view.summary.path, said, view.resumed_after, view.early_stopped)
-    return (*run, look.color, look.log_x, look.span)
+    latest = (last.epoch, last.time) if last is not None else waiting(view)
+    run = (view.summary.path, latest, view.resumed_after, view.early_stopped)
+    return (*run, options.color, options.log_x, options.span)

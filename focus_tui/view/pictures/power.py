@@ -1,26 +1,26 @@
-"""The power spectrum of samples over that of real maps and its scatter."""
+"""The power spectrum of samples, drawn over the mean and scatter of real maps."""
 
 import textwrap
 
 from focus_engine.events.table import PowerSpectrumMeasured, SamplesDrawn
-from focus_tui.view.pictures.look import Look, Picture, no_samples, of_epochs
 from focus_tui.view.pictures.maps import samples_at
+from focus_tui.view.pictures.picture import Picture, PictureOptions, no_samples, of_epochs
 from focus_tui.view.run_view import RunView, floats
 from focus_tui.view.words import percent
 
 TALL = 24
-"""Rows from which a pane has room for more than its picture."""
+"""Height [rows] from which a pane has room for sentences below its picture."""
 
 
 def spectrum_at(view: RunView, epoch: int | None) -> PowerSpectrumMeasured | None:
-    """Return the P(k) of an epoch, or the latest before it; of None the last."""
+    """Return the P(k) of `epoch`, else the latest before it; for None the last."""
     fitting = [event for event in view.spectra if epoch is None or event.epoch <= epoch]
     return fitting[-1] if fitting else None
 
 
-def power_picture(view: RunView, look: Look) -> Picture:
-    """P(k) of samples over that of real maps and its scatter, with their ratio."""
-    event = spectrum_at(view, look.epoch)
+def power_picture(view: RunView, options: PictureOptions) -> Picture:
+    """Return P(k) of samples over the mean and scatter of real maps, with the ratio."""
+    event = spectrum_at(view, options.epoch)
     title = "Power spectrum"
     if event is not None:
         title = f"{_power_name(event)}  epoch {event.epoch}{of_epochs(view)}  {power_words(event)}"
@@ -30,22 +30,22 @@ def power_picture(view: RunView, look: Look) -> Picture:
 
         if event is None:
             return no_samples(view)
-        told = power_sentence(event, samples_at(view, event.epoch), width) if height >= TALL else []
+        sentences = power_sentence(event, samples_at(view, event.epoch), width) if height >= TALL else []
         drawn = draw_power(
             event.k,
             floats(event.real_mean),
             floats(event.real_std),
             floats(event.generated_mean),
             width=width,
-            height=height - len(told),
-            color=look.color,
+            height=height - len(sentences),
+            color=options.color,
             k_nyquist=event.k_nyquist,
             y_label=FIELD_POWER if event.normalised else DENSITY_POWER,
         )
-        return "\n".join([drawn, *told])
+        return "\n".join([drawn, *sentences])
 
     shown = event and (view.summary.path, event.epoch, event.time)
-    return Picture(title, draw, ("power", shown or no_samples(view), look.color))
+    return Picture(title, draw, ("power", shown or no_samples(view), options.color))
 
 
 def _power_name(event: PowerSpectrumMeasured) -> str:
@@ -53,13 +53,13 @@ def _power_name(event: PowerSpectrumMeasured) -> str:
 
 
 def power_words(event: PowerSpectrumMeasured) -> str:
-    """Return the error of a P(k), and in brackets what real maps score among themselves."""
+    """Return the error of a P(k), and in brackets that of real maps against real maps."""
     between = "" if event.true_vs_true is None else f" (real {percent(event.true_vs_true)})"
     return f"off {percent(event.median_abs_error)}{between}"
 
 
 def power_sentence(event: PowerSpectrumMeasured, drawn: SamplesDrawn | None, width: int) -> list[str]:
-    """Return what a P(k) is of and how far it is off, in whole sentences."""
+    """Return the error of a P(k) and the samples it was measured on, wrapped to `width`."""
     steps = "" if drawn is None or drawn.epoch != event.epoch else f", NFE {drawn.nfe}"
     words = [
         f"median |P / P_real - 1| below 0.8 k_Nyquist: {percent(event.median_abs_error)}",

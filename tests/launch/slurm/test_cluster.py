@@ -161,7 +161,7 @@ def test_stop_cancels_what_waits_and_scancel_is_told(tmp_path: Path, focus: Focu
     until(lambda: summarise(waiting).state == "queued")
     answer = focus("stop", "waiting")
     assert answer.returncode == 0, answer.stderr
-    assert answer.stderr.startswith("waiting waits no more: it was SLURM job ")
+    assert answer.stderr.startswith("waiting has left the queue: it was SLURM job ")
     until(lambda: summarise(waiting).state == "stopped")  # SLURM's answers are kept for a few seconds
     assert str(summarise(waiting).reason).endswith("was cancelled before its worker began")
     assert not waiting.has_checkpoints()

@@ -1,4 +1,4 @@
-"""The commands of `focus` from outside: exit codes, stdout for data, stderr for words, nothing written when refused."""
+"""The commands of `focus` from outside: exit codes, data on stdout, messages on stderr, nothing written on refusal."""
 
 import json
 import os
@@ -88,8 +88,8 @@ def test_every_command_explains_itself_with_an_example(focus, command):
     assert f"Example: focus {command}" in out
 
 
-def test_the_disks_fault_is_1_and_leaves_nothing(tmp_path):
-    """A file size limit of zero stands in for a full disk."""
+def test_a_full_disk_exits_with_1_and_leaves_no_file(tmp_path):
+    """A file size limit of zero simulates a full disk."""
     environment = {**os.environ, "FOCUS_EXPERIMENTS": str(tmp_path / "experiments"), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "focus_tui", "new", "a"],
@@ -105,7 +105,7 @@ def test_the_disks_fault_is_1_and_leaves_nothing(tmp_path):
     assert [path for path in tmp_path.rglob("*") if path.is_file() or path.name == "a"] == []
 
 
-def test_a_reader_that_leaves_is_no_error(tmp_path):
+def test_a_closed_pipe_is_no_error(tmp_path):
     for number in range(300):
         (tmp_path / f"experiment-{number}").mkdir()
         (tmp_path / f"experiment-{number}" / "config.yaml").touch()
@@ -156,7 +156,7 @@ def test_power_of_white_noise(focus, tmp_path):
     assert focus("power", "maps.npz", "--box-size", "20")[0] == 2
 
 
-def test_data_are_made_looked_at_and_brought_in(focus, tmp_path):
+def test_data_are_simulated_described_and_imported(focus, tmp_path):
     (tmp_path / "experiments").mkdir()
     wanted = ["-n", "4", "--grid", "8", "--maps-per-simulation", "3", "--seed", "1"]
     code, out, err = focus("data", "simulate", *wanted)
@@ -210,16 +210,16 @@ def test_a_sweep_is_shown_before_it_is_made(focus, tmp_path):
         (["sweep", "base"], "at least one --grid"),
         (["sweep", "base", "--grid", "training.l=1,2"], "unknown key 'training.l'"),
         (["sweep", "base", "--grid", "training.lr=1e-4,fast"], "training.lr"),
-        (["sweep", "base", "--grid", "training.seed=" + ",".join(map(str, range(51)))], "say --yes"),
+        (["sweep", "base", "--grid", "training.seed=" + ",".join(map(str, range(51)))], "give --yes"),
     ],
 )
-def test_a_sweep_that_cannot_be(focus, arguments, message):
+def test_a_wrong_sweep_is_refused(focus, arguments, message):
     focus("new", "base", "--template", "small")
     code, _, err = focus(*arguments)
     assert (code, message in err) == (2, True)
 
 
-def test_a_number_of_slots_that_is_none_is_told_before_anything_starts(focus, monkeypatch):
+def test_a_wrong_number_of_slots_is_refused_before_anything_starts(focus, monkeypatch):
     focus("new", "base", "--template", "small")
     monkeypatch.setenv("FOCUS_SLOTS", "many")
     code, _, err = focus("start", "base")
@@ -239,7 +239,7 @@ def test_a_number_of_slots_that_is_none_is_told_before_anything_starts(focus, mo
         (["start", "base", "--gpus", "64"], "--gpus 64: "),
     ],
 )
-def test_devices_that_cannot_be(focus, arguments, message):
+def test_wrong_devices_are_refused(focus, arguments, message):
     focus("new", "base", "--template", "small")
     code, _, err = focus(*arguments)
     assert (code, message in err) == (2, True), err

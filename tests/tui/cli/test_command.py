@@ -1,8 +1,8 @@
-"""Commands: each module exports its own, and `focus` is put together from them."""
+"""Commands: each module exports its own, and `focus` is built from them."""
 
 from typer.testing import CliRunner
 
-from focus_tui.cli.app import MODULES, put_together
+from focus_tui.cli.app import MODULES, build_app
 from focus_tui.cli.command import STAGES, Command, Group
 from focus_tui.terminal import out
 
@@ -18,7 +18,7 @@ def flip(times: int = 1) -> None:
 
 
 def names(arguments, commands):
-    text = CliRunner().invoke(put_together(commands), arguments).output
+    text = CliRunner().invoke(build_app(commands), arguments).output
     return [line.split()[0] for line in text.partition("Commands:\n")[2].splitlines()]
 
 
@@ -29,15 +29,15 @@ def test_a_command_of_a_toy_module_is_in_the_help_and_runs():
         "flip",
         *names(["--help"], EVERY)[-3:],
     ]
-    done = CliRunner().invoke(put_together((*EVERY, *toy)), ["flip", "--times", "2"])
+    done = CliRunner().invoke(build_app((*EVERY, *toy)), ["flip", "--times", "2"])
     assert done.output == "flipped 2\n"
 
 
-def test_a_group_of_a_toy_module_stands_last():
+def test_a_group_of_a_toy_module_comes_last():
     toy = Group("maps", "Turn maps.", (Command(flip), Command(flip, name="turn")))
     assert names(["--help"], (toy, *EVERY))[-3:] == ["maps", "data", "config"]
     assert names(["maps", "--help"], (toy, *EVERY)) == ["flip", "turn"]
-    assert CliRunner().invoke(put_together((toy, *EVERY)), ["maps", "turn"]).output == "flipped 1\n"
+    assert CliRunner().invoke(build_app((toy, *EVERY)), ["maps", "turn"]).output == "flipped 1\n"
 
 
 def test_every_command_is_exported_once_and_says_what_it_does():

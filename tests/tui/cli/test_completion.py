@@ -1,4 +1,4 @@
-"""Shell completion: names of experiments, answered without torch."""
+"""Shell completion of the names of experiments, without torch."""
 
 import os
 import subprocess

@@ -34,7 +34,7 @@ def run(tmp_path):
         (["실험"], ("old", "draft", "실험")),
     ],
 )
-def test_tags_are_added_and_taken_off(focus, run, arguments, tags):
+def test_tags_are_added_and_removed(focus, run, arguments, tags):
     write_labels(run, Labels(("old", "draft"), "kept", archived=True))
     code, out, err = focus("tag", "a", *arguments)
     assert (code, out, err) == (0, "", f"a: {' '.join(tags)}\n")
@@ -48,12 +48,12 @@ def test_tags_are_added_and_taken_off(focus, run, arguments, tags):
         (["a", "a b"], "'a b' cannot be a tag"),
         (["a", "+"], "'' cannot be a tag"),
         (["a", "--force"], "no such option: --force"),
-        (["a", "+x", "-x"], "'x' is both added and taken off"),
+        (["a", "+x", "-x"], "'x' is both added and removed"),
         (["none", "x"], "no experiment 'none'"),
         ([], "Missing argument"),
     ],
 )
-def test_what_is_no_tag_is_refused_and_nothing_written(focus, run, arguments, words):
+def test_a_wrong_tag_is_refused_and_nothing_written(focus, run, arguments, words):
     code, out, err = focus("tag", *arguments)
     assert (code, out) == (2, "")
     assert words in err
@@ -65,11 +65,11 @@ def test_a_note_is_written_printed_and_cleared(focus, run):
     assert focus("note", "a", " worse at k > 5 \x1b[2J ")[0] == 0
     assert read_labels(run).note == "worse at k > 5 \x1b[2J"
     assert focus("note", "a") == (0, "worse at k > 5 \\x1b[2J\n", "")
-    assert focus("note", "a", "")[2] == "a: no note any more\n"
+    assert focus("note", "a", "")[2] == "a: note removed\n"
     assert read_labels(run) == Labels()
 
 
-def test_an_experiment_is_archived_and_brought_back(focus, run):
+def test_an_experiment_is_archived_and_unarchived(focus, run):
     write_labels(run, Labels(("x",), "kept"))
     code, out, err = focus("archive", "a", "a")
     assert (code, out, err) == (0, "", "a is archived; focus archive a --undo brings it back\n")
@@ -78,7 +78,7 @@ def test_an_experiment_is_archived_and_brought_back(focus, run):
     assert read_labels(run) == Labels(("x",), "kept")
 
 
-def test_a_live_run_is_not_archived_and_neither_are_its_companions(focus, run, tmp_path):
+def test_nothing_is_archived_if_one_run_is_live(focus, run, tmp_path):
     other = RunFolder(tmp_path / "experiments" / "b")
     other.make_folders()
     other.config.touch()
@@ -91,7 +91,7 @@ def test_a_live_run_is_not_archived_and_neither_are_its_companions(focus, run, t
     assert focus("archive", "a", "--undo")[0] == 0
 
 
-def test_a_folder_that_refuses_is_1(focus, run):
+def test_unwritable_labels_exit_with_1(focus, run):
     run.labels.mkdir()
     code, _, err = focus("tag", "a", "x")
     assert code == 1

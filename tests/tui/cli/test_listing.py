@@ -65,7 +65,7 @@ def test_filter_and_sort(focus, arguments, names):
 
 
 @pytest.mark.usefixtures("runs")
-def test_columns_are_chosen_and_those_of_the_whole_log_are_read(focus):
+def test_chosen_columns_are_shown_and_the_whole_log_read_for_them(focus):
     _, out, _ = focus("ls", "--columns", "name,time,note,val", "--sort", "name")
     assert [line.split() for line in out.splitlines()] == [
         ["NAME", "PER", "EPOCH", "NOTE", "VAL"],
@@ -74,16 +74,16 @@ def test_columns_are_chosen_and_those_of_the_whole_log_are_read(focus):
     ]
 
 
-def test_device_and_curve_come_from_the_epochs_that_count(runs, epoch):
+def test_device_and_curve_leave_superseded_epochs_out(runs, epoch):
     from focus_tui.cli.listing import read_row
-    from focus_tui.view.row_details import detailed
+    from focus_tui.view.row_details import with_details
 
     run = runs["new"]
     for number in (1, 2, 3):
         append_event(run.events, replace(epoch, epoch=number, val_loss=float(number), seconds=10.0))
     append_event(run.events, started(1, warmup_epochs=0, device="cuda:1", device_name="A100", method="flow"))
     append_event(run.events, replace(epoch, epoch=2, val_loss=7.0, seconds=20.0))
-    row = detailed(read_row(run))
+    row = with_details(read_row(run))
     assert row.val_losses == (1.0, 7.0)
     assert row.seconds_per_epoch == 15.0
     assert row.device == "cuda:1 A100"
@@ -102,7 +102,7 @@ def test_the_json_has_the_summary_and_the_labels(focus):
 
 
 @pytest.mark.usefixtures("runs")
-def test_status_says_what_people_wrote(focus):
+def test_status_shows_the_labels(focus):
     assert focus("status", "vp10")[1].splitlines()[-3:] == [
         "  tags        baseline",
         "  note        the one",
@@ -120,7 +120,7 @@ def test_status_says_what_people_wrote(focus):
         (["--columns", ""], "no column is named"),
     ],
 )
-def test_what_cannot_be_is_refused_even_where_there_is_nothing(focus, arguments, words):
+def test_wrong_options_are_refused_even_without_experiments(focus, arguments, words):
     code, out, err = focus("ls", *arguments)
     assert (code, out) == (2, "")
     assert words in err
@@ -137,7 +137,7 @@ def test_nothing_to_show_is_explained(focus, runs):
 
 
 @pytest.mark.usefixtures("runs")
-def test_the_quick_way_is_the_same_as_that_through_typer(focus, capfd):
+def test_ls_prints_the_same_with_and_without_typer(focus, capfd):
     for flags in ([], ["--json"], ["--all"], ["--all", "--json"]):
         quick = focus("ls", *flags)
         capfd.readouterr()

@@ -32,7 +32,7 @@ def started(run, pid):
     append_event(run.events, worker(who))
 
 
-def test_new_prints_the_path_and_what_comes_next(focus, tmp_path):
+def test_new_prints_the_path_and_the_next_commands(focus, tmp_path):
     code, out, err = focus("new", "my run", "--template", "small", "--set", "training.lr=1e-3")
     assert (code, out) == (0, f"{tmp_path / 'experiments' / 'my run'}\n")
     assert "focus start 'my run'" in err
@@ -40,7 +40,7 @@ def test_new_prints_the_path_and_what_comes_next(focus, tmp_path):
     assert (code, "exists already" in err) == (2, True)
 
 
-def test_the_root_may_stand_anywhere(focus, tmp_path, monkeypatch):
+def test_root_is_accepted_anywhere(focus, tmp_path, monkeypatch):
     for arguments in (["--root", "r", "new", "a"], ["new", "b", "--root", "r"], ["new", "--root=r", "c"]):
         assert focus(*arguments)[0] == 0
     assert sorted(run["name"] for run in json.loads(focus("ls", "--json", "--root", "r")[1])) == ["a", "b", "c"]
@@ -59,14 +59,14 @@ def test_ls_is_the_same_with_and_without_typer(focus, capfd):
         assert "한글" in fast[1]
 
 
-def test_an_empty_list_teaches(focus):
+def test_an_empty_list_names_the_command_to_start_with(focus):
     code, out, err = focus("ls")
     assert (code, out) == (0, "")
     assert "focus new experiment_diffusion" in err
     assert focus("ls", "--json")[1] == "[]\n"
 
 
-def test_status_says_which_experiment_it_took(focus):
+def test_status_names_the_experiment_it_chose(focus):
     focus("new", "a")
     code, out, err = focus("status", "--json")
     assert (code, json.loads(out)["name"], json.loads(out)["state"]) == (0, "a", "created")
@@ -102,7 +102,7 @@ def test_logs_are_the_epoch_blocks_byte_for_byte(focus, tmp_path, epoch):
     ]
 
 
-def test_following_ends_when_the_worker_is_gone(focus, tmp_path, epoch):
+def test_following_ends_when_the_worker_is_lost(focus, tmp_path, epoch):
     focus("new", "a")
     run = RunFolder(tmp_path / "experiments" / "a")
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
@@ -137,7 +137,7 @@ def test_ctrl_c_leaves_a_followed_run_alone(tmp_path, epoch):
     assert not run.stop_request.exists()
 
 
-def test_rm_asks_refuses_and_deletes(focus, tmp_path, monkeypatch):
+def test_rm_confirms_refuses_and_deletes(focus, tmp_path, monkeypatch):
     for name in ("a", "b", "c"):
         focus("new", name)
     root = tmp_path / "experiments"
@@ -179,7 +179,7 @@ def test_stop_needs_a_run_that_runs(focus, tmp_path):
     assert json.loads(focus("status", "a", "--json")[1])["state"] == "stopping"
 
 
-def test_a_run_with_checkpoints_is_not_started_anew(focus, tmp_path):
+def test_a_run_with_checkpoints_is_not_started_again(focus, tmp_path):
     focus("new", "a")
     (tmp_path / "experiments" / "a" / "checkpoints" / "checkpoint_last.pt").touch()
     code, _, err = focus("start", "a")

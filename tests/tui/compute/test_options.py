@@ -61,10 +61,10 @@ def test_parameters_by_name():
         ("h=0.7", "unknown parameter 'h'; allowed: Omega_m"),
         ("Omega_m=x", "is not a number"),
         ("Omega_m=nan", "finite"),
-        ("Omega_m=1,Omega_m=2", "twice"),
+        ("Omega_m=1,Omega_m=2", "given twice"),
     ],
 )
-def test_parameters_that_are_wrong(text, words):
+def test_wrong_parameters_are_refused(text, words):
     with pytest.raises(InputError, match=words):
         parse_params(text)
 

@@ -1,4 +1,4 @@
-"""The app around the screens: palette, keys and themes from the settings, and what happens to runs."""
+"""The app: palette, keys and themes from the settings, and actions on runs."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ def feed():
     return FakeFeed([view_from([worker(), started(), epoch(1)], "alpha")])
 
 
-async def test_the_palette_has_every_action_that_applies(feed):
+async def test_the_palette_has_every_available_action(feed):
     app = FocusApp(Path("/x"), feed=feed)
     async with on_screen(app) as pilot:
         offered = {words for _, words, _ in ScreenActions(app.screen)._actions()}
@@ -43,7 +43,7 @@ async def test_the_palette_has_every_action_that_applies(feed):
         assert isinstance(app.screen, Help)
 
 
-async def test_settings_give_other_keys(feed, own_settings):
+async def test_settings_change_keys(feed, own_settings):
     own_settings.parent.mkdir(parents=True)
     own_settings.write_text("keys:\n  help: [f2]\n")
     app = FocusApp(Path("/x"), feed=feed)
@@ -54,7 +54,7 @@ async def test_settings_give_other_keys(feed, own_settings):
         assert isinstance(app.screen, Help)
 
 
-async def test_wrong_settings_fall_back_and_say_so(feed, own_settings):
+async def test_wrong_settings_keep_their_defaults_with_a_message(feed, own_settings):
     own_settings.parent.mkdir(parents=True)
     own_settings.write_text("theme: purple\nrefresh: 0.5\nkeys:\n  fly: [f3]\n")
     app = FocusApp(Path("/x"), feed=feed)
@@ -66,7 +66,7 @@ async def test_wrong_settings_fall_back_and_say_so(feed, own_settings):
         assert app.settings.refresh == 0.5
 
 
-async def test_a_theme_that_was_chosen_is_kept(feed, own_settings):
+async def test_a_chosen_theme_is_saved(feed, own_settings):
     app = FocusApp(Path("/x"), feed=feed)
     async with on_screen(app) as pilot:
         app.theme = "focus-light"
@@ -79,7 +79,7 @@ def test_every_action_of_every_screen_has_a_name():
     assert {"stop_run", "pane_1", "make_reference", "draw", "make", "filter"} <= names
 
 
-async def test_the_end_of_a_run_is_told(feed):
+async def test_the_end_of_a_run_is_announced(feed):
     app = FocusApp(Path("/x"), feed=feed)
     async with on_screen(app) as pilot:
         feed.news(view_from([worker(), started(), epoch(1)], "alpha", state="failed", reason="loss is NaN"))
@@ -87,16 +87,16 @@ async def test_the_end_of_a_run_is_told(feed):
         assert any("loss is NaN" in notice.message for notice in app._notifications)
 
 
-async def test_no_colour_means_none(feed, monkeypatch):
+async def test_no_color_draws_without_colour(feed, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     app = FocusApp(Path("/x"), feed=feed, first=RunFolder(Path("/x/alpha")))
     async with on_screen(app):
         assert not app.color
-        assert "•" in app.screen.query_one("#loss").text  # curves differ by their signs
+        assert "•" in app.screen.query_one("#loss").text  # curves differ by their markers
 
 
 async def test_a_worker_killed_for_real_is_lost_on_the_screen(tmp_path):
-    """The real feed, a real process, a real kill -9."""
+    """Use the real feed, a real process and a real kill -9."""
     run = RunFolder(tmp_path / "alpha")
     run.make_folders()
     run.config.write_text("method: diffusion\n")

@@ -1,4 +1,4 @@
-"""The feed on a real disk: what it posts when runs appear, speak, end and vanish."""
+"""The feed on a real disk: what it posts when runs appear, log events, end and disappear."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from focus_tui.dashboard.feed import DiskFeed, RunGone, RunRead, RunsRead
 
 
 class Posted:
-    """Keeps what a feed posts and tells when something fits."""
+    """Stores the messages of a feed, and waits for one that matches."""
 
     def __init__(self) -> None:
         self.messages: list = []
@@ -27,10 +27,10 @@ class Posted:
             self._news.notify_all()
         return True
 
-    def wait(self, fits, seconds: float = 20.0):
+    def wait(self, matches, seconds: float = 20.0):
         with self._news:
-            assert self._news.wait_for(lambda: any(fits(one) for one in self.messages), seconds)
-            return next(one for one in reversed(self.messages) if fits(one))
+            assert self._news.wait_for(lambda: any(matches(one) for one in self.messages), seconds)
+            return next(one for one in reversed(self.messages) if matches(one))
 
 
 def make_run(root: Path, name: str, *events) -> RunFolder:
@@ -53,7 +53,7 @@ def rows(message) -> dict:
     return {row.summary.name: row for row in message.rows} if isinstance(message, RunsRead) else {}
 
 
-def test_lists_runs_as_they_appear_and_vanish(tmp_path, feed):
+def test_lists_runs_as_they_appear_and_disappear(tmp_path, feed):
     make_run(tmp_path, "a")
     posted = Posted()
     feed.start(posted)
@@ -75,10 +75,10 @@ def test_follows_a_run_event_by_event(tmp_path, feed):
     append_event(run.events, epoch(2, 0.25))
     view = posted.wait(lambda m: isinstance(m, RunRead) and len(m.view.epochs) == 2).view
     assert view.summary.val_loss == 0.25
-    assert view.summary.state == "lost"  # its worker never lived
+    assert view.summary.state == "lost"  # its worker never existed
 
 
-def test_starts_anew_when_the_log_is_replaced(tmp_path, feed):
+def test_reads_a_replaced_log_from_the_start(tmp_path, feed):
     run = make_run(tmp_path, "a", worker(), started(), epoch(1), epoch(2))
     posted = Posted()
     feed.follow([run])
@@ -90,7 +90,7 @@ def test_starts_anew_when_the_log_is_replaced(tmp_path, feed):
     posted.wait(lambda m: isinstance(m, RunRead) and [one.val_loss for one in m.view.epochs] == [0.9])
 
 
-def test_tells_of_a_followed_run_whose_folder_vanished(tmp_path, feed):
+def test_reports_a_followed_run_whose_folder_disappeared(tmp_path, feed):
     run = make_run(tmp_path, "a", worker(), started())
     posted = Posted()
     feed.follow([run])
@@ -103,7 +103,7 @@ def test_tells_of_a_followed_run_whose_folder_vanished(tmp_path, feed):
 def test_reads_curves_of_the_rows_on_the_screen_only(tmp_path, feed):
     seen, unseen = (make_run(tmp_path, name, worker(), started(), epoch(1), epoch(2, 0.3)) for name in "ab")
     posted = Posted()
-    feed.look_at([str(seen.path)])
+    feed.set_visible([str(seen.path)])
     feed.start(posted)
     message = posted.wait(lambda m: "a" in rows(m) and rows(m)["a"].val_losses)
     assert rows(message)["a"].val_losses == (0.5, 0.3)
@@ -112,7 +112,7 @@ def test_reads_curves_of_the_rows_on_the_screen_only(tmp_path, feed):
     assert unseen.exists()
 
 
-def test_labels_are_news(tmp_path, feed):
+def test_changed_labels_are_posted(tmp_path, feed):
     run = make_run(tmp_path, "a")
     posted = Posted()
     feed.start(posted)
@@ -122,7 +122,7 @@ def test_labels_are_news(tmp_path, feed):
     posted.wait(lambda m: "a" in rows(m) and rows(m)["a"].labels.tags == ("paper",))
 
 
-def test_an_end_is_seen(tmp_path, feed):
+def test_the_end_of_a_run_is_posted(tmp_path, feed):
     run = make_run(tmp_path, "a", worker(), started(), epoch(1))
     posted = Posted()
     feed.start(posted)
@@ -132,7 +132,7 @@ def test_an_end_is_seen(tmp_path, feed):
     posted.wait(lambda m: "a" in rows(m) and rows(m)["a"].summary.state == "finished")
 
 
-def test_torn_and_hostile_lines_cost_nothing(tmp_path, feed):
+def test_torn_and_hostile_lines_are_skipped(tmp_path, feed):
     run = make_run(tmp_path, "a", worker(), started(), epoch(1))
     with run.events.open("ab") as log:
         log.write(b'{"type":"epoch_finished","time":1}\n\xff\xfe\n[]\n' + json.dumps({"type": []}).encode() + b"\n{tor")
@@ -143,7 +143,7 @@ def test_torn_and_hostile_lines_cost_nothing(tmp_path, feed):
     assert [one.epoch for one in view.epochs] == [1]
 
 
-def test_an_experiments_folder_that_is_none(tmp_path):
+def test_a_missing_experiments_folder_has_no_rows(tmp_path):
     feed = DiskFeed(tmp_path / "missing", refresh=0.02)
     posted = Posted()
     feed.start(posted)

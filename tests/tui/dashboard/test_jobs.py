@@ -1,4 +1,4 @@
-"""A sampling job: a process that tells of itself in JSON lines, played here by small scripts."""
+"""Sampling jobs: processes that report in JSON lines, here small scripts."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ SAY = "import json, os, signal, sys, time\nsay = lambda **k: print(json.dumps(k)
 
 @pytest.fixture
 def launch():
-    """Start a stand-in for `focus sample`; whatever still lives is ended."""
+    """Start a stand-in for `focus sample`; kill those still running at the end."""
     jobs = []
 
     def start(script: str) -> SamplingJob:
@@ -35,7 +35,7 @@ def launch():
         job.wait()
 
 
-def test_a_result_with_all_that_was_said_on_the_way(launch):
+def test_a_result_comes_with_progress_notes_and_warnings(launch):
     job = launch(
         "say(note='checkpoint_best.pt'); say(warning='far out')\n"
         "say(done=3, total=4, words='sampling'); say(done=4, total=4, words='sampling on')\n"
@@ -57,7 +57,7 @@ def test_progress_is_seen_while_it_runs(launch, until):
     assert job.running
 
 
-def test_a_failure_is_its_last_sentence(launch):
+def test_a_failure_is_the_last_line_of_stderr(launch):
     end = launch("say(done=1, total=9, words='x'); sys.exit('focus: no space left on device')").wait(30)
     assert end.failed == "no space left on device"
     assert end.finished is None
@@ -66,14 +66,14 @@ def test_a_failure_is_its_last_sentence(launch):
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("sys.exit(3)", "code 3 and said nothing"),
+        ("sys.exit(3)", "code 3 and no message"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "killed by signal 9"),
-        ("print('{\"path\": 1}')", "said nothing"),
+        ("print('{\"path\": 1}')", "no message"),
         ("print('[1, 2]'); print('[' * 100000, file=sys.stderr)", "["),
         ("sys.stderr.buffer.write(b'\\xff\\xfe torn'); sys.stderr.buffer.flush()", "torn"),
     ],
 )
-def test_whatever_it_says_the_job_ends_with_a_sentence(launch, script, words):
+def test_any_output_ends_in_a_failure_message(launch, script, words):
     assert words in launch(script).wait(30).failed
 
 
@@ -90,7 +90,7 @@ def test_cancelling_interrupts_the_whole_group(launch, until):
         "import subprocess\n"
         "wait = 'import time; print(flush=True); time.sleep(600)'\n"
         "child = subprocess.Popen([sys.executable, '-c', wait], stdout=subprocess.PIPE)\n"
-        "child.stdout.readline()\n"  # before that, an interrupt may be lost in the start of Python
+        "child.stdout.readline()\n"  # before this, an interrupt may be lost while Python starts
         "say(note=str(child.pid))\ntime.sleep(600)"
     )
     until(lambda: job.poll().note)
@@ -101,7 +101,7 @@ def test_cancelling_interrupts_the_whole_group(launch, until):
         until(lambda: not child.exists() or "Z" in (child / "stat").read_text().rpartition(")")[2][:3])
 
 
-def test_who_does_not_listen_is_ended(launch, until):
+def test_a_job_that_ignores_sigint_is_terminated(launch, until):
     job = launch("signal.signal(signal.SIGINT, signal.SIG_IGN)\nsay(note='deaf')\ntime.sleep(600)")
     until(lambda: job.poll().note == "deaf")
     job.cancel()
@@ -111,7 +111,7 @@ def test_who_does_not_listen_is_ended(launch, until):
     assert job.wait(30).failed == "cancelled: nothing was written"
 
 
-def test_a_job_has_a_session_of_its_own_and_outlives_its_starter(tmp_path):
+def test_a_job_has_its_own_session_and_outlives_its_parent(tmp_path):
     mark = tmp_path / "done"
     inner = f"import sys, pathlib; sys.stdin.read(); pathlib.Path({str(mark)!r}).write_text('x')"
     starter = (
@@ -126,6 +126,6 @@ def test_a_job_has_a_session_of_its_own_and_outlives_its_starter(tmp_path):
     assert mark.exists()
 
 
-def test_a_progress_that_has_not_begun():
+def test_progress_before_the_first_line():
     assert not JobProgress().ended
     assert "starting" in JobProgress().words

@@ -1,4 +1,4 @@
-"""The form of the New screen without a screen: what it asks for, and what the parser says to it."""
+"""The form of the New screen without a screen: its settings, and the problems that the parser finds."""
 
 import shlex
 
@@ -12,16 +12,16 @@ from focus_tui.dashboard.new_form import (
     CHOICES,
     KEYS,
     MORE,
-    Start,
-    attributed,
+    StartingPoint,
     check_form,
     command_of,
     free_settings,
+    problems_by_field,
     settings_of,
 )
 from focus_tui.dashboard.screens.new import FIRST_TEMPLATE, config_text, first_change
 
-SMALL = Start(template="small")
+SMALL = StartingPoint(template="small")
 
 
 def test_the_form_offers_what_the_engine_has(tmp_path):
@@ -35,8 +35,8 @@ def test_the_form_offers_what_the_engine_has(tmp_path):
 
 
 @pytest.mark.parametrize("key", CHOICES)
-def test_each_word_to_choose_is_one_that_the_parser_knows(tmp_path, key):
-    for word in CHOICES[key]:
+def test_the_parser_knows_every_choice(tmp_path, key):
+    for word in check_form(tmp_path, "a", SMALL, {}).words[key]:
         said = check_form(tmp_path, "a", SMALL, {key: word}).problems.get(key, "")
         assert "not allowed" not in said
 
@@ -83,19 +83,19 @@ def problems(tmp_path, name="a", start=SMALL, **values):
         ({"more": "training.seed=-1"}, MORE, "must be >= 0"),
     ],
 )
-def test_what_is_wrong_is_said_of_its_field(tmp_path, values, key, words):
+def test_a_problem_is_shown_at_its_field(tmp_path, values, key, words):
     said = problems(tmp_path, **values)
     assert list(said) == [key]
     assert words in said[key]
     assert not said[key].startswith("--set:")
 
 
-def test_several_wrong_fields_are_all_told(tmp_path):
+def test_all_wrong_fields_are_reported(tmp_path):
     assert set(problems(tmp_path, training__lr="0", training__batch_size="0")) == {"training.lr", "training.batch_size"}
 
 
-def test_a_message_that_no_field_is_about_is_still_told():
-    assert attributed([Problem("the moon is full")], {"training.lr": "the"}) == {"": "the moon is full"}
+def test_a_problem_of_no_field_is_reported():
+    assert problems_by_field([Problem("the moon is full")], {"training.lr": "the"}) == {"": "the moon is full"}
 
 
 def test_names_are_checked_and_never_taken_twice(tmp_path):
@@ -111,22 +111,22 @@ def test_names_are_checked_and_never_taken_twice(tmp_path):
         assert (said == {}) if words is None else (words in said["name"])
 
 
-def test_a_broken_source_is_said_where_it_was_chosen(tmp_path):
+def test_a_broken_source_is_a_problem_of_the_start_field(tmp_path):
     source = create_experiment(tmp_path, "source", template="small")
     source.config.write_text("training: [", encoding="utf-8")
-    assert "not valid YAML" in problems(tmp_path, start=Start(source=source))["start"]
-    gone = Start(source=RunFolder(tmp_path / "gone"))
+    assert "not valid YAML" in problems(tmp_path, start=StartingPoint(source=source))["start"]
+    gone = StartingPoint(source=RunFolder(tmp_path / "gone"))
     assert "no such config file" in problems(tmp_path, start=gone)["start"]
 
 
-def test_empty_fields_say_what_the_start_says(tmp_path):
+def test_empty_fields_have_the_values_of_the_start(tmp_path):
     checked = check_form(tmp_path, "a", SMALL, {})
     assert (checked.values["training.lr"], checked.values["model.channel_mults"]) == ("0.002", "[1, 2]")
     checked = check_form(tmp_path, "a", SMALL, {"data.data_dir": str(tmp_path)})
     assert checked.values["data.source"] == "files"
 
 
-def test_data_that_are_not_there_are_warned_of(tmp_path):
+def test_missing_data_give_a_warning(tmp_path):
     checked = check_form(tmp_path, "a", SMALL, {"data.data_dir": "../maps"})
     assert checked.warnings == {"data.data_dir": f"not there yet: {tmp_path / 'maps'}"}
     (tmp_path / "maps").mkdir()
@@ -138,7 +138,7 @@ def test_data_that_are_not_there_are_warned_of(tmp_path):
 @pytest.mark.parametrize("copy", [False, True])
 def test_the_command_line_makes_the_same_experiment(tmp_path, copy):
     source = create_experiment(tmp_path, "source one", template="small", settings=["training.seed=5"])
-    start = Start(source=source) if copy else SMALL
+    start = StartingPoint(source=source) if copy else SMALL
     values = {"training.lr": "3e-4", "model.channel_mults": "[1, 2, 4]", MORE: "experiment.description=two words"}
     planned = check_form(tmp_path, "made", start, values).text
     line = command_of(tmp_path, "made", start, settings_of(values), usual=False)
@@ -148,24 +148,24 @@ def test_the_command_line_makes_the_same_experiment(tmp_path, copy):
 
 
 def test_a_source_of_another_folder_is_named_by_its_path(tmp_path):
-    start = Start(source=RunFolder(tmp_path / "other" / "alpha"))
+    start = StartingPoint(source=RunFolder(tmp_path / "other" / "alpha"))
     assert command_of(tmp_path, "", start, (), usual=True) == f"focus new NAME --from {tmp_path}/other/alpha"
 
 
-def test_the_lines_that_the_form_changed_stand_out():
+def test_changed_lines_are_highlighted():
     text = config_text("a: 1\nb: 3  # why\n", "a: 1\nb: 2  # why\n")
     assert [text.plain[span.start : span.end] for span in text.spans if "reverse" in str(span.style)] == ["b: 3  "]
     assert first_change("a\nb\nc", "a\nx\nc") == 1
     assert first_change("a", "a\nb") == 1
 
 
-def test_a_value_that_reads_like_a_key_is_not_taken_for_it(tmp_path):
-    """The field is the one that the error is about, not one that its words happen to name."""
+def test_a_value_that_reads_like_a_key_is_not_a_key(tmp_path):
+    """A problem belongs to the field it concerns, not to one that its message happens to name."""
     said = problems(tmp_path, device="training.lr", training__lr="0.1")
     assert list(said) == ["device"]
 
 
-def test_a_law_of_two_keys_is_said_of_those_that_were_filled(tmp_path):
+def test_a_problem_of_two_keys_is_shown_at_the_filled_fields(tmp_path):
     plateau = "training.scheduler.name=plateau"
     said = problems(tmp_path, more=f"{plateau} training.scheduler.min_lr=1", training__lr="0.1")
     assert said == {"training.lr": "training.scheduler.min_lr 1 exceeds training.lr 0.1"}

@@ -1,4 +1,4 @@
-"""The recording and its replay: real events, a real process, the usual proof of life."""
+"""The recording and its replay: real events, a real process, the usual liveness check."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from focus_engine.launch.start import request_stop
 from focus_engine.launch.state import summarise
 from focus_engine.launch.summary import RunSummary
 from focus_engine.runs.folder import RunFolder, list_runs
-from focus_tui.dashboard.replay import MOST_SILENCE, recordings, replayed, timeline
+from focus_tui.dashboard.replay import MAX_GAP, recordings, replayed, timeline
 from focus_tui.view.run_view import RunView, fold
 
 
@@ -39,14 +39,14 @@ def test_the_recording_names_no_machine():
             assert getattr(event, "host", "recording") == "recording"
 
 
-def test_silences_are_cut_and_the_whole_is_scaled():
-    played = timeline([100.0, 101.0, 101.0 + 1000 * MOST_SILENCE, 102.0 + 1000 * MOST_SILENCE], 14.0)
+def test_gaps_are_cut_and_times_scaled():
+    played = timeline([100.0, 101.0, 101.0 + 1000 * MAX_GAP, 102.0 + 1000 * MAX_GAP], 14.0)
     assert played == pytest.approx([0.0, 2.0, 12.0, 14.0])
     assert timeline([], 10.0) == []
     assert timeline([5.0, 5.0], 10.0) == [0.0, 0.0]
 
 
-def test_plays_every_event_and_is_proved_alive_meanwhile(until):
+def test_plays_every_event(until):
     with replayed(speed=1000) as root:
         names = {run.name: summarise(run).state for run in list_runs(root)}
         *finished, main = recordings()
@@ -61,7 +61,7 @@ def test_plays_every_event_and_is_proved_alive_meanwhile(until):
     assert not root.exists()
 
 
-def test_a_stop_is_obeyed_and_nothing_is_left(until):
+def test_a_stop_request_ends_the_player(until):
     with replayed(speed=1) as root:
         run = RunFolder(root / recordings()[-1].name)
         until(lambda: summarise(run).state == "running")
@@ -73,7 +73,7 @@ def test_a_stop_is_obeyed_and_nothing_is_left(until):
     assert identity.life() == "dead"
 
 
-def test_the_player_ends_with_whoever_started_it(until):
+def test_the_player_ends_with_its_parent(until):
     code = (
         "import os, sys; from focus_tui.dashboard.replay import replayed; c = replayed(1.0); root = c.__enter__(); "
         "print(root, flush=True); sys.stdin.readline(); os._exit(1)"

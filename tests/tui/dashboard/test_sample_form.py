@@ -1,4 +1,4 @@
-"""The form of the Sample screen without a screen: what it asks for, its command line, and what is drawn."""
+"""The form of the Sample screen without a screen: its request, its command, and the charts of its result."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from example_events import spectrum
 
 from focus_engine.runs.folder import RunFolder
 from focus_tui.dashboard.jobs import SampledPower
-from focus_tui.dashboard.sample_form import ModelFacts, asked, command_of
+from focus_tui.dashboard.sample_form import ModelFacts, command_of, sample_request
 from focus_tui.dashboard.screens.sample import no_checkpoint_words
 from focus_tui.dashboard.widgets.form_result import fitting, power_text, read_maps
 
@@ -27,7 +27,7 @@ FACTS = ModelFacts(fitting=("ddim", "ddpm"), steps={"ddim": 50}, names=("Omega_m
 
 
 def want(**values):
-    return asked({**EMPTY, **values}, FACTS)
+    return sample_request({**EMPTY, **values}, FACTS)
 
 
 @pytest.mark.parametrize(
@@ -46,33 +46,33 @@ def want(**values):
         ({"params": "given", "param.Omega_m": "0,3", "param.sigma_8": "1"}, "param.Omega_m", "NAME=VALUE"),
     ],
 )
-def test_each_field_is_checked_by_the_law_of_the_command_line(values, key, words):
+def test_each_field_is_checked_as_on_the_command_line(values, key, words):
     problems = want(**values).problems
     assert list(problems) == [key]
     assert words in problems[key]
     assert not problems[key].startswith("-")
 
 
-def test_several_wrong_fields_are_all_told():
+def test_all_wrong_fields_are_reported():
     assert set(want(steps="x", eta="7", seed="-2").problems) == {"steps", "eta", "seed"}
 
 
-def test_guidance_that_distorts_the_density_is_warned_of_and_not_refused():
+def test_guidance_that_distorts_the_density_gives_a_warning_only():
     assert "changes the density" in want(guidance="2").warnings["guidance"]
     assert want(guidance="1.0").warnings == {}
     config = ModelFacts(guidance=2.0)
-    assert "(the config's)" in asked(EMPTY, config).warnings["guidance"]
-    assert asked({**EMPTY, "guidance": "1"}, config).warnings == {}
+    assert "(the config's)" in sample_request(EMPTY, config).warnings["guidance"]
+    assert sample_request({**EMPTY, "guidance": "1"}, config).warnings == {}
 
 
-def test_only_what_differs_stands_in_the_command_line():
+def test_the_command_holds_only_changed_options():
     assert command_of("alpha", want().arguments) == "focus sample alpha"
     assert command_of("두 번째", want(seed="0", steps="20").arguments) == "focus sample '두 번째' --steps 20"
     given = want(params="given", **{"param.Omega_m": "0.3", "param.sigma_8": "0.8"}, maps="4", checkpoint="last")
     assert given.arguments == ("--checkpoint", "last", "-n", "4", "--params", "Omega_m=0.3,sigma_8=0.8")
 
 
-def test_the_command_line_is_read_as_the_form_meant_it(monkeypatch, tmp_path):
+def test_the_command_is_parsed_as_the_form_intended(monkeypatch, tmp_path):
     import shlex
 
     from focus_tui.__main__ import run as focus
@@ -130,8 +130,13 @@ def test_one_colour_scale_for_all_maps_and_the_first_channel(tmp_path):
 
 @pytest.mark.parametrize(
     ("state", "words"),
-    [("created", "s            starts it"), ("failed", "tries it"), ("running", "It is running"), (None, "being read")],
+    [
+        ("created", "s            starts it"),
+        ("failed", "restarts it"),
+        ("running", "It is running"),
+        (None, "being read"),
+    ],
 )
-def test_without_a_checkpoint_it_says_what_to_do(state, words):
+def test_a_missing_checkpoint_is_reported_with_a_remedy(state, words):
     summary = None if state is None else view_from([], state=state).summary
     assert words in no_checkpoint_words(RunFolder(Path("/x/alpha")), summary)

@@ -1,4 +1,4 @@
-"""Settings: broken ones cost their key alone and are named with their line; saving keeps what people wrote."""
+"""Settings: a wrong key is reported with its line and alone keeps its default; saving keeps the rest of the file."""
 
 from pathlib import Path
 
@@ -59,9 +59,6 @@ def written(file):
     return write
 
 
-# ------------------------------------------------------------------ reading
-
-
 def test_no_file_is_all_defaults(file):
     loaded = load_settings(file)
     assert (loaded.settings, loaded.warnings, loaded.path) == (Settings(), (), file)
@@ -114,7 +111,7 @@ def test_without_a_list_of_themes_any_is_taken(written):
     assert "theme: 3 is not text" in load_settings(written("theme: 3\n")).warnings[0]
 
 
-def test_a_broken_entry_of_a_block_costs_itself_alone(written):
+def test_a_wrong_entry_of_a_block_is_left_out_alone(written):
     path = written("filters:\n  good: state:lost\n  bad: stat:lost\nkeys:\n  quit: Q\n  stp: x\n  stop: [1]\n")
     loaded = load_settings(path, actions=("quit", "stop"))
     assert loaded.settings == Settings(filters={"good": "state:lost"}, keys={"quit": ("Q",)})
@@ -145,7 +142,7 @@ def test_a_folder_in_its_place_is_one_warning(file):
 
 @given(st.text(alphabet="theme:colrsfiky \n-[]{}#&*!'\"1", max_size=60))
 @hypothesis_settings(max_examples=100, deadline=None)
-def test_no_content_is_ever_in_the_way(tmp_path_factory, text):
+def test_any_content_loads(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_text(text, encoding="utf-8")
     assert isinstance(load_settings(path).settings, Settings)
@@ -157,15 +154,13 @@ def test_where_the_file_is(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     at_home = tmp_path / "home" / ".config" / "focus" / "tui.yaml"
     assert settings_path() == at_home
-    monkeypatch.setenv("XDG_CONFIG_HOME", "relative")  # the standard says: ignore it
+    monkeypatch.setenv("XDG_CONFIG_HOME", "relative")  # the XDG standard: ignore relative paths
     assert settings_path() == at_home
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     assert settings_path() == tmp_path / "xdg" / "focus" / "tui.yaml"
     monkeypatch.setenv("FOCUS_TUI_CONFIG", str(tmp_path / "mine.yaml"))
     assert load_settings().path == tmp_path / "mine.yaml"
 
-
-# ------------------------------------------------------------------ writing
 
 CHANGES = [
     ("theme", "gruvbox"),
@@ -183,7 +178,7 @@ CHANGES = [
 
 
 def changed(settings, key, value):
-    """What `settings` are after a change, by another way."""
+    """Return `settings` after a change, computed independently of the code under test."""
     block, _, name = key.partition(".")
     if not name:
         new = getattr(Settings(), key) if value is None else value
@@ -256,7 +251,7 @@ def test_a_link_into_dotfiles_stays_a_link(tmp_path, written):
     assert file.read_text() == "theme: b\n"
 
 
-def test_a_disk_that_refuses_is_said(tmp_path):
+def test_a_write_error_is_reported(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(FocusError, match="cannot be written"):
         save_setting("theme", "a", Path(tmp_path / "file" / "tui.yaml"))

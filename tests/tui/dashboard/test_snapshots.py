@@ -1,6 +1,6 @@
-"""The screens as they look, cell by cell. After a wanted change: pytest tests/tui/dashboard --snapshot-update.
+"""Snapshots of the screens, cell by cell. After an intended change: pytest tests/tui/dashboard --snapshot-update.
 
-They are compared whatever version of Textual is installed; one that draws differently fails, and is named.
+They are compared with any version of Textual; if another version draws differently, the failure names it.
 """
 
 from importlib.metadata import version
@@ -18,12 +18,12 @@ from focus_engine.runs.folder import RunFolder
 from focus_tui.dashboard.app import FocusApp
 
 DRAWN_BY = "8.2.8"
-"""The version of Textual that drew the files; whoever draws them anew writes their own here."""
+"""The version of Textual that drew the snapshots; update it when regenerating them."""
 
 
 @pytest.fixture
 def looks_as_drawn(snap_compare):
-    """Return an assertion that an app looks as in its file; it names Textual where another version drew that."""
+    """Return an assertion that an app matches its snapshot; a failure names a different version of Textual."""
 
     def compare(app: FocusApp, size: tuple[int, int], run_before) -> None:
         same = snap_compare(app, terminal_size=size, run_before=run_before)
@@ -31,7 +31,7 @@ def looks_as_drawn(snap_compare):
         assert same, (
             "the screen looks different from its snapshot"
             + (f", which textual {DRAWN_BY} drew; this is textual {here}: look at both" if here != DRAWN_BY else "")
-            + f"; after a wanted change: pytest {Path(__file__).name} --snapshot-update, and DRAWN_BY = {here!r}"
+            + f"; after an intended change: pytest {Path(__file__).name} --snapshot-update, and DRAWN_BY = {here!r}"
         )
 
     return compare
@@ -42,7 +42,7 @@ def losses(n: int, low: float) -> list[float]:
 
 
 def trained(name: str, n: int, low: float, **summary: object):
-    """Return a run with warmup, a plateau cut, spectra and maps."""
+    """Return the view of a run with warmup, a plateau cut, spectra and maps."""
     events: list = [worker(), started(num_epochs=40, warmup_epochs=5)]
     for number, val in enumerate(losses(n, low), 1):
         lr = 1e-4 * min(1.0, number / 5) * (0.3 if number > 15 else 1.0)
@@ -67,7 +67,7 @@ def views():
     return [
         trained("diffusion_camels", 22, 0.1),
         trained("flow_camels", 18, 0.12, state="finished", reason="all epochs are done"),
-        trained("한국어_실험", 9, 0.2, state="lost", reason="its worker is gone without a last word"),
+        trained("한국어_실험", 9, 0.2, state="lost", reason="its worker is gone and recorded no outcome"),
         view_from([], "not_started", state="created"),
     ]
 
@@ -79,7 +79,7 @@ def app(first: str | None = None) -> FocusApp:
 
 @pytest.fixture(autouse=True)
 def steady_cursor(monkeypatch):
-    """A cursor that blinks is there in one picture and gone in the next."""
+    """Stop the cursor from blinking, which would change the snapshot."""
     monkeypatch.setattr(Input, "_toggle_cursor", lambda _input: None)
 
 
@@ -125,12 +125,12 @@ def test_sample(looks_as_drawn, size):
 
 @sizes
 def test_new(looks_as_drawn, size, monkeypatch):
-    monkeypatch.setattr(create, "today", lambda: "2026-11-24")  # the config is shown, and says when it was made
+    monkeypatch.setattr(create, "today", lambda: "2026-11-24")  # the shown config contains the date
 
     async def new(pilot) -> None:
         await settled(pilot)
         await pilot.press("n")
-        for typed in ("", "mine"):  # the parser answers from a thread, at the start and after each word
+        for typed in ("", "mine"):  # the form is checked in a thread, at the start and after each word
             await pilot.press(*typed)
             screen = pilot.app.screen
             while screen.values["name"] != typed or not screen._asked or screen._answered != screen._asked:

@@ -1,4 +1,4 @@
-"""`focus doctor`: real checks of this machine, and what it says where something is missing."""
+"""`focus doctor`: real checks of this machine, and its findings where something is missing."""
 
 import json
 import os
@@ -17,9 +17,9 @@ from focus_tui.view.checks import disk_kind, examine
 
 @pytest.fixture
 def torch_at_once(monkeypatch):
-    """Let torch have answered: what is asked here is something else, and importing torch takes seconds."""
+    """Replace the torch probe by its answer: importing torch takes seconds, and these tests check something else."""
     answer = {"torch": "2.13", "cuda": None, "gpus": [], "bf16": False, "threads": 1}
-    monkeypatch.setattr(doctor, "TORCH", f"print({json.dumps(json.dumps(answer))})")
+    monkeypatch.setattr(doctor, "TORCH_PROBE", f"print({json.dumps(json.dumps(answer))})")
 
 
 def by_name(findings):
@@ -36,13 +36,13 @@ def test_the_report_is_complete_and_documented_as_json(focus):
 
 
 def test_a_torch_that_breaks_is_a_problem_not_a_crash(focus, monkeypatch):
-    monkeypatch.setattr(doctor, "TORCH", "raise ImportError('libcudart.so.12: cannot open')")
+    monkeypatch.setattr(doctor, "TORCH_PROBE", "raise ImportError('libcudart.so.12: cannot open')")
     code, out, err = focus("doctor")
     assert code == 1
     assert "can't be imported: ImportError: libcudart.so.12" in out
     assert "torch: training can't run like this" in err
-    monkeypatch.setattr(doctor, "TORCH", "import time; time.sleep(60)")
-    monkeypatch.setattr(doctor, "ASK_SECONDS", 0.2)
+    monkeypatch.setattr(doctor, "TORCH_PROBE", "import time; time.sleep(60)")
+    monkeypatch.setattr(doctor, "ANSWER_SECONDS", 0.2)
     assert by_name(examine(Path(), None))["torch"].found == "did not answer within 0 s"
 
 

@@ -1,4 +1,4 @@
-"""The list of runs: it fits, its columns stand, it sorts as people do, and hostile names stay on their line."""
+"""The list of runs: it fits the width, aligns its columns, sorts naturally, and keeps hostile names on one line."""
 
 import re
 
@@ -18,7 +18,7 @@ from focus_tui.view.columns import (
     RunRow,
     columns_of,
     fit_columns,
-    in_standing_order,
+    in_default_order,
 )
 from focus_tui.view.words import GLYPHS
 
@@ -57,7 +57,7 @@ EVERY = tuple(column for column in COLUMNS if column.key != "spark")
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 180, None])
 @pytest.mark.parametrize("columns", [None, EVERY])
-def test_the_table_fits_and_its_columns_stand(width, columns):
+def test_the_table_fits_and_its_columns_are_aligned(width, columns):
     lines = run_table(ROWS, now=NOW, width=width, color=False, columns=columns)
     assert len(lines) == 5
     if width is not None:
@@ -99,7 +99,7 @@ def test_values_of_a_column_compare(key):
     sorted(value for value in values if value is not None)
 
 
-def test_what_is_not_known_has_no_value():
+def test_unknown_values_are_none():
     nothing = RunRow(RunSummary(name="a", path="a"))
     known = {column.key for column in COLUMNS if column.value(nothing) is not None}
     assert known == {"state", "name", "phase"}
@@ -112,7 +112,7 @@ def test_a_wide_screen_cuts_nothing_and_a_narrow_one_keeps_state_and_name():
 
 
 @pytest.mark.parametrize("width", range(1, 200, 7))
-def test_what_goes_at_a_width_is_gone_below_it_by_rank(width):
+def test_columns_are_dropped_by_rank(width):
     fitted = fit_columns(EVERY, ROWS, width, NOW)
     kept = {column.key for column, _ in fitted}
     assert width < 10 or sum(room + GAP for _, room in fitted) - GAP <= width
@@ -121,7 +121,7 @@ def test_what_goes_at_a_width_is_gone_below_it_by_rank(width):
     assert all(room >= 1 for _, room in fitted)
 
 
-def test_a_name_is_cut_before_a_column_goes():
+def test_a_name_is_cut_before_a_column_is_dropped():
     columns = columns_of(["state", "name", "epoch"])
     (_, _), (_, name), (_, _) = fit_columns(columns, [LONG, RUNNING], 60, NOW)
     assert 12 <= name < 90
@@ -138,20 +138,20 @@ def test_columns_are_found_by_key(keys):
 
 
 @pytest.mark.parametrize(
-    ("keys", "words"), [(["bst"], "did you mean 'best'"), ([], "there are: state, name"), (["?"], "there are")]
+    ("keys", "words"), [(["bst"], "did you mean 'best'"), ([], "allowed: state, name"), (["?"], "allowed")]
 )
 def test_an_unknown_column_is_refused(keys, words):
     with pytest.raises(InputError, match=re.escape(words)):
         columns_of(keys)
 
 
-def test_every_state_has_its_place():
+def test_states_have_a_sort_order():
     places = [BY_KEY["state"].value(RunRow(RunSummary(name="a", path="a", state=state))) for state in GLYPHS]
     assert len(set(places)) == len(GLYPHS)
     assert min(GLYPHS, key=lambda state: places[list(GLYPHS).index(state)]) == "running"
 
 
-def test_names_sort_as_people_count():
+def test_names_sort_naturally():
     names = ["run10", "Run2", "run", "a1b2", "12", "한글"]
     rows = [RunRow(RunSummary(name=name, path=name)) for name in names]
     ordered = sorted(rows, key=BY_KEY["name"].value)
@@ -176,11 +176,11 @@ def test_the_phase_in_words(state, phase, text):
     assert BY_KEY["phase"].text(row, NOW) == text
 
 
-def test_live_runs_stand_first_then_the_most_recent():
+def test_live_runs_come_first_then_the_most_recent():
     rows = [
         RunRow(RunSummary(name="old", path="", state="finished", updated=1.0)),
         RunRow(RunSummary(name="none", path="")),
         RunRow(RunSummary(name="new", path="", state="failed", updated=2.0)),
         RunRow(RunSummary(name="live", path="", state="running", updated=0.5)),
     ]
-    assert [row.summary.name for row in in_standing_order(rows)] == ["live", "new", "old", "none"]
+    assert [row.summary.name for row in in_default_order(rows)] == ["live", "new", "old", "none"]

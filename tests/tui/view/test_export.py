@@ -1,4 +1,4 @@
-"""`focus export`: what other tools read is what the log says."""
+"""`focus export`: other tools read the same numbers as the log holds."""
 
 import base64
 import csv
@@ -12,7 +12,7 @@ from example_events import epoch, samples, spectrum, started, step, worker
 from focus_engine.errors import FocusError
 from focus_engine.events.log import append_event
 from focus_engine.runs.folder import RunFolder
-from focus_tui.dashboard import take_away
+from focus_tui.dashboard import export
 from focus_tui.view.export import SCALARS, pair_picture, write_csv
 
 
@@ -44,7 +44,7 @@ def rows(path):
 
 
 def records(path):
-    """Read TFRecords without the library that wrote them: length, its checksum, the bytes, their checksum."""
+    """Yield TFRecords, read without the library that wrote them: length, its checksum, data, their checksum."""
     from tensorboardX.proto.event_pb2 import Event  # loads torch
 
     data = path.read_bytes()
@@ -55,7 +55,7 @@ def records(path):
         data = data[16 + length :]
 
 
-def test_tables_hold_the_epochs_that_count(alpha, focus, tmp_path):
+def test_tables_leave_superseded_epochs_out(alpha, focus, tmp_path):
     code, out, err = focus("export", alpha.path, "--csv", "new/tables")
     assert (code, err) == (0, "")
     assert out.split() == [f"new/tables/alpha_{name}.csv" for name in ("epochs", "power", "steps")]
@@ -80,7 +80,7 @@ def test_a_number_reads_back_as_the_same_number(tmp_path):
     assert {row["y"] for row in read} == {""}
 
 
-def test_nothing_is_replaced_unasked(alpha, focus, tmp_path):
+def test_files_are_overwritten_with_force_only(alpha, focus, tmp_path):
     (tmp_path / "alpha_power.csv").write_text("mine")
     code, out, err = focus("export", alpha.path, "--csv", ".", "--figure", "loss")
     assert (code, out) == (2, "")
@@ -148,7 +148,7 @@ def test_figures_are_of_their_format_and_a_column_wide(alpha, focus, tmp_path):
         assert b"/Type3" not in data
 
 
-def test_the_maps_themselves_are_drawn_where_they_are_kept(alpha, focus, tmp_path):
+def test_full_maps_are_drawn_where_they_are_kept(alpha, focus, tmp_path):
     def drawn(name):
         assert focus("export", alpha.path, "--figure", "maps", "-o", name)[0] == 0
         return (tmp_path / name / "alpha_maps.png").read_bytes()
@@ -174,7 +174,7 @@ def test_the_maps_themselves_are_drawn_where_they_are_kept(alpha, focus, tmp_pat
         (["--figure", "loss", "-o", "taken"], "is a folder"),
     ],
 )
-def test_wrong_wishes_are_refused_in_one_line(alpha, focus, tmp_path, arguments, words):
+def test_wrong_options_are_refused_in_one_line(alpha, focus, tmp_path, arguments, words):
     (tmp_path / "file").touch()
     (tmp_path / "taken" / "alpha_loss.png").mkdir(parents=True)
     before = sorted(tmp_path.rglob("*"))
@@ -202,8 +202,8 @@ def test_a_run_without_epochs_or_samples_says_so(focus, tmp_path):
     assert "no P(k) of samples yet: no figure" in err
 
 
-def test_the_dashboard_takes_away_in_a_process_of_its_own(alpha, tmp_path, monkeypatch):
+def test_the_dashboard_exports_in_a_subprocess(alpha, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert take_away._export(alpha, ["--figure", "lr", "--format", "svg", "-o", "."]).words == "written: alpha_lr.svg"
+    assert export._export(alpha, ["--figure", "lr", "--format", "svg", "-o", "."]).words == "written: alpha_lr.svg"
     with pytest.raises(FocusError, match=r"^alpha_lr.svg exists already"):
-        take_away._export(alpha, ["--figure", "lr", "--format", "svg", "-o", "."])
+        export._export(alpha, ["--figure", "lr", "--format", "svg", "-o", "."])

@@ -1,4 +1,4 @@
-"""`focus logs --plot`: the same pictures as on the screen, for a terminal or a file."""
+"""`focus logs --plot` prints the pictures of the Watch screen, to a terminal or a file."""
 
 import pytest
 from example_events import epoch, spectrum, started, worker

@@ -1,4 +1,4 @@
-"""CPU, memory and GPUs: real ones as far as they are here, and an NVML that says what a test says."""
+"""CPU, memory and GPUs: real ones where this machine has them, and a stand-in for NVML."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,7 @@ from focus_tui.view.machine import GpuLoad, MachineLoad, MachineReader, machine_
 
 
 class Nvml:
-    """Speaks like pynvml on a machine with two GPUs, the second of which hides its power."""
+    """Stands in for pynvml on a machine with two GPUs, the second of which does not report its power."""
 
     NVML_TEMPERATURE_GPU = 0
 
@@ -53,13 +53,13 @@ def test_reads_this_machine():
     assert "no NVIDIA GPU" in machine_words(load, "cpu")
 
 
-def test_the_machine_as_it_is_never_fails():
+def test_reading_this_machine_never_raises():
     reader = MachineReader()
     assert machine_words(reader.read(), None)
     assert machine_words(reader.read(), "cuda:0")
 
 
-def test_reads_every_gpu_and_leaves_out_what_it_hides():
+def test_every_gpu_is_read_and_unreported_values_are_none():
     first, second = MachineReader(Nvml()).read().gpus
     assert first == GpuLoad(0, "NVIDIA H200", 0.87, 61_000_000_000, 141_000_000_000, 64, 512.0, ())
     assert (second.name, second.power, second.utilisation) == ("NVIDIA A100", None, 0.86)
@@ -73,5 +73,5 @@ def test_words_are_about_the_gpu_of_the_run():
     assert machine_words(load, None).count("GPU") == 2
 
 
-def test_a_machine_that_tells_nothing_has_no_words():
+def test_an_unreadable_machine_has_no_words():
     assert machine_words(MachineLoad(None, None, None), None) == ""

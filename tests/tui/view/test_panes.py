@@ -1,4 +1,4 @@
-"""The panes of the Watch screen: a line of the table is all that a new one needs."""
+"""The panes of the Watch screen: adding one takes a single entry of the table."""
 
 import subprocess
 import sys
@@ -37,11 +37,13 @@ def watching(size=(120, 70)):
     return app, on_screen(app, *size)
 
 
-def test_panes_differ_and_what_they_name_is_there():
+def test_panes_differ_and_their_functions_exist():
     for names in ([pane.name for pane in panes.PANES], [pane.key for pane in panes.PANES]):
         assert len(set(names)) == len(names)
     assert sorted(pane.priority for pane in panes.PANES) == list(range(1, len(panes.PANES) + 1))
-    references = [pane.picture for pane in panes.pictured()] + [figure.drawn_by for _, figure in panes.with_figure()]
+    references = [pane.picture for pane in panes.panes_with_picture()] + [
+        figure.drawn_by for _, figure in panes.panes_with_figure()
+    ]
     assert all(callable(panes.load(reference)) for reference in references)
 
 

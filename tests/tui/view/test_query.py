@@ -1,4 +1,4 @@
-"""The filter language: laws of its logic, every field, every mistake in words; and an order with unknowns last."""
+"""The filter language: laws of its logic, every field, the message of every mistake; sorting, unknown values last."""
 
 import re
 import unicodedata
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from focus_engine.errors import InputError
 from focus_engine.launch.summary import RunSummary
 from focus_engine.runs.labels import Labels
-from focus_tui.view.columns import BY_KEY, RunRow, in_standing_order
+from focus_tui.view.columns import BY_KEY, RunRow, in_default_order
 from focus_tui.view.query import parse_query, parse_sort, sort_rows
 from focus_tui.view.query_fields import ALIASES, FIELDS
 from focus_tui.view.words import GLYPHS
@@ -140,7 +140,7 @@ def found(text):
         ("LR>=1e-4 State:LOST", [FLOW]),
     ],
 )
-def test_what_is_found(text, names):
+def test_a_filter_finds_the_runs(text, names):
     assert found(text) == names
 
 
@@ -165,7 +165,7 @@ def test_a_word_and_its_negation_share_all_runs(word):
     ("text", "said"),
     [
         ("stat:running", ("'stat' (character 1)", "unknown field; did you mean 'state'?", "name, state, method")),
-        ("vp xyz:1", ("'xyz' (character 4)", "unknown field; there are: name")),
+        ("vp xyz:1", ("'xyz' (character 4)", "unknown field; allowed: name")),
         ("state:runing", ("'runing' (character 7)", "no state; did you mean 'running'?", "early_stopped")),
         ("state:running,lots", ("'lots' (character 15)", "did you mean 'lost'")),
         ("archived:maybe", ("no archived", "yes, no, any")),
@@ -183,12 +183,12 @@ def test_a_word_and_its_negation_share_all_runs(word):
         ('name:""', ("a value is missing",)),
         ("vp -", ("'-' (character 4)", "a value is missing")),
         ('name:"vp', ("'\"vp' (character 6)", "the quote is not closed")),
-        ('"a"b', ("put a blank or a comma behind the quote",)),
+        ('"a"b', ("put a space or a comma after the quote",)),
         ("name~/(/", ("'/(/' (character 6)", "not a regular expression")),
         ("name~/a{99999999999999999999}/", ("not a regular expression",)),
     ],
 )
-def test_mistakes_are_named(text, said):
+def test_mistakes_are_reported_with_their_position(text, said):
     with pytest.raises(InputError) as caught:
         parse_query(text)
     for words in said:
@@ -205,7 +205,7 @@ def test_any_text_is_a_filter_or_refused_in_words(text):
         assert all(query.matches(one, NOW) in {True, False} for one in ROWS)
 
 
-def test_every_number_of_the_json_is_a_field_and_unknown_ones_meet_no_comparison():
+def test_every_number_of_the_json_is_a_field_and_unknown_ones_fail_comparisons():
     numbers = {one.name for one in fields(RunSummary) if "int" in str(one.type) or "float" in str(one.type)}
     assert len(numbers) == 18
     full = RunRow(RunSummary(name="a", path="a", **dict.fromkeys(numbers, 7)))
@@ -217,16 +217,13 @@ def test_every_number_of_the_json_is_a_field_and_unknown_ones_meet_no_comparison
             assert not parse_query(f"{name}{sign}7").matches(empty, NOW)
 
 
-def test_every_state_and_field_can_be_asked_for():
+def test_every_state_and_field_can_be_filtered():
     for state in GLYPHS:
         assert parse_query(f"state:{state}").matches(row("a", state=state))
     for name, field in FIELDS.items():
         parse_query(f"{name}:{field.allowed[0] if field.allowed else 1}")
         assert field.meaning
     assert set(ALIASES.values()) <= set(FIELDS)
-
-
-# ------------------------------------------------------------------ order
 
 
 @pytest.mark.parametrize("key", BY_KEY)
@@ -242,17 +239,17 @@ def test_sorting_keeps_every_run_and_leaves_unknown_ones_last(key, descending):
 
 
 @pytest.mark.parametrize("descending", [False, True])
-def test_equal_runs_stay_as_they_stood(descending):
+def test_sorting_is_stable(descending):
     rows = [row(name, val_loss=0.5) for name in "cab"] + [row(name) for name in "zy"]
     assert [one.summary.name for one in sort_rows(rows, "val", descending)] == list("cabzy")
 
 
-def test_the_standing_order_is_that_of_ls():
-    assert sort_rows(ROWS, "standing") == in_standing_order(ROWS)
-    assert sort_rows(ROWS, "standing", descending=True) == in_standing_order(ROWS)[::-1]
+def test_the_default_order_is_that_of_ls():
+    assert sort_rows(ROWS, "standing") == in_default_order(ROWS)
+    assert sort_rows(ROWS, "standing", descending=True) == in_default_order(ROWS)[::-1]
 
 
-def test_recent_runs_sort_as_young():
+def test_recent_runs_have_the_lowest_age():
     assert [one.summary.name for one in sort_rows(ROWS, "age")][:3] == [SMALL, LARGE, FLOW]
 
 

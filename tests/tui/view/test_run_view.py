@@ -1,4 +1,4 @@
-"""The fold: what the dashboard knows of a run after any sequence of events."""
+"""`RunView`: the view of a run after any sequence of events."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from focus_tui.view import run_view as present
 from focus_tui.view.run_view import advice, fold, phase_words, plateau_words
 
 
-def test_epochs_are_kept_in_order_and_the_rest_beside_them():
+def test_events_are_kept_by_kind_and_epochs_in_order():
     view = view_from([worker(), started(), epoch(1), spectrum(1), samples(1), epoch(2), Warned(code="x", message="y")])
     assert [one.epoch for one in view.epochs] == [1, 2]
     assert [one.epoch for one in view.spectra] == [one.epoch for one in view.samples] == [1]
@@ -35,7 +35,7 @@ def test_resuming_from_the_first_epoch_starts_anew():
     assert view.resumed_after == ()
 
 
-def test_folding_in_pieces_is_folding_at_once():
+def test_folding_in_pieces_equals_folding_at_once():
     events = [worker(), started(), step(1, 3), step(1, 9), epoch(1), spectrum(1), step(2, 4), StopRequested(when="now")]
     whole = view_from(events)
     view = view_from([])
@@ -60,7 +60,7 @@ def test_data_progress_is_shown_until_training_starts():
 
 
 def test_steps_are_thinned_evenly(monkeypatch):
-    monkeypatch.setattr(present, "MOST_STEPS", 100)
+    monkeypatch.setattr(present, "MAX_STEPS", 100)
     view = view_from([started(), *(step(1 + i // 10, 1 + i % 10) for i in range(1000))])
     assert 50 <= view.steps.epoch.size <= 100
     gaps = np.diff(view.steps.epoch)
@@ -72,7 +72,7 @@ def test_the_log_holds_epochs_and_notes_only():
     assert [event.type for event in view.log] == ["run_started", "epoch_finished", "warning"]
 
 
-def test_an_end_stays_until_another_worker_comes():
+def test_the_end_is_kept_until_another_worker_starts():
     ended = end("stopped", "asked", 1)
     view = view_from([worker(), started(), epoch(1), ended])
     assert view.ended == ended

@@ -1,4 +1,4 @@
-"""Runs in words: pure functions, fixed widths, wide letters, hostile names."""
+"""Runs as text: pure functions, fixed widths, wide characters, hostile names."""
 
 import pytest
 from example_events import end, making_data
@@ -6,7 +6,7 @@ from example_events import end, making_data
 from focus_engine.events.table import Warned
 from focus_engine.launch.summary import RunSummary
 from focus_tui.terminal import cells, visible
-from focus_tui.view.words import GLYPHS, bar_line, duration, note, progress_line, size, state_words, status_lines
+from focus_tui.view.words import GLYPHS, bar_line, duration, event_note, progress_line, size, state_words, status_lines
 
 RUNNING = RunSummary(
     name="experiment_diffusion",
@@ -60,18 +60,18 @@ def test_sizes(n_bytes, text):
     assert size(n_bytes) == text
 
 
-def test_warmup_is_said():
+def test_warmup_is_named():
     assert state_words(RUNNING) == "running"
     assert state_words(RunSummary(name="a", path="a", state="running", phase="warmup")) == "warmup"
     assert state_words(RunSummary(name="a", path="a", state="early_stopped")) == "early stopped"
 
 
-def test_status_says_all_that_is_known_and_nothing_else():
+def test_status_shows_all_known_values_and_no_others():
     text = "\n".join(status_lines(RUNNING, now=4660.0))
     for words in ("12/200, step 2,500", "best 0.1400 at epoch 10", "1/2 bad epochs", "2/10 patience", "12.3 %"):
         assert words in text
     assert "42 on gpu1, started 61 min ago" in text
-    assert "last word   60 s ago" in text
+    assert "updated     60 s ago" in text
     assert status_lines(LOST)[1:] == ["  state       † lost", "  reason      gone", "  folder      /e/한글 실험"]
 
 
@@ -98,14 +98,14 @@ def test_every_state_has_a_glyph():
         ("line\nline\t", "line\nline\t"),
     ],
 )
-def test_control_characters_are_shown_never_obeyed(text, shown):
+def test_control_characters_are_escaped(text, shown):
     assert visible(text) == shown
 
 
 def test_notes_are_harmless():
-    assert note(Warned(code="x", message="\x1b]0;own\x07")) == "warning: \\x1b]0;own\\x07"
+    assert event_note(Warned(code="x", message="\x1b]0;own\x07")) == "warning: \\x1b]0;own\\x07"
     ended = end("early_stopped", "10 bad epochs", 30)
-    assert note(ended) == "early stopped after epoch 30: 10 bad epochs"
+    assert event_note(ended) == "early stopped after epoch 30: 10 bad epochs"
 
 
 @pytest.mark.parametrize("columns", [10, 30, 79])

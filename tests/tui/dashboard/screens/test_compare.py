@@ -1,10 +1,9 @@
-"""Comparing runs: the tables, the charts, and every key of the screen."""
+"""The Compare screen: its tables, charts and keys."""
 
 import asyncio
 import json
 import os
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from example_events import epoch, spectrum, started, worker
 from textual.widgets import Static
 
 from focus_engine.config.load import all_keys
-from focus_engine.config.schema import Config
+from focus_engine.config.methods import METHODS
 from focus_engine.runs.comparison import read_comparison
 from focus_engine.runs.folder import RunFolder
 from focus_tui.charts.overlay import PALETTE, NamedCurve, color_of, draw_overlay, draw_ratios
@@ -23,8 +22,8 @@ from focus_tui.dashboard.screens.compare import CompareScreen
 from focus_tui.dashboard.screens.runs import RunsScreen
 from focus_tui.dashboard.screens.watch import WatchScreen
 from focus_tui.dashboard.widgets.chart import Chart
-from focus_tui.dashboard.widgets.judged import Judged
-from focus_tui.view.compare import LOSS_KEYS, config_differences, data_warning, metric_row
+from focus_tui.dashboard.widgets.sample_scores import SampleScores
+from focus_tui.view.compare import config_differences, data_warning, metric_row
 from focus_tui.view.comparison_report import cost_curves, cost_rows, ratio_curves, score_rows
 
 
@@ -112,7 +111,7 @@ async def test_opens_the_run_under_the_cursor(pilot):
     assert isinstance(pilot.app.screen, WatchScreen)
 
 
-async def test_goes_on_without_a_run_that_vanished(pilot, feed):
+async def test_continues_without_a_run_that_disappeared(pilot, feed):
     feed.post(RunGone(RunFolder(Path("/x/beta"))))
     await pilot.pause()
     assert isinstance(pilot.app.screen, CompareScreen)
@@ -139,7 +138,7 @@ def test_the_change_is_that_of_the_best_loss():
     assert metric_row(view_from([], "c", state="created"), reference)[4] == "-"
 
 
-def test_runs_that_do_not_compare_say_so():
+def test_runs_that_cannot_be_compared_give_a_warning():
     assert data_warning([view("a", 1.0), view("b", 1.0)]) == ""
     assert "not the same box" in data_warning([view("a", 1.0), view("b", 1.0, box_size=50.0)])
     assert "not the same data" in data_warning([view("a", 1.0), view("b", 1.0, data_fingerprint="1")])
@@ -174,9 +173,9 @@ def test_a_setting_of_the_other_method_does_not_change_the_loss():
 
 def test_every_key_that_changes_the_loss_is_one_of_the_config():
     known = set(all_keys())
-    for key in (key for keys in LOSS_KEYS.values() for key in keys):
-        assert tuple(key.split(".")) in known, key
-    assert set(LOSS_KEYS) == set(get_args(Config.model_fields["method"].annotation))
+    for spec in METHODS.values():
+        for key in (*spec.loss_keys, *filter(None, [spec.most_steps])):
+            assert tuple(key.split(".")) in known, key
 
 
 def test_the_colours_of_the_first_runs_differ_and_every_run_has_a_sign():
@@ -201,14 +200,14 @@ def test_charts_fit_their_room(size, color):
             assert "\x1b" not in text
 
 
-def test_curves_without_values_say_so():
+def test_curves_without_values_show_a_message():
     empty = NamedCurve(0, np.array([1.0]), np.array([np.nan]))
     assert draw_overlay([empty], width=80, height=20) == "nothing to draw yet"
     assert draw_ratios([], width=80, height=20) == "no P(k) yet"
 
 
-def judged(names, **changes):
-    """A document of `focus compare` about samples."""
+def scored(names, **changes):
+    """Return a document of `focus compare` about samples."""
 
     def run(name, error):
         return {
@@ -248,7 +247,7 @@ def judged(names, **changes):
 
 
 def test_scores_stand_beside_what_real_maps_score():
-    report = read_comparison(judged(("alpha", "beta")))
+    report = read_comparison(scored(("alpha", "beta")))
     rows = score_rows(report)
     assert rows[1] == ("alpha", "ddim 50", "50", "0.2", "7.0 %", "0.050", "1.0 %", "30.0 %")
     assert rows[3] == ("true vs true", "", "", "", "20.0 %", "0.200", "-", "-")
@@ -259,7 +258,7 @@ def test_scores_stand_beside_what_real_maps_score():
 
 
 def test_a_report_from_before_a_statistic_was_there_leaves_it_unknown():
-    document = judged(("alpha",))
+    document = scored(("alpha",))
     del document["runs"][0]["slab_mean"]
     report = read_comparison(document)
     assert score_rows(report)[1][-3:] == ("0.050", "-", "-")
@@ -269,13 +268,13 @@ def test_a_report_from_before_a_statistic_was_there_leaves_it_unknown():
 
 @pytest.fixture
 def on_disk(tmp_path):
-    """Folders of three runs; a comparison of two of them, an older one, and files that are none."""
+    """Return folders of three runs, with a comparison of two of them, an older one, and invalid files."""
     runs = {name: RunFolder(tmp_path / name) for name in ("alpha", "beta", "gamma")}
     for run in runs.values():
         run.make_folders()
     old, new = runs["alpha"].figs / "comparison_old.json", runs["beta"].figs / "comparison_alpha_beta.json"
-    old.write_text(json.dumps(judged(("alpha", "beta"), n_maps=11)), encoding="utf-8")
-    new.write_text(json.dumps(judged(("beta", "alpha"), n_maps=22)), encoding="utf-8")
+    old.write_text(json.dumps(scored(("alpha", "beta"), n_maps=11)), encoding="utf-8")
+    new.write_text(json.dumps(scored(("beta", "alpha"), n_maps=22)), encoding="utf-8")
     os.utime(old, (1, 1))
     (runs["alpha"].figs / "comparison_broken.json").write_text("{", encoding="utf-8")
     (runs["alpha"].figs / "comparison_list.json").write_text("[]", encoding="utf-8")
@@ -287,15 +286,15 @@ async def test_the_newest_comparison_of_these_runs_is_shown(on_disk):
     async with on_screen(app) as pilot:
         app.open_compare((on_disk["alpha"], on_disk["beta"]))
         await pilot.pause()
-        text = words(pilot, "#judged-text")
+        text = words(pilot, "#scores-text")
         assert "22 maps of 10 unseen simulations" in text
         assert "true vs true" in text
         app.open_compare((on_disk["alpha"], on_disk["gamma"]))
         await pilot.pause()
-        assert "c draws samples" in words(pilot, "#judged-text")
+        assert "c draws samples" in words(pilot, "#scores-text")
 
 
-async def test_samples_are_judged_in_the_background_and_a_failure_is_told(on_disk):
+async def test_samples_are_scored_in_the_background_and_a_failure_is_shown(on_disk):
     app = FocusApp(Path("/x"), feed=FakeFeed([]))
     async with on_screen(app) as pilot:
         app.open_compare((on_disk["alpha"], on_disk["gamma"]))  # without configs: no experiments
@@ -303,7 +302,7 @@ async def test_samples_are_judged_in_the_background_and_a_failure_is_told(on_dis
         await pilot.press("c")
         job = next(iter(app.comparisons.values()))
         await asyncio.to_thread(job.wait, 60)
-        app.screen.query_one(Judged).look()
+        app.screen.query_one(SampleScores).look()
         await pilot.pause()
-        assert "alpha" in words(pilot, "#judged-text")
-        assert "try again" in words(pilot, "#judged-text")
+        assert "alpha" in words(pilot, "#scores-text")
+        assert "try again" in words(pilot, "#scores-text")

@@ -1,4 +1,4 @@
-"""The New screen: every key, what is typed, and the editor."""
+"""The New screen: its keys, the typed values, and the editor."""
 
 import shlex
 import time
@@ -14,7 +14,7 @@ from focus_engine.runs.create import create_experiment
 from focus_engine.runs.folder import RunFolder
 from focus_tui.dashboard.app import FocusApp
 from focus_tui.dashboard.new_form import MORE
-from focus_tui.dashboard.screens.dialogs import Choose
+from focus_tui.dashboard.screens.dialogs import ChoiceDialog
 from focus_tui.dashboard.screens.new import NewScreen, edit_config
 from focus_tui.dashboard.screens.runs import RunsScreen
 from focus_tui.dashboard.screens.watch import WatchScreen
@@ -40,7 +40,7 @@ def app(root, feed, monkeypatch):
 
 
 async def settle(pilot, condition, seconds=20.0):
-    """Let the screen work until something is so."""
+    """Let the app run until a condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -48,7 +48,7 @@ async def settle(pilot, condition, seconds=20.0):
 
 
 async def checked(pilot) -> NewScreen:
-    """Wait until the parser has answered what was typed."""
+    """Wait until the typed values have been checked."""
     screen = pilot.app.screen
     await pilot.pause()
     await settle(pilot, lambda: screen._answered == screen._asked)
@@ -106,7 +106,7 @@ async def test_ctrl_s_makes_it_and_offers_what_may_come_next(app, feed):
     async with on_screen(app, 80, 24) as pilot:
         await opened(pilot)
         await pilot.press(*"beta", "ctrl+s")
-        await settle(pilot, lambda: isinstance(app.screen, Choose))
+        await settle(pilot, lambda: isinstance(app.screen, ChoiceDialog))
         assert load_config(app.root / "beta" / "config.yaml").config.experiment.name == "beta"
         assert feed.refreshed
         await pilot.press("escape")
@@ -121,7 +121,7 @@ async def test_what_is_chosen_next_is_done(app, monkeypatch, steps):
     async with on_screen(app, 80, 24) as pilot:
         await opened(pilot)
         await pilot.press(*"beta", "ctrl+s")
-        await settle(pilot, lambda: isinstance(app.screen, Choose))
+        await settle(pilot, lambda: isinstance(app.screen, ChoiceDialog))
         await pilot.press(*["down"] * steps, "enter")
         await pilot.pause()
         assert did == [["start beta"], ["edit beta"], []][steps]
@@ -129,7 +129,7 @@ async def test_what_is_chosen_next_is_done(app, monkeypatch, steps):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("", "give it a name"), ("alpha", "exists already"), (".x", "cannot name")]
+    ("name", "words"), [("", "name the experiment"), ("alpha", "exists already"), (".x", "cannot name")]
 )
 async def test_nothing_is_made_without_a_free_and_right_name(app, name, words):
     before = sorted(app.root.iterdir())
@@ -155,7 +155,7 @@ async def test_nothing_is_made_while_a_field_is_wrong(app):
         assert not (app.root / "beta").exists()
 
 
-async def test_somebody_else_may_be_faster(app, root):
+async def test_a_name_taken_meanwhile_is_refused(app, root):
     async with on_screen(app, 80, 24) as pilot:
         await opened(pilot)
         await pilot.press(*"beta")
@@ -166,7 +166,7 @@ async def test_somebody_else_may_be_faster(app, root):
     assert load_config(root / "beta" / "config.yaml").config.training.seed == 77
 
 
-async def test_a_copy_keeps_what_its_source_says(app, root):
+async def test_a_copy_keeps_the_values_of_its_source(app, root):
     app.rows = ()
     async with on_screen(app, 80, 24) as pilot:
         app.open_new(RunFolder(root / "alpha"))
@@ -176,7 +176,7 @@ async def test_a_copy_keeps_what_its_source_says(app, root):
         await checked(pilot)
         assert command(screen) == "$ focus new beta --from alpha"
         await pilot.press("ctrl+s")
-        await settle(pilot, lambda: isinstance(app.screen, Choose))
+        await settle(pilot, lambda: isinstance(app.screen, ChoiceDialog))
     assert load_config(root / "beta" / "config.yaml").config.training.seed == 5
 
 
@@ -194,7 +194,7 @@ async def test_the_config_stands_beside_the_form_or_a_key_away(app):
         assert isinstance(app.screen, RunsScreen)
 
 
-async def test_the_field_with_the_cursor_is_lit_up(app):
+async def test_the_focused_field_is_highlighted(app):
     async with on_screen(app, 80, 24) as pilot:
         screen = await opened(pilot)
         lit = lambda: [field.key for field in screen.query(Field) if field.has_class("here")]  # noqa: E731
@@ -224,12 +224,9 @@ async def test_keys_that_come_all_at_once_are_taken_in_their_order(app):
         assert screen.values["data.maps_path"] == "y"
 
 
-# the editor
-
-
 @pytest.fixture
 def editor(monkeypatch, tmp_path, app):
-    """A terminal that can be lent to an editor, and an editor that writes what it is told to."""
+    """Return a function that sets VISUAL to a given shell script; suspending the app does nothing."""
 
     @contextmanager
     def suspend():
@@ -255,14 +252,14 @@ async def test_what_the_editor_left_is_checked(app, root, editor):
         assert f"config.yaml:{lines}:" in toasts(app)
 
 
-async def test_a_right_config_is_said_to_be_right(app, root, editor):
+async def test_a_valid_config_is_reported_as_valid(app, root, editor):
     editor("true")
     async with on_screen(app, 80, 24) as pilot:
         edit_config(app, RunFolder(root / "alpha"))
-        await settle(pilot, lambda: "config.yaml of alpha is right" in toasts(app))
+        await settle(pilot, lambda: "config.yaml of alpha is valid" in toasts(app))
 
 
-async def test_an_editor_that_is_not_there_is_named(app, root, editor, monkeypatch):
+async def test_a_missing_editor_is_named(app, root, editor, monkeypatch):
     editor("true")
     for name in ("no-such-editor-at-all", "'unbalanced", ""):
         monkeypatch.setenv("VISUAL", name)
@@ -275,5 +272,5 @@ async def test_an_editor_that_is_not_there_is_named(app, root, editor, monkeypat
 
 async def test_where_no_editor_can_be_opened_the_file_is_named(app, root):
     async with on_screen(app, 80, 24) as pilot:
-        edit_config(app, RunFolder(root / "alpha"))  # a screen without a terminal cannot be lent
+        edit_config(app, RunFolder(root / "alpha"))  # a headless app cannot be suspended
         await settle(pilot, lambda: str(root / "alpha" / "config.yaml") in toasts(app))

@@ -1,4 +1,4 @@
-"""The list of runs on a real screen: every key, each with a feed that says what the test says."""
+"""The Runs screen: its keys, with a feed controlled by the test."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.labels import Labels, read_labels
 from focus_tui.dashboard.app import FocusApp
 from focus_tui.dashboard.feed import RunsRead
-from focus_tui.dashboard.screens.dialogs import Ask, Choose, Help
+from focus_tui.dashboard.screens.dialogs import ChoiceDialog, Help, TextDialog
 from focus_tui.dashboard.screens.runs import RunsScreen
 from focus_tui.dashboard.widgets.chart import Chart
 from focus_tui.dashboard.widgets.hints import Hints
@@ -76,7 +76,7 @@ async def test_filters_as_it_is_typed_and_keeps_the_view_when_nothing_fits(feed)
         line.value = "name~nothing"
         await pilot.pause()
         assert names(app) == ["beta"]
-        assert "no run fits" in str(line.border_subtitle)
+        assert "no run matches" in str(line.border_subtitle)
         line.value = "lr>=abc"
         await pilot.pause()
         assert "abc" in str(line.border_subtitle)
@@ -91,9 +91,9 @@ async def test_sorts_by_a_column_and_back(feed):
     app = FocusApp(Path("/x"), feed=feed)
     async with on_screen(app, 140, 40) as pilot:
         await pilot.press("o")
-        assert isinstance(app.screen, Choose)
+        assert isinstance(app.screen, ChoiceDialog)
         await pilot.press("escape")
-        app.screen.query_one(RunTable).post_message(RunTable.SortAsked("best"))
+        app.screen.query_one(RunTable).post_message(RunTable.SortRequested("best"))
         await pilot.pause()
         assert names(app) == ["beta", "alpha", "gamma"]
         await pilot.press("O")
@@ -124,7 +124,7 @@ async def test_help_names_every_key(feed):
         assert isinstance(app.screen, RunsScreen)
 
 
-async def test_an_empty_folder_teaches():
+async def test_an_empty_folder_shows_how_to_start():
     app = FocusApp(Path("/x"), feed=FakeFeed())
     async with on_screen(app, 80, 24) as pilot:
         await pilot.pause()
@@ -185,9 +185,9 @@ async def test_tags_are_checked_as_they_are_typed(tmp_path):
     app = FocusApp(tmp_path, feed=FakeFeed(views))
     async with on_screen(app) as pilot:
         await pilot.press("t")
-        assert isinstance(app.screen, Ask)
+        assert isinstance(app.screen, TextDialog)
         await pilot.press(*"a/b", "enter")
-        assert isinstance(app.screen, Ask)  # a slash is no tag
+        assert isinstance(app.screen, TextDialog)  # a slash is not allowed in a tag
         app.screen.query_one(Input).value = "paper best"
         await pilot.press("enter")
         await app.workers.wait_for_complete()
@@ -199,7 +199,7 @@ async def test_stopping_asks_first(feed):
     async with on_screen(app) as pilot:
         await pilot.pause()
         await pilot.press("x")
-        assert isinstance(app.screen, Choose)
+        assert isinstance(app.screen, ChoiceDialog)
         await pilot.press("escape")
         assert isinstance(app.screen, RunsScreen)
 
@@ -214,13 +214,13 @@ async def test_archived_runs_are_hidden_until_asked_for(feed):
         assert names(app) == ["gamma"]
 
 
-async def test_leaving_says_what_goes_on(feed, capsys):
+async def test_quitting_prints_the_runs_that_continue(feed, capsys):
     app = FocusApp(Path("/x"), feed=feed)
     async with on_screen(app) as pilot:
         await pilot.pause()
         await pilot.press("q")
     assert feed.stopped
-    assert "goes on in the background: alpha" in capsys.readouterr().err
+    assert "continues in the background: alpha" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("size", [(80, 24), (40, 10), (250, 70), (20, 5)])
@@ -232,7 +232,7 @@ async def test_every_size_is_drawn(feed, size):
         assert app.screen.query_one(RunTable).rows
 
 
-async def test_names_are_data():
+async def test_control_characters_in_names_are_shown():
     odd = view_from([worker(), started()], "[bold]한국어 run\x1b[31m", updated=9.0)
     app = FocusApp(Path("/x"), feed=FakeFeed([odd]))
     async with on_screen(app) as pilot:

@@ -1,4 +1,4 @@
-"""The Sample screen: every key, and what is shown of a job; the job is played by a script."""
+"""The Sample screen: its keys and the display of a job, for which a script stands in."""
 
 import json
 import sys
@@ -40,7 +40,7 @@ def write_maps(path: Path, maps: np.ndarray) -> Path:
 
 @pytest.fixture
 def alpha(tmp_path):
-    """A run with both checkpoints."""
+    """Return a run with both checkpoints."""
     run = RunFolder(tmp_path / "experiments" / "alpha")
     run.make_folders()
     for path in (run.checkpoint_best, run.checkpoint_last):
@@ -68,7 +68,7 @@ def app(alpha):
 
 @pytest.fixture
 def stand_in(monkeypatch, tmp_path):
-    """Plays `focus sample`: writes maps and tells of them; `script` replaces what it does, `started` is what it got."""
+    """Replace `focus sample` by a script that writes maps; `script` can be changed, `started` records the calls."""
 
     class Play:
         script = ""
@@ -96,7 +96,7 @@ def stand_in(monkeypatch, tmp_path):
 
 
 async def settle(pilot, condition, seconds=20.0):
-    """Let the screen work until something is so."""
+    """Let the app run until a condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -104,7 +104,7 @@ async def settle(pilot, condition, seconds=20.0):
 
 
 async def opened(pilot) -> SampleScreen:
-    """Press g on the run and wait until the form knows the model."""
+    """Press g on the run and wait until the facts of the model are loaded."""
     await pilot.press("g")
     screen = pilot.app.screen
     assert isinstance(screen, SampleScreen)
@@ -128,7 +128,7 @@ async def into(pilot, key: str, *letters: str) -> None:
     await pilot.pause()
 
 
-async def test_the_form_says_what_there_is(app):
+async def test_the_form_shows_checkpoints_and_samplers(app):
     async with on_screen(app, 120, 40) as pilot:
         screen = await opened(pilot)
         pickers = {field.key: field.query_one(Picker) for field in screen.query(Field) if field.query(Picker)}
@@ -157,7 +157,7 @@ async def test_letters_stay_in_the_form_and_arrows_walk_through_it(app):
     async with on_screen(app, 80, 24) as pilot:
         screen = await opened(pilot)
         screen.fields["sampler"].enter()
-        await pilot.press("q", "x", "s", "r", "right")  # no key of the screen, and then the next choice
+        await pilot.press("q", "x", "s", "r", "right")  # letters are no keys of the screen; right picks the next choice
         assert app.screen is screen
         assert screen.fields["sampler"].value == "ddpm"
         assert screen.fields["eta"].input.placeholder == "1"
@@ -214,11 +214,11 @@ async def test_pages_go_through_the_maps(app):
         await pilot.press("ctrl+s")
         await settle(pilot, lambda: screen.result.has_more)
         await pilot.pause()
-        assert "here 1–" in told(screen)
+        assert "shown 1–" in told(screen)
         await pilot.press("pagedown")
-        await settle(pilot, lambda: "here 1–" not in told(screen))
+        await settle(pilot, lambda: "shown 1–" not in told(screen))
         await pilot.press("pageup")
-        await settle(pilot, lambda: "here 1–" in told(screen))
+        await settle(pilot, lambda: "shown 1–" in told(screen))
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -244,7 +244,7 @@ async def test_a_job_goes_on_behind_other_screens_and_is_found_again(app, alpha,
         assert screen.query_one("#form").display
         await pilot.press("escape")
         assert isinstance(app.screen, RunsScreen)
-        assert any("goes on" in note.message for note in app._notifications)
+        assert any("continues" in note.message for note in app._notifications)
         again = await opened(pilot)
         await settle(pilot, lambda: "25 %" in told(again))
         assert again.values["seed"] == "7"
@@ -255,7 +255,7 @@ async def test_a_job_goes_on_behind_other_screens_and_is_found_again(app, alpha,
         assert app.jobs[alpha.path].poll().failed is not None
 
 
-async def test_the_end_of_a_job_that_nobody_looks_at_is_told(app, stand_in, tmp_path):
+async def test_the_end_of_a_hidden_job_is_announced(app, stand_in, tmp_path):
     stand_in.script = (
         f"import pathlib\nwhile not pathlib.Path({str(tmp_path / 'go')!r}).exists(): time.sleep(0.01)\n"
         + (stand_in.script)
@@ -267,7 +267,7 @@ async def test_the_end_of_a_job_that_nobody_looks_at_is_told(app, stand_in, tmp_
         await settle(pilot, lambda: any("sampled alpha: 40 maps" in note.message for note in app._notifications))
 
 
-async def test_who_leaves_the_dashboard_is_told_that_sampling_goes_on(app, stand_in, monkeypatch):
+async def test_quitting_prints_that_sampling_continues(app, stand_in, monkeypatch):
     stand_in.script = "time.sleep(600)"
     said = []
     monkeypatch.setattr(app, "exit", lambda message=None: said.append(message))
@@ -275,7 +275,7 @@ async def test_who_leaves_the_dashboard_is_told_that_sampling_goes_on(app, stand
         await opened(pilot)
         await pilot.press("ctrl+s", "ctrl+c")
         await settle(pilot, lambda: said)
-        assert said == ["sampling goes on: alpha"]
+        assert said == ["sampling continues: alpha"]
         assert all(job.running for job in app.jobs.values())
 
 
@@ -289,7 +289,7 @@ async def test_a_failure_is_shown_where_the_maps_would_be(app, stand_in):
 
 
 @pytest.mark.usefixtures("stand_in")
-async def test_maps_that_were_taken_away_meanwhile_crash_nothing(app, tmp_path):
+async def test_deleted_maps_give_an_error_message(app, tmp_path):
     (tmp_path / "drawn.npz").unlink()
     async with on_screen(app, 120, 40) as pilot:
         await opened(pilot)
@@ -350,10 +350,10 @@ async def test_the_command_line_is_copied(app):
         assert app.clipboard == screen.command()
 
 
-async def test_what_a_job_says_is_shown_and_never_obeyed(app):
+async def test_control_characters_of_a_job_are_shown(app):
     async with on_screen(app, 120, 40) as pilot:
         screen = await opened(pilot)
         pane = screen.query_one(ResultPane)
-        pane.tell(JobProgress(done=1, total=2, words="a\x1b[2Jb [red]", warnings=("w\x07[b]",)))
+        pane.show_progress(JobProgress(done=1, total=2, words="a\x1b[2Jb [red]", warnings=("w\x07[b]",)))
         assert "a\\x1b[2Jb [red]" in told(screen)
         assert "warning: w\\x07[b]" in told(screen)

@@ -1,4 +1,4 @@
-"""The Watch screen: what stands on it, and every key."""
+"""The Watch screen: its panes and keys."""
 
 import re
 from pathlib import Path
@@ -19,9 +19,9 @@ from focus_tui.dashboard.widgets.watch_head import Head, gauge, head_lines
 from focus_tui.dashboard.widgets.watch_layout import head_rows, lay_out
 from focus_tui.dashboard.widgets.watch_log import LogPane, log_lines
 from focus_tui.terminal import cells
-from focus_tui.view.panes import pictured
-from focus_tui.view.pictures.look import Look, sampled_epochs
+from focus_tui.view.panes import panes_with_picture
 from focus_tui.view.pictures.maps import maps_picture
+from focus_tui.view.pictures.picture import PictureOptions, sampled_epochs
 from focus_tui.view.pictures.power import power_picture
 
 ALPHA = RunFolder(Path("/x/alpha"))
@@ -114,7 +114,7 @@ async def test_log_axes_and_smoothing(app):
         assert "smoothed" not in str(app.screen.query_one("#loss").border_title)
 
 
-async def test_news_is_drawn_and_what_did_not_change_is_not(app, feed):
+async def test_only_changed_panes_are_redrawn(app, feed):
     async with on_screen(app, 120, 40) as pilot:
         maps = app.screen.query_one("#maps", Chart)
         before = maps._strips
@@ -149,7 +149,7 @@ async def test_goes_to_the_next_run_without_leaving(app):
         assert "alpha" in words(app)
 
 
-async def test_a_run_whose_folder_vanished_is_left(app, feed):
+async def test_the_screen_closes_when_the_folder_disappears(app, feed):
     async with on_screen(app, 120, 40) as pilot:
         feed.post(RunGone(ALPHA))
         await pilot.pause()
@@ -179,9 +179,9 @@ def head(view, width=120) -> str:
 
 
 def test_the_head_says_lost_and_what_to_do():
-    said = head(full_view(state="lost", reason="its worker is gone without a last word"))
+    said = head(full_view(state="lost", reason="its worker is gone and recorded no outcome"))
     assert "lost" in said
-    assert "gone without a last word" in said
+    assert "recorded no outcome" in said
     assert "r resumes it" in said
 
 
@@ -203,7 +203,7 @@ def test_a_gauge_is_full_at_its_limit_and_never_beyond():
     assert gauge(50, 100) == "■" * 6 + "□" * 6
 
 
-def test_hostile_log_text_is_shown_and_not_obeyed():
+def test_control_characters_in_the_log_are_shown():
     lines = [line for line, _ in log_lines(Warned(code="x", message="a\x1b[2Jb\r\x07c\n[red]d"))]
     assert lines == ["-- warning: a\\x1b[2Jb\\r\\x07c", "-- [red]d"]
 
@@ -215,8 +215,8 @@ def test_the_end_is_in_the_log():
 def test_pictures_of_an_epoch_without_samples_are_those_before_it():
     view = full_view()
     assert sampled_epochs(view) == (3, 6)
-    assert "epoch 3" in power_picture(view, Look(epoch=5)).title
-    assert "epoch 6" in maps_picture(view, Look()).title
+    assert "epoch 3" in power_picture(view, PictureOptions(epoch=5)).title
+    assert "epoch 6" in maps_picture(view, PictureOptions()).title
 
 
 def test_thumbnails_come_back_in_physical_units():
@@ -264,7 +264,7 @@ def test_as_many_panes_as_there_is_room_for(size, zoomed, pictures, log):
 @pytest.mark.parametrize("height", range(5, 75, 7))
 def test_every_layout_shows_something_and_leaves_room_for_it(width, height):
     layout = lay_out(width, height)
-    assert set(layout.pictures) <= {pane.name for pane in pictured()}
+    assert set(layout.pictures) <= {pane.name for pane in panes_with_picture()}
     assert layout.pictures
     assert head_rows(height) < height
     if layout.log == "column":
@@ -382,7 +382,7 @@ async def test_the_log_keeps_its_place_when_the_screen_changes(app):
         assert "Epoch 4/20 [TRAINING]" in seen
 
 
-async def test_a_folder_that_vanishes_while_a_pane_is_enlarged_is_left_too(app, feed):
+async def test_the_screen_closes_even_with_an_enlarged_pane(app, feed):
     async with on_screen(app, 120, 40) as pilot:
         await pilot.press("3")
         feed.post(RunGone(ALPHA))
@@ -390,7 +390,7 @@ async def test_a_folder_that_vanishes_while_a_pane_is_enlarged_is_left_too(app, 
         assert isinstance(app.screen, RunsScreen)
 
 
-async def test_a_hostile_name_is_shown_and_not_obeyed():
+async def test_control_characters_in_a_name_are_shown():
     name = "a\x1b[31m[red]b"
     created = view_from([], name, state="created")
     app = FocusApp(Path("/x"), feed=FakeFeed([created]), first=RunFolder(Path(f"/x/{name}")))

@@ -1,4 +1,4 @@
-"""How the pictures are drawn, what one is, and what stands in its place while there is nothing to draw."""
+"""`Picture`, its options, and the text shown in its place while there is no data to draw."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,25 +9,25 @@ from focus_tui.terminal import visible
 from focus_tui.view.run_view import RunView
 
 Draw = Callable[[int, int], str]
-"""Draws a picture of a width and a height."""
+"""Draws a picture, given its width and height in cells."""
 SPANS = ("all", "after warmup", "second half", "last quarter")
 
 
 @dataclass(frozen=True)
-class Look:
-    """How the pictures are drawn.
+class PictureOptions:
+    """The options of all pictures.
 
     Attributes:
-        log_y: logarithmic losses.
-        log_x: logarithmic epochs.
+        log_y: draw losses on a logarithmic axis.
+        log_x: draw epochs on a logarithmic axis.
         smoothing: weight of the past in a running mean of the losses, 0 to 0.99.
-        steps: whether losses inside epochs are drawn.
-        span: which epochs the curves show, one of `SPANS`.
+        steps: draw losses inside epochs.
+        span: epochs that the curves show, one of `SPANS`.
         epoch: epoch whose P(k) and maps are shown; None for the latest.
-        pair: the first pair of maps that is shown.
-        color: whether charts have colours.
-        color_depth: of the maps; None draws them in shades of ink.
-        colormap: of the maps.
+        pair: index of the first pair of maps shown.
+        color: draw charts in colour.
+        color_depth: colours of the maps; None draws them with shaded characters.
+        colormap: colormap of the maps.
     """
 
     log_y: bool = False
@@ -44,7 +44,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Picture:
-    """One pane: its title, how to draw it, and what it depends on (`key` alike: drawn alike)."""
+    """A picture: its title, the function that draws it, and a key; pictures with equal keys are drawn alike."""
 
     title: str
     draw: Draw
@@ -57,28 +57,28 @@ def sampled_epochs(view: RunView) -> tuple[int, ...]:
 
 
 def of_epochs(view: RunView) -> str:
-    """Return the epochs that a picture of samples can be of, to be put behind its own."""
+    """Return the range of epochs that have samples, as a suffix of a title."""
     epochs = sampled_epochs(view)
     return f" of {epochs[0]}…{epochs[-1]}" if len(epochs) > 1 else ""
 
 
 def waiting(view: RunView) -> str:
-    """Return what a curve without an epoch says."""
+    """Return the text in place of a curve before the first epoch is done."""
     if view.summary.state == "created":
         shell = f"focus start {visible(view.summary.name)}"
         return f"not started yet\n\n  s  starts it here\n  {shell}\n     starts it in a shell"
     if view.data is not None:
         return f"{visible(view.data.what)}: {view.data.done} of {view.data.total}"
     if view.summary.state not in LIVE_STATES:
-        return "it ended before its first epoch was done"
-    return "the first epoch is running" if view.started is not None else "waiting for the worker's first word"
+        return "the run ended before its first epoch was done"
+    return "the first epoch is running" if view.started is not None else "waiting for the worker's first event"
 
 
 def no_samples(view: RunView) -> str:
-    """Return what a picture of samples says while there are none."""
+    """Return the text in place of a picture of samples before there are any."""
     training = (view.started.config.get("training") or {}) if view.started is not None else {}
     every = training.get("sample_every")
     if view.started is not None and every == 0:
         return "no samples: training.sample_every is 0"
-    when = "" if not isinstance(every, int) else f": the first ones come after epoch {every}"
+    when = "" if not isinstance(every, int) else f": the first are drawn after epoch {every}"
     return f"no samples yet{when}" if view.summary.state != "created" else "not started yet"

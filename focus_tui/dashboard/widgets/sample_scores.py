@@ -1,4 +1,4 @@
-"""What the samples of compared runs are worth: the report of `focus compare`, and the job that makes it."""
+"""Scores of the samples of compared runs: the report of `focus compare`, and the progress of its job."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -18,12 +18,12 @@ from focus_tui.dashboard.jobs import ComparisonJob
 from focus_tui.terminal import cells, visible
 from focus_tui.view.comparison_report import cost_rows, cost_title, score_rows
 
-MOST_BYTES = 50_000_000
-"""A larger file is no report of ours."""
+MAX_REPORT_BYTES = 50_000_000
+"""Larger files are ignored, because no report is that large."""
 
 
-class Judged(VerticalScroll):
-    """Shows the newest comparison of the samples of `runs`, or how far one is."""
+class SampleScores(VerticalScroll):
+    """Shows the newest sample comparison of `runs`, or the progress of a running one."""
 
     def __init__(self, runs: Sequence[RunFolder], *, id: str, classes: str) -> None:  # noqa: A002  (textual's)
         super().__init__(id=id, classes=classes)
@@ -34,21 +34,21 @@ class Judged(VerticalScroll):
 
     def compose(self) -> ComposeResult:
         """Lay out the text."""
-        yield Static(id="judged-text")
+        yield Static(id="scores-text")
 
     def on_mount(self) -> None:
-        """Show what is known, and look again while a job runs."""
+        """Show the newest report, and poll the job."""
         self.border_title = "4 Samples"
         self.look()
         self.set_interval(0.25, self.look)
 
     @property
     def running(self) -> bool:
-        """Whether samples are being drawn."""
+        """Whether a comparison job is running."""
         return self._job is not None and not self._job.poll().ended
 
     def follow(self, job: ComparisonJob | None) -> None:
-        """Show how far a job is."""
+        """Show the progress of a job."""
         self._job = job
         self.look()
 
@@ -68,17 +68,17 @@ class Judged(VerticalScroll):
             return
         report = self._newest()
         if report is None:
-            self._say("c draws samples of all these runs, at the parameters of the same\nunseen maps, and judges them")
+            self._say("c draws samples of all these runs at the parameters of the same\nunseen maps, and scores them")
         elif report is not self._shown:
             self._shown = report
-            self.query_one("#judged-text", Static).update(_report_text(report, [run.name for run in self._runs]))
+            self.query_one("#scores-text", Static).update(_report_text(report, [run.name for run in self._runs]))
 
     def _say(self, words: str) -> None:
         self._shown = None
-        self.query_one("#judged-text", Static).update(Text(visible_lines(words), style="dim"))
+        self.query_one("#scores-text", Static).update(Text(visible_lines(words), style="dim"))
 
     def _newest(self) -> ComparisonScores | None:
-        """The newest report about exactly these runs; each file is read once."""
+        """Return the newest report on exactly these runs; each file is read once."""
         for stamp in sorted(_files(self._runs), reverse=True):
             if stamp not in self._read:
                 self._read[stamp] = _read(stamp[1], {run.name for run in self._runs})
@@ -88,16 +88,16 @@ class Judged(VerticalScroll):
 
 
 def _files(runs: Sequence[RunFolder]) -> Iterator[tuple[int, Path]]:
-    """When each comparison among the figures of `runs` was written, and its path."""
+    """Yield modification time [ns] and path of each comparison in the figure folders of `runs`."""
     for path in (path for run in runs for path in run.figs.glob(REPORT_FILES)):
         with suppress(OSError):
             stat = path.stat()
-            if stat.st_size < MOST_BYTES:
+            if stat.st_size < MAX_REPORT_BYTES:
                 yield stat.st_mtime_ns, path
 
 
 def _read(path: Path, wanted: set[str]) -> ComparisonScores | None:
-    """The report in a file, if it is one about the runs of these names."""
+    """Return the report in a file; None if it is not a report on the runs of these names."""
     try:
         report = read_comparison(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, StopIteration, IndexError, RecursionError):
@@ -106,12 +106,12 @@ def _read(path: Path, wanted: set[str]) -> ComparisonScores | None:
 
 
 def visible_lines(words: str) -> str:
-    """Return text in which each line is safe to show."""
+    """Return text with the control characters of each line made visible."""
     return "\n".join(visible(line) for line in words.splitlines())
 
 
 def _report_text(report: ComparisonScores, names: Sequence[str]) -> Text:
-    """The scores and the costs as tables, each run in the colour of its curve."""
+    """Return scores and costs as tables, each run in the colour of its curve."""
     text = Text(no_wrap=True)
     head = f"{report.n_maps} maps of {report.n_simulations} unseen simulations, {report.device}"
     text.append(f"  {visible(head)}\n", style="dim")

@@ -1,0 +1,72 @@
+"""The generative methods that there are: their names, their blocks of the config, and what each begins with.
+
+Config, templates, forms and `focus ls` read this table; the processes stand in `focus_engine.generative.build` under
+the same names. Needs no pydantic, because `focus ls` reads it.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class MethodSpec:
+    """A method.
+
+    Attributes:
+        name: as it is written in the config and after `--method`.
+        block: block of the config that holds its settings; those of other methods are not written.
+        sampler: with which its maps are drawn where the config does not say.
+        loss_keys: keys that change what its loss measures: runs that differ in one have losses that do not compare.
+        aliases: other spellings that load.
+        most_steps: dotted key of the number of steps that no sampler exceeds; empty where there is no such number.
+    """
+
+    name: str
+    block: str
+    sampler: str
+    loss_keys: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    most_steps: str = ""
+
+
+METHODS = {
+    spec.name: spec
+    for spec in (
+        MethodSpec(
+            "diffusion",
+            "diffusion",
+            "ddim",
+            loss_keys=("diffusion.prediction", "diffusion.min_snr_gamma"),
+            most_steps="diffusion.timesteps",
+        ),
+        MethodSpec(
+            "flow",
+            "flow_matching",
+            "heun",
+            loss_keys=("flow_matching.time_sampling",),
+            aliases=("flow_matching",),
+        ),
+    )
+}
+"""Every method; the first is the default."""
+DEFAULT_METHOD = next(iter(METHODS))
+
+
+def method_named(word: object) -> object:
+    """Return the name of the method that is spelled `word`; anything else comes back as it is."""
+    return next((spec.name for spec in METHODS.values() if word in spec.aliases), word)
+
+
+def method_spellings() -> tuple[str, ...]:
+    """Return every spelling that loads, names first."""
+    return (*METHODS, *(alias for spec in METHODS.values() for alias in spec.aliases))
+
+
+def method_words() -> str:
+    """Return the methods in words: `diffusion or flow`."""
+    *others, last = METHODS
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def other_blocks(method: str) -> frozenset[str]:
+    """Return the blocks of the config that belong to other methods."""
+    return frozenset(spec.block for spec in METHODS.values()) - {METHODS[method].block}

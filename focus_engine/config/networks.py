@@ -1,0 +1,91 @@
+"""The networks that there are: what each is for, which keys of the config it reads, and where its class stands.
+
+Config, templates, forms, references, the build and the trust in checkpoints read this table. A new network is a line
+here and a class in `focus_engine.models`; keys that only it has stand in a block of its own, `model.<block>`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from focus_engine.config.block import Block, keys_of
+
+SHARED_KEYS = ("in_channels", "out_channels", "cond_dim", "base_channels", "channel_mults", "time_dim")
+"""Keys of the block `model` that belong to no single network; a class of the user's own is handed all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """A network of FOCUS.
+
+    Attributes:
+        name: as it is written in `model.from`.
+        purpose: what it is for, in a few words that stand in brackets behind the name.
+        path: `package.module:Class`, imported when it is built; called with its keys and settings by name.
+        keys: keys of the block `model` that it reads.
+        block: name of the block below `model` that holds its own settings; empty where it has none.
+        settings: that block.
+    """
+
+    name: str
+    purpose: str
+    path: str
+    keys: tuple[str, ...] = SHARED_KEYS
+    block: str = ""
+    settings: type[Block] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a spec that says half, or two things by one name."""
+        if bool(self.block) != (self.settings is not None):
+            raise ValueError(f"network {self.name}: settings and the name of their block go together")
+        own = keys_of(self.settings).keys() if self.settings else set()
+        if twice := own & set(self.keys):
+            raise ValueError(f"network {self.name}: {', '.join(sorted(twice))} in both keys and settings")
+
+    def arguments(self, model: Any) -> dict[str, object]:  # noqa: ANN401  (the schema has its type)
+        """Return the keyword arguments of its class, from the block `model` of a config."""
+        settings = dict(getattr(model, self.block)) if self.block else {}
+        return {key: getattr(model, key) for key in self.keys} | settings
+
+    def dotted_keys(self) -> tuple[str, ...]:
+        """Return the keys that it reads, dotted as after `--set`."""
+        own = keys_of(self.settings) if self.settings else {}
+        return (*(f"model.{key}" for key in self.keys), *(f"model.{self.block}.{key}" for key in own))
+
+
+NETWORKS = {
+    spec.name: spec
+    for spec in (
+        NetworkSpec("SimpleUNet", "diffusion", "focus_engine.models.unet:SimpleUNet"),
+        NetworkSpec("FlowUNet", "the same network for flow", "focus_engine.models.unet:SimpleUNet"),
+    )
+}
+"""Every network; the first is the default."""
+DEFAULT_NETWORK = next(iter(NETWORKS))
+
+
+def network_words() -> str:
+    """Return the networks in words: `SimpleUNet (diffusion), FlowUNet (the same network for flow)`."""
+    return ", ".join(f"{spec.name} ({spec.purpose})" for spec in NETWORKS.values())
+
+
+def settings_blocks() -> dict[str, type[Block]]:
+    """Return the blocks below `model` by name."""
+    return {spec.block: spec.settings for spec in NETWORKS.values() if spec.settings is not None}
+
+
+def block_of_network(name: str) -> str:
+    """Return the name of a network's own block below `model`; empty where it has none, as a class of the user's."""
+    return NETWORKS[name].block if name in NETWORKS else ""
+
+
+def settings_words(model: Any) -> str:  # noqa: ANN401  (the schema, which reads this table, has its type)
+    """Return the size of a network in words: `64 channels x [1, 2]`, else its own settings, `patch 4, width 384`."""
+    if "base_channels" in keys_read(model.from_):
+        return f"{model.base_channels} channels x {list(model.channel_mults)}"
+    own = getattr(model, block_of_network(model.from_), None)
+    return ", ".join(f"{key} {value}" for key, value in (own or ()) if value is not None) or "no settings of its own"
+
+
+def keys_read(name: str) -> tuple[str, ...]:
+    """Return the keys of the block `model` that a network reads; a class of the user's own is handed all."""
+    return NETWORKS[name].keys if name in NETWORKS else SHARED_KEYS
