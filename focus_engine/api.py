@@ -38,7 +38,7 @@ from focus_engine.runs.folder import RunFolder, default_run, experiments_root, f
 
 if TYPE_CHECKING:
     from focus_engine.evaluation.comparison import Comparison
-    from focus_engine.evaluation.sampling import Sampled
+    from focus_engine.evaluation.sampling import SamplingResult
     from focus_engine.statistics.compare import Evaluation
     from focus_engine.worker.rehearsal import Rehearsal
 
@@ -214,7 +214,7 @@ class Experiment:
         device: str | None = None,
         output: Path | None = None,
         **plan: Any,  # noqa: ANN401  (the fields of SamplingPlan)
-    ) -> "Sampled":
+    ) -> "SamplingResult":
         """Draw maps from the trained model and write them to the samples folder.
 
         Args:
@@ -287,7 +287,7 @@ class Experiment:
         Raises:
             InputError: they were trained on other data, or one has no checkpoint.
         """
-        from focus_engine.evaluation.comparison import LADDER, Contender, compare_models  # noqa: PLC0415  (torch: 2 s)
+        from focus_engine.evaluation.comparison import STEP_COUNTS, Contender, compare_models  # noqa: PLC0415  (torch: 2 s)
         from focus_engine.evaluation.trained_model import find_checkpoint, open_trained  # noqa: PLC0415
 
         if not others:
@@ -295,7 +295,7 @@ class Experiment:
         runs = [self.run, *(other.run for other in others)]
         models = [open_trained(find_checkpoint(run, "best"), device=device) for run in runs]
         contenders = [Contender(run, model, model.plan(seed=seed)) for run, model in zip(runs, models, strict=True)]
-        return drain(compare_models(contenders, count, steps or LADDER, comparison_path(runs)))
+        return drain(compare_models(contenders, count, steps or STEP_COUNTS, comparison_path(runs)))
 
 
 def _root(root: Path | str | None) -> Path:

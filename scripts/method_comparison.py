@@ -16,7 +16,7 @@ from focus_engine import Experiment
 
 SEEDS = (0, 1, 2)
 EPOCHS = 12
-LADDER = (5, 10, 25, 50, 100)
+STEP_COUNTS = (5, 10, 25, 50, 100)
 MAPS = 150
 METHODS = {"diffusion": "small", "flow": "small_flow"}
 """Template of each method."""
@@ -31,7 +31,7 @@ def main() -> None:
     pairs = []
     for seed in SEEDS:
         diffusion, flow = (trained(root, method, seed) for method in METHODS)
-        comparison = diffusion.compare(flow, count=MAPS, steps=LADDER)
+        comparison = diffusion.compare(flow, count=MAPS, steps=STEP_COUNTS)
         document = json.loads(comparison.report.read_text(encoding="utf-8"))
         pairs.append(document)
         print(f"seed {seed}: {comparison.report}")

@@ -114,9 +114,9 @@ def events() -> str:
     """Return the reference of events.jsonl and of the JSON of `ls` and `status`."""
     lines = [
         "# events.jsonl\n",
-        f"What a run says, one JSON object a line, in `logs/events.jsonl` (schema {SCHEMA}). Every line has `type`",
-        "and `time` (Unix seconds). A number that is not known is null. Readers skip unknown types and fields, and a",
-        "torn last line.\n",
+        f"The events of a run, one JSON object per line, in `logs/events.jsonl` (schema {SCHEMA}). Every line has",
+        "`type` and `time` (Unix seconds). Unknown numbers are null. Readers skip unknown types and fields, and a",
+        "truncated last line.\n",
     ]
     for kind_of_event in EVENT_TYPES.values():
         lines += event_section(kind_of_event)
@@ -142,11 +142,11 @@ def statistics() -> str:
     """Return the reference of the statistics: the keys of the JSON of `focus evaluate` and `focus compare`."""
     lines = [
         "# Statistics\n",
-        "Generated maps are compared with real ones at equal parameters by each of these. `focus evaluate --json` has",
-        "an object for each, under its name; a number that is not known is null, and so is a statistic that the maps",
-        "do not allow. Each run in the JSON of `focus compare` has the same, and its `steps` hold the first score of",
-        "each statistic by a key of its own.\n",
-        "What real maps score against other real maps stands beside a score: split by simulation (generous, for the",
+        "Generated maps are compared with real ones at equal parameters by each of these statistics. `focus evaluate",
+        "--json` has an object for each, under its name. Unknown numbers are null, and so is a statistic that the maps",
+        "do not allow. Each run in the JSON of `focus compare` has the same objects, and its `steps` hold the first",
+        "score of each statistic by its own key.\n",
+        "The score of real maps against other real maps accompanies each score: split by simulation (generous, because",
         "parameters differ) and within each simulation (strict).",
     ]
     for spec in STATISTICS.values():
@@ -156,7 +156,10 @@ def statistics() -> str:
 
 def statistic_section(spec: StatisticSpec) -> list[str]:
     """Return one row of the table of statistics as a section."""
-    needs = {"density": "physical maps, nowhere negative", "field": "any finite maps, those of a normalised field too"}
+    needs = {
+        "density": "physical, non-negative maps",
+        "field": "any finite maps, including those of a normalised field",
+    }
     lines = [f"\n## `{spec.name}`\n", f"{spec.title[0].upper()}{spec.title[1:]}. Needs {needs[spec.needs]}.\n"]
     lines += ["| score | what | unit | split by simulation | within simulations | its error | key in `steps` |"]
     lines += ["|---|---|---|---|---|---|---|"]

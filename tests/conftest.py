@@ -1,4 +1,4 @@
-"""What tests of several folders share."""
+"""Settings and fixtures that tests of several folders share."""
 
 import os
 import signal
@@ -10,22 +10,22 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# The same examples on every machine and day; HYPOTHESIS_PROFILE=search looks for new ones, and for more of them.
+# Fixed examples on every machine; HYPOTHESIS_PROFILE=search generates other and more examples.
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
-# They need a SLURM cluster, which `make test-slurm` installs and starts.
+# These tests need a SLURM cluster, which `make test-slurm` installs and starts.
 collect_ignore = [] if os.environ.get("FOCUS_TEST_SLURM") else ["launch/slurm/test_cluster.py"]
 
-# Checkpoints that name code are stamped with a key; tests keep away from that of whoever runs them.
+# Checkpoints that name code are stamped with a key; tests must not use the key of the user who runs them.
 os.environ.setdefault("FOCUS_KEY_FILE", str(Path(tempfile.gettempdir()) / f"focus-test-key-{os.getuid()}"))
 
-# Tests run side by side and their arrays are small: threads of each would only wait for those of the others.
-# Set before torch is loaded, and inherited by the workers that tests start.
+# Tests run in parallel on small arrays, where more threads would only compete for the cores.
+# Set before torch is loaded; inherited by the workers that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Whoever runs the tests in the background has these ignored, and what tests start would inherit that.
+# A shell that runs the tests in the background ignores these signals, which the workers would inherit.
 for number, usual in (
     (signal.SIGINT, signal.default_int_handler),
     (signal.SIGHUP, signal.SIG_DFL),
@@ -37,7 +37,7 @@ for number, usual in (
 
 @pytest.fixture
 def until() -> Callable[..., None]:
-    """Return `until(condition, seconds)`: polls until the condition holds, and fails when it never does."""
+    """Return `until(condition, seconds)`, which polls until the condition holds and fails after `seconds`."""
 
     def wait(condition: Callable[[], object], seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""The library, and comparing: two small experiments trained for real by `from focus_engine import Experiment`."""
+"""The Python API and comparisons, with two small experiments trained by `from focus_engine import Experiment`."""
 
 import json
 from dataclasses import replace
@@ -34,7 +34,7 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """An experiments folder with `diffusion` and `flow`, trained for two epochs."""
+    """Yield an experiments folder with `diffusion` and `flow`, trained for two epochs."""
     folder = tmp_path_factory.mktemp("api")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FOCUS_CACHE", str(folder / "cache"))
@@ -61,7 +61,7 @@ def diffusion(home):
     return Experiment.open("diffusion", root=home)
 
 
-def test_an_experiment_tells_its_config_state_and_history(flow, home):
+def test_an_experiment_gives_its_config_state_and_history(flow, home):
     assert flow.config.method == "flow"
     assert flow.config.training.num_epochs == 2
     assert flow.status().epoch == 2
@@ -70,7 +70,7 @@ def test_an_experiment_tells_its_config_state_and_history(flow, home):
     assert repr(flow) == "<Experiment flow: finished>"
 
 
-def test_events_are_followed_to_the_last_word(flow):
+def test_events_are_followed_to_the_last_one(flow):
     followed = list(flow.events(follow=True))
     assert followed == list(flow.events())
     assert isinstance(followed[-1], RunEnded)
@@ -219,7 +219,7 @@ def test_bad_arguments_of_compare_are_refused(home, capfd, monkeypatch, argument
     assert "Traceback" not in err
 
 
-def test_a_rehearsal_tells_what_training_took_and_writes_nothing(flow, home, monkeypatch, capfd):
+def test_a_rehearsal_reports_what_training_took_and_writes_nothing(flow, home, monkeypatch, capfd):
     before = sorted(path.relative_to(home) for path in home.rglob("*"))
     found = flow.check()
     started = next(event for event in flow.events() if isinstance(event, RunStarted))
@@ -251,7 +251,7 @@ class Hungry(SimpleUNet):
 
 @pytest.fixture
 def hungry(tmp_path, home, monkeypatch):
-    """An experiment whose device holds batches of 15 maps, and is asked for 30."""
+    """Return a maker of an experiment with batches of 30 maps on a device that has memory for 15."""
     (tmp_path / "hungry_model.py").write_text(HUNGRY.format(most=15))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("FOCUS_CACHE", str(home.parent / "cache"))
@@ -259,7 +259,7 @@ def hungry(tmp_path, home, monkeypatch):
     return lambda **more: Experiment.create("hungry", root=tmp_path, template="small", settings=settings | more)
 
 
-def test_want_of_memory_is_told_with_the_numbers_of_the_run(hungry):
+def test_out_of_memory_is_reported_with_the_settings_of_the_run(hungry):
     experiment = hungry()
     ended = run_in_foreground(experiment.run, resume=False, device=None, on_event=lambda _: None)
     assert ended.state == "failed"
@@ -268,7 +268,7 @@ def test_want_of_memory_is_told_with_the_numbers_of_the_run(hungry):
         experiment.check()
 
 
-def test_batches_are_halved_where_the_run_wants_that(hungry):
+def test_batches_are_halved_if_the_config_says_so(hungry):
     experiment = hungry(**{"training.on_oom": "halve", "training.num_epochs": 2})
     told = []
     ended = run_in_foreground(experiment.run, resume=False, device=None, on_event=told.append)
@@ -282,7 +282,7 @@ def test_batches_are_halved_where_the_run_wants_that(hungry):
     assert [epoch.epoch for epoch in experiment.history()] == [1, 2]
 
 
-def test_a_run_goes_on_with_other_batches_of_the_same_step(hungry):
+def test_a_run_resumes_with_other_batches_and_equal_maps_per_step(hungry):
     experiment = hungry(**{"training.batch_size": 14, "training.accumulate": 2, "training.num_epochs": 1})
     run_in_foreground(experiment.run, resume=False, device=None, on_event=lambda _: None)
     text = experiment.run.config.read_text()
@@ -302,7 +302,7 @@ def test_a_run_goes_on_with_other_batches_of_the_same_step(hungry):
         experiment.resume()
 
 
-def test_several_are_queued_and_one_that_cannot_start_does_not_keep_the_others(home, capfd, monkeypatch):
+def test_several_are_queued_even_if_one_of_them_cannot_start(home, capfd, monkeypatch):
     monkeypatch.setenv("FOCUS_EXPERIMENTS", str(home))
     made = [
         Experiment.create(name, root=home, template="small", settings=TINY | {"training.num_epochs": 1})
@@ -318,6 +318,6 @@ def test_several_are_queued_and_one_that_cannot_start_does_not_keep_the_others(h
         first, second = (one.events() for one in made)
         assert next(e.time for e in second if e.type == "run_started") > next(
             e.time for e in first if e.type == "run_ended"
-        )  # a machine without GPU trains one at a time
+        )  # without a GPU there is one slot
     finally:
         focus(["rm", "one", "other", "--yes"])

@@ -1,4 +1,4 @@
-"""The guides tell the truth: their commands and their Python run, their links lead somewhere."""
+"""The guides are correct: their commands and Python code run, and their links resolve."""
 
 import re
 import shlex
@@ -30,7 +30,7 @@ TINY = {
     "sampling.ddim_timesteps": 3,
     "device": "cpu",
 }
-"""Set on every experiment that a page makes, so that a page takes seconds."""
+"""Settings of every experiment that a page creates, so that a page takes seconds."""
 
 
 def commands(page: Path) -> list[str]:
@@ -41,7 +41,7 @@ def commands(page: Path) -> list[str]:
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """An empty folder to work in, with the files that the pages speak of."""
+    """Return a working folder with the files that the pages mention."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FOCUS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -113,13 +113,13 @@ def test_every_command_is_run_by_a_test(page):
 
 
 @pytest.mark.parametrize("page", EVERY_PAGE, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
+def test_links_resolve(page):
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     for link in links:
         assert link.startswith("https://") or (page.parent / link).exists(), link
 
 
-def test_the_references_are_what_the_code_says():
+def test_the_reference_pages_are_up_to_date():
     sys.path.insert(0, str(HOME / "scripts"))
     try:
         import write_reference

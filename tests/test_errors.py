@@ -1,4 +1,4 @@
-"""An error carries what it is about; its message is only shown."""
+"""Errors carry place and keys as fields; no code parses the message."""
 
 import pickle
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_a_setting_names_its_key(setting):
     assert caught.value.key == setting.partition("=")[0]
 
 
-def test_every_law_names_keys_that_there_are():
+def test_every_law_names_existing_keys():
     known = {".".join(at) for at in all_keys()}
     for _, _, keys in joint_laws(Config(), ()):
         assert keys

@@ -1,6 +1,6 @@
-"""Thousands of broken configs and logs: the answer is an object or one clear error, never a traceback.
+"""Thousands of broken configs and logs: each gives an object or one clear error, never a traceback.
 
-`HYPOTHESIS_PROFILE=search` looks for new examples, and for more of them.
+`HYPOTHESIS_PROFILE=search` generates other and more examples.
 """
 
 import json
@@ -49,7 +49,7 @@ VALUES = st.recursive(
 
 
 def valid_or_one_clear_error(text: str) -> Config | None:
-    """Parse a config; an error is an InputError of one paragraph that names the file."""
+    """Return the parsed config, or None after an InputError of one paragraph that names the file."""
     try:
         return parse_config(text, Path("config.yaml")).config
     except InputError as error:
@@ -116,7 +116,7 @@ def test_any_setting(key: str, value: str):
 
 
 def mutated(data: st.DataObject, event: Event) -> bytes:
-    """Return the line of an event with fields changed, left out, added, or its bytes cut and flipped."""
+    """Return the line of an event with fields changed, omitted or added, or with bytes cut or flipped."""
     row = json.loads(event.to_json())
     for _ in range(data.draw(st.integers(0, 4))):
         key = data.draw(st.sampled_from(sorted(row)))

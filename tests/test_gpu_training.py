@@ -1,4 +1,4 @@
-"""`benchmarks/gpu_training.py` at a size that takes seconds on a CPU: the document that it writes."""
+"""The document that `benchmarks/gpu_training.py` writes, at a size that takes seconds on a CPU."""
 
 import importlib.util
 import json
@@ -19,7 +19,7 @@ def benchmark(monkeypatch):
     monkeypatch.syspath_prepend(SCRIPT.parent)
     spec = importlib.util.spec_from_file_location("gpu_training", SCRIPT)
     module = importlib.util.module_from_spec(spec)
-    sys.modules["gpu_training"] = module  # dataclasses look their module up
+    sys.modules["gpu_training"] = module  # dataclasses look up their module
     spec.loader.exec_module(module)
     yield module
     del sys.modules["gpu_training"]
@@ -42,7 +42,7 @@ def test_it_measures_trains_and_profiles(benchmark, monkeypatch, tmp_path, capsy
     assert len(row["kernels"]) == 10
     assert 0 < sum(kernel["share"] for kernel in row["kernels"]) <= 1
     assert (row["batch_size"], row["accumulate"]) == (4, 1)
-    assert (row["waits_per_step"], row["peak_bytes"]) == (None, None)  # off CUDA nobody knows
+    assert (row["waits_per_step"], row["peak_bytes"]) == (None, None)  # measured on CUDA only
     assert "float32 eager" in capsys.readouterr().out
 
 
@@ -71,7 +71,7 @@ def test_a_batch_that_does_not_fit_is_cut(benchmark, monkeypatch, tmp_path):
 
 
 def test_the_arithmetic_is_counted(benchmark):
-    """Of a 3 × 3 convolution forward, and of its two gradients, by hand: it makes most of the network."""
+    """Arithmetic of a 3 × 3 convolution and its two gradients, by hand; it dominates the network."""
     size = benchmark.Size(map_size=256, batch_size=64, base_channels=128)
     config = Config.model_validate({"model": {"base_channels": 128}})
     with benchmark.torch.device("meta"):

@@ -1,4 +1,4 @@
-"""What each tier may import, seen by a fresh interpreter; import-linter holds the same in `make check`."""
+"""The imports of each tier in a fresh interpreter; `make check` tests the same with import-linter."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ HEAVY = {"torch", "matplotlib", "textual", "plotext", "rich"}
 
 
 def loaded(code):
-    """Top-level modules that a fresh interpreter has after running `code`."""
+    """Return the top-level modules that a fresh interpreter has loaded after running `code`."""
     report = "import sys; print('\\n'.join(sorted({name.partition('.')[0] for name in sys.modules})), file=sys.stderr)"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=False, timeout=120
@@ -35,12 +35,12 @@ def test_runs_are_listed_without_pydantic():
     assert not modules & (HEAVY | {"numpy", "typer", "pydantic", "yaml"})
 
 
-def test_a_worker_says_its_first_word_without_torch_and_numpy():
+def test_a_worker_writes_its_first_event_without_torch_and_numpy():
     modules = loaded("import focus_engine.worker.__main__, focus_engine.worker.notify, focus_engine.worker.stop")
     assert not modules & (HEAVY | {"numpy", "typer"})
 
 
-def test_settings_are_read_without_pydantic_and_yaml_only_when_there_are_some(tmp_path):
+def test_settings_need_no_pydantic_and_yaml_only_if_there_is_a_file(tmp_path):
     code = "from pathlib import Path; from focus_tui.dashboard.settings import load_settings; load_settings(Path({!r}))"
     file = tmp_path / "tui.yaml"
     assert not loaded(code.format(str(file))) & (HEAVY | {"numpy", "typer", "pydantic", "yaml"})

@@ -1,4 +1,4 @@
-"""A user's way from own simulations to a judged model, by the commands alone, with a real worker."""
+"""A user's path from simulations to an evaluated model, by commands alone, with a real worker."""
 
 import json
 import os
@@ -37,7 +37,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """An experiment trained for three epochs by the commands of the README."""
+    """Yield an experiment trained for three epochs by the commands of the README."""
     home = tmp_path_factory.mktemp("journey")
     root = home / "experiments"
     simulate = ["data", "simulate", str(home / "universes"), "-n", "8", "--grid", "16", "--map-size", "32"]
@@ -52,7 +52,7 @@ def trained(tmp_path_factory):
 
 
 def wait_until_gone(run):
-    """Wait for the worker process to exit: its last figures come after its last event."""
+    """Wait for the worker process to exit: it writes its last figures after its last event."""
     deadline = time.monotonic() + 60
     while ProcessIdentity.read(run.worker).life() == "alive":
         assert time.monotonic() < deadline, "the worker ran on for a minute after its last event"
@@ -60,7 +60,7 @@ def wait_until_gone(run):
 
 
 def told(capsys, *arguments):
-    """Run a command; return its exit code, what it said on stdout, and on stderr."""
+    """Run a command; return its exit code, stdout and stderr."""
     capsys.readouterr()
     code = focus(list(arguments))
     said = capsys.readouterr()
@@ -99,7 +99,7 @@ def test_maps_are_finite_and_positive_after_three_epochs(trained, tmp_path, caps
     other = tmp_path / "other.npz"
     given = ["-n", "2", "--params", "Omega_m=0.3,sigma_8=0.8", "--seed", "7", "-o", str(other)]
     assert told(capsys, "sample", "mine", "--root", root, "--steps", "10", "--eta", "0", *given)[0] == 0
-    with np.load(other, allow_pickle=False) as drawn:  # map i depends on (seed, i) alone, but for rounding
+    with np.load(other, allow_pickle=False) as drawn:  # up to rounding, map i depends on (seed, i) alone
         np.testing.assert_allclose(np.log10(drawn["maps"][0]), np.log10(first), atol=1e-3)
 
 
@@ -136,7 +136,7 @@ def test_the_report_holds_every_statistic_beside_its_true_against_true(trained, 
     assert power["true_vs_true_median_abs_error"] > 0
     assert report["pdf"]["true_vs_true_w1"] > 0
     assert report["slab_mean"]["true_vs_true_bias"] > 0
-    assert report["n_simulations"] == 2  # the test simulations, half of the four that do not train
+    assert report["n_simulations"] == 2  # the test simulations: half of the four outside training
     assert json.loads((trained.path / "evaluation.json").read_text())["power_spectrum"] == power
 
 

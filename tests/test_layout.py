@@ -1,7 +1,7 @@
-"""No circle of imports: neither between the packages of a tree nor between its files.
+"""No import cycles, neither between the packages of a tree nor between its files.
 
-Read from the source, so that imports inside functions and under TYPE_CHECKING count too: they hide a circle from
-Python, not from a reader. `__init__` of the engine, which shows the library, does not count.
+Read from the source, so that imports inside functions and under TYPE_CHECKING count too: they hide a cycle from Python,
+not from a reader. `__init__` of the engine, which exports the library, does not count.
 """
 
 import ast
@@ -20,13 +20,13 @@ LOOSE = {
 
 
 def modules(home: Path = HOME) -> dict[str, Path]:
-    """Every module of the trees by its dotted name; a package's `__init__` goes by the name of the package."""
+    """Return every module of the trees by its dotted name; `__init__` has the name of its package."""
     paths = (path for tree in TREES for path in (home / tree).rglob("*.py"))
     return {".".join(path.relative_to(home).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
 
 
 def imports(node: ast.AST) -> Iterator[str]:
-    """Each name that is imported below `node`, dotted."""
+    """Yield the dotted name of each import below `node`."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             yield from (alias.name for alias in child.names)
@@ -38,7 +38,7 @@ def imports(node: ast.AST) -> Iterator[str]:
 
 
 def files(home: Path = HOME) -> dict[str, set[str]]:
-    """Which modules each module imports."""
+    """Return the modules that each module imports."""
     known = modules(home)
     graph: dict[str, set[str]] = {}
     for name, path in known.items():
@@ -49,7 +49,7 @@ def files(home: Path = HOME) -> dict[str, set[str]]:
 
 
 def packages(graph: dict[str, set[str]]) -> dict[str, set[str]]:
-    """Which packages each package of a tree imports; a loose module is one of its own."""
+    """Return the packages that each package imports; a loose module counts as a package."""
 
     def package(name: str) -> str:
         return ".".join(name.split(".")[:2])
@@ -61,7 +61,7 @@ def packages(graph: dict[str, set[str]]) -> dict[str, set[str]]:
 
 
 def circle(graph: dict[str, set[str]]) -> list[str]:
-    """A circle in the graph, or nothing."""
+    """Return a cycle of the graph, or an empty list."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -69,16 +69,16 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
     return []
 
 
-def test_no_two_files_import_each_other_in_a_circle():
+def test_files_have_no_import_cycle():
     assert circle(files()) == []
 
 
-def test_no_two_packages_import_each_other_in_a_circle():
+def test_packages_have_no_import_cycle():
     assert circle(packages(files())) == []
 
 
 @pytest.mark.parametrize("where", ["", "def later():\n    ", "if TYPE_CHECKING:\n    "])
-def test_a_circle_is_found(tmp_path, where):
+def test_a_cycle_is_found(tmp_path, where):
     for name, wanted in {
         "runs/folder": "launch.start",
         "launch/start": "events.log",
@@ -93,13 +93,13 @@ def test_a_circle_is_found(tmp_path, where):
 
 
 @pytest.mark.parametrize("tree", TREES)
-def test_only_what_has_earned_its_place_stands_beside_the_packages(tree):
+def test_only_listed_modules_are_outside_packages(tree):
     assert {path.stem for path in (HOME / tree).glob("*.py")} == LOOSE[tree]
 
 
 @pytest.mark.parametrize("tree", TREES)
-def test_packages_import_nothing_of_themselves(tree):
-    """So that `focus ls` imports what it needs and no more; the face of the engine is lazy."""
+def test_package_inits_import_nothing(tree):
+    """So that `focus ls` imports only what it needs; `__init__` of the engine imports lazily."""
     for path in (HOME / tree).rglob("*/__init__.py"):
         body = ast.parse(path.read_text(encoding="utf-8")).body
         assert [type(node) for node in body] == [ast.Expr], path

@@ -1,4 +1,4 @@
-"""A run folder of an earlier version stays what it was: read, judged, sampled from and gone on with."""
+"""The run folder of an earlier version can still be read, evaluated, sampled from and resumed."""
 
 import json
 import os
@@ -17,7 +17,7 @@ OLD = Path(__file__).parent / "old_run"
 
 @pytest.fixture
 def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the old run's folder, among the experiments that commands see."""
+    """Return a copy of the old run folder in the experiments folder that commands use."""
     shutil.copytree(OLD / "data", tmp_path / "data")
     shutil.copytree(OLD / "experiments", tmp_path / "experiments")
     monkeypatch.setenv("FOCUS_EXPERIMENTS", str(tmp_path / "experiments"))
@@ -30,7 +30,7 @@ def recorded(name: str) -> object:
 
 
 def close(found: object, expected: object) -> bool:
-    """Whether two documents hold the same keys and, to rounding, the same numbers."""
+    """Return whether two documents hold the same keys and, to rounding, the same numbers."""
     if isinstance(expected, dict):
         return isinstance(found, dict) and all(close(found.get(key), value) for key, value in expected.items())
     if isinstance(expected, list):
@@ -40,7 +40,7 @@ def close(found: object, expected: object) -> bool:
     return found == expected
 
 
-def test_its_state_is_told_as_before(old, capfd):
+def test_its_state_is_reported_as_before(old, capfd):
     assert focus(["status", old.name, "--json"]) == 0
     found = json.loads(capfd.readouterr().out)
     assert close(found, recorded("status.json"))
@@ -58,12 +58,12 @@ def test_its_config_still_loads(old, capfd):
     assert "warning" not in capfd.readouterr().err
 
 
-def test_its_checkpoint_is_judged_as_before(old, capfd):
+def test_its_checkpoint_is_evaluated_as_before(old, capfd):
     assert focus(["evaluate", old.name, "--checkpoint", "last", "--json"]) == 0
     assert close(json.loads(capfd.readouterr().out), recorded("evaluate.json"))
 
 
-def test_its_checkpoint_draws_the_maps_that_it_drew(old, tmp_path):
+def test_its_checkpoint_draws_the_same_maps(old, tmp_path):
     output = tmp_path / "again.npz"
     assert focus(["sample", old.name, "-n", "3", "--seed", "5", "--checkpoint", "last", "-o", str(output)]) == 0
     with np.load(output) as found, np.load(OLD / "samples.npz") as expected:
@@ -74,8 +74,8 @@ def test_its_checkpoint_draws_the_maps_that_it_drew(old, tmp_path):
         assert np.allclose(found["maps"], expected["maps"], rtol=1e-4)
 
 
-def test_its_submitted_script_goes_on_and_ends_as_if_nothing_had_been(old):
-    """The script that waits in a queue while FOCUS is upgraded: SLURM starts it again."""
+def test_its_submitted_script_resumes_and_finishes(old):
+    """A script that waits in the SLURM queue while FOCUS is upgraded still runs."""
     script = old / "logs" / "job.sh"
     text = (OLD / "job.sh").read_text().replace("@PYTHON@", sys.executable).replace("@RUN@", str(old))
     script.write_text(text)

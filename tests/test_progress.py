@@ -1,4 +1,4 @@
-"""Long work yields how far it is and returns its result."""
+"""Long work yields its progress and returns its result."""
 
 import pytest
 
@@ -21,14 +21,14 @@ def test_the_result_is_returned_after_every_step_was_shown():
     assert drain(work(0), shown.append) == "0 steps"
 
 
-def test_relayed_work_tells_its_steps_in_other_words_and_keeps_its_result():
+def test_relayed_work_converts_its_steps_and_keeps_its_result():
     shown = []
     assert drain(relay(work(3), lambda step: [str(step)] * step), shown.append) == "3 steps"
     assert shown == ["1", "2", "2"]
 
 
 @pytest.mark.parametrize("run", [drain, lambda steps, show: drain(relay(steps, lambda step: (step,)), show)])
-def test_work_is_closed_when_whoever_shows_it_fails(run):
+def test_work_is_closed_when_its_consumer_fails(run):
     closed = []
 
     def fail(step):
@@ -40,7 +40,7 @@ def test_work_is_closed_when_whoever_shows_it_fails(run):
     assert closed == [True]
 
 
-def test_what_relays_may_leave_the_work():
+def test_a_relay_may_abandon_the_work():
     closed = []
 
     def leave(step):

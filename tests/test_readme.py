@@ -1,4 +1,4 @@
-"""The README tells the truth: every command in it exists with the options that it shows, every path is there."""
+"""The README is correct: its commands exist with the options that it shows, and its paths exist."""
 
 import re
 import shlex
@@ -31,7 +31,7 @@ def test_a_command_parses(line):
     command.make_context(command.name, list(words), parent=context, resilient_parsing=False)
 
 
-def test_pictures_and_files_are_there():
+def test_pictures_and_files_exist():
     for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
         assert (HOME / path).is_file(), path
     for path in re.findall(r"`((?:focus_engine|focus_tui|benchmarks|docs)/[\w/.]+)`", README):

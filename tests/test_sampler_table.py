@@ -1,4 +1,4 @@
-"""One table of samplers: everything that names a sampler reads it, and a new one needs no third file."""
+"""One table of samplers, read by everything that names one; a new sampler needs a spec and a function."""
 
 import ast
 import json
@@ -141,7 +141,7 @@ def test_every_sampler_has_a_spec_and_a_function():
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_spec_is_true(name):
-    """The steps are read from the config, the network is called as often as it says, and --eta 0 is no mistake."""
+    """The steps are read from the config, the NFE per step is right, and --eta 0 is accepted if deterministic."""
     spec = SAMPLERS[name]
     config = Config(method=spec.methods[0])
     assert spec.steps_in(config) == spec.steps_in(config.model_dump(by_alias=True))

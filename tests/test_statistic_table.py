@@ -1,4 +1,4 @@
-"""One table of statistics: everything that shows one reads it, and a new one is a module and a line."""
+"""One table of statistics, read by everything that shows one; a new statistic needs a spec and a module."""
 
 import inspect
 import json
@@ -77,7 +77,7 @@ def test_a_figure_grows_by_a_row_for_a_fourth_statistic(maps, tmp_path, monkeypa
 
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
-    """Two trained experiments, one the copy of the other, among those that commands see."""
+    """Return the experiments folder that commands use, with a trained experiment and a copy of it."""
     shutil.copytree(HOME / "old_run" / "data", tmp_path / "data")
     for name in ("stopped", "copied"):
         shutil.copytree(HOME / "old_run" / "experiments" / "stopped", tmp_path / "experiments" / name)
@@ -88,7 +88,7 @@ def trained(tmp_path, monkeypatch):
 
 @pytest.mark.process
 @pytest.mark.usefixtures("toy")
-def test_a_new_statistic_is_in_what_the_commands_say(trained, capfd):
+def test_a_new_statistic_is_in_the_output_of_the_commands(trained, capfd):
     assert focus(["evaluate", "stopped", "--checkpoint", "last"]) == 0
     said = capfd.readouterr().out
     assert "toy extremes" in said
@@ -145,7 +145,7 @@ def test_a_spec_reads_the_same_from_a_result_and_from_its_json(name, maps):
 
 
 def test_maps_are_measured_once(maps):
-    """What is compared are vectors a map: any rows of them give what measuring those maps gives."""
+    """Comparisons use one vector per map: a subset of vectors equals a measurement of that subset of maps."""
     rows = np.array([0, 1, 2, 9, 10, 11])
     real, generated = (MapStack(one, 25.0) for one in maps)
     for spec in STATISTICS.values():

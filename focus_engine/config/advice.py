@@ -1,16 +1,16 @@
-"""What deserves a word to the user, each law once: waiting for data, and guidance that changes the density."""
+"""Advice to the user, each rule in one place: waiting for data, and guidance that changes the density."""
 
 DATA_WAIT = 0.2
-"""Share of the time spent waiting for data from which it is worth a word."""
+"""Share of the time spent waiting for data above which advice is given."""
 
 
 def data_wait_advice(share: float | None, workers: int | None, verb: str = "waits") -> str:
-    """Return what to do about waiting `share` of the time for data; empty when that is little.
+    """Return advice about waiting for data, or an empty text if `share` is below `DATA_WAIT`.
 
     Args:
-        share: of the time, 0 to 1; None when unknown.
+        share: share of the time spent waiting, 0 to 1; None when unknown.
         workers: `data.num_workers`; None when unknown.
-        verb: what training does.
+        verb: the first word of the advice.
     """
     if share is None or share < DATA_WAIT:
         return ""
@@ -19,7 +19,7 @@ def data_wait_advice(share: float | None, workers: int | None, verb: str = "wait
 
 
 def guidance_warning(weight: float, named: str = "guidance") -> str:
-    """Return what is wrong with guidance of that `weight`, called `named`; empty when it is 1."""
+    """Return a warning about a guidance `weight`, called `named` in it; empty for a weight of 1."""
     if weight == 1.0:
         return ""
     return f"{named} {weight:g} changes the density that was trained, and so P(k); 1 does not"

@@ -1,4 +1,4 @@
-"""Edits of config.yaml that keep its comments and the order of its keys (`--set key=value`)."""
+"""Edits of config.yaml by `--set key=value` that keep its comments and the order of its keys."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,10 +10,10 @@ from focus_engine.errors import InputError
 
 
 def set_keys(text: str, settings: Iterable[str], path: Path) -> str:
-    """Apply `key=value` settings to the YAML `text`, keeping its comments and the order of its keys.
+    """Return the YAML `text` with `key=value` settings applied; comments and the order of keys are kept.
 
     Raises:
-        InputError: a setting without `=`, an unknown key, or a result that is not a valid config.
+        InputError: a setting has no `=` or an unknown key, or the result is not a valid config.
     """
     for setting in settings:
         dotted, equals, raw = setting.partition("=")

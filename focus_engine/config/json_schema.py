@@ -1,7 +1,7 @@
-"""The JSON Schema of config.yaml, for editors: completion, hover texts and red lines while typing.
+"""The JSON Schema of config.yaml, for completion, hover texts and error marks in editors.
 
-Derived from the typed schema and loosened where the loader is kinder than pydantic's export says: a key without
-a value is a key left out, and old spellings load.
+Derived from the typed schema and loosened where the loader accepts more than pydantic's export: a key without a value
+counts as omitted, and old spellings load.
 """
 
 import json
@@ -60,15 +60,15 @@ def _may_be_empty(rule: dict[str, Any]) -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """Return the JSON Schema as it is printed and written."""
+    """Return the JSON Schema as indented text."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def write_schema(root: Path) -> Path:
-    """Write the schema below the experiments folder `root` unless it is there; return its path.
+    """Write the schema into the experiments folder `root` unless it is up to date; return its path.
 
     Raises:
-        OSError: the disk refuses.
+        OSError: the file can't be written.
     """
     path, text = root / FOLDER / FILE, schema_text()
     try:

@@ -1,4 +1,4 @@
-"""The laws of a config that join two keys, each with the keys that it is about."""
+"""Rules of a config that relate several keys (laws), each with the keys that it concerns."""
 
 import math
 from collections.abc import Collection
@@ -9,11 +9,11 @@ from focus_engine.config.networks import NETWORKS
 from focus_engine.config.samplers import SAMPLERS, fitting_samplers, number_at
 
 Law = tuple[bool, str, tuple[str, ...]]
-"""Whether it holds, what is wrong where it does not, and the keys that it joins, the most telling one first."""
+"""Whether the rule holds, the message if it does not, and the keys that it relates, the most relevant first."""
 
 
 class Blocks(Protocol):
-    """The parts of a config that the laws join; the schema, which asks the laws, has their types."""
+    """The blocks of a config that the laws read; their types are in the schema, which imports this module."""
 
     @property
     def method(self) -> str:
@@ -29,7 +29,7 @@ class Blocks(Protocol):
 
     @property
     def diffusion(self) -> Any:  # noqa: ANN401
-        """The process of diffusion."""
+        """The diffusion process."""
 
     @property
     def flow_matching(self) -> Any:  # noqa: ANN401
@@ -37,7 +37,7 @@ class Blocks(Protocol):
 
     @property
     def training(self) -> Any:  # noqa: ANN401
-        """The loop."""
+        """The training loop."""
 
     @property
     def sampling(self) -> Any:  # noqa: ANN401
@@ -45,10 +45,10 @@ class Blocks(Protocol):
 
 
 class JointError(ValueError):
-    """A law that joins several keys does not hold.
+    """A law that relates several keys does not hold.
 
     Attributes:
-        keys: dotted, the most telling one first.
+        keys: dotted keys, the most relevant first.
     """
 
     def __init__(self, message: str, *keys: str) -> None:
@@ -57,7 +57,7 @@ class JointError(ValueError):
 
 
 def joint_laws(config: Blocks, parameter_names: Collection[str]) -> list[Law]:
-    """Return the laws of `config`; `parameter_names` are those that data.params may hold."""
+    """Return the laws of `config`; `parameter_names` are the names allowed in data.params."""
     return [*_data_laws(config, parameter_names), *_network_laws(config), *_sampling_laws(config), *_loop_laws(config)]
 
 
@@ -91,7 +91,7 @@ def _data_laws(config: Blocks, parameter_names: Collection[str]) -> list[Law]:
             f"data.params: unknown {', '.join(map(repr, unknown))}; allowed: {', '.join(parameter_names)}",
             ("data.params",),
         ),
-        (len(set(names)) == len(names), "data.params: a name stands twice", ("data.params",)),
+        (len(set(names)) == len(names), "data.params: a name is given twice", ("data.params",)),
         (
             data.params is None or len(names) == model.cond_dim,
             f"data.params names {len(names)} parameters but model.cond_dim is {model.cond_dim}: make them agree",

@@ -1,7 +1,7 @@
-"""The statistics that maps are judged by: what each is called, what it needs, and which numbers it yields.
+"""Table of the statistics by which maps are compared: names, requirements and scores.
 
-JSON, terminal, figures, `focus compare` and references read this table; the mathematics stands in the module that
-a spec names (see `focus_engine.statistics.protocol`). A new statistic is a line here and a module of its own.
+JSON, terminal, figures, `focus compare` and reference pages read this table. The mathematics is in the module that a
+spec names (see `focus_engine.statistics.protocol`). A new statistic needs an entry here and a module.
 """
 
 import math
@@ -14,19 +14,19 @@ from focus_engine.units import NORMALISED, SURFACE_DENSITY
 
 @dataclass(frozen=True, slots=True)
 class ScoreSpec:
-    """A number that a statistic yields.
+    """The specification of a number that a statistic yields.
 
     `name`, `true_vs_true`, `same_simulation` and `error` are keys of the statistic's JSON and fields of its result.
 
     Attributes:
-        name: the score itself.
-        key: its name among the scores of all statistics.
-        title: in the report of one model.
-        heading: above its column where models are compared.
-        unit: `%` for a fraction that is shown in per cent; otherwise what stands after the number.
-        true_vs_true: what real maps score against other real maps, split by simulation; empty where it has none.
-        same_simulation: the same, split within each simulation; empty where it has none.
-        error: its own uncertainty; empty where that is not known.
+        name: key of the score.
+        key: name of the score, unique over all statistics.
+        title: name in the report of one model.
+        heading: column heading in a comparison of models.
+        unit: `%` for a fraction that is shown in per cent; otherwise the unit after the number.
+        true_vs_true: key of the score of real against other real maps, split by simulation; empty if none.
+        same_simulation: key of the same, split within each simulation; empty if none.
+        error: key of the uncertainty of the score; empty if unknown.
     """
 
     name: str
@@ -39,7 +39,7 @@ class ScoreSpec:
     error: str = ""
 
     def text(self, value: float | None) -> str:
-        """Return a value of this score for a table."""
+        """Return a value of this score as text for a table."""
         if value is None:
             return "-"
         return f"{100 * value:.1f} %" if self.unit == "%" else f"{value:.3f}"
@@ -47,7 +47,7 @@ class ScoreSpec:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A score that was found. A number that is not known is None; the fields are those of its spec."""
+    """The values of a score, named as in its spec; unknown values are None."""
 
     spec: ScoreSpec
     value: float | None = None
@@ -58,7 +58,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class StatisticCurve:
-    """A statistic of real and of generated maps along an axis; what is not known is None."""
+    """A statistic of real and of generated maps along an axis; unknown values are None."""
 
     x: tuple[float | None, ...]
     real: tuple[float | None, ...]
@@ -75,22 +75,22 @@ class StatisticCurve:
 
 @dataclass(frozen=True, slots=True)
 class CurveSpec:
-    """Where the curve of a statistic stands in its result, and what its axes are called.
+    """The specification of a curve: its keys in the result of the statistic, and the labels of its axes.
 
     `x`, `real`, `real_std`, `generated` and `limit` are keys of the statistic's JSON and fields of its result.
 
     Attributes:
-        x: the places of the bins.
-        real: the mean of the real maps in each.
-        real_std: its scatter, drawn as a band.
-        generated: the mean of the generated maps.
+        x: key of the positions of the bins.
+        real: key of the mean of the real maps in each bin.
+        real_std: key of its scatter, drawn as a band.
+        generated: key of the mean of the generated maps in each bin.
         x_label: name and unit of the horizontal axis.
         y_name: name of the vertical axis.
-        y_unit: its unit for maps of a density; empty where it has none.
-        x_scale: `exponent` where `x` holds log10 of what the label names.
-        y_scale: of the vertical axis.
-        limit: a single x beyond which nothing is resolved; empty where there is none.
-        ratio: whether generated / real means something.
+        y_unit: its unit for maps of a density; empty if dimensionless.
+        x_scale: scale of the horizontal axis; `exponent` if `x` holds log10 of the labelled quantity.
+        y_scale: scale of the vertical axis.
+        limit: key of the x beyond which nothing is resolved; empty if none.
+        ratio: whether generated / real is meaningful.
     """
 
     x: str
@@ -106,7 +106,7 @@ class CurveSpec:
     ratio: bool = False
 
     def y_label(self, *, physical: bool = True) -> str:
-        """Return name and unit of the vertical axis; nobody knows the unit of a normalised field."""
+        """Return the name and unit of the vertical axis; the unit of a normalised field is unknown."""
         if not physical:
             return f"{self.y_name} of the {NORMALISED}"
         return f"{self.y_name} [{self.y_unit}]" if self.y_unit else self.y_name
@@ -114,16 +114,16 @@ class CurveSpec:
 
 @dataclass(frozen=True, slots=True)
 class StatisticSpec:
-    """A statistic.
+    """The specification of a statistic.
 
     Attributes:
-        name: its key in the JSON of `focus evaluate`.
-        title: above its picture.
-        short: in running text.
-        module: that measures and compares, by its import path.
-        needs: `density` for maps that are physical and nowhere negative; `field` for any finite maps.
-        scores: the first one is its headline, which `focus compare` also takes at each number of steps.
-        curve: None where it is no function of anything.
+        name: key in the JSON of `focus evaluate`.
+        title: title of its figure.
+        short: name in running text.
+        module: import path of the module that measures and compares it.
+        needs: `density` for physical, non-negative maps; `field` for any finite maps.
+        scores: its scores; `focus compare` also computes the first at each number of steps.
+        curve: its curve; None if it has none.
     """
 
     name: str
@@ -135,14 +135,14 @@ class StatisticSpec:
     curve: CurveSpec | None = None
 
     def fits(self, *, physical: bool) -> bool:
-        """Return whether it can be measured of maps that are physical, or of those of a normalised field."""
+        """Return whether the statistic can be measured on physical maps, or on those of a normalised field."""
         return physical or self.needs == "field"
 
     def scores_in(self, found: object) -> tuple[Score, ...]:
-        """Return the scores in a result or in its JSON; all are unknown where that is None.
+        """Return the scores in a result or its JSON; all values are None if `found` is None.
 
         Raises:
-            KeyError, TypeError, ValueError: it is no such JSON.
+            KeyError, TypeError, ValueError: `found` is not a result of this statistic.
         """
         if found is None:
             return tuple(Score(spec) for spec in self.scores)
@@ -150,10 +150,10 @@ class StatisticSpec:
         return tuple(Score(spec, *(_number(found, getattr(spec, name)) for name in names)) for spec in self.scores)
 
     def curve_in(self, found: object) -> StatisticCurve | None:
-        """Return the curve in a result or in its JSON; None where there is none.
+        """Return the curve in a result or its JSON; None if there is none.
 
         Raises:
-            KeyError, TypeError, ValueError: it is no such JSON.
+            KeyError, TypeError, ValueError: `found` is not a result of this statistic.
         """
         where = self.curve
         if found is None or where is None:
@@ -256,11 +256,11 @@ STATISTICS = {
         ),
     )
 }
-"""In the order of reports; what costs time is judged by the headline of the first."""
+"""The statistics by name, in the order of reports; the first score of the first is the leading score."""
 
 
 def leading_score() -> ScoreSpec:
-    """Return the score that is drawn against the cost of sampling."""
+    """Return the leading score, which is drawn against the cost of sampling."""
     return next(iter(STATISTICS.values())).scores[0]
 
 
@@ -277,5 +277,5 @@ def _numbers(found: object, name: str) -> tuple[float | None, ...]:
 
 
 def _known(value: float | None) -> float | None:
-    """Return a finite number as JSON holds it, None for one that is not known."""
+    """Return a finite number as float, None for one that is not finite or unknown."""
     return float(value) if value is not None and math.isfinite(value) else None

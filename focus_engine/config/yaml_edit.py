@@ -1,4 +1,4 @@
-"""Edits of a YAML file that keep its comments and the order of its keys; no schema."""
+"""Edits of YAML text that keep its comments and the order of its keys; independent of the schema."""
 
 import math
 import re
@@ -10,10 +10,10 @@ from focus_engine.config.yaml_text import ConfigLoader, KeyPath
 
 
 class _ValueDumper(yaml.SafeDumper):
-    """Quotes text that either YAML 1.1 or our loader would read as something else."""
+    """Dumper that quotes text which YAML 1.1 or `ConfigLoader` would read as another type."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002  (PyYAML's signature)
-        """Write a value that stands twice twice."""
+        """Write a repeated value in full each time instead of as an alias."""
         return True
 
 
@@ -31,7 +31,7 @@ def _represent_float(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
 
 
 def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    """Escape what cannot be seen; inside '…' a line break of another alphabet would come back as a blank."""
+    """Escape unprintable characters; inside '…' a Unicode line break would be read back as a blank."""
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, None if value.isprintable() else '"')
 
 
@@ -41,12 +41,12 @@ _ValueDumper.add_representer(tuple, yaml.SafeDumper.represent_list)
 
 
 def yaml_value(value: object) -> str:
-    """Return `value` as it is written on one line of a config: `1.0e-4`, `[1, 2]`, `"01"`; nothing for None."""
+    """Return `value` as one line of YAML, such as `1.0e-4`, `[1, 2]` or `"01"`; an empty text for None."""
     if value is None:
         return ""
     quoted = isinstance(value, str) and (not value or not value.isprintable() or _needs_quotes(value))
     style = '"' if quoted else None
-    # Quoted text is never wrapped: a limit of columns would break it over lines.
+    # An infinite width, because a column limit would wrap quoted text.
     text = yaml.dump(
         value, Dumper=_ValueDumper, default_flow_style=True, default_style=style, allow_unicode=True, width=float("inf")
     )
@@ -59,7 +59,7 @@ def _needs_quotes(value: str) -> bool:
 
 
 def _float_text(value: float) -> str:
-    """Return the shortest text that is this float to YAML 1.1 and 1.2 alike, as people write it: `1.0e-4`."""
+    """Return the shortest text that both YAML 1.1 and 1.2 read as this float, such as `1.0e-4`."""
     if not math.isfinite(value):
         return ".nan" if math.isnan(value) else f"{'-' if value < 0 else ''}.inf"
     if value == 0 or 1e-3 <= abs(value) < 1e9:
@@ -70,7 +70,7 @@ def _float_text(value: float) -> str:
 
 
 def set_value(text: str, at: KeyPath, value: object) -> str:
-    """Return the YAML `text` with `value` at the key path `at`, made where it is not there yet; None empties it."""
+    """Return the YAML `text` with `value` at the key path `at`, which is added if missing; None empties it."""
     return _set_key(text, at, yaml_value(value))
 
 
@@ -88,15 +88,15 @@ def _set_key(text: str, at: KeyPath, value: str) -> str:
 
 
 def _replace(text: str, key: yaml.Node, node: yaml.Node, value: str) -> str:
-    """Write `value` over that of `key`, which is `node`."""
+    """Return `text` with the value of `key`, which is `node`, replaced by `value`."""
     start, end = node.start_mark.index, node.end_mark.index
-    if start == end or _is_block(node):  # an empty value, or one on lines of its own: place it after the colon
+    if start == end or _is_block(node):  # an empty value, or a block on its own lines: write after the colon
         colon = text.index(":", key.end_mark.index) + 1
         rest = (
             text[colon:] if start == end else text[colon : start - node.start_mark.column] + text[_after(text, node) :]
         )
         return f"{text[:colon]} {value}{rest}"
-    end = start + len(text[start:end].rstrip("\n"))  # text of several lines ends on the next one
+    end = start + len(text[start:end].rstrip("\n"))  # the node of a multi-line text ends on the next line
     return text[:start] + value + _keep_column(text[end:], len(value) - (end - start))
 
 
@@ -105,7 +105,7 @@ def _is_block(node: yaml.Node) -> bool:
 
 
 def _after(text: str, node: yaml.Node) -> int:
-    """Where the line after the block `node` begins."""
+    """Return the index at which the line after the block `node` begins."""
     end = max(leaf.end_mark.index for leaf in _leaves(node))
     return end if text[end - 1] == "\n" else text.find("\n", end) + 1 or len(text)
 
@@ -119,7 +119,7 @@ def _leaves(node: yaml.Node) -> Iterator[yaml.Node]:
 
 
 def _keep_column(rest: str, growth: int) -> str:
-    """Give or take blanks before a trailing comment, so that it stays in its column as far as it can."""
+    """Adjust the blanks before a trailing comment, so that it keeps its column where possible."""
     comment = re.match(r"[ ]{2,}(?=#)", rest)
     if comment is None:
         return rest
@@ -132,7 +132,7 @@ def _find(node: yaml.Node | None, key: str) -> tuple[yaml.Node, yaml.Node] | Non
 
 
 def _insert(text: str, node: yaml.Node | None, missing: KeyPath, value: str, depth: int) -> str:
-    """Write a key that is not there yet into the block `node`: over its commented-out line, else at the end."""
+    """Return `text` with a missing key added to the block `node`, over its commented-out line or at the end."""
     if isinstance(node, yaml.MappingNode) and node.flow_style:
         return _insert_in_flow(text, node, missing, value)
     lines = [line if line.endswith("\n") else line + "\n" for line in text.splitlines(keepends=True)]
@@ -183,14 +183,14 @@ def _insert_in_flow(text: str, node: yaml.MappingNode, missing: KeyPath, value: 
 
 
 def _extent(node: yaml.Node | None, depth: int, lines: list[str]) -> tuple[int, int, int]:
-    """First line, line after the last, and indentation of the block `node`, its commented-out keys included."""
+    """Return first line, end line (exclusive) and indentation of the block `node`, including commented-out keys."""
     if depth == 0 or node is None:
         return 0, len(lines), 0
     if isinstance(node, yaml.MappingNode) and node.value:
         last = node.value[-1][1].end_mark
         first, indent = node.start_mark.line, node.value[0][0].start_mark.column
         stop = last.line + (last.column > 0 and last.line < len(lines))
-    else:  # `block:` with nothing in it
+    else:  # an empty block, `block:`
         first = stop = node.start_mark.line + 1
         indent = _comment_indent(lines[first:]) or 2 * depth
     while first > 0 and (_indent_of_comment(lines[first - 1]) or -1) >= indent:
@@ -207,7 +207,7 @@ def _comment_indent(lines: list[str]) -> int | None:
 
 
 def _indent_of_comment(line: str) -> int | None:
-    """Return the column of a line's `#`, 0 for an empty line, None for a line with anything else."""
+    """Return the column of the `#` of a comment line, 0 for an empty line, None for any other line."""
     bare = line.strip()
     if not bare:
         return 0

@@ -1,8 +1,8 @@
-"""YAML as people write it, with the line of every key; no schema.
+"""YAML parser that records the line of every key; independent of the schema.
 
-Separate from `config_file` because the dashboard reads its settings with it and cannot wait for pydantic. The
-parser is PyYAML's safe one with the number rules of YAML 1.2 (`1e-4` is a float) and without tags, duplicate keys
-or runaway aliases.
+Separate from `load` because the dashboard reads its settings with it and must not import pydantic. It is PyYAML's safe
+parser with the number rules of YAML 1.2 (`1e-4` is a float); tags, duplicate keys and exponentially growing aliases
+are refused.
 """
 
 import re
@@ -15,13 +15,13 @@ import yaml
 from focus_engine.errors import InputError
 
 MAX_NODES = 20_000
-"""More YAML nodes than any config has; aliases that multiply stop here."""
+"""Limit on YAML nodes, more than any config has; stops exponentially growing aliases."""
 
 KeyPath = tuple[str, ...]
 
 
 class ConfigLoader(yaml.SafeLoader):
-    """The safe loader with YAML 1.2 floats and booleans, and with dates left as text."""
+    """The safe loader with YAML 1.2 numbers; dates stay text."""
 
 
 ConfigLoader.yaml_implicit_resolvers = {
@@ -45,11 +45,11 @@ ConfigLoader.add_implicit_resolver(
 
 @dataclass(frozen=True)
 class ParsedYaml:
-    """A mapping as plain data.
+    """A parsed mapping.
 
     Attributes:
-        data: keys without a value are left out.
-        lines: the line (from 1) of every key.
+        data: plain data; keys without a value are omitted.
+        lines: the line (from 1) of every key path.
     """
 
     data: dict[str, Any]
@@ -57,7 +57,7 @@ class ParsedYaml:
 
 
 def parse_value(text: str, at: KeyPath = ()) -> object:
-    """Parse the value of `--set key=value`, of the key `at`, as YAML. Raises InputError when it is not YAML."""
+    """Return the value of `--set key=value` parsed as YAML. Raises InputError, which names the key `at`."""
     try:
         node = yaml.compose(text, Loader=ConfigLoader)
     except yaml.YAMLError as error:
@@ -67,7 +67,7 @@ def parse_value(text: str, at: KeyPath = ()) -> object:
 
 
 def parse_yaml(text: str, path: Path) -> ParsedYaml:
-    """Parse a mapping; `path` is named in errors. Raises InputError with the line of what is wrong."""
+    """Return the mapping in `text`. Raises InputError, which names `path` and the line of the error."""
     try:
         node = yaml.compose(text, Loader=ConfigLoader)
     except yaml.YAMLError as error:
@@ -89,7 +89,7 @@ def parse_yaml(text: str, path: Path) -> ParsedYaml:
 
 
 class _Builder:
-    """Turns YAML nodes into plain data, noting the line of each key."""
+    """Converts YAML nodes to plain data and records the line of each key."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -120,11 +120,11 @@ class _Builder:
                 raise self._error(key_node, at, "a key must be a plain word")
             if (*at, key) in self.lines and key in data:
                 raise self._error(
-                    key_node, at, f"the key {key!r} stands twice (first on line {self.lines[(*at, key)]})"
+                    key_node, at, f"the key {key!r} is given twice (first on line {self.lines[(*at, key)]})"
                 )
             self.lines[(*at, key)] = key_node.start_mark.line + 1
             value = self.build(value_node, (*at, key))
-            if value is not None:  # a key without a value is a key left out
+            if value is not None:  # a key without a value counts as omitted
                 data[key] = value
         return data
 

@@ -1,7 +1,7 @@
-"""What `focus compare` does: several trained models judged on the same unseen maps, and what each step costs.
+"""Comparison of several trained models on the same unseen maps, with the cost of sampling (`focus compare`).
 
-Every model draws maps with the same seed, at the parameters of the same test maps: those that none of them has
-trained or validated on. Models of other data, boxes or resolutions have no maps in common and are refused.
+Every model draws maps with the same seed at the parameters of the same test maps, on which none of them was trained or
+validated. Models of different data, box sizes or resolutions share no maps and are refused.
 """
 
 import json
@@ -32,19 +32,19 @@ from focus_engine.training.devices import device_name
 from focus_engine.units import NORMALISED
 
 COMPARED_MAPS = 96
-"""Test maps that are compared unless more are asked for; spread evenly over the test simulations."""
-LADDER = (5, 10, 25, 50)
-"""Numbers of steps at which error and cost are measured, beside each model's own."""
+"""Default number of test maps to compare, spread evenly over the test simulations."""
+STEP_COUNTS = (5, 10, 25, 50)
+"""Numbers of steps at which error and cost are measured, besides each model's own."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A trained model that is compared.
+    """A trained model to compare.
 
     Attributes:
-        run: its experiment.
-        model: its weights.
-        plan: how it samples; the seed and the number of maps at once are the same for all.
+        run: its run folder.
+        model: the trained model.
+        plan: its sampling plan; the seed and the batch size are the same for all models.
     """
 
     run: RunFolder
@@ -54,12 +54,12 @@ class Contender:
 
 @dataclass(frozen=True)
 class ComparisonProgress:
-    """How far a comparison is.
+    """Progress of a comparison.
 
     Attributes:
-        done: steps of single maps that are done, over all models and numbers of steps.
-        total: of how many.
-        words: which model is sampled, with how many steps.
+        done: finished sampling steps times maps, over all models and numbers of steps.
+        total: sampling steps times maps in all.
+        words: the model being sampled and its number of steps.
     """
 
     done: int
@@ -69,12 +69,12 @@ class ComparisonProgress:
 
 @dataclass(frozen=True, eq=False)
 class ComparedModel:
-    """A model that was compared.
+    """A compared model with its results.
 
     Attributes:
-        contender: who.
-        evaluation: every statistic at its own plan.
-        costs: error and cost against the number of steps, its own number among them.
+        contender: the model, its run and its plan.
+        evaluation: every statistic of the samples of its own plan.
+        costs: error and cost for each number of steps, including its own.
     """
 
     contender: Contender
@@ -90,15 +90,15 @@ class ComparedModel:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Several models on the same test maps.
+    """The results of several models on the same test maps.
 
     Attributes:
-        models: in the order given.
-        n_maps: test maps compared.
-        n_simulations: of how many simulations.
-        device: on what it was timed.
-        report: the JSON file.
-        figure: the PNG.
+        models: the models, in the order given.
+        n_maps: number of test maps.
+        n_simulations: number of simulations that they belong to.
+        device: name of the device on which sampling was timed.
+        report: path of the JSON report.
+        figure: path of the PNG figure.
     """
 
     models: tuple[ComparedModel, ...]
@@ -114,7 +114,7 @@ class Comparison:
         return ComparisonScores(tuple(one.scores for one in self.models), self.n_maps, self.n_simulations, self.device)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the document of `focus compare --json` as far as it is about samples."""
+        """Return the part of the document of `focus compare --json` that is about samples."""
         return {
             "n_maps": self.n_maps,
             "n_simulations": self.n_simulations,
@@ -132,7 +132,7 @@ class Comparison:
 
 
 def why_not_comparable(models: Sequence[tuple[str, TrainedModel]]) -> str | None:
-    """Return why the samples of these named models can't be judged together, or None when they can."""
+    """Return why the samples of these named models can't be compared, or None if they can."""
     (first, reference), *others = models
     for name, model in models:
         if model.data["units"] == NORMALISED:
@@ -151,22 +151,22 @@ def why_not_comparable(models: Sequence[tuple[str, TrainedModel]]) -> str | None
 
 
 def _unseen(models: Sequence[tuple[str, TrainedModel]]) -> list[int]:
-    """The simulations that are test simulations of every model."""
+    """Return the simulations that are test simulations of every model."""
     common = set.intersection(*(set(model.data["split"]["test"]) for _, model in models))
     return sorted(common)
 
 
 def compare_models(
-    contenders: Sequence[Contender], count: int | None, ladder: Sequence[int], output: Path
+    contenders: Sequence[Contender], count: int | None, step_counts: Sequence[int], output: Path
 ) -> Generator[DataProgress | ComparisonProgress, None, Comparison]:
     """Draw the maps of each contender at each number of steps; yield progress and return the comparison.
 
-    The report goes to `output` (.json), the figure beside it (.png); a newer one replaces an older one.
+    The report is written to `output` (.json) and the figure beside it (.png), replacing older ones.
 
     Raises:
-        InputError: the models can't be compared, or the data are gone or have changed.
+        InputError: the models can't be compared, or the data are missing or have changed.
         FocusError: the maps of a model's own plan are not physical.
-        OSError: the disk refuses.
+        OSError: a file can't be written.
     """
     named = [(one.run.name, one.model) for one in contenders]
     if refused := why_not_comparable(named):
@@ -174,11 +174,13 @@ def compare_models(
     maps = yield from _open(contenders[0])
     ids = spread(maps.maps_of(_unseen(named)), count or COMPARED_MAPS)
     models: list[ComparedModel] = []
-    work = [_plans(contender, ladder) for contender in contenders]
+    work = [_plans(contender, step_counts) for contender in contenders]
     total = sum(plan.steps for plans in work for plan in plans) * len(ids)
     done = 0
     for contender, plans in zip(contenders, work, strict=True):
-        model = yield from _judge(contender, maps, ids, plans, _Count(contender.run.name, done, total))
+        model = yield from _sample_and_score(
+            contender, maps, ids, plans, _ProgressCount(contender.run.name, done, total)
+        )
         models.append(model)
         done += sum(plan.steps for plan in plans) * len(ids)
     comparison = Comparison(
@@ -208,26 +210,26 @@ def _open(contender: Contender) -> Generator[DataProgress, None, MapSet]:
 
 
 @dataclass(frozen=True)
-class _Count:
-    """Turns a sampler's progress into that of the whole comparison: `done` of `total` steps of maps stand before it."""
+class _ProgressCount:
+    """Converts the progress of a sampler to that of the comparison, which starts at `done` of `total`."""
 
     name: str
     done: int
     total: int
 
-    def after(self, steps: int) -> "_Count":
-        return _Count(self.name, self.done + steps, self.total)
+    def after(self, steps: int) -> "_ProgressCount":
+        return _ProgressCount(self.name, self.done + steps, self.total)
 
-    def told(self, step: SamplingProgress) -> tuple[ComparisonProgress]:
+    def progress(self, step: SamplingProgress) -> tuple[ComparisonProgress]:
         running = 0 if step.finished is not None else len(step.x0) * step.step
         done = self.done + step.maps_done * step.steps + running
         return (ComparisonProgress(done, self.total, f"{self.name}, {step.steps} steps"),)
 
 
-def _judge(
-    contender: Contender, maps: MapSet, ids: NDArray[np.int64], plans: Sequence[SamplingPlan], count: _Count
+def _sample_and_score(
+    contender: Contender, maps: MapSet, ids: NDArray[np.int64], plans: Sequence[SamplingPlan], count: _ProgressCount
 ) -> Generator[ComparisonProgress, None, ComparedModel]:
-    """Sample by each of the plans; the model's own must succeed."""
+    """Sample by each plan and score the maps; those of the model's own plan must be physical."""
     params, real = maps.params_of(ids), maps.read(ids)
     simulations = maps.simulation_of(ids)
 
@@ -235,12 +237,12 @@ def _judge(
         return evaluate_maps(real[:, 0], generated[:, 0], real_simulation_ids=simulations, box_size=maps.box_size)
 
     for _ in contender.model.draw(params[: plans[0].batch_size], plans[0]):
-        pass  # the first calls of a network on a GPU cost more than all that follow: not timed
+        pass  # the first evaluations of a network on a GPU are slower than later ones: not timed
     own: Evaluation | None = None
     costs = []
     for plan in plans:
         began = time.perf_counter()
-        generated, nfe = yield from relay(draw_physical(contender.model, params, plan), count.told)
+        generated, nfe = yield from relay(draw_physical(contender.model, params, plan), count.progress)
         count = count.after(plan.steps * len(ids))
         seconds = (time.perf_counter() - began) / len(ids)
         judged: Evaluation | None = None
@@ -249,22 +251,22 @@ def _judge(
         elif _is_physical(generated):
             judged = evaluation(generated)
         costs.append(SamplingCost(plan.steps, nfe, seconds, _headlines(judged)))
-    assert own is not None  # noqa: S101  (the own plan is one of the plans)
+    assert own is not None  # noqa: S101  (the model's own plan is one of the plans)
     return ComparedModel(contender, own, tuple(costs))
 
 
 def _headlines(judged: Evaluation | None) -> dict[str, float | None]:
-    """The first score of each statistic by its key; all unknown where nothing could be judged."""
+    """Return the first score of each statistic by its key; None for all if the maps were not physical."""
     found = {} if judged is None else judged.results
     headlines = [spec.scores_in(found.get(name))[0] for name, spec in STATISTICS.items()]
     return {score.spec.key: score.value for score in headlines}
 
 
-def _plans(contender: Contender, ladder: Sequence[int]) -> list[SamplingPlan]:
-    """The plans of a contender, few steps first; numbers that its process can't take are left out."""
+def _plans(contender: Contender, step_counts: Sequence[int]) -> list[SamplingPlan]:
+    """Return the plans of a contender by increasing steps, without the numbers that its process does not allow."""
     model, plan = contender.model, contender.plan
     plans = []
-    for steps in sorted({*ladder, plan.steps}):
+    for steps in sorted({*step_counts, plan.steps}):
         try:
             plans.append(
                 model.plan(

@@ -1,6 +1,6 @@
-"""What `focus sample` and `focus evaluate` do: draw maps from a checkpoint, and judge them.
+"""Sampling and evaluation of a trained run (`focus sample`, `focus evaluate`).
 
-Both are generators of progress, so that a terminal, a dashboard or a script can show what happens.
+Both are generators that yield progress, for a terminal, the dashboard or a script to show.
 """
 
 import json
@@ -25,20 +25,20 @@ from focus_engine.statistics.power import PowerSpectrum, measured_power
 from focus_engine.units import NORMALISED
 
 MAX_TEST_MAPS = 300
-"""Test maps that are compared unless more are asked for; spread evenly over the test simulations."""
+"""Default number of test maps to compare, spread evenly over the test simulations."""
 
 
 @dataclass(frozen=True, eq=False)
-class Sampled:
+class SamplingResult:
     """Maps drawn from a checkpoint.
 
     Attributes:
         maps: float32 (N, C, H, W), physical units.
-        params: float32 (N, P).
+        params: their parameters, float32 (N, P).
         power: P(k) of the first channel; None when the maps are not physical.
-        path: the .npz.
-        figure: the PNG.
-        nfe: network function evaluations per map.
+        path: path of the .npz file.
+        figure: path of the PNG figure.
+        nfe: NFE (network function evaluations) per map.
     """
 
     maps: NDArray[np.float32]
@@ -50,16 +50,16 @@ class Sampled:
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluated:
-    """A run judged against its test maps.
+class EvaluationResult:
+    """Samples of a run compared with its test maps.
 
     Attributes:
-        evaluation: every statistic with its true-against-true.
+        evaluation: every statistic with its true-against-true value.
         real: the test maps, float32 (N, C, H, W), physical units.
-        generated: the samples at the same parameters.
-        params: their parameters (N, P).
-        report: the JSON file.
-        figure: the PNG.
+        generated: the samples at the same parameters, of the same shape.
+        params: the parameters, float32 (N, P).
+        report: path of the JSON report.
+        figure: path of the PNG figure.
     """
 
     evaluation: Evaluation
@@ -75,8 +75,8 @@ def choose_params(
 ) -> NDArray[np.float32]:
     """Return the parameters (N, P) to sample at.
 
-    Values by name hold for all maps (those that did not vary in training may be left out), a file gives a row a
-    map; left out, the parameters of the validation maps in order, again and again.
+    Values `given` by name apply to all maps; those that did not vary in training may be omitted. A `file` holds one
+    row per map. Without either, the parameters of the validation maps are taken in order, repeatedly.
 
     Raises:
         InputError: an unknown, missing or non-finite parameter, or a file that does not fit.
@@ -115,13 +115,13 @@ def _row(model: TrainedModel, given: Mapping[str, float]) -> NDArray[np.float32]
 
 def sample_run(
     run: RunFolder, model: TrainedModel, params: NDArray[np.float32], plan: SamplingPlan, output: Path | None
-) -> Generator[SamplingProgress, None, Sampled]:
-    """Draw a map for each row of `params`, write .npz and PNG; yield progress and return what was drawn.
+) -> Generator[SamplingProgress, None, SamplingResult]:
+    """Draw a map for each row of `params` and write .npz and PNG; yield progress and return the result.
 
     Raises:
-        InputError: `output` exists or is no .npz.
+        InputError: `output` exists or is not a .npz file.
         FocusError: the maps are not finite.
-        OSError: the disk refuses.
+        OSError: a file can't be written.
     """
     path = output_path(run, plan, output)
     maps, nfe = yield from _draw(model, params, plan)
@@ -133,14 +133,14 @@ def sample_run(
     figure = path.with_suffix(".png")
     names, data = model.scaler.names, model.data
     draw_samples(figure, None, maps, params, names, box_size=data["box_size"], units=data["units"], title=run.name)
-    return Sampled(maps, params, power, path, figure, nfe)
+    return SamplingResult(maps, params, power, path, figure, nfe)
 
 
 def output_path(run: RunFolder, plan: SamplingPlan, output: Path | None) -> Path:
-    """Return where the samples go: `output`, which must not exist, or a free name in the run's samples folder.
+    """Return the path of the samples: `output`, which must not exist, or a free name in the run's samples folder.
 
     Raises:
-        InputError: `output` exists, is no .npz, or its folder does not exist.
+        InputError: `output` exists, is not a .npz file, or its folder does not exist.
     """
     if output is not None:
         if output.suffix != ".npz":
@@ -167,9 +167,9 @@ def _draw(
 def draw_physical(
     model: TrainedModel, params: NDArray[np.float32], plan: SamplingPlan
 ) -> Generator[SamplingProgress, None, tuple[NDArray[np.float32], int]]:
-    """Yield the sampler's progress; return the maps (N, C, H, W) in physical units and the evaluations per map.
+    """Yield the sampler's progress; return the maps (N, C, H, W) in physical units and the NFE per map.
 
-    The maps of a network that was hardly trained may be infinite.
+    The maps of a barely trained network may be infinite.
     """
     drawn = DrawnBatches()
     for progress in model.draw(params, plan):
@@ -180,15 +180,15 @@ def draw_physical(
 
 def evaluate_run(
     run: RunFolder, model: TrainedModel, plan: SamplingPlan, count: int | None, output: Path | None = None
-) -> Generator[DataProgress | SamplingProgress, None, Evaluated]:
-    """Draw a map at the parameters of each test map and compare; yield progress and return the report.
+) -> Generator[DataProgress | SamplingProgress, None, EvaluationResult]:
+    """Draw a map at the parameters of each test map and compare; yield progress and return the result.
 
-    The report goes to `output`, else into the run folder; a newer one replaces an older one.
+    The report is written to the folder `output`, or to the run folder, replacing an older one.
 
     Raises:
-        InputError: the data are gone or have changed.
+        InputError: the data are missing or have changed.
         FocusError: the generated maps are not physical.
-        OSError: the disk refuses.
+        OSError: a file can't be written.
     """
     maps = yield from open_maps(model.config, run.path)
     if maps.fingerprint != model.data["fingerprint"]:
@@ -219,7 +219,7 @@ def evaluate_run(
         units=maps.units,
         title=f"{run.name}, {model.source.get('file', '')} (epoch {model.source.get('epoch', '?')})",
     )
-    return Evaluated(evaluation, real, generated, params, report, figure)
+    return EvaluationResult(evaluation, real, generated, params, report, figure)
 
 
 def report_document(evaluation: Evaluation, model: TrainedModel, plan: SamplingPlan) -> dict[str, object]:

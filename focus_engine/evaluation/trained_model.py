@@ -1,6 +1,6 @@
-"""A trained network and all that its samples need: drawing maps in physical units from a checkpoint.
+"""A trained network with everything that is needed to draw maps in physical units from it.
 
-Used by `focus sample`, by `focus evaluate` and, during training, for the samples of an epoch: one way to draw.
+Used by `focus sample`, by `focus evaluate` and for the samples during training.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,12 +37,12 @@ class TrainedModel:
     Attributes:
         network: EMA weights, in evaluation mode, on `device`.
         process: its generative process.
-        normaliser: from standardised to physical maps.
-        scaler: from physical to standardised parameters, with the trained range.
+        normaliser: converts standardised to physical maps.
+        scaler: converts physical to standardised parameters; holds the trained range.
         config: the config that it was trained with.
-        data: what the checkpoint says of the data (`PreparedData.describe`).
-        device: where it samples.
-        context: context of a network evaluation, which sets its precision.
+        data: the description of the data in the checkpoint (`PreparedData.describe`).
+        device: the device of sampling.
+        context: the context of a network evaluation, which sets its precision.
         source: file name, epoch and SHA-256 of the checkpoint; empty during training.
     """
 
@@ -58,15 +58,15 @@ class TrainedModel:
 
     @property
     def map_shape(self) -> tuple[int, int, int]:
-        """Channels, height, width."""
+        """Channels, height and width of a map."""
         channels, height, width = self.data["map_shape"]
         return int(channels), int(height), int(width)
 
     def plan(self, **changes: Any) -> SamplingPlan:  # noqa: ANN401  (the fields of SamplingPlan)
-        """Return the config's sampling plan, changed where a value is not None; checked against the process.
+        """Return the config's sampling plan with the `changes` that are not None, checked against the process.
 
         Raises:
-            InputError: the plan does not fit the model.
+            InputError: the plan does not suit the model.
         """
         block = self.config.sampling
         wanted = {name: value for name, value in changes.items() if value is not None}
@@ -76,7 +76,7 @@ class TrainedModel:
         return SamplingPlan(**{**own, "eta": eta, **wanted}).checked(self.process)
 
     def draw(self, params: NDArray[np.float32], plan: SamplingPlan) -> Iterator[SamplingProgress]:
-        """Draw one map for each row of physical parameters `params` (N, P), step by step."""
+        """Yield the sampling steps of one map for each row of physical parameters `params` (N, P)."""
         cond = self.scaler.standardise(torch.from_numpy(np.asarray(params, dtype=np.float32)))
         return sample_steps(
             self.network, self.process, cond, self.map_shape, plan, device=self.device, precision=self.context
@@ -89,7 +89,7 @@ class TrainedModel:
 
 
 def model_in_training(run: PreparedRun) -> TrainedModel:
-    """Return the model as its EMA weights stand now; it goes on changing with them."""
+    """Return the model with the EMA weights of a training; it shares them, so it changes as training continues."""
     return TrainedModel(
         network=run.state.ema.module,
         process=run.process,
@@ -104,10 +104,10 @@ def model_in_training(run: PreparedRun) -> TrainedModel:
 
 
 def find_checkpoint(run: RunFolder, which: str) -> Path:
-    """Return the file of `best`, `last` or a path.
+    """Return the checkpoint file for `best`, `last` or a path.
 
     Raises:
-        InputError: it is not there; the message says what is.
+        InputError: there is no such file; the message names the checkpoints that exist.
     """
     path = {"best": run.checkpoint_best, "last": run.checkpoint_last}.get(which, Path(which).expanduser())
     if path.is_file():
@@ -121,17 +121,19 @@ def find_checkpoint(run: RunFolder, which: str) -> Path:
 
 
 def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
-    """Rebuild the model of the checkpoint at `path`; its own config says how.
+    """Return the model of the checkpoint at `path`, rebuilt from the config that it holds.
 
     Raises:
-        InputError: not a readable checkpoint, or one that names somebody else's code, or there is no such device.
+        InputError: the checkpoint is not readable or names untrusted code, or there is no such device.
     """
     saved = load_checkpoint(path)
     try:
         config = Config.model_validate(saved.config)
         normaliser, scaler = Normaliser.from_dict(saved.normaliser), ParameterScaler.from_dict(saved.scaler)
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: what it says of its model cannot be read by this FOCUS: {_brief(error)}") from None
+        raise InputError(
+            f"{path}: its description of the model cannot be read by this FOCUS: {_brief(error)}"
+        ) from None
     check_stamp(path, config.model.from_, saved.provenance.get("stamp"))
     place = choose_device(device or config.device)
     network = build_network(config.model)
@@ -153,7 +155,7 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
 
 
 def _brief(error: Exception) -> str:
-    """One line of what may be many."""
+    """Return the message of an error on one line of at most 200 characters."""
     return " ".join(str(error).split())[:200]
 
 
@@ -172,9 +174,9 @@ def write_samples(
     real: NDArray[np.float32] | None = None,
     real_ids: Sequence[int] = (),
 ) -> None:
-    """Write the documented .npz of `focus sample`; during training with the real maps beside the drawn ones.
+    """Write the .npz of `focus sample`; during training it also holds the real maps.
 
-    `maps` is float32 (N, H, W), or (N, C, H, W) where C > 1, in physical units. Raises OSError.
+    `maps` is float32 (N, C, H, W) in physical units; maps of one channel are written as (N, H, W). Raises OSError.
     """
     single = model.map_shape[0] == 1
     source = dict(model.source) or {"file": "", "epoch": epoch, "sha256": ""}

@@ -1,1 +1,1 @@
-"""PNG figures, drawn from the results that the terminal draws too."""
+"""PNG figures of the results that the terminal also shows."""

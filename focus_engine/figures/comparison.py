@@ -1,6 +1,6 @@
-"""The panels of several models side by side: P(k) ratios, PDFs, and what an error costs.
+"""Panels that compare several models: P(k) ratios, PDFs, and error against sampling cost.
 
-A model keeps its colour in every panel; what real maps score against each other is grey in all of them.
+A model has the same colour in every panel; the true-against-true value is grey in all of them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
 def series_colour(place: int) -> str:
-    """Return the colour of the model at a place of the comparison."""
+    """Return the colour of the model with index `place` in the comparison."""
     return COLOURS[place % len(COLOURS)]
 
 
 def ratios_panel(axes: Axes, models: Sequence[tuple[str, PowerComparison]]) -> None:
-    """Draw P_generated / P_real of each model with its bootstrap uncertainty, and bands at 5 and 10 %."""
+    """Draw P_generated / P_real of each model with its bootstrap uncertainty, and bands at ±5 % and ±10 %."""
     axes.axhspan(0.9, 1.1, color=BAND, alpha=0.35, lw=0)
     axes.axhspan(0.95, 1.05, color=BAND, alpha=0.6, lw=0)
     axes.axhline(1, color=REAL, lw=points(1))
@@ -66,9 +66,9 @@ def pdfs_panel(axes: Axes, models: Sequence[tuple[str, PdfComparison]]) -> None:
 def cost_panel(
     axes: Axes, models: Sequence[tuple[str, Sequence[SamplingCost]]], truth: float | None, what: str, words: str
 ) -> None:
-    """Draw the leading score of each model against `what` a map costs: `nfe` or `seconds_per_map`.
+    """Draw the leading score of each model against the cost `what` of a map, `nfe` or `seconds_per_map`.
 
-    `truth` is what real maps of the same simulations score against each other, where that is known.
+    `truth` is the score of real maps against other real maps of the same simulations, None when unknown.
     """
     leading = leading_score()
     scale = 100 if leading.unit == "%" else 1

@@ -1,4 +1,4 @@
-"""Panels of a training history: losses and learning rate per epoch, with marks for cuts, resumes and the best epoch."""
+"""Panels of a training history: losses and learning rate per epoch, with cuts, resumes and the best epoch marked."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _beside(axes: Axes, x: float, text: str, colour: str) -> None:
         color=colour,
         fontsize=points(9),
         rotation=90,
-        bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": points(1)},  # lines of cuts often overlap here
+        bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": points(1)},  # often overlaps the lines of cuts
     )
 
 
@@ -109,7 +109,7 @@ def _log_y(axes: Axes) -> None:
     positive = values[values > 0]
     if positive.size:
         axes.set_yscale("log")
-        if positive.max() < 10 * positive.min():  # within a decade, powers of ten are too sparse for labels
+        if positive.max() < 10 * positive.min():  # within a decade, powers of ten give too few labels
             axes.yaxis.set_major_locator(MaxNLocator(5))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())

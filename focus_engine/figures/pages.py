@@ -1,7 +1,7 @@
-"""PNGs of a run, drawn from the same frozen results that the terminal draws.
+"""Figures of a run as PNG files, drawn from the same frozen results as the terminal output.
 
-Only the object interface of matplotlib is used (no pyplot, no global figures), so that a worker can draw in
-the background; a file is whole or absent. What is inside a figure stands in panels.py.
+Only the object interface of matplotlib is used (no pyplot, no global figures), so that a worker can draw in the
+background. Files are written atomically. The contents of the panels are defined in panels.py.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from focus_engine.units import NORMALISED
 
 Array = NDArray[np.float64]
 
-PANELS_A_ROW = 3
-"""Statistics beside each other in the report of one model."""
+PANELS_PER_ROW = 3
+"""Number of statistics per row in the report of one model."""
 
 
 def draw_training_history(
@@ -49,8 +49,8 @@ def draw_training_history(
 ) -> None:
     """Draw losses (log) above the learning rate (log) against the epoch.
 
-    Warmup is shaded; each plateau cut, resume seam (the epochs in `resumed_after`), the best epoch and, with
-    `early_stopped`, the last one are marked. Raises OSError when the file can't be written.
+    Warmup is shaded. Plateau cuts, resumes (the epochs in `resumed_after`), the best epoch and, with `early_stopped`,
+    the last one are marked. Raises OSError when the file can't be written.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 5.6), layout="constrained")
@@ -75,10 +75,9 @@ def draw_samples(
     units: str = SURFACE_DENSITY,
     title: str = "",
 ) -> None:
-    """Draw real maps (N, H, W) above generated ones at the same parameters (N, P), the first six.
+    """Draw the first six generated maps (N, H, W), below real maps at the same parameters (N, P) if given.
 
-    Without real maps the generated ones stand alone. One logarithmic colour scale, from the first row, holds
-    for all. Raises OSError when the file can't be written.
+    All maps share one logarithmic colour scale, that of the first row. Raises OSError when the file can't be written.
     """
     rows = [("generated", _maps(generated))]
     if real is not None:
@@ -94,7 +93,7 @@ def draw_samples(
 
 
 def draw_power_spectrum(path: str | Path, curves: PowerCurves, *, title: str = "") -> None:
-    """Draw P(k) of generated maps over the real mean and its scatter, and their ratio below.
+    """Draw P(k) of generated maps with the real mean and its scatter, and their ratio below.
 
     Raises OSError when the file can't be written.
     """
@@ -115,13 +114,13 @@ def draw_evaluation(
     units: str = SURFACE_DENSITY,
     title: str = "",
 ) -> None:
-    """Draw the report of `focus evaluate`: a panel a statistic; maps below when given.
+    """Draw the report of `focus evaluate`: a panel per statistic, and maps below if given.
 
     Raises OSError when the file can't be written.
     """
     with_maps = real is not None and generated is not None
     with mpl.rc_context(STYLE):
-        n_rows = math.ceil(len(evaluation.results) / PANELS_A_ROW)
+        n_rows = math.ceil(len(evaluation.results) / PANELS_PER_ROW)
         heights = [1.0] * n_rows + ([0.9] if with_maps else [])
         figure = Figure(figsize=(13.5, 4.9 * n_rows + (4.5 if with_maps else 0)), layout="constrained")
         figure.suptitle(title, fontsize=12)
@@ -162,9 +161,9 @@ def draw_comparison(
 
 
 def _statistics(rows: Sequence[SubFigure], evaluation: Evaluation, units: str) -> None:
-    """Draw the statistics of an evaluation, three a row; the first, which has two panels, is a little wider."""
+    """Draw the statistics of an evaluation, three per row; the first, which has two panels, is slightly wider."""
     found = [(STATISTICS[name], result) for name, result in evaluation.results.items()]
-    columns = min(PANELS_A_ROW, len(found))
+    columns = min(PANELS_PER_ROW, len(found))
     widths = (1.15, 1, 1)[:columns]
     places = [place for row in rows for place in row.subfigures(1, columns, width_ratios=widths, squeeze=False)[0]]
     for (spec, result), place in zip(found, places, strict=False):
@@ -172,14 +171,14 @@ def _statistics(rows: Sequence[SubFigure], evaluation: Evaluation, units: str) -
 
 
 def _maps(maps: ArrayLike) -> Array:
-    """Return the first few maps as (N, H, W); of several channels, the first."""
+    """Return the first `MAX_COLUMNS` maps as (N, H, W), of their first channel."""
     array = np.asarray(maps)[:MAX_COLUMNS].astype(np.float64)
     return array[:, 0] if array.ndim == 4 else array
 
 
 def save(figure: Figure, path: str | Path, suffix: str = "png") -> None:
-    """Write a figure, whole or not at all, as `suffix` (png, pdf or svg). Raises OSError when the disk refuses."""
+    """Write a figure atomically as `suffix` (png, pdf or svg). Raises OSError when the file can't be written."""
     FigureCanvasAgg(figure)
-    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}  # the same numbers make the same file
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}  # equal data must give identical files
     with write_atomically(path) as temporary:
         figure.savefig(temporary, format=suffix, metadata=undated.get(suffix))

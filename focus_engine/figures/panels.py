@@ -1,8 +1,8 @@
-"""The panels that figures are made of: P(k) with its ratio, the one-point PDF, slab means, rows of maps.
+"""Panels of figures: P(k) with its ratio, the one-point PDF, slab means, rows of maps.
 
-Each draws a frozen result into a part of a figure that somebody else lays out and saves (see pages.py). Every
-axis has its unit; curves are black (real) and orange (generated), which every kind of colour vision can tell
-apart; maps that stand together share one colour scale.
+Each function draws a frozen result into a part of a figure that pages.py lays out and saves. Every axis states its
+unit. Curves are black (real) and orange (generated), which are distinguishable with every kind of colour vision. The
+maps of a figure share one colour scale.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from focus_engine.units import NORMALISED
 
 Array = NDArray[np.float64]
 Curve = Array | Sequence[float | None]
-"""Numbers along a curve; what is not known is NaN or None."""
+"""Values along a curve; unknown values are NaN or None."""
 
 SURFACE_DENSITY = r"$(M_\odot/h)\,/\,(\mathrm{Mpc}/h)^2$"
 MAP_COLOURS = "magma"
@@ -37,7 +37,7 @@ BAND = "#B8BEC6"
 FAINT = "#8A9099"
 
 BODY = 10.0
-"""Size of the text [pt] of a figure for the screen; sizes of letters and lines are written for it."""
+"""Text size [pt] of a figure for the screen; the sizes of other text and lines are relative to it."""
 
 STYLE: dict[Any, Any] = {
     "figure.dpi": 150,
@@ -64,7 +64,7 @@ _PARAMETER_SYMBOLS = {
 
 
 class PowerCurves(Protocol):
-    """What a P(k) figure needs: a `PowerComparison` or a `PowerSpectrumMeasured` event."""
+    """The fields that a P(k) figure needs, of a `PowerComparison` or a `PowerSpectrumMeasured` event."""
 
     @property
     def k(self) -> Curve: ...  # noqa: D102
@@ -81,14 +81,14 @@ class PowerCurves(Protocol):
 
 
 def points(size: float) -> float:
-    """Return `size` [pt] in proportion to the figure's text, so that a panel looks the same in any size."""
+    """Return `size` [pt] scaled with the text size of the figure, so that proportions are equal at any size."""
     return float(size * mpl.rcParams["font.size"] / BODY)
 
 
 def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) -> None:
-    """Draw P(k) of generated maps over the real mean and its scatter, and their ratio below.
+    """Draw P(k) of generated maps with the real mean and its scatter, and their ratio below.
 
-    That of a normalised field, whose unit nobody knows, says so.
+    The label of a normalised field, whose unit is unknown, says so.
     """
     spectrum, ratio_axes = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
     k, real, generated = numbers(curves.k), numbers(curves.real_mean), numbers(curves.generated_mean)
@@ -133,7 +133,7 @@ def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) ->
 
 
 def _score(axes: Axes, curves: PowerCurves) -> None:
-    """Write the error beside its true-against-true value."""
+    """Write the median error and its true-against-true value into the panel."""
     error = curves.median_abs_error
     if error is None or not np.isfinite(error):
         return
@@ -155,7 +155,7 @@ def _score(axes: Axes, curves: PowerCurves) -> None:
 
 
 def pdf_panel(axes: Axes, pdf: PdfComparison, units: str) -> None:
-    """Draw the one-point PDFs of log10 of the maps, which have the given units."""
+    """Draw the one-point PDFs of log10 of the maps, which are in `units`."""
     x = pdf.log10_value
     low, high = _band(pdf.real_pdf, pdf.real_std)
     axes.fill_between(x, low, high, color=BAND, alpha=0.6, lw=0, label="±1σ between simulations")
@@ -194,10 +194,10 @@ def map_rows(
     box_size: float,
     units: str,
 ) -> None:
-    """Draw labelled rows of maps (N, H, W), such as real above generated, the parameters (N, P) above each column.
+    """Draw labelled rows of maps (N, H, W), such as real above generated, with the parameters (N, P) above each column.
 
-    One logarithmic colour scale, from the 0.5th to the 99.9th percentile of the first row, holds for all; of a
-    normalised field it is linear.
+    All maps share one colour scale, from the 0.5th to the 99.9th percentile of the first row: logarithmic, or linear
+    for a normalised field.
     """
     real = rows[0][1]
     columns = min(MAX_COLUMNS, len(real))
@@ -228,7 +228,7 @@ def map_rows(
 
 
 def _scale(maps: Array, units: str) -> tuple[float, Normalize]:
-    """Return the lowest value shown, and the colour scale of some maps."""
+    """Return the lowest value shown and the colour scale of `maps`."""
     seen = maps[np.isfinite(maps)] if units == NORMALISED else maps[maps > 0]
     low, high = np.percentile(seen, [0.5, 99.9]) if seen.size else (1.0, 10.0)
     if units == NORMALISED:
@@ -237,15 +237,15 @@ def _scale(maps: Array, units: str) -> tuple[float, Normalize]:
 
 
 def _parameters(values: Array, names: Sequence[str]) -> str:
-    """Write the parameters of one map, two a line."""
+    """Return the parameters of one map as text, two per line."""
     words = [f"{_PARAMETER_SYMBOLS.get(name, name)} = {value:.3g}" for name, value in zip(names, values, strict=False)]
     return "\n".join("  ".join(words[i : i + 2]) for i in range(0, len(words), 2))
 
 
 def _band(mean: Array, std: Array) -> tuple[Array, Array]:
-    """Return ±1σ about a mean for a logarithmic axis: mean + σ, and as far below on that axis.
+    """Return the band (low, high) of ±1σ about a mean on a logarithmic axis: high is mean + σ, low equally far below.
 
-    The scatter is far from Gaussian, and mean − σ is often negative.
+    The scatter is far from Gaussian and mean − σ is often negative, so low is mean² / high.
     """
     high = mean + np.nan_to_num(std)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -253,7 +253,7 @@ def _band(mean: Array, std: Array) -> tuple[Array, Array]:
 
 
 def plain_log_ticks(axes: Axes, which: str = "x") -> None:
-    """Label a logarithmic axis 0.3, 1, 3, 10 rather than 10⁰; `which` is `x` or `y`."""
+    """Label the logarithmic axis `which` (`x` or `y`) as 0.3, 1, 3, 10 instead of powers of ten."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(subs=(1, 3)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -261,5 +261,5 @@ def plain_log_ticks(axes: Axes, which: str = "x") -> None:
 
 
 def numbers(values: ArrayLike | Sequence[float | None]) -> Array:
-    """Return float64 with NaN for None."""
+    """Return `values` as float64 with NaN for None."""
     return np.asarray(values, dtype=object).astype(np.float64)

@@ -1,4 +1,4 @@
-"""A picture of each statistic: its own where it has one here, else the curve that its spec names, else its scores."""
+"""Panels of a statistic: its own function if it has one here, else the curve of its spec, else its scores alone."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ OWN_PANELS: dict[str, Callable[[Figure | SubFigure, Any, str], None]] = {
     "pdf": lambda figure, result, units: pdf_panel(figure.subplots(), result, units),
     "slab_mean": lambda figure, result, units: slab_panel(figure.subplots(), result, units),
 }
-"""Of one model, by the name of the statistic."""
+"""Functions that draw the result of one model, by the name of the statistic."""
 
 OWN_OVERLAYS: dict[str, Callable[[Axes, Sequence[tuple[str, Any]]], None]] = {
     "power_spectrum": ratios_panel,
     "pdf": pdfs_panel,
 }
-"""Of several named models, by the name of the statistic."""
+"""Functions that draw the results of several named models, by the name of the statistic."""
 
 
 def draw_statistic(figure: Figure | SubFigure, spec: StatisticSpec, result: Result, units: str) -> None:
-    """Draw what a statistic found of maps in `units`."""
+    """Draw the result of a statistic of maps in `units`."""
     if spec.name in OWN_PANELS:
         OWN_PANELS[spec.name](figure, result, units)
         return
@@ -61,7 +61,7 @@ def draw_statistic(figure: Figure | SubFigure, spec: StatisticSpec, result: Resu
 
 
 def draw_statistic_of_models(axes: Axes, spec: StatisticSpec, models: Sequence[tuple[str, Result]]) -> None:
-    """Draw the curve of each named model over that of the real maps; the spec must name one."""
+    """Draw the curve of each named model with that of the real maps; the spec must name a curve."""
     if spec.name in OWN_OVERLAYS:
         OWN_OVERLAYS[spec.name](axes, models)
         return
@@ -80,7 +80,7 @@ def draw_statistic_of_models(axes: Axes, spec: StatisticSpec, models: Sequence[t
 
 
 def _curve_panel(axes: Axes, where: CurveSpec, curve: StatisticCurve, *, physical: bool) -> None:
-    """Draw generated over real, with the scatter of the real as a band."""
+    """Draw the generated and the real curve, with the scatter of the real maps as a band."""
     x, real, std = numbers(curve.x), numbers(curve.real), np.nan_to_num(numbers(curve.real_std))
     axes.fill_between(x, real - std, real + std, color=BAND, alpha=0.6, lw=0, label="real ±1σ")
     axes.plot(x, real, color=REAL, lw=points(1.8), label="real")
@@ -99,7 +99,7 @@ def _set_axes(axes: Axes, where: CurveSpec, curve: StatisticCurve, *, physical: 
 
 
 def _score_words(score: Score) -> str:
-    """Return a score, its error, and what real maps score against each other."""
+    """Return a score, its error and its true-against-true values as text."""
     spec = score.spec
     unit = "" if spec.unit in {"%", ""} else f" {spec.unit}"
     error = "" if score.error is None else f" ± {spec.text(score.error)}"

@@ -95,7 +95,7 @@ def check_can_start(run: RunFolder, *, resume: bool) -> RunSummary:
     if not resume and run.has_checkpoints():
         raise RunConflictError(
             f"{name} has checkpoints, which a new start would replace: "
-            f"go on with focus resume {name}, or begin anew with focus new NAME --from {name}"
+            f"go on with focus resume {name}, or start a new run with focus new NAME --from {name}"
         )
     if resume:
         _check_resume(run, summary)
@@ -107,7 +107,7 @@ def _check_resume(run: RunFolder, summary: RunSummary) -> None:
     from focus_engine.runs.resumable import check_resumable, trained_config  # noqa: PLC0415  (the same)
 
     name, config = run.name, load_config(run.config).config
-    anew = f"or begin anew: focus new NAME --from {name}"
+    anew = f"or start a new run: focus new NAME --from {name}"
     patience, count = config.training.early_stopping.patience, summary.early_stop_count
     if summary.state == "early_stopped" and count is not None and 0 < patience <= count:
         raise RunConflictError(

@@ -1,6 +1,7 @@
-"""Whether a run may go on with its config as it stands now: what may change between two halves of a training.
+"""Check that a changed config still allows a run to be resumed.
 
-Light, so that `focus resume` refuses before anything starts; the worker asks again with the checkpoint's own record.
+Part of the light tier, so that `focus resume` can refuse before a worker starts; the worker repeats the check with the
+config in the checkpoint.
 """
 
 import json
@@ -17,15 +18,15 @@ from focus_engine.runs.folder import RunFolder
 
 
 def check_resumable(config: Config, trained: dict[str, Any]) -> None:
-    """Raise InputError, with the differences, when the config changed in more than the schema marks.
+    """Raise InputError, with the differences, if keys changed that the schema marks as fixed on resume.
 
-    `trained` is the plain config that the run was trained with; keys that it lacks, because that FOCUS did not know
-    them, had their defaults. `batch_size` and `accumulate` may change together if a step sees as many maps as before:
-    the same maps, in other pieces. The data are compared by their fingerprint instead of by their paths.
+    `trained` is the plain config that the run was trained with. Keys that it lacks, because an earlier FOCUS did not
+    know them, count as their defaults. `batch_size` and `accumulate` may change together if the number of maps per step
+    stays the same. The data are compared by their fingerprint instead of by their paths.
     """
-    before, now = _filled(trained, plain_config(Config())), plain_config(config)
+    before, now = _with_defaults(trained, plain_config(Config())), plain_config(config)
     free: set[Resume] = {"free"}
-    if _maps_a_step(before) == _maps_a_step(now):
+    if _maps_per_step(before) == _maps_per_step(now):
         free.add("maps_a_step")
     marks = dict(resume_marks(Config))
     differences = [
@@ -36,30 +37,30 @@ def check_resumable(config: Config, trained: dict[str, Any]) -> None:
     if differences:
         raise InputError(
             "config.yaml has changed since the checkpoint was written: " + "; ".join(differences) + ". Put it back, "
-            "or begin anew with focus new NAME --from this experiment"
+            "or start a new run with focus new NAME --from this experiment"
         )
 
 
 def _mark(at: KeyPath, marks: Mapping[KeyPath, Resume]) -> Resume:
-    """The mark of a key, or of the innermost block that the schema knows of one that it does not."""
+    """Return the mark of a key; that of its innermost known block for a key that the schema does not know."""
     return next((marks[at[:n]] for n in range(len(at), 0, -1) if at[:n] in marks), "fixed")
 
 
-def _maps_a_step(config: dict[str, Any]) -> int:
+def _maps_per_step(config: dict[str, Any]) -> int:
     return int(config["training"]["batch_size"]) * int(config["training"]["accumulate"])
 
 
 def trained_config(run: RunFolder) -> dict[str, Any] | None:
-    """Return the plain config of the last training of `run` as its log tells it, or None when it does not."""
+    """Return the plain config of the last training of `run` from its event log, or None if the log has none."""
     started = [event for event in read_events(run.events) if isinstance(event, RunStarted)]
     return started[-1].config or None if started else None
 
 
-def _filled(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+def _with_defaults(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     filled = defaults | given
     for key, default in defaults.items():
         if isinstance(default, dict) and isinstance(given.get(key), dict):
-            filled[key] = _filled(given[key], default)
+            filled[key] = _with_defaults(given[key], default)
     return filled
 
 

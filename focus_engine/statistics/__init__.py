@@ -1,1 +1,1 @@
-"""Statistics of density fields: the only P(k) of the project, the one-point PDF, slab means."""
+"""Statistics of density fields: the power spectrum P(k), the one-point PDF and the slab mean."""

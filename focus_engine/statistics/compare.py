@@ -1,11 +1,11 @@
-"""Generated maps judged against real ones at equal parameters, by every statistic of the table.
+"""Comparison of generated with real maps at equal parameters, by every statistic of the table.
 
-A score means nothing alone: the scatter between universes is large and not Gaussian. So each statistic stands
-beside its true-against-true value, what real maps score against other real maps: the median over random
-halvings. `true_vs_true…` splits by simulation: the halves have other parameters and half the maps, while
-generated maps are compared at equal parameters, so it is generous; staying below it is necessary, not
-sufficient. `true_vs_true_same_simulation` splits the maps within each simulation: equal parameters, but shared
-structures, so it is strict. A perfect generator lands near the second.
+A score alone means nothing, because the scatter between universes is large and not Gaussian. Each score is therefore
+reported with its true-against-true value: the score of real maps against other real maps, as the median over random
+halvings. `true_vs_true…` splits by simulation. Its halves differ in parameters and hold half the maps, whereas
+generated maps are compared at equal parameters; it is generous, and staying below it is necessary but not sufficient.
+`true_vs_true_same_simulation` splits the maps within each simulation: equal parameters, but shared structures, so it
+is strict. A perfect generator scores close to the second value.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from focus_engine.statistics.protocol import Result, plain, statistic_of
 from focus_engine.statistics.simulations import DRAWS, Simulations
 from focus_engine.statistics.slab import SlabMeanComparison
 
-Found = TypeVar("Found", bound=Result)
+ResultT = TypeVar("ResultT", bound=Result)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `focus evaluate` reports.
+    """The report of `focus evaluate`.
 
     Attributes:
-        results: what each statistic that the maps allow found, by its name in the table.
-        n_maps: of each kind.
-        n_simulations: that they belong to.
-        box_size: Mpc/h.
-        seed: of the halvings and the bootstrap.
-        physical: whether the maps are a density, rather than a normalised field.
+        results: the result of each statistic that the maps allow, by its name in the table.
+        n_maps: number of real maps, and of generated maps.
+        n_simulations: number of simulations that the maps belong to.
+        box_size: side of the maps along the last axis [Mpc/h].
+        seed: seed of the halvings and the bootstrap.
+        physical: whether the maps are a density rather than a normalised field.
     """
 
     results: Mapping[str, Result]
@@ -50,26 +50,26 @@ class Evaluation:
 
     @property
     def power_spectrum(self) -> PowerComparison:
-        """P(k)."""
+        """The comparison of P(k)."""
         return self._result("power_spectrum", PowerComparison)
 
     @property
     def pdf(self) -> PdfComparison:
-        """The one-point PDF. Raises InputError for a normalised field."""
+        """The comparison of one-point PDFs. Raises InputError for a normalised field."""
         return self._result("pdf", PdfComparison)
 
     @property
     def slab_mean(self) -> SlabMeanComparison:
-        """The mean of a map. Raises InputError for a normalised field."""
+        """The comparison of the means of maps. Raises InputError for a normalised field."""
         return self._result("slab_mean", SlabMeanComparison)
 
     def scores(self) -> tuple[Score, ...]:
-        """Return every score, in the order of the table; those that need a density are unknown without one."""
+        """Return every score, in the order of the table; None where one needs a density that is not given."""
         found = ((spec, self.results.get(name)) for name, spec in STATISTICS.items())
         return tuple(score for spec, result in found for score in spec.scores_in(result))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the document of `focus evaluate --json`: plain floats and lists, null for what is unknown."""
+        """Return the document of `focus evaluate --json`: plain floats and lists, null for unknown values."""
         found = {name: self.results.get(name) for name in STATISTICS}
         numbers = {
             "of": DENSITY_LABEL if self.physical else FIELD_LABEL,
@@ -81,10 +81,10 @@ class Evaluation:
         }
         return {name: None if result is None else result.to_dict() for name, result in found.items()} | numbers
 
-    def _result(self, name: str, kind: type[Found]) -> Found:
+    def _result(self, name: str, kind: type[ResultT]) -> ResultT:
         result = self.results.get(name)
         if not isinstance(result, kind):
-            raise InputError(f"there is no {name} of a {FIELD_LABEL}; measured were: {', '.join(self.results)}")
+            raise InputError(f"{name} is not defined for a {FIELD_LABEL}; measured: {', '.join(self.results)}")
         return result
 
 
@@ -97,19 +97,19 @@ def evaluate_maps(
     physical: bool = True,
     seed: int = 0,
 ) -> Evaluation:
-    """Judge generated maps by each statistic that they allow: of a normalised field, those that need no density.
+    """Compare generated with real maps by each statistic that fits; for a normalised field, those that need no density.
 
     Args:
         real: maps (N, H, W) or (N, 1, H, W).
-        generated: as many maps of the same shape; row i has the parameters of real row i.
-        real_simulation_ids: (N,) the simulation of each real map.
-        box_size: the side along the last axis in Mpc/h.
-        physical: whether the maps are a density, rather than a normalised field.
-        seed: of the random halvings and the bootstrap.
+        generated: maps of the same shape as `real`; row i has the parameters of real row i.
+        real_simulation_ids: (N,) id of the simulation of each real map.
+        box_size: side along the last axis [Mpc/h].
+        physical: whether the maps are a density rather than a normalised field.
+        seed: seed of the random halvings and the bootstrap.
 
     Raises:
-        InputError: when shapes or ids do not match, or a real map is not physical, or not finite.
-        FocusError: when a generated map is not finite, is negative somewhere or zero everywhere.
+        InputError: shapes or ids do not match, or a real map is not physical or not finite.
+        FocusError: a generated map is not finite, has negative pixels or is zero everywhere.
     """
     real, generated = as_map_stack(real, "real maps"), as_map_stack(generated, "generated maps")
     if real.shape != generated.shape:
@@ -125,7 +125,7 @@ def evaluate_maps(
     if physical:
         _check_densities(*stacks)
     fitting = [spec for spec in STATISTICS.values() if spec.fits(physical=physical)]
-    results = {spec.name: _compared(spec, *stacks, simulations, seed) for spec in fitting}
+    results = {spec.name: _comparison_by(spec, *stacks, simulations, seed) for spec in fitting}
     return Evaluation(results, int(real.shape[0]), simulations.count, float(box_size), seed, physical)
 
 
@@ -139,7 +139,9 @@ def _check_densities(real: MapStack, generated: MapStack) -> None:
         raise FocusError(str(error)) from error
 
 
-def _compared(spec: StatisticSpec, real: MapStack, generated: MapStack, simulations: Simulations, seed: int) -> Result:
+def _comparison_by(
+    spec: StatisticSpec, real: MapStack, generated: MapStack, simulations: Simulations, seed: int
+) -> Result:
     statistic = statistic_of(spec)
     bins = statistic.bins(real, generated)
     return statistic.compare(statistic.measure(real, bins), statistic.measure(generated, bins), simulations, seed)

@@ -1,4 +1,4 @@
-"""Maps as statistics take them: checked, and read a chunk at a time."""
+"""Stacks of maps as the statistics read them: checked, and in chunks."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from focus_engine.errors import InputError
 
 Array = NDArray[np.float64]
 
-_CHUNK_PIXELS = 1 << 16  # half a MiB of float64: a chunk and its transform stay in the cache of one core
+_CHUNK_PIXELS = 1 << 16  # half a MiB of float64: a chunk and its transform fit in the cache of one core
 
 
 @dataclass(frozen=True, eq=False)
 class MapStack:
-    """Maps of one kind and what is known of them.
+    """Maps of one kind, real or generated, with their box and kind of field.
 
     Attributes:
-        values: (N, H, W), memory-mapped or not.
-        box_size: the side along the last axis in Mpc/h.
-        physical: whether they are a density, rather than a normalised field.
-        what: what one is called in errors.
+        values: the maps (N, H, W), in memory or memory-mapped.
+        box_size: side along the last axis [Mpc/h].
+        physical: whether they are a density rather than a normalised field.
+        what: the name of one map in error messages.
     """
 
     values: NDArray[np.generic]
@@ -36,7 +36,7 @@ def as_map_stack(maps: ArrayLike, what: str = "maps") -> NDArray[np.generic]:
     """Return maps as (N, H, W) without copying; (H, W) and (N, 1, H, W) are accepted.
 
     Raises:
-        InputError: for anything that is not a stack of real single-channel maps of at least 2 pixels.
+        InputError: `maps` is not a stack of real-valued single-channel maps of at least 2 pixels.
     """
     stack = np.asarray(maps)
     if stack.dtype.kind not in "fiu":
@@ -65,7 +65,7 @@ def physical_chunks(stack: NDArray[np.generic], what: str = "map") -> Iterator[t
     """Yield (first, chunk (n, H, W) as a fresh float64 copy, its means (n,)) over a stack of physical maps.
 
     Raises:
-        InputError: naming the first map that is not finite, is negative somewhere, or is zero everywhere.
+        InputError: a map is not finite, has negative pixels or is zero everywhere; the message names the first.
     """
     for first, chunk in chunks(stack):
         means = np.asarray(chunk.mean(axis=(1, 2)), dtype=np.float64)

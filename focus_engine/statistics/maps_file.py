@@ -1,7 +1,7 @@
-"""Reading maps from any .npy or .npz file, for `focus power` and its like.
+"""Reader of maps from any .npy or .npz file, for commands such as `focus power`.
 
-Separate from the data set of a run (focus_engine/data), which has parameters, splits and statistics: here a
-file is only maps and, when it says so, the size of their box. Nothing is unpickled, a .npy is memory-mapped.
+Separate from the data set of a run (focus_engine/data), which has parameters, splits and statistics: here a file
+holds only maps and optionally their box size. Nothing is unpickled; a .npy file is memory-mapped.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ Maps = NDArray[np.generic]
 
 
 def load_maps_file(path: str | Path) -> tuple[Maps, float | None]:
-    """Return the maps (N, H, W) of a file and its box size in Mpc/h, None where the file does not say.
+    """Return the maps (N, H, W) of a file and their box size [Mpc/h], None if the file does not hold it.
 
-    A .npy holds the maps alone; a .npz holds them as `maps`, with `box_size` beside them, as `focus sample`
-    writes it.
+    A .npy file holds the maps alone; a .npz file holds `maps` and optionally `box_size`, as `focus sample` writes it.
 
     Raises:
-        InputError: when the file is missing, unreadable, truncated, pickled or of another layout.
+        InputError: the file is missing, unreadable, truncated, pickled or of another layout.
     """
     path = Path(path)
     try:
@@ -45,7 +44,9 @@ def load_maps_file(path: str | Path) -> tuple[Maps, float | None]:
 
 def _load(path: Path) -> tuple[Maps, float | None]:
     if not zipfile.is_zipfile(path):
-        return np.lib.format.open_memmap(path, mode="r"), None  # refuses objects; np.load leaks the file
+        return np.lib.format.open_memmap(
+            path, mode="r"
+        ), None  # refuses pickled objects; np.load would leave the file open
     with np.load(path, allow_pickle=False) as archive:
         if "maps" not in archive:
             held = ", ".join(archive.files) or "nothing"

@@ -1,8 +1,8 @@
-"""The one-point distribution of log10 of a field, and how far two of them are apart.
+"""The one-point distribution of log10 of a field, and the Wasserstein-1 distance between two of them.
 
-P(k) knows nothing of phases; the distribution of pixel values is the simplest statistic that does. Values are
-physical, so an error of the mean shows too. Pixels of zero have no logarithm: they are raised to a floor that
-the result states.
+P(k) does not depend on phases; the distribution of pixel values is the simplest statistic that does. Values are
+physical, so an error of the mean shows too. Zero pixels have no logarithm: they are raised to a floor, which the
+result records.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from focus_engine.statistics.simulations import Simulations
 
 Array = NDArray[np.float64]
 
-FINE_BINS = 8192  # over the whole range of values; W1 is exact to one of them
+FINE_BINS = 8192  # over the whole range of values; W1 is exact to one bin
 SHOWN_BINS = 64
-ROWS = 64  # maps whose counts are taken as floats at a time: 4 MiB
+ROWS = 64  # maps whose counts are converted to float64 at a time: 4 MiB
 
 
 @dataclass(frozen=True)
@@ -29,39 +29,39 @@ class PdfComparison(Result):
 
     log10_value: Array  # (n_bins,) bin centres, log10 of the unit of the maps
     real_pdf: Array  # (n_bins,) per dex
-    real_std: Array  # (n_bins,) scatter from simulation to simulation, per dex; NaN with one simulation
+    real_std: Array  # (n_bins,) scatter between simulations, per dex; NaN with one simulation
     generated_pdf: Array  # (n_bins,) per dex
-    real_sigma: float  # dex: the standard deviation of log10 of the real pixels
-    w1: float  # Wasserstein-1 distance between all pixels of both, in units of real_sigma
-    true_vs_true_w1: float  # the same between random halves of the real simulations: the median over halvings
+    real_sigma: float  # dex: standard deviation of log10 of the real pixels
+    w1: float  # Wasserstein-1 distance between the pixels of both, in units of real_sigma
+    true_vs_true_w1: float  # the same between random halves of the real simulations; median over halvings
     true_vs_true_same_simulation: float  # the same between halves of the maps within each simulation
-    floor: float  # unit of the maps: lower pixels, zeros among them, are raised to it
-    real_floored: float  # fraction of the real pixels that were
-    generated_floored: float  # fraction of the generated pixels that were
+    floor: float  # unit of the maps: pixels below it, such as zeros, are raised to it
+    real_floored: float  # fraction of the real pixels raised to the floor
+    generated_floored: float  # fraction of the generated pixels raised to the floor
 
 
 @dataclass(frozen=True, eq=False)
 class PixelBins:
     """Fine bins of log10 of the pixel values, over the range of two stacks of maps."""
 
-    floor: float  # unit of the maps: lower pixels are raised to it
+    floor: float  # unit of the maps: pixels below it are raised to it
     edges: Array  # (FINE_BINS + 1,) dex
 
 
 @dataclass(frozen=True, eq=False)
 class PixelCounts:
-    """How many pixels of each map fall into each fine bin."""
+    """Number of pixels of each map in each fine bin."""
 
     bins: PixelBins
     counts: NDArray[np.uint32]  # (n_maps, FINE_BINS)
-    floored: float  # fraction of all pixels that were raised to the floor
+    floored: float  # fraction of all pixels raised to the floor
 
 
 def bins(real: MapStack, generated: MapStack) -> PixelBins:
-    """Return bins from a tenth of the smallest positive real pixel to the highest of both.
+    """Return bins from a tenth of the smallest positive real pixel to the highest pixel of both stacks.
 
     Raises:
-        InputError: for a map that is not finite, is negative somewhere or zero everywhere.
+        InputError: a map is not finite, has negative pixels or is zero everywhere.
     """
     smallest, highest = _positive_range(real)
     top = max(highest, _positive_range(generated)[1])
@@ -70,10 +70,10 @@ def bins(real: MapStack, generated: MapStack) -> PixelBins:
 
 
 def measure(maps: MapStack, bins: PixelBins) -> PixelCounts:
-    """Count log10 of the pixels of each map in fine bins.
+    """Return the histogram of log10 of the pixels of each map in fine bins.
 
     Raises:
-        InputError: for a map that is not finite, is negative somewhere or zero everywhere.
+        InputError: a map is not finite, has negative pixels or is zero everywhere.
     """
     edges = bins.edges
     counts = np.empty((len(maps.values), FINE_BINS), dtype=np.uint32)
@@ -90,7 +90,7 @@ def measure(maps: MapStack, bins: PixelBins) -> PixelCounts:
 
 
 def compare(real: PixelCounts, generated: PixelCounts, simulations: Simulations, seed: int) -> PdfComparison:
-    """Compare the distributions of log10 pixel values of two stacks of maps.
+    """Return the comparison of the distributions of log10 pixel values of real and generated maps.
 
     W1 = ∫ |CDF_generated − CDF_real| d log10 f, in units of the real standard deviation.
     """
@@ -140,7 +140,7 @@ def _first_halves(counts: NDArray[np.uint32], simulations: Simulations, seed: in
 
 
 def _sigma(counts: Array, edges: Array) -> float:
-    """Return the standard deviation in dex of values that are counted in fine bins."""
+    """Return the standard deviation [dex] of values counted in fine bins."""
     centres = (edges[1:] + edges[:-1]) / 2
     mean = np.average(centres, weights=counts)
     return float(np.sqrt(np.average((centres - mean) ** 2, weights=counts)))
@@ -151,7 +151,7 @@ def _cdf(counts: Array) -> Array:
 
 
 def _shown_edges(counts: Array, edges: Array, sigma: float) -> Array:
-    """Span all real values and a margin of one σ, but no outlier of the generated ones."""
+    """Return bin edges over all real values and a margin of one σ; outliers of the generated maps are not covered."""
     held = np.flatnonzero(counts)
     width = edges[1] - edges[0]
     margin = max(sigma, 8 * width)
@@ -159,7 +159,7 @@ def _shown_edges(counts: Array, edges: Array, sigma: float) -> Array:
 
 
 def _density(counts: Array, edges: Array, shown: Array) -> Array:
-    """Return the density per dex in the coarser bins that are shown."""
+    """Return the density per dex in the coarser bins of the figure."""
     return np.asarray(np.diff(np.interp(shown, edges, _cdf(counts))) / np.diff(shown), dtype=np.float64)
 
 

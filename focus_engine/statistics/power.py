@@ -1,8 +1,8 @@
-"""The power spectrum of two-dimensional maps: the only P(k) of the project.
+"""The power spectrum P(k) of two-dimensional maps, the only implementation in the project.
 
-Every curve, score and error that FOCUS shows comes from here, so that no two screens can disagree. Maps are
-physical (never logarithmic, never standardised) and periodic; P(k) has units of (Mpc/h)² and no window is
-deconvolved, because CMD maps are not CIC-painted. Needs numpy alone, so that `focus power` starts fast.
+Every P(k) curve, score and error that FOCUS shows is computed here, so that all screens agree. Maps are physical
+(neither logarithmic nor standardised) and periodic. P(k) has units of (Mpc/h)²; no window is deconvolved, because CMD
+maps are not CIC-painted. Imports numpy alone, so that `focus power` starts fast.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ DENSITY_LABEL = "density contrast"
 LOG_LABEL = "log field"
 FIELD_LABEL = NORMALISED
 
-SCORED_FRACTION = 0.8  # errors are read below this fraction of the Nyquist frequency
+SCORED_FRACTION = 0.8  # errors are computed below this fraction of the Nyquist wavenumber
 
 
 @dataclass(frozen=True)
 class PowerSpectrum:
-    """P(k) of each of `n_maps` maps in annuli one fundamental frequency wide."""
+    """P(k) of each of `n_maps` maps in annuli one fundamental wavenumber wide."""
 
     k: Array  # (n_bins,) h/Mpc: the mean |k| of the modes in each bin
     power: Array  # (n_maps, n_bins) (Mpc/h)²
     modes: NDArray[np.int64]  # (n_bins,) independent modes: each conjugate pair counts once
     k_edges: Array  # (n_bins + 1,) h/Mpc: bin i is [k_edges[i], k_edges[i + 1])
-    box_size: float  # Mpc/h: the side along the last axis
-    k_nyquist: float  # h/Mpc: π over the pixel size; bins above it hold only the corners of the square
-    label: str = DENSITY_LABEL  # what was transformed
+    box_size: float  # Mpc/h: side along the last axis
+    k_nyquist: float  # h/Mpc: π / pixel size; bins above it hold only the corners of Fourier space
+    label: str = DENSITY_LABEL  # the field that was transformed
 
     @property
     def n_maps(self) -> int:
-        """How many maps were measured."""
+        """Number of maps that were measured."""
         return int(self.power.shape[0])
 
     @cached_property
@@ -53,57 +53,57 @@ class PowerSpectrum:
 
     @cached_property
     def std(self) -> Array:
-        """The scatter of P(k) from map to map, (n_bins,), in (Mpc/h)²; NaN for a single map."""
+        """Standard deviation of P(k) between maps, (n_bins,), in (Mpc/h)²; NaN for a single map."""
         if self.n_maps < 2:
             return np.full(self.k.shape, np.nan)
         return np.asarray(self.power.std(axis=0, ddof=1), dtype=np.float64)
 
     def below(self, fraction: float) -> NDArray[np.bool_]:
-        """Return which bins lie below `fraction` of the Nyquist frequency, (n_bins,)."""
+        """Return whether each bin lies below `fraction` of the Nyquist wavenumber, (n_bins,)."""
         return np.asarray(self.k < fraction * self.k_nyquist)
 
 
 @dataclass(frozen=True)
 class PowerComparison(Result):
-    """P(k) of generated maps beside that of real ones, in the bins below the Nyquist frequency."""
+    """P(k) of generated and of real maps, in the bins below the Nyquist wavenumber."""
 
     k: Array  # (n_bins,) h/Mpc
     real_mean: Array  # (n_bins,) (Mpc/h)²
-    real_std: Array  # (n_bins,) (Mpc/h)²: scatter from map to map, cosmic variance and parameters; NaN for one
+    real_std: Array  # (n_bins,) (Mpc/h)²: scatter between maps (cosmic variance and parameters); NaN for one
     generated_mean: Array  # (n_bins,) (Mpc/h)²
     ratio: Array  # (n_bins,) generated_mean / real_mean
     ratio_std: Array  # (n_bins,) uncertainty of ratio: bootstrap by simulation; NaN with one simulation
     median_abs_error: float  # median of |ratio − 1| over the bins below 0.8 k_nyquist
-    true_vs_true_median_abs_error: float  # the same between halves of the real simulations, see the module
+    true_vs_true_median_abs_error: float  # the same between halves of the real simulations (see compare.py)
     true_vs_true_same_simulation: float  # the same between halves of the maps within each simulation
     k_nyquist: float  # h/Mpc
-    normalised: bool = False  # of a normalised field: no unit, nothing physical
+    normalised: bool = False  # whether the maps are a normalised field, whose P(k) is not physical and has no unit
 
 
 def power_spectrum(maps: ArrayLike, box_size: float) -> PowerSpectrum:
     """Measure P(k) = |FFT δ|² L² / N⁴ of the density contrast δ = f / mean(f) − 1 of each map.
 
     Args:
-        maps: physical, non-negative maps, (N, H, W), (N, 1, H, W) or (H, W), with square pixels; may be
-            memory-mapped, for they are read in chunks.
-        box_size: the side along the last axis in Mpc/h.
+        maps: physical, non-negative maps, (N, H, W), (N, 1, H, W) or (H, W), with square pixels; read in chunks, so
+            they may be memory-mapped.
+        box_size: side along the last axis [Mpc/h].
 
     Returns:
         P(k) in (Mpc/h)² in bins [n, n + 1) 2π/L (L the longest side), from n = 1 to the corner of Fourier
         space, as in the `Pk_plane` of Pylians (Villaescusa-Navarro 2018) with MAS='None'.
 
     Raises:
-        InputError: for another shape or dtype, a box size that is not positive, and for a map that is not
-            finite, has negative pixels or a mean of zero.
+        InputError: the shape or dtype is another, the box size is not positive, or a map is not finite, has
+            negative pixels or a mean of zero.
     """
     return _spectrum(as_map_stack(maps), box_size, DENSITY_LABEL)
 
 
 def field_power_spectrum(fields: ArrayLike, box_size: float, label: str = LOG_LABEL) -> PowerSpectrum:
-    """Measure the power of the fluctuations f − mean(f) of a field that is no density, such as log10 f.
+    """Measure the power of the fluctuations f − mean(f) of a field that is not a density, such as log10 f.
 
-    As `power_spectrum`, but nothing is divided by the mean and any sign is allowed: the unit is that of f²
-    times (Mpc/h)². The label goes with the result so that nobody mistakes it for P(k).
+    As `power_spectrum`, but nothing is divided by the mean and any sign is allowed: the unit is that of f² times
+    (Mpc/h)². The result carries the label, so that it is not mistaken for the P(k) of a density.
 
     Raises:
         InputError: as `power_spectrum`, except that negative and zero-mean fields are allowed.
@@ -114,7 +114,7 @@ def field_power_spectrum(fields: ArrayLike, box_size: float, label: str = LOG_LA
 
 
 def measured_power(maps: ArrayLike, box_size: float, units: str) -> PowerSpectrum:
-    """Measure P(k) of maps in `units`: of the density contrast, or of a normalised field, which is no density.
+    """Measure P(k) of maps in `units`: of the density contrast, or of the fluctuations of a normalised field.
 
     Raises:
         InputError: as `power_spectrum` or `field_power_spectrum`.
@@ -125,7 +125,7 @@ def measured_power(maps: ArrayLike, box_size: float, units: str) -> PowerSpectru
 
 
 def bins(real: MapStack, generated: MapStack) -> None:
-    """Return nothing: maps of one shape and box have the same modes."""
+    """Return None: maps of one shape and box have the same modes."""
 
 
 def measure(maps: MapStack, bins: None) -> PowerSpectrum:  # noqa: ARG001
@@ -136,16 +136,16 @@ def measure(maps: MapStack, bins: None) -> PowerSpectrum:  # noqa: ARG001
 
 
 def compare(real: PowerSpectrum, generated: PowerSpectrum, simulations: Simulations, seed: int) -> PowerComparison:
-    """Compare the mean P(k) of generated maps with that of real maps at equal parameters.
+    """Return the comparison of the mean P(k) of generated and of real maps at equal parameters.
 
-    `simulations` groups the rows of both; the bootstrap draws a simulation's real and generated maps together,
-    so that the scatter between parameters cancels in the ratio.
+    `simulations` groups the rows of both. The bootstrap draws the real and generated maps of a simulation together, so
+    that the scatter between parameters cancels in the ratio.
     """
     shown = real.below(1.0)
     scored = real.below(SCORED_FRACTION)[shown]
     real_totals = simulations.totals(real.power[:, shown])
     generated_totals = simulations.totals(generated.power[:, shown])
-    with np.errstate(divide="ignore", invalid="ignore"):  # a bin of constant maps has no power: NaN
+    with np.errstate(divide="ignore", invalid="ignore"):  # constant maps have no power: NaN
         ratio = generated.mean[shown] / real.mean[shown]
         resampled = [
             generated_totals[draw].sum(axis=0) / real_totals[draw].sum(axis=0) for draw in simulations.bootstrap(seed)
@@ -172,7 +172,7 @@ def compare(real: PowerSpectrum, generated: PowerSpectrum, simulations: Simulati
 
 
 def _ratios_of_halves(totals: Array, simulations: Simulations, seed: int) -> list[Array]:
-    """Return the mean P(k) of one random half of the simulations over that of the other, for each halving."""
+    """Return the ratio of the mean P(k) of the two random halves of the simulations, for each halving."""
     sizes = simulations.sizes
     return [
         (totals[one].sum(axis=0) / sizes[one].sum()) / (totals[other].sum(axis=0) / sizes[other].sum())
@@ -189,7 +189,7 @@ def _median_of_errors(ratios: list[Array], scored: NDArray[np.bool_]) -> float:
 
 
 def _fluctuations(stack: NDArray[np.generic], label: str) -> Iterator[tuple[int, Array]]:
-    """Yield what is transformed: the density contrast, or the field less its mean."""
+    """Yield (first, chunk) of the field to transform: the density contrast, or the field less its mean."""
     if label == DENSITY_LABEL:
         for first, chunk, means in physical_chunks(stack):
             yield first, np.divide(chunk, means[:, None, None], out=chunk) - 1
@@ -204,11 +204,11 @@ def _fluctuations(stack: NDArray[np.generic], label: str) -> Iterator[tuple[int,
 
 @dataclass(frozen=True)
 class _Binning:
-    """Which bin each mode of the half plane of a real transform falls into."""
+    """The bin of each mode in the half plane of a real Fourier transform."""
 
-    index: NDArray[np.intp]  # (H * (W // 2 + 1),): 0 for a mode that isn't counted, else its bin n ≥ 1
+    index: NDArray[np.intp]  # (H * (W // 2 + 1),): 0 for a mode that is not counted, else its bin n ≥ 1
     modes: NDArray[np.int64]  # (n_bins,)
-    mean_n: Array  # (n_bins,): mean |k| in units of the fundamental frequency of the longest side
+    mean_n: Array  # (n_bins,): mean |k| in units of the fundamental wavenumber of the longest side
 
 
 @lru_cache(maxsize=8)

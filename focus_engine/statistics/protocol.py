@@ -1,7 +1,6 @@
-"""What a statistic is: a module with three functions, named by its spec in `focus_engine.config.statistics`.
+"""The interface of a statistic: a module with three functions, named by its spec in `focus_engine.config.statistics`.
 
-Maps are measured once, into vectors; everything that compares, halves or resamples works on those vectors and
-never sees the maps again.
+Each map is measured once, into a vector; comparison, halving and resampling use only these vectors.
 """
 
 from __future__ import annotations
@@ -23,39 +22,39 @@ Measured = TypeVar("Measured")
 
 
 class Statistic(Protocol[Bins, Measured]):
-    """The functions of a statistic's module."""
+    """The functions that the module of a statistic defines."""
 
     def bins(self, real: MapStack, generated: MapStack) -> Bins:
-        """Return what both measurements must share to be comparable, such as the edges of bins; else None."""
+        """Return what both measurements must share to be comparable, such as bin edges; None if nothing."""
 
     def measure(self, maps: MapStack, bins: Bins) -> Measured:
-        """Return the statistic of each map, read in chunks: arrays whose first axis is that of the maps.
+        """Return the statistic of each map, read in chunks, as arrays with the maps along the first axis.
 
         Raises:
             InputError: a map does not fit the statistic.
         """
 
     def compare(self, real: Measured, generated: Measured, simulations: Simulations, seed: int) -> Result:
-        """Compare two measurements; row i of both has the same parameters and belongs to a simulation.
+        """Return the comparison of two measurements; row i of both has the same parameters.
 
-        `seed` is that of random halvings and the bootstrap.
+        `simulations` holds the simulation of each row; `seed` is that of the random halvings and the bootstrap.
         """
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a comparison found; its fields are the keys of its JSON.
+    """The result of a comparison; its fields are the keys of its JSON.
 
-    The scores and the curve of the spec are among the fields; NaN is a number that is not known.
+    The fields include the scores and the curve of the spec; unknown numbers are NaN.
     """
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain floats and lists, null for what is not known."""
+        """Return plain floats and lists, None for unknown values."""
         return {field.name: plain(getattr(self, field.name)) for field in fields(self)}
 
 
 def statistic_of(spec: StatisticSpec) -> Statistic[Any, Any]:
-    """Return the module that measures a statistic; it is imported at the first call."""
+    """Return the module that measures a statistic; it is imported by the first call."""
     return cast("Statistic[Any, Any]", import_module(spec.module))
 
 

@@ -1,7 +1,7 @@
-"""The mean of a map, compared at equal parameters.
+"""The mean of a map (slab mean), compared at equal parameters.
 
-P(k) divides the mean away and so hardly knows Ω_m; the mean surface density of a slab is what is left. In a
-map of total matter its expectation is Ω_m ρ_c times the depth of the slab.
+P(k) is normalised by the mean and depends little on Ω_m; the mean surface density of a slab carries that information.
+In a map of total matter its expectation is Ω_m ρ_c times the depth of the slab.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SlabMeanComparison(Result):
-    """How the means of generated maps differ from those of real maps at equal parameters."""
+    """Differences between the means of generated and of real maps at equal parameters."""
 
     real: Array  # (n_maps,) in the unit of the maps
     generated: Array  # (n_maps,) in the unit of the maps; row i has the parameters of real row i
@@ -42,29 +42,29 @@ class SlabMeanComparison(Result):
         return float(self.generated.mean())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the numbers, and the mean over all maps instead of the means of each."""
+        """Return the scores, with the mean over all maps in place of the mean of each map."""
         numbers = {name: value for name, value in super().to_dict().items() if name not in {"real", "generated"}}
         return {"real_mean": self.real_mean, "generated_mean": self.generated_mean, **numbers}
 
 
 def bins(real: MapStack, generated: MapStack) -> None:
-    """Return nothing: a mean has no bins."""
+    """Return None: a mean has no bins."""
 
 
 def measure(maps: MapStack, bins: None) -> Array:  # noqa: ARG001
     """Return the mean of each physical map: (N,), in the unit of the maps.
 
     Raises:
-        InputError: for a map that is not finite, is negative somewhere or zero everywhere.
+        InputError: a map is not finite, has negative pixels or is zero everywhere.
     """
     return np.concatenate([means for _, _, means in physical_chunks(maps.values, maps.what)])
 
 
 def compare(real: Array, generated: Array, simulations: Simulations, seed: int) -> SlabMeanComparison:
-    """Compare the means of generated maps with those of real maps at equal parameters, row by row.
+    """Return the comparison, row by row, of the means of generated and of real maps at equal parameters.
 
-    True against true is at equal parameters too: real maps of a simulation against other real maps of the
-    same one. Both of its values are NaN (unknown) when a simulation has a single map.
+    The true-against-true values also compare at equal parameters: real maps against other real maps of the same
+    simulation. Both are NaN (unknown) when a simulation has a single map.
     """
     difference = generated / real - 1
     totals = simulations.totals(difference)

@@ -117,8 +117,8 @@ def prepare_data(config: Config, maps: MapSet, saved: Checkpoint | None = None) 
         if fingerprint != saved.data["fingerprint"]:
             raise InputError(
                 f"{maps.maps_path}: the data have changed since the checkpoint was written (fingerprint "
-                f"{fingerprint[:12]}, was {saved.data['fingerprint'][:12]}): bring the old files back, or begin anew "
-                "with focus new NAME --from this experiment"
+                f"{fingerprint[:12]}, was {saved.data['fingerprint'][:12]}): bring the old files back, or start a new "
+                "run with focus new NAME --from this experiment"
             )
         split = Split(**{name: tuple(ids) for name, ids in saved.data["split"].items()})
         normaliser = Normaliser.from_dict(saved.normaliser)

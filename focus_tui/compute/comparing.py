@@ -9,7 +9,7 @@ import numpy as np
 
 from focus_engine.config.statistics import STATISTICS, leading_score
 from focus_engine.evaluation.comparison import (
-    LADDER,
+    STEP_COUNTS,
     Comparison,
     Contender,
     compare_models,
@@ -79,7 +79,7 @@ def _compare_samples(
     contenders: Sequence[Contender], options: CompareOptions, reporter: ProgressReporter
 ) -> Comparison:
     output = options.output or comparison_path([one.run for one in contenders])
-    steps = compare_models(contenders, options.n_maps, options.ladder or LADDER, output)
+    steps = compare_models(contenders, options.n_maps, options.ladder or STEP_COUNTS, output)
     return reporter.track(steps, contenders[0].plan)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from focus_engine.config.load import load_config
 from focus_engine.data.opening import open_maps
 from focus_engine.errors import FocusError
-from focus_engine.evaluation.sampling import Evaluated, evaluate_run
+from focus_engine.evaluation.sampling import EvaluationResult, evaluate_run
 from focus_engine.events.table import DataProgress
 from focus_engine.launch.start import start_run
 from focus_engine.launch.state import summarise
@@ -55,7 +55,7 @@ def demo(root: Path, settings: tuple[str, ...] = ()) -> None:
     step(4, "samples against universes it never saw", f"focus evaluate {run.name}")
     reporter = ProgressReporter()
     model, plan = open_model(run, EvaluateOptions(), reporter)
-    evaluated: Evaluated = reporter.track(evaluate_run(run, model, plan, None), plan)
+    evaluated: EvaluationResult = reporter.track(evaluate_run(run, model, plan, None), plan)
     show_report(evaluated)
     _print_summary(run, summary, evaluated, (simulated - began, trained - simulated, time.monotonic() - trained))
 
@@ -92,7 +92,7 @@ def _simulate(run: RunFolder) -> None:
 
 
 def _print_summary(
-    run: RunFolder, summary: RunSummary, evaluated: Evaluated, seconds: tuple[float, float, float]
+    run: RunFolder, summary: RunSummary, evaluated: EvaluationResult, seconds: tuple[float, float, float]
 ) -> None:
     figures = [
         run.training_history,

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Sequence
 
 from focus_engine.config.statistics import STATISTICS, CurveSpec, Score, StatisticCurve, StatisticSpec
-from focus_engine.evaluation.sampling import Evaluated, evaluate_run, report_document
+from focus_engine.evaluation.sampling import EvaluationResult, evaluate_run, report_document
 from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.compare import Evaluation
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
@@ -26,7 +26,7 @@ def evaluate(run: RunFolder, options: EvaluateOptions) -> None:
     """
     reporter = ProgressReporter(options.progress)
     model, plan = open_model(run, options, reporter)
-    evaluated: Evaluated = reporter.track(evaluate_run(run, model, plan, options.n_maps, options.output), plan)
+    evaluated: EvaluationResult = reporter.track(evaluate_run(run, model, plan, options.n_maps, options.output), plan)
     if options.json:
         out(json.dumps(report_document(evaluated.evaluation, model, plan)))
         return
@@ -34,7 +34,7 @@ def evaluate(run: RunFolder, options: EvaluateOptions) -> None:
     out(f"report  {relative(evaluated.report)}\nfigure  {relative(evaluated.figure)}")
 
 
-def show_report(evaluated: Evaluated) -> None:
+def show_report(evaluated: EvaluationResult) -> None:
     """Draw maps and the curve of each statistic, and print the scores."""
     columns, _ = shutil.get_terminal_size((80, 24))
     width, evaluation = min(columns, 110), evaluated.evaluation

@@ -3,7 +3,7 @@
 import json
 import shutil
 
-from focus_engine.evaluation.sampling import Sampled, choose_params, output_path, sample_run
+from focus_engine.evaluation.sampling import SamplingResult, choose_params, output_path, sample_run
 from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.power import FIELD_LABEL
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
@@ -28,7 +28,7 @@ def sample(run: RunFolder, options: SampleOptions) -> None:
     output_path(run, plan, options.output)
     for outside in model.scaler.outside(params):
         reporter.warn(str(outside))
-    drawn: Sampled = reporter.track(sample_run(run, model, params, plan, options.output), plan)
+    drawn: SamplingResult = reporter.track(sample_run(run, model, params, plan, options.output), plan)
     reporter.note(f"{len(drawn.maps)} maps of {drawn.maps.shape[-2]} x {drawn.maps.shape[-1]}, NFE {drawn.nfe}")
     if options.json:
         spectrum = None if drawn.power is None else json.loads(power_json(drawn.power))
@@ -38,7 +38,7 @@ def sample(run: RunFolder, options: SampleOptions) -> None:
     show_samples(drawn)
 
 
-def show_samples(drawn: Sampled) -> None:
+def show_samples(drawn: SamplingResult) -> None:
     """Draw the first maps and P(k), and print the paths of the files."""
     columns, _ = shutil.get_terminal_size((80, 24))
     depth = color_depth()

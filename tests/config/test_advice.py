@@ -1,4 +1,4 @@
-"""Advice with a number in it: each law stands once, whoever tells it."""
+"""Advice with a number: every front end gives the same."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Reading config.yaml: what loads, and what is refused in which words; templates and the JSON Schema."""
+"""Reading config.yaml: accepted and refused files with their messages; templates and the JSON Schema."""
 
 import itertools
 import re
@@ -53,7 +53,7 @@ def test_an_empty_config_is_the_documented_defaults():
         ("2e0", 2.0),
     ],
 )
-def test_numbers_that_people_write_are_floats(text, value):
+def test_common_spellings_of_numbers_are_floats(text, value):
     assert read(f"training: {{lr: {text}, scheduler: {{min_lr: 0}}}}").training.lr == value
 
 
@@ -108,7 +108,7 @@ def test_a_key_without_a_value_is_left_out():
         ("data:\n  maps_path: a.npy\n", 2, ["without data.params_path"]),
         ("data:\n  params: [Omega_m, h]\n", 2, ["unknown 'h'", "sigma_8"]),
         ("data:\n  params: [Omega_m]\n", 2, ["names 1 parameters but model.cond_dim is 6"]),
-        ("model: {cond_dim: 2}\ndata:\n  params: [Omega_m, Omega_m]\n", 3, ["stands twice"]),
+        ("model: {cond_dim: 2}\ndata:\n  params: [Omega_m, Omega_m]\n", 3, ["is given twice"]),
         ("device: gpu\n", 1, ["must be auto, cpu, mps, cuda or cuda:N"]),
         ("method: gan\n", 1, ["'diffusion' or 'flow'"]),
         ("method: flow\nexperiment:\n  method: diffusion\n", 1, ["keep one of them"]),
@@ -117,7 +117,7 @@ def test_a_key_without_a_value_is_left_out():
         ("training:\n\tlr: 1\n", 2, ["not valid YAML"]),
         ("- a\n- b\n", 1, ["a config is a mapping"]),
         ("just words\n", 1, ["a config is a mapping"]),
-        ("training:\n  lr: 1e-4\n  lr: 1e-3\n", 3, ["'lr' stands twice (first on line 2)"]),
+        ("training:\n  lr: 1e-4\n  lr: 1e-3\n", 3, ["'lr' is given twice (first on line 2)"]),
         ("? [a, b]\n: 1\n", 1, ["a key must be a plain word"]),
         ("experiment:\n  name: !!python/object/apply:os.system ['touch pwned']\n", 2, ["tag", "not allowed"]),
         ("training: !!python/name:os.system\n", 1, ["tag", "not allowed"]),
@@ -135,7 +135,7 @@ def test_bad_configs_name_line_and_what_is_allowed(text, line, words):
         assert word in str(refused.value)
 
 
-def test_every_mistake_is_told_at_once():
+def test_every_mistake_is_reported_at_once():
     with pytest.raises(InputError) as refused:
         read("training:\n  lr: -1\n  batch_size: 0\nnonsense: 1\n")
     assert [line.split(": ")[0] for line in str(refused.value).splitlines()] == [

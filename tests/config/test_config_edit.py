@@ -1,4 +1,4 @@
-"""`--set`: editing config.yaml, and nothing but what was asked for."""
+"""`--set`: edits of config.yaml change the named key and nothing else."""
 
 import re
 
@@ -27,7 +27,7 @@ def test_set_keeps_comments_order_and_columns():
     assert (config.training.lr, config.model.channel_mults, config.training.scheduler.T_max) == (3e-4, (1, 2), 7)
 
 
-def test_set_fills_commented_keys_wherever_they_stand():
+def test_set_fills_commented_keys_at_any_position():
     wanted = ["data.maps_path=m.npy", "data.params_path=p.txt", "diffusion.min_snr_gamma=5", "notify.command=bell"]
     text = set_keys(TEMPLATE, wanted, HERE)
     assert len(text.splitlines()) == len(TEMPLATE.splitlines())
@@ -141,5 +141,5 @@ def test_values_survive_the_trip_through_yaml(value):
     ("value", "text"),
     [(1e-4, "1.0e-4"), (1e-7, "1.0e-7"), (1.5e-5, "1.5e-5"), (0.02, "0.02"), (25.0, "25.0"), (0.0, "0.0")],
 )
-def test_floats_are_written_as_people_write_them(value, text):
+def test_floats_are_written_in_their_shortest_form(value, text):
     assert yaml_value(value) == text

@@ -36,7 +36,7 @@ def history(n, **changes):
 
 
 def picture(path):
-    """Return the pixels of a drawn file, having checked that it stands alone and is not blank."""
+    """Return the pixels of a figure, after checking that it is the only file and not blank."""
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     pixels = matplotlib.image.imread(path)
     assert min(pixels.shape[:2]) > 300
@@ -59,7 +59,7 @@ def test_training_history(tmp_path, epochs):
     picture(tmp_path / "h.png")
 
 
-def test_a_history_before_the_first_epoch_is_no_crash(tmp_path):
+def test_a_history_before_the_first_epoch_is_drawn(tmp_path):
     draw_training_history(tmp_path / "h.png", [])
     assert (tmp_path / "h.png").stat().st_size > 0
 
@@ -105,7 +105,7 @@ def test_power_spectrum_and_evaluation(tmp_path):
 
 
 def test_unknown_values_leave_gaps(tmp_path):
-    """An event of one map: the scatter is null, and so is true against true."""
+    """In the event of a single map, the scatter and the true-against-true value are null."""
     curves = SimpleNamespace(
         k=(0.3, 0.6, 0.9),
         real_mean=(3.0, 2.0, 1.0),

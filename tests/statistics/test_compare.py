@@ -13,7 +13,7 @@ IDS = np.repeat(np.arange(N_SIMULATIONS), PER_SIMULATION)
 
 
 def universes(seed, amplitude=0.5, spread=0.3):
-    """Lognormal maps whose mean and amplitude belong to their simulation and whose phases do not."""
+    """Return lognormal maps whose mean and amplitude depend on their simulation and whose phases do not."""
     parameters = np.random.default_rng(99).uniform(1 - spread, 1 + spread, size=(N_SIMULATIONS, 2))[IDS]
     rng = np.random.default_rng(seed)
     n = np.hypot(np.fft.fftfreq(SIDE, 1 / SIDE)[:, None], np.fft.fftfreq(SIDE, 1 / SIDE))
@@ -101,7 +101,7 @@ def test_unknown_is_null():
     json.dumps(document, allow_nan=False)
 
 
-def test_featureless_and_tiny_maps_are_no_crash():
+def test_featureless_and_tiny_maps_do_not_fail():
     flat = np.ones((2, 4, 4))
     json.dumps(evaluate_maps(flat, flat, real_simulation_ids=[0, 1], box_size=1).to_dict(), allow_nan=False)
     tiny = universes(0)[:2, :2, :2]
@@ -123,7 +123,7 @@ def test_bad_input_is_named():
     real = universes(0)
     with pytest.raises(InputError, match="same row"):
         evaluate_maps(real, real[:-1], real_simulation_ids=IDS, box_size=BOX)
-    with pytest.raises(InputError, match="one id a map"):
+    with pytest.raises(InputError, match="one id per map"):
         evaluate_maps(real, real, real_simulation_ids=IDS[:-1], box_size=BOX)
     broken = real.copy()
     broken[7, 2, 2] = np.nan

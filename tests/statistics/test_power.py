@@ -59,7 +59,7 @@ def test_numbers_of_the_camels_box(rng):
 
 @pytest.mark.parametrize("shape", [(16, 16), (15, 15), (12, 20), (9, 14), (30, 7), (1, 16)])
 def test_every_conjugate_pair_counts_once(rng, shape):
-    """Counted one by one: a mode is its own mirror, or one of two."""
+    """Counted one by one, a mode is either its own conjugate or one of a pair."""
     height, width = shape
     rows = np.fft.fftfreq(height, 1 / max(shape))[:, None]
     n = np.hypot(rows, np.fft.fftfreq(width, 1 / max(shape)))
@@ -83,7 +83,7 @@ def test_one_wave_lands_in_its_bin_with_its_power():
 
 
 def test_rectangular_maps_with_square_pixels(rng):
-    """A map laid beside itself keeps its variance and its Nyquist frequency, whichever axis is long."""
+    """A map repeated along an axis keeps its variance and its Nyquist wavenumber, whichever axis is long."""
     one = lognormal(rng, 16, 16)
     wide = power_spectrum(np.concatenate([one, one], axis=1), 2 * BOX)
     tall = power_spectrum(np.concatenate([one.T, one.T]), BOX)
@@ -106,7 +106,7 @@ def test_rotations_flips_and_shifts_change_nothing(rng):
 
 
 def test_axes_have_the_power_of_diagonals(rng):
-    """An isotropic field cut into waves along the axes and along the diagonals: the two P(k) agree."""
+    """P(k) of an isotropic field from waves along the axes agrees with that from waves along the diagonals."""
     side, n_maps = 64, 400
     frequency = np.fft.fftfreq(side, 1 / side)
     n = np.hypot(frequency[:, None], frequency)

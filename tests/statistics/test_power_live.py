@@ -1,4 +1,4 @@
-"""P(k) beside the installed Pylians: run by `make test-references`, which builds it. It fails where Pylians is not."""
+"""P(k) against the installed Pylians, run by `make test-references`, which builds it. Fails without Pylians."""
 
 import numpy as np
 import pytest

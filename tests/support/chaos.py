@@ -1,8 +1,8 @@
-"""Faults inflicted on real runs, and what they are judged by.
+"""Fault injection on real runs, and the criteria of a failure.
 
-A run is lost when it cannot be brought to the end that it reaches undisturbed, to the last bit; a checkpoint is
-corrupted when the last one cannot be read; a state lied when it was live for a dead worker or dead for a live one.
-Workers are forked from this process, which has torch loaded, so that hundreds of them cost seconds each less.
+A run is lost when it does not end bit for bit as it does undisturbed. A checkpoint is corrupted when it cannot be
+read. A state lied when it was live for a dead worker or dead for a live one. Workers are forked from this process,
+which has torch loaded: that saves seconds for each of hundreds of workers.
 """
 
 import os
@@ -31,13 +31,13 @@ from focus_engine.worker import session as run_training
 EPOCHS = 5
 MORE = "checkpoint_minutes: 1.0e-3\n  ema_decay: 0.9"
 PATIENCE = 60.0
-"""Seconds after which a worker that does not do what it must counts as a lost run."""
+"""Timeout [s] after which a worker that has not reacted counts as a lost run."""
 TIMES = {"time", "seconds", "maps_per_second", "data_wait", "eta_seconds", "best_epoch_time"}
 
 
 @dataclass
 class Score:
-    """How often a fault was inflicted, and what came of it; every number but the first should be 0."""
+    """The number of times that a fault was inflicted, and its failures, which should all be 0."""
 
     fault: str
     inflicted: int = 0
@@ -47,12 +47,12 @@ class Score:
 
     @property
     def harm(self) -> int:
-        """All that should be 0."""
+        """Sum of all failures."""
         return self.runs_lost + self.checkpoints_corrupted + self.states_that_lied
 
 
 class Chaos:
-    """Makes runs, hurts them, heals them, and keeps the score."""
+    """Creates runs, inflicts faults, resumes the runs and counts failures."""
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
         self.folder = folder
@@ -64,7 +64,7 @@ class Chaos:
         self.history = _history(self.whole)
 
     def make(self, name: str | None = None, *, root: Path | None = None, more: str = MORE) -> RunFolder:
-        """Make a run whose end is known."""
+        """Return a run whose undisturbed result is known."""
         self._made += 1
         run = RunFolder((root or self.folder) / (name or f"run_{self._made}"))
         run.path.mkdir(parents=True)
@@ -74,7 +74,7 @@ class Chaos:
     def spawn(
         self, run: RunFolder, *, resume: bool, figures: bool = False, before: Callable[[], None] = lambda: None
     ) -> int:
-        """Fork a worker of `run`; it does `before` first. Figures are drawn only if asked for: they take seconds."""
+        """Fork a worker of `run`, which calls `before` first. Figures take seconds and are drawn on request only."""
         run.make_folders()
         pid = os.fork()
         if pid:
@@ -85,7 +85,7 @@ class Chaos:
             log = os.open(run.worker_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
             for descriptor in (1, 2):
                 os.dup2(log, descriptor)
-            loop.PROGRESS_SECONDS = 0.0  # so that checkpoints within an epoch are as frequent as can be
+            loop.PROGRESS_SECONDS = 0.0  # makes checkpoints within an epoch as frequent as possible
             if not figures:
                 run_training.Artist.draw = lambda _self, _what: None  # type: ignore[method-assign]
             before()
@@ -98,7 +98,7 @@ class Chaos:
         wait_for(self.spawn(run, resume=run.has_checkpoints()))
 
     def judge(self, score: Score, run: RunFolder) -> None:
-        """See whether `run`, resumed, ends as the undisturbed one does."""
+        """Resume `run` and count it as lost if it ends differently from the undisturbed one."""
         self.judge_checkpoint(score, run)
         if summarise(run).state not in {"finished"}:
             self.finish(run)
@@ -113,7 +113,7 @@ class Chaos:
 
     @staticmethod
     def judge_checkpoint(score: Score, run: RunFolder) -> None:
-        """See whether the checkpoints that are there can be read."""
+        """Count a failure if the existing checkpoints cannot be read."""
         for path in (run.checkpoint_last, run.checkpoint_best):
             try:
                 if path.exists():
@@ -123,18 +123,18 @@ class Chaos:
 
     @staticmethod
     def judge_dead(score: Score, run: RunFolder) -> None:
-        """See whether the state of a run whose worker is dead says so."""
+        """Count a failure if the state of a run is live although its worker is dead."""
         score.states_that_lied += summarise(run).state in {*LIVE_STATES, "unreachable"}
 
 
 def _history(run: RunFolder) -> list[dict[str, object]]:
-    """Return what each epoch came to, the times apart; of an epoch that was trained twice the last."""
+    """Return the results of each epoch without times; of an epoch that was trained twice, the last."""
     epochs = {event.epoch: asdict(event) for event in read_events(run.events) if isinstance(event, EpochFinished)}
     return [{key: value for key, value in epochs[number].items() if key not in TIMES} for number in sorted(epochs)]
 
 
 def wait_for(pid: int, seconds: float = PATIENCE) -> int:
-    """Wait for a forked worker and return its exit code; one that does not end is killed."""
+    """Wait for a forked worker and return its exit code; kill it after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         done, status = os.waitpid(pid, os.WNOHANG)
@@ -146,12 +146,12 @@ def wait_for(pid: int, seconds: float = PATIENCE) -> int:
 
 
 def alive(pid: int) -> bool:
-    """Whether a forked worker has not ended; it stays to be collected."""
+    """Return whether a forked worker still runs; its exit code stays available."""
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
 def wait_until(condition: Callable[[], object], pid: int, seconds: float = PATIENCE) -> bool:
-    """Wait until the condition holds while the worker lives; say whether it came to that."""
+    """Wait until the condition holds or the worker ends; return whether the condition held."""
     deadline = time.monotonic() + seconds
     while not condition():
         if not alive(pid) or time.monotonic() > deadline:

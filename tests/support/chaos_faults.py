@@ -1,4 +1,4 @@
-"""The faults that chaos inflicts, one function each, and how often."""
+"""The faults, one function each, and how often each is inflicted."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from focus_engine.runs.folder import RunFolder
 
 
 def kill_at_random(chaos: Chaos, times: int) -> Score:
-    """SIGKILL at random moments of a worker's life; every second one while a checkpoint is being written."""
+    """SIGKILL at random moments of a worker's run; every second one while a checkpoint is being written."""
     score, run = Score("SIGKILL at a random moment"), chaos.make()
     while score.inflicted < times:
         if summarise(run).state == "finished":
@@ -70,7 +70,7 @@ def _signalled(chaos: Chaos, times: int, name: str, number: int, *, ends: bool) 
 
 
 def terminate(chaos: Chaos, times: int) -> Score:
-    """SIGTERM: a checkpoint, and the state is stopped."""
+    """SIGTERM makes a worker save a checkpoint and end as stopped."""
     return _signalled(chaos, times, "SIGTERM", signal.SIGTERM, ends=True)
 
 
@@ -85,7 +85,7 @@ def hang_up(chaos: Chaos, times: int) -> Score:
 
 
 def stop_at_random(chaos: Chaos, times: int) -> Score:
-    """A user's stop --now at random moments, any number of times on the same run."""
+    """`focus stop --now` at random moments, repeatedly on the same run."""
     score, run = Score("focus stop --now, again and again"), chaos.make()
     while score.inflicted < times:
         if summarise(run).state == "finished":
@@ -94,7 +94,7 @@ def stop_at_random(chaos: Chaos, times: int) -> Score:
         pid = chaos.spawn(run, resume=run.has_checkpoints() or run.events.exists())
         wait_until(lambda run=run, pid=pid: began(run, pid), pid)
         time.sleep(chaos.random.uniform(0.0, 0.8))
-        with suppress(FocusError):  # it had finished
+        with suppress(FocusError):  # the run had finished
             request_stop(run, "now")
         wait_for(pid)
         score.inflicted += 1
@@ -105,7 +105,7 @@ def stop_at_random(chaos: Chaos, times: int) -> Score:
 
 @contextmanager
 def small_disk(folder: Path, size: int) -> Iterator[Path]:
-    """Yield a disk of `size` bytes; raises PermissionError where nothing may be mounted."""
+    """Yield the folder of a disk of `size` bytes. Raises PermissionError if mounting is not permitted."""
     folder.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)],
@@ -127,7 +127,7 @@ def _remount(folder: Path, options: str) -> None:
 
 
 def fill_the_disk(chaos: Chaos, times: int) -> Score:
-    """A disk that is full before the run is done: in the log, amid a checkpoint, in a figure; then space is made."""
+    """A disk that fills up during a run, in the log, a checkpoint or a figure; space is then freed."""
     score = Score("disk full (checkpoint, event log, figure)")
     size = chaos.whole.checkpoint_last.stat().st_size
     for number in range(times):
@@ -144,14 +144,14 @@ def fill_the_disk(chaos: Chaos, times: int) -> Score:
 
 
 def write_protect(chaos: Chaos, times: int) -> Score:
-    """A disk that becomes read-only under a running worker, and writable again."""
+    """A disk that becomes read-only during a run, and writable again."""
     score = Score("disk read-only")
     for number in range(times):
         with small_disk(chaos.folder / f"protected_{number}", 1 << 26) as disk:
             run = chaos.make("run", root=disk)
             pid = chaos.spawn(run, resume=False)
             wait_until(lambda run=run: trains(run), pid)
-            while alive(pid) and not _protect(disk):  # refused while a checkpoint is open for writing
+            while alive(pid) and not _protect(disk):  # fails while a checkpoint is open for writing
                 pass
             wait_for(pid)
             score.inflicted += 1
@@ -167,7 +167,7 @@ def _protect(folder: Path) -> bool:
 
 
 def tear_the_log(chaos: Chaos, times: int) -> Score:
-    """A last line that is cut, doubled into another, or not text at all."""
+    """A last line of the log that is cut, merged with another, or not text."""
     score = Score("torn or interleaved last line")
     for number in range(times):
         run = chaos.make()
@@ -188,7 +188,7 @@ def tear_the_log(chaos: Chaos, times: int) -> Score:
 
 
 def cut_the_checkpoint(chaos: Chaos, times: int) -> Score:
-    """A last checkpoint that is cut short: the one before is used, and it is said."""
+    """A truncated last checkpoint: the previous one is used, with a warning."""
     score = Score("last checkpoint cut short")
     for _ in range(times):
         run = chaos.make()
@@ -196,7 +196,7 @@ def cut_the_checkpoint(chaos: Chaos, times: int) -> Score:
         wait_until(lambda run=run: run.checkpoint_previous.exists() and trains(run), pid)
         os.kill(pid, signal.SIGKILL)
         wait_for(pid)
-        with run.checkpoint_last.open("r+b") as file:  # also under its other name, best
+        with run.checkpoint_last.open("r+b") as file:  # best is a link to the same file
             file.truncate(chaos.random.randrange(run.checkpoint_last.stat().st_size))
         score.inflicted += 1
         chaos.judge_dead(score, run)
@@ -222,7 +222,7 @@ except RunConflictError:
 
 
 def start_many_at_once(chaos: Chaos, times: int, starters: int = 20) -> Score:
-    """As many starts at the same moment: exactly one wins."""
+    """Simultaneous starts, of which exactly one succeeds."""
     score = Score(f"{starters} starts at once")
     for _ in range(times):
         run = chaos.make()
@@ -244,7 +244,7 @@ def start_many_at_once(chaos: Chaos, times: int, starters: int = 20) -> Score:
 
 
 def move_the_folder(chaos: Chaos, times: int) -> Score:
-    """The folder renamed under a running worker, and given back; every second time removed."""
+    """The folder of a running worker renamed and restored, or, every second time, removed."""
     score = Score("folder renamed or removed")
     for number in range(times):
         run = chaos.make()
@@ -253,7 +253,7 @@ def move_the_folder(chaos: Chaos, times: int) -> Score:
         score.inflicted += 1
         if number % 2:
             shutil.rmtree(run.path, ignore_errors=True)
-            score.runs_lost += wait_for(pid) < 0  # it ends by itself
+            score.runs_lost += wait_for(pid) < 0  # the worker ends by itself
             continue
         moved = RunFolder(run.path.with_name(f"{run.name}_moved"))
         run.path.rename(moved.path)
@@ -266,7 +266,7 @@ def move_the_folder(chaos: Chaos, times: int) -> Score:
 
 
 def reboot(chaos: Chaos, times: int) -> Score:
-    """Another boot on which the pid belongs to somebody else, and a pid that was given away on the same boot."""
+    """A pid that belongs to another process, after a reboot or by reuse on the same boot."""
     score = Score("host rebooted, pid recycled")
     for number in range(times):
         run = chaos.make()
@@ -325,4 +325,4 @@ FAULTS: tuple[tuple[Callable[[Chaos, int], Score], int, int], ...] = (
     (reboot, 6, 2),
     (break_a_reader, 6, 1),
 )
-"""Each fault, how often it is inflicted by `make chaos`, and how often by the tests."""
+"""Each fault with the number of times that `make chaos` and the tests inflict it."""

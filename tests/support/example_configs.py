@@ -1,4 +1,4 @@
-"""Configs that several tests read and edit: the one of the first version, and the usual template."""
+"""Configs that several tests read and edit: that of the first version, and the default template."""
 
 from pathlib import Path
 
@@ -54,9 +54,6 @@ sampling:
   eta: 0
 device: "cuda:1"
 """
-
-
-# ------------------------------------------------------------------ --set
 
 
 TEMPLATE = config_text(TEMPLATES["diffusion"], name="x", created="2026-01-01", schema="s.json")

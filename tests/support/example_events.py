@@ -1,6 +1,6 @@
-"""Example events, one maker for each row of the event table: the only place in tests where their fields are written.
+"""Example events, one maker per row of the event table, and the only place in tests that lists their fields.
 
-A test gives the fields that it is about; the others have some value. `NOW` is when they happen.
+A test gives the fields that it tests; the others have default values. `NOW` is the time of the events.
 """
 
 import base64
@@ -28,7 +28,7 @@ NOW = 1_790_000_000.0
 
 
 def worker(who: ProcessIdentity | None = None, **given: object) -> WorkerStarting:
-    """Return the first event of a worker: of the process `who`, or of one that never existed."""
+    """Return the first event of a worker, of the process `who` or of a fictitious one."""
     values = {
         "time": NOW,
         "pid": 1,
@@ -45,7 +45,7 @@ def worker(who: ProcessIdentity | None = None, **given: object) -> WorkerStartin
 
 
 def started(after: int = 0, **given: object) -> RunStarted:
-    """Return the start of a training that goes on after an epoch."""
+    """Return the start of a training that continues after epoch `after`."""
     values = {
         "time": NOW,
         "method": "diffusion",
@@ -78,12 +78,12 @@ def started(after: int = 0, **given: object) -> RunStarted:
 
 
 def making_data(done: int = 3, total: int = 10, **given: object) -> DataProgress:
-    """Return how far the making of universes is."""
+    """Return the progress of a simulation of universes."""
     return DataProgress(**({"time": NOW, "what": "simulating universes", "done": done, "total": total} | given))
 
 
 def step(number: int, batch: int, **given: object) -> StepProgress:
-    """Return where training is in epoch `number`, which has 10 batches."""
+    """Return the progress of training in epoch `number`, which has 10 batches."""
     values = {
         "time": NOW,
         "epoch": number,
@@ -134,13 +134,13 @@ def epoch(number: int, val: float = 0.5, **given: object) -> EpochFinished:
 
 
 def saved(number: int, kind: str = "last", **given: object) -> CheckpointSaved:
-    """Return that a checkpoint of an epoch is on disk."""
+    """Return the saving of the checkpoint of epoch `number`."""
     values = {"time": NOW + number, "epoch": number, "path": "x", "kind": kind, "bytes": 1, "seconds": 0.1}
     return CheckpointSaved(**(values | given))
 
 
 def spectrum(number: int, ratio: Sequence[float] = (1.0, 1.1, 0.9), **given: object) -> PowerSpectrumMeasured:
-    """Return a P(k) of samples."""
+    """Return the P(k) of samples at epoch `number`."""
     k = tuple(0.5 * 8 ** (i / max(1, len(ratio) - 1)) for i in range(len(ratio)))
     real = tuple(100 / value for value in k)
     values = {
@@ -160,7 +160,7 @@ def spectrum(number: int, ratio: Sequence[float] = (1.0, 1.1, 0.9), **given: obj
 
 
 def samples(number: int, **given: object) -> SamplesDrawn:
-    """Return thumbnails of 4 x 4 pixels."""
+    """Return samples with thumbnails of 4 x 4 pixels."""
     shades = [base64.b64encode(bytes(range(start, start + 160, 10))).decode() for start in (0, 60)]
     values = {
         "time": NOW + number,

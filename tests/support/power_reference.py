@@ -1,6 +1,6 @@
-"""P(k) of a few maps as Pylians measures it: how the reference file is made, and the maps that it is about.
+"""Reference P(k) of a few maps measured by Pylians: the maps, and how the reference file is written.
 
-The file is written anew by `python scripts/power_reference.py`; `make test-references` holds it against the library.
+`python scripts/power_reference.py` rewrites the file; `make test-references` compares it with the library.
 """
 
 import json
@@ -40,7 +40,7 @@ def pylians_power(one: np.ndarray, box_size: float) -> dict[str, list[float]]:
 
 
 def read_reference() -> dict[str, Any]:
-    """Return the reference file as it stands."""
+    """Return the content of the reference file."""
     document: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     return document
 

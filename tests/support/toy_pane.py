@@ -1,4 +1,4 @@
-"""A pane of a module of its own, as somebody would add one: the largest gradient norm."""
+"""An example pane in its own module, as a contributor would add one: the gradient norm."""
 
 from matplotlib.figure import Figure
 

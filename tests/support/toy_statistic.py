@@ -1,6 +1,6 @@
-"""A statistic of two lines: the extremes of each map. Registered by tests/test_statistic_table.py."""
+"""An example statistic, the extremes of each map. Registered by tests/test_statistic_table.py."""
 
-# ruff: noqa: ARG001  (a protocol names the arguments)
+# ruff: noqa: ARG001  (the protocol fixes the arguments)
 
 from dataclasses import dataclass
 

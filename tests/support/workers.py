@@ -1,4 +1,4 @@
-"""Small runs with real workers, shared by the tests of processes."""
+"""Small runs with real workers, shared by tests of worker processes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -44,7 +44,7 @@ def epochs_of(run: RunFolder) -> list[EpochFinished]:
 
 
 def ended(run: RunFolder) -> bool:
-    """Whether the worker process has exited, with its last figure drawn."""
+    """Return whether the worker process has exited, after its last figure."""
     pid = summarise(run).pid
     return pid is not None and process_start(pid) is None
 
@@ -60,7 +60,7 @@ def told(run: RunFolder) -> list[str]:
 
 
 def ignore(event: Event) -> None:
-    """Take no notice of an event of a run in the foreground."""
+    """Discard an event of a run in the foreground."""
 
 
 def same(one: Any, other: Any) -> bool:
