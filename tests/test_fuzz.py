@@ -27,7 +27,7 @@ from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.resumable import check_resumable
 from focus_tui.cli.listing import row_document
 from focus_tui.view.columns import RunRow
-from focus_tui.view.words import note, progress_line, status_lines
+from focus_tui.view.words import event_note, progress_line, status_lines
 
 TEMPLATE = config_text(TEMPLATES["diffusion"], name="x", created="2026-01-01", schema="s.json")
 KEYS = [".".join(key) for key in all_keys()]
@@ -141,7 +141,7 @@ def test_any_line_of_a_log_is_an_event_or_nothing(data: st.DataObject):
     event = parse_event(mutated(data, data.draw(st.sampled_from(SAMPLES))))
     if event is not None:
         assert type(event) in EVENT_TYPES.values()
-        assert isinstance(note(event), str | None)
+        assert isinstance(event_note(event), str | None)
         assert isinstance(progress_line(event), str | None)
         json.loads(event.to_json())
         if event.type == "epoch_finished":

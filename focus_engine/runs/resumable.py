@@ -18,11 +18,11 @@ from focus_engine.runs.folder import RunFolder
 
 
 def check_resumable(config: Config, trained: dict[str, Any]) -> None:
-    """Raise InputError, with the differences, if keys have changed that the schema does not mark as changeable.
+    """Raise InputError, with the differences, if keys changed that the schema marks as fixed on resume.
 
     `trained` is the plain config that the run was trained with. Keys that it lacks, because an earlier FOCUS did not
     know them, count as their defaults. `batch_size` and `accumulate` may change together if the number of maps per step
-    stays the same. The data are compared by their fingerprint, not by their paths.
+    stays the same. The data are compared by their fingerprint instead of by their paths.
     """
     before, now = _with_defaults(trained, plain_config(Config())), plain_config(config)
     free: set[Resume] = {"free"}
@@ -42,7 +42,7 @@ def check_resumable(config: Config, trained: dict[str, Any]) -> None:
 
 
 def _mark(at: KeyPath, marks: Mapping[KeyPath, Resume]) -> Resume:
-    """Return the mark of a key or, if the schema does not know it, of its innermost known block."""
+    """Return the mark of a key; that of its innermost known block for a key that the schema does not know."""
     return next((marks[at[:n]] for n in range(len(at), 0, -1) if at[:n] in marks), "fixed")
 
 
