@@ -1,7 +1,7 @@
-"""What the blocks of config.yaml are made of: their base class, the ranges that recur, and what a resume may change.
+"""Base class of the blocks of config.yaml, common value ranges, and marks of keys that may change on resume.
 
-Beside the schema, because the settings of a network (`focus_engine.config.networks`) are a block too and the schema
-reads them.
+Separate from the schema, because the settings of a network (`focus_engine.config.networks`) are also blocks and the
+schema imports them.
 """
 
 from collections.abc import Iterator
@@ -18,18 +18,18 @@ NonNegativeFloat = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 Resume = Literal["fixed", "free", "maps_a_step"]
-"""Whether a key may change when a run goes on: no; yes; yes, while batch_size x accumulate stays what it was."""
+"""Whether a key may change on resume: no; yes; yes, if batch_size x accumulate stays the same."""
 MARK = "resume"
 """The key of a field's `json_schema_extra` that holds its `Resume`."""
 FREE: dict[str, Any] = {MARK: "free"}
-"""Of a key, or of a block whose keys all are: `Field(..., json_schema_extra=FREE)`."""
+"""Mark of a key, or of a block for all of its keys: `Field(..., json_schema_extra=FREE)`."""
 MAPS_A_STEP: dict[str, Any] = {MARK: "maps_a_step"}
 RESUME_WORDS: dict[Resume, str] = {
     "fixed": "",
     "free": "May change on resume.",
     "maps_a_step": "May change on resume while batch_size x accumulate stays the same.",
 }
-"""What the JSON Schema and the reference say."""
+"""The sentence on each mark in the JSON Schema and the reference page."""
 
 
 class Block(BaseModel):
@@ -41,9 +41,6 @@ class Block(BaseModel):
 def list_to_tuple(value: object) -> object:
     """Return a list as a tuple: YAML has lists, a frozen block tuples."""
     return tuple(value) if isinstance(value, list) else value
-
-
-# ------------------------------------------------------------------ what a block holds
 
 
 def keys_of(block: type[BaseModel]) -> dict[str, FieldInfo]:
