@@ -15,6 +15,8 @@ from focus_engine.config.schema import Config, ModelBlock
 from focus_engine.models.build import build_network
 from focus_engine.trust import runs_code
 
+pytestmark = pytest.mark.xdist_group("toy network")  # its tests share a fixture that takes seconds
+
 MODULE = '''
 import torch
 from torch import nn

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("one key")  # its tests share a fixture that takes seconds
+
 ONE_MORE_KEY = """
 import importlib, importlib.util, json, sys
 from pathlib import Path

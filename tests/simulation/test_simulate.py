@@ -7,6 +7,8 @@ from focus_engine.errors import InputError
 from focus_engine.simulation.cosmology import CRITICAL_DENSITY, Cosmology
 from focus_engine.simulation.simulate import UniverseLayout, simulate_universe
 
+pytestmark = pytest.mark.xdist_group("universes")  # its tests share a fixture that takes seconds
+
 SMALL = UniverseLayout(grid=16, map_size=16)
 
 

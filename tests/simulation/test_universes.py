@@ -17,6 +17,8 @@ from focus_engine.simulation.simulate import UniverseLayout
 from focus_engine.simulation.universes import SimulationProgress, simulate_universes
 from focus_engine.units import SURFACE_DENSITY
 
+pytestmark = pytest.mark.xdist_group("made universes")  # its tests share a fixture that takes seconds
+
 Made = tuple[Path, list[SimulationProgress]]
 TINY = UniverseLayout(grid=8, map_size=8, box_size=25.0, maps_per_simulation=6)
 

@@ -7,6 +7,8 @@ from focus_engine.errors import FocusError, InputError
 from focus_engine.statistics.compare import evaluate_maps
 from focus_engine.statistics.simulations import Simulations
 
+pytestmark = pytest.mark.xdist_group("evaluation")  # its tests share a fixture that takes seconds
+
 BOX = 25.0
 N_SIMULATIONS, PER_SIMULATION, SIDE = 12, 5, 16
 IDS = np.repeat(np.arange(N_SIMULATIONS), PER_SIMULATION)

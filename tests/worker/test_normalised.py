@@ -20,7 +20,7 @@ from focus_tui.__main__ import run as focus
 from focus_tui.charts.half_blocks import draw_map
 from focus_tui.charts.map_pairs import thumbnails
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.xdist_group("normalised")]
 
 
 @pytest.fixture
