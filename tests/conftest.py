@@ -2,13 +2,17 @@
 
 import os
 import signal
+import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from warm_workers import WarmWorkers
+
+from focus_engine.launch import start
 
 # Fixed examples on every machine; HYPOTHESIS_PROFILE=search generates other and more examples.
 settings.register_profile("fixed", derandomize=True, deadline=None)
@@ -46,3 +50,19 @@ def until() -> Callable[..., None]:
             time.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_workers() -> Iterator[WarmWorkers]:
+    """Fork background workers from a process that has torch loaded; a test marked `real_start` launches its own."""
+    warm = WarmWorkers()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(start, "subprocess", warm.module)
+        yield warm
+    warm.close()
+
+
+@pytest.fixture(autouse=True)
+def _real_start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("real_start"):
+        monkeypatch.setattr(start, "subprocess", subprocess)

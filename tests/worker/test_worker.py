@@ -39,6 +39,7 @@ from focus_engine.worker.work import INTERRUPTED
 pytestmark = pytest.mark.process
 
 
+@pytest.mark.real_start
 def test_from_start_to_finish_and_on(make: Make, until: Until):
     run = make(epochs=2, sample_every=2)
     outcomes: list[Any] = []
@@ -136,6 +137,7 @@ input()
 """
 
 
+@pytest.mark.real_start
 def test_a_run_outlives_its_terminal_and_stops_when_asked(make: Make, until: Until):
     run = make(epochs=1000)
     master, slave = pty.openpty()
