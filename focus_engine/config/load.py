@@ -1,6 +1,6 @@
-"""config.yaml as text, checked key by key.
+"""Read config.yaml and check it key by key.
 
-Separate from the schema because YAML (`yaml_text`) knows lines and the schema knows meaning.
+Separate from the schema: YAML (`yaml_text`) has line numbers, the schema has types and ranges.
 """
 
 import difflib
@@ -23,13 +23,13 @@ from focus_engine.errors import InputError, Problem
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """A config with the text that it came from.
+    """A config and the text from which it was read.
 
     Attributes:
         config: the checked config.
-        text: the file as it stands, comments and all.
-        path: where it was read, or a label such as "--set".
-        warnings: what loads but deserves a word.
+        text: the file, comments included.
+        path: its path, or a label such as "--set".
+        warnings: messages about keys that load but are probably not what was meant.
     """
 
     config: Config
@@ -68,17 +68,14 @@ def parse_config(text: str, path: Path) -> ConfigFile:
     return ConfigFile(config=config, text=text, path=path, warnings=tuple(_warnings(config, parsed, path)))
 
 
-# ------------------------------------------------------------------ what pydantic says, in words for people
-
-
 def known_keys(at: KeyPath) -> tuple[str, ...]:
-    """Keys allowed in the block at `at` (empty for the top level), as they are spelled in the file."""
+    """Return the keys allowed in the block at `at` (empty for the top level), as they are spelled in the file."""
     block = _block(at)
     return tuple(keys_of(block)) if block else ()
 
 
 def all_keys(at: KeyPath = ()) -> Iterator[KeyPath]:
-    """Every key path of the schema, blocks left out, in file order."""
+    """Yield every key path of the schema, without blocks, in file order."""
     for key in known_keys(at):
         if _block((*at, key)) is None:
             yield (*at, key)
@@ -87,7 +84,7 @@ def all_keys(at: KeyPath = ()) -> Iterator[KeyPath]:
 
 
 def is_known(at: KeyPath) -> bool:
-    """Whether a key may stand at `at`: it is one of the schema, or in a block whose keys are free."""
+    """Return whether `at` is a key of the schema, or lies in a block with free keys."""
     info = field_at(at[:-1])
     return at in set(all_keys()) or (info is not None and holds_any_keys(info))
 
@@ -113,7 +110,7 @@ def _describe(error: ValidationError, parsed: ParsedYaml, path: Path) -> list[Pr
 
 
 def _locate(detail: ErrorDetails, parsed: ParsedYaml) -> tuple[int, Problem]:
-    """The line (0 when unknown) and the words of one of pydantic's complaints."""
+    """Return the line (0 when unknown) and the problem of one pydantic error."""
     at = tuple(part for part in detail["loc"] if isinstance(part, str))
     at = tuple(part for part in at if part in {k for keys in parsed.lines for k in keys} or _is_key(part))
     problem = _problem(detail, at)

@@ -1,7 +1,7 @@
-"""The generative methods that there are: their names, their blocks of the config, and what each begins with.
+"""The table of generative methods: the name, config block and default sampler of each.
 
-Config, templates, forms and `focus ls` read this table; the processes stand in `focus_engine.generative.build` under
-the same names. Needs no pydantic, because `focus ls` reads it.
+Config, templates, forms and `focus ls` read it; `focus_engine.generative.build` has the processes under the same names.
+No pydantic here, because `focus ls` must start fast.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class MethodSpec:
     Attributes:
         name: as it is written in the config and after `--method`.
         block: block of the config that holds its settings; those of other methods are not written.
-        sampler: with which its maps are drawn where the config does not say.
+        sampler: its default sampler.
         loss_keys: keys that change what its loss measures: runs that differ in one have losses that do not compare.
         aliases: other spellings that load.
         most_steps: dotted key of the number of steps that no sampler exceeds; empty where there is no such number.

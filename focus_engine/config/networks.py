@@ -1,7 +1,7 @@
-"""The networks that there are: what each is for, which keys of the config it reads, and where its class stands.
+"""The table of networks: the purpose, config keys and class of each.
 
-Config, templates, forms, references, the build and the trust in checkpoints read this table. A new network is a line
-here and a class in `focus_engine.models`; keys that only it has stand in a block of its own, `model.<block>`.
+Config, templates, forms, references, `models.build` and the trust in checkpoints read it. A new network is a line here
+and a class in `focus_engine.models`; keys that only it has form a block of their own, `model.<block>`.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class NetworkSpec:
 
     Attributes:
         name: as it is written in `model.from`.
-        purpose: what it is for, in a few words that stand in brackets behind the name.
+        purpose: a few words, shown in brackets after the name.
         path: `package.module:Class`, imported when it is built; called with its keys and settings by name.
         keys: keys of the block `model` that it reads.
         block: name of the block below `model` that holds its own settings; empty where it has none.
@@ -34,7 +34,7 @@ class NetworkSpec:
     settings: type[Block] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a spec that says half, or two things by one name."""
+        """Raise ValueError for settings without a block name, or a key that is given twice."""
         if bool(self.block) != (self.settings is not None):
             raise ValueError(f"network {self.name}: settings and the name of their block go together")
         own = keys_of(self.settings).keys() if self.settings else set()

@@ -1,7 +1,7 @@
-"""The samplers that there are: what each is for and what it accepts.
+"""The table of samplers: the methods that each fits and the settings that it accepts.
 
-Config, options, forms, help texts and references read this table; the functions that draw stand in
-`focus_engine.generative.samplers` under the same names. A new sampler is a line here and a function there.
+Config, options, forms, help texts and references read it; `focus_engine.generative.samplers` has the functions under
+the same names. A new sampler is a line here and a function there.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from focus_engine.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class SamplerSpec:
-    """A way to sample.
+    """A sampler.
 
     Attributes:
         name: as it is written in the config and after `--sampler`.
@@ -95,7 +95,7 @@ def fitting_samplers(method: str) -> tuple[str, ...]:
 
 
 def samplers_by_steps(steps_key: str) -> str:
-    """Return, in words, the samplers whose number of steps stands at a key of the config: `euler and heun`."""
+    """Return, in words, the samplers whose number of steps is read from a config key: `euler and heun`."""
     return _listed([spec.name for spec in SAMPLERS.values() if spec.steps_key == steps_key], "and")
 
 

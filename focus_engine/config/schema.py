@@ -1,8 +1,8 @@
 """The configuration of an experiment: typed, frozen, complete.
 
-Each key stands here once, with its type, range, default and the sentence that explains it; the template, the
-JSON Schema and the reference are generated from these classes. Reading YAML, line numbers and in-place edits
-live in `load` and `edit`; nothing below the loader asks for a key that may be missing.
+Each key is defined here once, with its type, range, default and description. The template, the JSON Schema and the
+reference are generated from these classes. `load` and `edit` read and edit the YAML; code below the loader never meets
+a missing key.
 """
 
 import math

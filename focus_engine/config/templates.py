@@ -1,8 +1,8 @@
 """Templates of experiments: the text of config.yaml, generated from the schema.
 
-Every key stands in the file with its default and the sentence that explains it, so that the template, the schema
-and the reference can't drift apart. A template is a name, a purpose and the few keys in which it differs from the
-defaults; keys that have no default wait there as comments, in the form that `--set` fills in.
+The file holds every key with its default and its description, so that the template, the schema and the reference can't
+drift apart. A template is a name, a purpose and the keys in which it differs from the defaults. Keys without a default
+are comments, which `--set` uncomments.
 """
 
 import textwrap
