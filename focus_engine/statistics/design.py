@@ -140,7 +140,7 @@ class Design:
         """
         value = score(scaled.sample())
         resampled = np.array([score(scaled.sample(draw)) for draw in self.bootstraps])
-        null = np.array([score(scaled.perfect(draw)) for draw in self.nulls if scaled.reference.known])
+        null = self.perfect_scores(score, scaled)
         freedom = self.real.units - scaled.reference.terms
         return tuple(
             estimate_of(
@@ -152,6 +152,10 @@ class Design:
             )
             for k, tail in enumerate(tails)
         )
+
+    def perfect_scores(self, score: Callable[[Sample], Array], scaled: Scaled) -> Array:
+        """Return the scores of perfect generators, (draws, K); they depend on the real maps alone. Empty if unknown."""
+        return np.array([score(scaled.perfect(draw)) for draw in self.nulls if scaled.reference.known])
 
     @cached_property
     def bootstraps(self) -> tuple[Draw, ...]:
