@@ -24,7 +24,7 @@ from focus_engine.statistics.map_stack import MapStack
 Array = NDArray[np.float64]
 Levels = NDArray[np.uint8]
 
-THRESHOLDS = np.linspace(-2.5, 3.0, 12)  # ν: steps of 0.5; log densities are skewed to high values
+THRESHOLDS = np.linspace(-2.0, 3.5, 12)  # ν: steps of 0.5; log densities are skewed to high values
 
 
 @dataclass(frozen=True)
