@@ -68,4 +68,4 @@ def standardised_chunks(maps: MapStack, floor: float | None) -> Iterator[tuple[i
 def _standardised(field: Array) -> Array:
     gap = field - field.mean(axis=(1, 2), keepdims=True)
     sigma = np.sqrt(np.mean(gap**2, axis=(1, 2), keepdims=True))
-    return np.divide(gap, sigma, out=np.zeros_like(gap), where=sigma > CONSTANT)
+    return np.asarray(np.divide(gap, sigma, out=np.zeros_like(gap), where=sigma > CONSTANT), dtype=np.float64)

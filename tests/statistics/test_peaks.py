@@ -84,7 +84,7 @@ def test_counts_are_per_area_of_densities_too(rng):
     assert found.vectors.shape == (3, PEAK_HEIGHTS.size + VOID_HEIGHTS.size + 2)
 
 
-def test_plateaus_and_constant_maps_have_no_peaks(rng):
+def test_plateaus_and_constant_maps_have_no_peaks():
     field = np.zeros((2, 20, 20))
     field[0, 3:5, 3:5] = field[0, 10, 10:12] = 2.0
     field[0, 15, 15] = 2.0
