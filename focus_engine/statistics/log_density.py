@@ -14,27 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.errors import InputError
-from focus_engine.statistics.map_stack import MapStack, chunks, physical_chunks
+from focus_engine.statistics.map_stack import MapStack, chunks, log_floor, physical_chunks
 
 Array = NDArray[np.float64]
 
 CONSTANT = 1e-9  # dex: the logarithm of a map whose pixels differ by less has no structure but rounding
 
 
-def log_floor(real: MapStack) -> float | None:
-    """Return a tenth of the smallest positive real pixel, the floor of both kinds of maps; None for normalised fields.
-
-    Pixels below it, such as zeros, are raised to it, as in the PDF.
+def floor_of(real: MapStack) -> float | None:
+    """Return the floor of the densities of both kinds of maps; None for normalised fields, which have no logarithm.
 
     Raises:
-        InputError: a map is not finite, has negative pixels or is zero everywhere.
+        InputError: a real map is not finite, has negative pixels or is zero everywhere.
     """
-    if not real.physical:
-        return None
-    smallest = np.inf
-    for _, chunk, _ in physical_chunks(real.values, real.what):
-        smallest = min(smallest, float(np.min(chunk, where=chunk > 0, initial=np.inf)))
-    return smallest / 10
+    return log_floor(real) if real.physical else None
 
 
 def log_chunks(maps: MapStack, floor: float | None) -> Iterator[tuple[int, Array]]:

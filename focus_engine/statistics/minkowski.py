@@ -18,13 +18,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from focus_engine.statistics.log_density import log_floor, standardised_chunks
+from focus_engine.statistics.design import Design
+from focus_engine.statistics.log_density import floor_of, standardised_chunks
 from focus_engine.statistics.map_stack import MapStack
+from focus_engine.statistics.protocol import Result
+from focus_engine.statistics.sample import Sample
 
 Array = NDArray[np.float64]
 Levels = NDArray[np.uint8]
 
 THRESHOLDS = np.linspace(-2.0, 3.5, 12)  # ν: steps of 0.5; log densities are skewed to high values
+
+FUNCTIONALS = ("area", "boundary", "euler")
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ def minkowski_functionals(maps: MapStack, floor: float | None, thresholds: Array
 
     Args:
         maps: densities, or normalised fields.
-        floor: of the density, from `log_floor`; None for a normalised field.
+        floor: of the density, from `floor_of`; None for a normalised field.
         thresholds: of ν, increasing, at most 255.
 
     Raises:
@@ -60,6 +65,20 @@ def minkowski_functionals(maps: MapStack, floor: float | None, thresholds: Array
         rows = slice(first, first + len(field))
         area[rows], boundary[rows], euler[rows] = lattice_functionals(field, thresholds)
     return MinkowskiFunctionals(thresholds, area, boundary / pixel, euler / pixel**2)
+
+
+@dataclass(frozen=True)
+class MinkowskiComparison(Result):
+    """The functionals of generated and of real maps, means over parameter points."""
+
+    threshold: Array  # (n_thresholds,) ν
+    real_area: Array  # (n_thresholds,) V0: fraction of the map
+    generated_area: Array  # (n_thresholds,)
+    real_boundary: Array  # (n_thresholds,) V1: length per area [h/Mpc]
+    generated_boundary: Array  # (n_thresholds,)
+    real_euler: Array  # (n_thresholds,) V2: Euler characteristic per area [(h/Mpc)²]
+    euler_std: Array  # (n_thresholds,) scatter of V2 between real maps of equal parameters
+    generated_euler: Array  # (n_thresholds,)
 
 
 def lattice_functionals(fields: Array, thresholds: Array) -> tuple[Array, Array, Array]:
@@ -87,21 +106,46 @@ def lattice_functionals(fields: Array, thresholds: Array) -> tuple[Array, Array,
 
 
 def bins(real: MapStack, generated: MapStack) -> float | None:  # noqa: ARG001
-    """Return the floor of the densities, a tenth of the smallest positive real pixel.
-
-    Raises:
-        InputError: a real map is not finite, has negative pixels or is zero everywhere.
-    """
-    return log_floor(real)
+    """Return the floor of the logarithm; None for normalised fields."""
+    return floor_of(real)
 
 
 def measure(maps: MapStack, bins: float | None) -> MinkowskiFunctionals:
-    """Return the functionals of each map at the thresholds of this module.
-
-    Raises:
-        InputError: as `minkowski_functionals`.
-    """
+    """Measure the functionals of each map at the thresholds of this module."""
     return minkowski_functionals(maps, bins)
+
+
+def compare(real: MinkowskiFunctionals, generated: MinkowskiFunctionals, design: Design) -> MinkowskiComparison:
+    """Return the comparison of the functionals.
+
+    The score of each is the rms over thresholds of the difference of the means, in units of the scatter of real maps of
+    equal parameters. Thresholds at which all real maps are equal do not count.
+    """
+    scaled = design.scale(real.vectors, generated.vectors, "difference")
+    varying = np.split(real.vectors.std(axis=0) > 0, len(FUNCTIONALS))
+
+    def scores(sample: Sample) -> Array:
+        apart = np.split(sample.generated.mean - sample.real.mean, len(FUNCTIONALS))
+        return np.array([_rms(one[held]) for one, held in zip(apart, varying, strict=True)])
+
+    found = design.estimate(scores, scaled, ("upper",) * len(FUNCTIONALS))
+    real_means = np.split(design.real.weights @ real.vectors, len(FUNCTIONALS))
+    generated_means = np.split(design.generated.weights @ generated.vectors, len(FUNCTIONALS))
+    return MinkowskiComparison(
+        threshold=real.thresholds,
+        real_area=real_means[0],
+        generated_area=generated_means[0],
+        real_boundary=real_means[1],
+        generated_boundary=generated_means[1],
+        real_euler=real_means[2],
+        euler_std=np.split(scaled.scatter * scaled.spread, len(FUNCTIONALS))[2],
+        generated_euler=generated_means[2],
+        scores=dict(zip(FUNCTIONALS, found, strict=True)),
+    )
+
+
+def _rms(values: Array) -> float:
+    return float(np.sqrt((values**2).mean())) if values.size else float("nan")
 
 
 def _levels(fields: Array, thresholds: Array) -> Levels:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.errors import InputError
-from focus_engine.statistics.log_density import log_chunks, log_floor
+from focus_engine.statistics.log_density import floor_of, log_chunks
 from focus_engine.statistics.map_stack import MapStack
 
 Array = NDArray[np.float64]
@@ -68,7 +68,7 @@ def training_index(training: MapStack) -> TrainingIndex:
     Raises:
         InputError: a map is not finite, or is a density with negative pixels or zero everywhere.
     """
-    floor = log_floor(training)
+    floor = floor_of(training)
     amplitudes, coarse = _low_modes(training, floor)
     typical = np.sqrt((amplitudes**2).mean(axis=0))
     found = invariants(amplitudes, typical, training.values.shape)

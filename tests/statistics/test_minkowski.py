@@ -5,7 +5,7 @@ import pytest
 from gaussian_maps import gaussian_maps
 
 from focus_engine.errors import InputError
-from focus_engine.statistics.log_density import log_floor
+from focus_engine.statistics.log_density import floor_of
 from focus_engine.statistics.map_stack import MapStack
 from focus_engine.statistics.minkowski import THRESHOLDS, lattice_functionals, minkowski_functionals
 
@@ -99,7 +99,7 @@ def test_units_and_standardisation(rng):
     field = gaussian_maps(rng, 4, 32, 5).values
     density = MapStack(10 ** (11 + 0.4 * field), 25.0)
     plain = MapStack(field, 50.0, physical=False)
-    ours, again = minkowski_functionals(density, log_floor(density)), minkowski_functionals(plain, log_floor(plain))
+    ours, again = minkowski_functionals(density, floor_of(density)), minkowski_functionals(plain, floor_of(plain))
     np.testing.assert_allclose(ours.area, again.area, atol=1e-12)
     np.testing.assert_allclose(ours.boundary, 2 * again.boundary, atol=1e-9)
     np.testing.assert_allclose(ours.euler, 4 * again.euler, atol=1e-9)
@@ -111,8 +111,8 @@ def test_zeros_are_raised_to_the_floor_and_a_constant_map_has_no_boundary(rng):
     values[0, :4] = 0
     values[1] = 7.0
     maps = MapStack(values, 25.0)
-    assert log_floor(maps) == pytest.approx(values[values > 0].min() / 10)
-    found = minkowski_functionals(maps, log_floor(maps))
+    assert floor_of(maps) == pytest.approx(values[values > 0].min() / 10)
+    found = minkowski_functionals(maps, floor_of(maps))
     assert np.isfinite(found.vectors).all()
     np.testing.assert_array_equal(found.area[1], (THRESHOLDS <= 0).astype(float))
     assert not found.boundary[1].any()

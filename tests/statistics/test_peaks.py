@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gaussian_maps import gaussian_maps
 
-from focus_engine.statistics.log_density import log_floor
+from focus_engine.statistics.log_density import floor_of
 from focus_engine.statistics.map_stack import MapStack
 from focus_engine.statistics.peaks import PEAK_HEIGHTS, VOID_HEIGHTS, extremum_counts, maxima
 
@@ -79,7 +79,7 @@ def test_symmetries_change_no_count_and_voids_are_peaks_of_the_opposite(rng):
 def test_counts_are_per_area_of_densities_too(rng):
     field = gaussian_maps(rng, 3, 32, 8).values
     density = MapStack(10 ** (11 + 0.4 * field), 2 * BOX)
-    found = extremum_counts(density, log_floor(density))
+    found = extremum_counts(density, floor_of(density))
     np.testing.assert_allclose(4 * found.vectors, counts_of(field).vectors)
     assert found.vectors.shape == (3, PEAK_HEIGHTS.size + VOID_HEIGHTS.size + 2)
 
