@@ -309,9 +309,7 @@ STATISTICS = {
             needs="field",
             scores=(
                 ScoreSpec("peaks", "peaks", "number of peaks", "peaks", low="few", high="many"),
-                ScoreSpec(
-                    "high_peaks", "high_peaks", "peaks above 3 σ", "high peaks", low="few", high="many", compared=True
-                ),
+                ScoreSpec("high_peaks", "high_peaks", "peaks above 3 σ", "high peaks", low="few", high="many"),
                 ScoreSpec("voids", "voids", "number of voids", "voids", low="few", high="many"),
             ),
             curve=CurveSpec(

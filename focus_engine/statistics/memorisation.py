@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from focus_engine.errors import InputError
 from focus_engine.statistics.design import Design
 from focus_engine.statistics.map_stack import MapStack
-from focus_engine.statistics.nearest import NearestMaps, TrainingIndex, nearest_maps, training_index
+from focus_engine.statistics.nearest import TrainingIndex, nearest_maps, training_index
 from focus_engine.statistics.protocol import Result
 from focus_engine.statistics.sample import Sample
 
@@ -36,10 +36,14 @@ class MemorisationComparison(Result):
 
 @dataclass(frozen=True)
 class Distances:
-    """The nearest training map of each map, and how many training maps there are."""
+    """The distance of each map to its nearest training map, and how many training maps there are."""
 
-    nearest: NearestMaps
+    distance: Array  # (n_maps,) 1 − correlation coefficient
     n_training: int
+
+    def take(self, rows: NDArray[np.intp]) -> Distances:
+        """Return the measurement of these maps alone."""
+        return replace(self, distance=self.distance[rows])
 
 
 def bins(real: MapStack, generated: MapStack) -> TrainingIndex:  # noqa: ARG001
@@ -59,7 +63,7 @@ def measure(maps: MapStack, bins: TrainingIndex) -> Distances:
     Raises:
         InputError: the training maps have another size.
     """
-    return Distances(nearest_maps(maps, bins), len(bins.maps.values))
+    return Distances(nearest_maps(maps, bins).distance, len(bins.maps.values))
 
 
 def compare(real: Distances, generated: Distances, design: Design) -> MemorisationComparison:
@@ -67,7 +71,7 @@ def compare(real: Distances, generated: Distances, design: Design) -> Memorisati
 
     Distances count relative to those of real maps of equal parameters, of which they depend.
     """
-    ours, theirs = real.nearest.distance, generated.nearest.distance
+    ours, theirs = real.distance, generated.distance
     scaled = design.scale(ours[:, None], theirs[:, None], "difference")
     (share,) = design.estimate(_share_of_near, scaled, ("upper",))
     quantiles = np.array([0, QUANTILE, 0.5, 1 - QUANTILE, 1])

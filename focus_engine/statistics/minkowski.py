@@ -13,7 +13,7 @@ small integers are counted. One pass serves all thresholds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,10 @@ class MinkowskiFunctionals:
     def vectors(self) -> Array:
         """The three in a row for each map, (n_maps, 3 n_thresholds)."""
         return np.concatenate([self.area, self.boundary, self.euler], axis=1)
+
+    def take(self, rows: NDArray[np.intp]) -> MinkowskiFunctionals:
+        """Return the measurement of these maps alone."""
+        return replace(self, area=self.area[rows], boundary=self.boundary[rows], euler=self.euler[rows])
 
 
 def minkowski_functionals(maps: MapStack, floor: float | None, thresholds: Array = THRESHOLDS) -> MinkowskiFunctionals:
@@ -128,7 +132,7 @@ def compare(real: MinkowskiFunctionals, generated: MinkowskiFunctionals, design:
         apart = np.split(sample.generated.mean - sample.real.mean, len(FUNCTIONALS))
         return np.array([_rms(one[held]) for one, held in zip(apart, varying, strict=True)])
 
-    found = design.estimate(scores, scaled, ("upper",) * len(FUNCTIONALS))
+    found = design.estimate(scores, scaled, ("upper", "upper", "upper"))
     real_means = np.split(design.real.weights @ real.vectors, len(FUNCTIONALS))
     generated_means = np.split(design.generated.weights @ generated.vectors, len(FUNCTIONALS))
     return MinkowskiComparison(

@@ -162,7 +162,7 @@ def _mode_groups(height: int, width: int) -> _ModeGroups:
         pairs.sort(axis=1)
     kinds, index = np.unique(pairs, axis=0, return_inverse=True)
     weights = np.where(columns == 0, 0.5, 1.0)
-    sizes = np.bincount(index.ravel(), weights=weights)
+    sizes = np.bincount(index.ravel(), weights=weights).astype(np.float64)
     return _ModeGroups(rows, columns, index.ravel(), weights, sizes, (kinds**2).sum(axis=1) / highest**2)
 
 

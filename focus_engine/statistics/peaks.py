@@ -6,7 +6,7 @@ zeros or of clipped peaks, are neither: the counts do not depend on the orientat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,10 @@ class ExtremumCounts:
     def vectors(self) -> Array:
         """Both in a row for each map, (n_maps, n_peak_bins + n_void_bins)."""
         return np.concatenate([self.peaks, self.voids], axis=1)
+
+    def take(self, rows: NDArray[np.intp]) -> ExtremumCounts:
+        """Return the measurement of these maps alone."""
+        return replace(self, peaks=self.peaks[rows], voids=self.voids[rows])
 
     @property
     def totals(self) -> Array:
@@ -108,7 +112,7 @@ def measure(maps: MapStack, bins: float | None) -> ExtremumCounts:
 def compare(real: ExtremumCounts, generated: ExtremumCounts, design: Design) -> PeakComparison:
     """Return the comparison of the counts of all peaks, of high peaks and of voids: generated over real, less 1."""
     scaled = design.scale(real.totals, generated.totals, "ratio")
-    found = design.estimate(_excess, scaled, ("both",) * len(SCORES))
+    found = design.estimate(_excess, scaled, ("both", "both", "both"))
     of_real, of_generated = design.real.weights, design.generated.weights
     return PeakComparison(
         peak_height=_middles(real.peak_heights),

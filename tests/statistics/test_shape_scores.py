@@ -1,5 +1,6 @@
 """Scores of Minkowski functionals, peaks and memory: what a perfect generator and what faulty ones score."""
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,6 +101,8 @@ def test_training_maps_returned_moved_dimmed_and_noisy_are_recognised(universes,
         assert found.scores["near"].value == pytest.approx(1)
         assert found.scores["near"].p_value < 1e-6
         assert found.generated_distance[-1] < found.real_distance[0]
+        written = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+        assert STATISTICS["memorisation"].scores_in(found) == STATISTICS["memorisation"].scores_in(written)
     fifth = universes.perfect.copy()
     fifth[::5] = copies[::5]
     near = universes.scores("memorisation", fifth, training).scores["near"]
