@@ -130,7 +130,7 @@ def simulate_universes(
         FocusError: a file can't be written.
     """
     wanted = plan_universes(simulations, layout, seed, params_range, params, device, design)
-    return _fill(UniverseFolder(folder), wanted)
+    return fill_universes(UniverseFolder(folder), wanted)
 
 
 def plan_universes(
@@ -187,7 +187,10 @@ def _own_params(params: ArrayLike, simulations: int) -> NDArray[np.float64]:
     return table.round(5)
 
 
-def _fill(folder: UniverseFolder, wanted: UniverseSet) -> Generator[SimulationProgress, None, FinishedUniverses]:
+def fill_universes(
+    folder: UniverseFolder, wanted: UniverseSet
+) -> Generator[SimulationProgress, None, FinishedUniverses]:
+    """Simulate, continue or find a planned set (see `simulate_universes`)."""
     total = len(wanted.params)
     universes = FinishedUniverses(total, folder.maps_path, folder.params_path)
     folder.check(wanted.arguments)
