@@ -151,10 +151,10 @@ def check_held_back(config: Config, names: tuple[str, ...], held_back: HeldBack,
             "that its maps belong to no single cosmology; evaluate it on its test maps, without --universes",
             where=where,
         )
-    if count is not None and count < held_back.cosmologies:
+    if (wanted := count or MAX_TEST_MAPS) < held_back.cosmologies:
         raise InputError(
             f"fewer maps than the {held_back.cosmologies} cosmologies; give more, or fewer --cosmologies",
-            where=f"-n {count}",
+            where=f"-n {wanted}",
         )
 
 
