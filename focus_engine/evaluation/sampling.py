@@ -105,7 +105,7 @@ def _row(model: TrainedModel, given: Mapping[str, float]) -> NDArray[np.float32]
     values = {**constant, **given}
     missing = [name for name in scaler.names if name not in values]
     if missing:
-        example = ",".join(f"{name}={mean:.3g}" for name, mean in zip(scaler.names, scaler.mean, strict=True))
+        example = ",".join(f"{name}={value:.3g}" for name, value in zip(scaler.names, scaler.centre, strict=True))
         raise InputError(f"--params: {', '.join(missing)} missing; give all of them, such as --params {example}")
     row = np.array([values[name] for name in scaler.names], dtype=np.float32)
     if not np.isfinite(row).all():
