@@ -9,7 +9,7 @@ without them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -134,10 +134,11 @@ def fit_normaliser(map_set: MapSet, ids: ArrayLike, transform: Transform) -> Nor
     Raises:
         InputError: a map holds invalid values, or all values are equal.
     """
-    return _fit(map_set.chunks(ids), map_set.shape[0], transform, where=str(map_set.maps_path))
+    return _fit(map_set.chunks(ids), [f"{field.path}: {field.name}" for field in map_set.fields], transform)
 
 
-def _fit(chunks: Iterable[tuple[Ids, Maps]], channels: int, transform: Transform, *, where: str) -> Normaliser:
+def _fit(chunks: Iterable[tuple[Ids, Maps]], fields: Sequence[str], transform: Transform) -> Normaliser:
+    channels = len(fields)
     moments = [_Moments() for _ in range(channels)]
     floors, zeros, n_values = [np.inf] * channels, [0] * channels, 0
     for _, maps in chunks:
@@ -154,13 +155,13 @@ def _fit(chunks: Iterable[tuple[Ids, Maps]], channels: int, transform: Transform
             moments[channel].add(np.log10(positive))
     for channel in range(channels):
         if not np.isfinite(floors[channel]):
-            raise InputError(f"{where}: channel {channel} of the training maps is zero everywhere")
+            raise InputError(f"{fields[channel]} is zero everywhere in the training maps")
         if transform == "log10":
             moments[channel].include(float(np.log10(floors[channel])), zeros[channel])
         if not moments[channel].std > 1e-7 * abs(moments[channel].mean):  # smaller values are rounding
             value = 10 ** moments[channel].mean if transform == "log10" else moments[channel].mean
             raise InputError(
-                f"{where}: all pixels of the training maps (channel {channel}) are {value:g}; maps that vary are needed"
+                f"{fields[channel]}: all pixels of the training maps are {value:g}; maps that vary are needed"
             )
     return Normaliser(
         transform=transform,
