@@ -57,6 +57,13 @@ def _of_fields(folder: Path, fields: Sequence[str], params: Path | None) -> tupl
     return tuple(found) if len(found) > 1 else ()
 
 
+def files_of_fields(folder: Path) -> tuple[Path, ...]:
+    """Return the files Maps_<field>_<rest> in `folder`, if they are several and differ in their field alone."""
+    found = sorted(path for path in folder.glob("Maps_*_*.npy") if path.is_file())
+    rests = {path.name.split("_", 2)[2] for path in found}
+    return tuple(found) if len(found) > 1 and len(rests) == 1 else ()
+
+
 def _first(places: Sequence[Path], given: str, key: str) -> Path:
     tried = [place / Path(given).expanduser() for place in places]
     for path in tried:

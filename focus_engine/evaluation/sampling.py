@@ -35,7 +35,9 @@ class SamplingResult:
     Attributes:
         maps: float32 (N, C, H, W), physical units.
         params: their parameters, float32 (N, P).
-        power: P(k) of the first channel; None when the maps are not physical.
+        fields: names of the channels, (C,).
+        units: their units, (C,).
+        spectra: P(k) of each channel, (C,); None where it is not physical.
         path: path of the .npz file.
         figure: path of the PNG figure.
         nfe: NFE (network function evaluations) per map.
@@ -43,10 +45,17 @@ class SamplingResult:
 
     maps: NDArray[np.float32]
     params: NDArray[np.float32]
-    power: PowerSpectrum | None
+    fields: tuple[str, ...]
+    units: tuple[str, ...]
+    spectra: tuple[PowerSpectrum | None, ...]
     path: Path
     figure: Path
     nfe: int
+
+    @property
+    def power(self) -> PowerSpectrum | None:
+        """P(k) of the first channel; None when it is not physical."""
+        return self.spectra[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,13 +136,17 @@ def sample_run(
     maps, nfe = yield from _draw(model, params, plan)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_samples(path, maps, params, model, plan)
-    units = str(model.data["units"])
-    unphysical = units != NORMALISED and not (maps >= 0).all()
-    power = None if unphysical else measured_power(maps[:, 0], model.data["box_size"], units)
+    box_size, fields, units = model.data["box_size"], model.field_names, model.field_units
+    spectra = tuple(_power(maps[:, channel], box_size, unit) for channel, unit in enumerate(units))
     figure = path.with_suffix(".png")
-    names, data = model.scaler.names, model.data
-    draw_samples(figure, None, maps, params, names, box_size=data["box_size"], units=data["units"], title=run.name)
-    return SamplingResult(maps, params, power, path, figure, nfe)
+    names = model.scaler.names
+    draw_samples(figure, None, maps, params, names, box_size=box_size, units=units, fields=fields, title=run.name)
+    return SamplingResult(maps, params, fields, units, spectra, path, figure, nfe)
+
+
+def _power(maps: NDArray[np.float32], box_size: float, units: str) -> PowerSpectrum | None:
+    unphysical = units != NORMALISED and not (maps >= 0).all()
+    return None if unphysical else measured_power(maps, box_size, units)
 
 
 def output_path(run: RunFolder, plan: SamplingPlan, output: Path | None) -> Path:
@@ -216,7 +229,8 @@ def evaluate_run(
         generated=generated[shown],
         params=params[shown],
         param_names=model.scaler.names,
-        units=maps.units,
+        units=maps.field_units,
+        fields=maps.field_names,
         title=f"{run.name}, {model.source.get('file', '')} (epoch {model.source.get('epoch', '?')})",
     )
     return EvaluationResult(evaluation, real, generated, params, report, figure)
