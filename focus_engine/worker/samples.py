@@ -55,7 +55,7 @@ def draw_run_samples(
     generated, real = model.physical(torch.cat([part.maps for part in drawn])), maps.read(ids)
     path = folder.sample_maps(epoch)
     write_samples(path, generated, params, model, plan, epoch=epoch, real=real, real_ids=ids.tolist())
-    shown = _thumbnails(real, generated, physical=maps.physical)
+    shown = _thumbnails(real, generated, maps)
     samples = SamplesDrawn(
         epoch=epoch,
         path=str(path.relative_to(folder.path)),
@@ -118,9 +118,41 @@ def _curves(compared: power.PowerComparison) -> dict[str, Any]:
     }
 
 
-def _thumbnails(real: NDArray[np.float32], generated: NDArray[np.float32], *, physical: bool) -> dict[str, Any]:
-    """Return the first few pairs as the fields of `SamplesDrawn`: bytes of log10, or of a normalised field's values."""
-    real, generated = _reduce(real[:THUMBNAILS, 0]), _reduce(generated[:THUMBNAILS, 0])
+def _thumbnails(real: NDArray[np.float32], generated: NDArray[np.float32], of: MapSet) -> dict[str, Any]:
+    """Return the first few pairs of each channel as the fields of `SamplesDrawn`."""
+    channels = range(real.shape[1])
+    (first, *others) = [_shades(real[:, one], generated[:, one], physical=of.physical) for one in channels]
+    return {
+        "height": first.height,
+        "width": first.width,
+        "low": first.low,
+        "high": first.high,
+        "real": first.real,
+        "generated": first.generated,
+        "normalised": not of.physical,
+        "fields": of.field_names if others else (),
+        "units": of.field_units,
+        "other_ranges": tuple((one.low, one.high) for one in others),
+        "other_real": tuple(one.real for one in others),
+        "other_generated": tuple(one.generated for one in others),
+    }
+
+
+@dataclass(frozen=True)
+class _Shades:
+    """Thumbnails of a channel: base64 of bytes from `low` to `high`, which are log10 or a normalised field's values."""
+
+    height: int
+    width: int
+    low: float
+    high: float
+    real: tuple[str, ...]
+    generated: tuple[str, ...]
+
+
+def _shades(real: NDArray[np.float32], generated: NDArray[np.float32], *, physical: bool) -> _Shades:
+    """Return the first few pairs of maps (N, H, W) on the colour scale of the real ones."""
+    real, generated = _reduce(real[:THUMBNAILS]), _reduce(generated[:THUMBNAILS])
     seen = np.log10(real[real > 0]) if physical else real
     low, high = np.percentile(seen, [0.5, 99.5]) if seen.size else (0.0, 1.0)
     span = max(float(high - low), 1e-6)
@@ -131,15 +163,7 @@ def _thumbnails(real: NDArray[np.float32], generated: NDArray[np.float32], *, ph
         levels = np.clip(255 * (shades - low) / span, 0, 255).round().astype(np.uint8)
         return tuple(base64.b64encode(one.tobytes()).decode() for one in levels)
 
-    return {
-        "height": real.shape[1],
-        "width": real.shape[2],
-        "low": float(low),
-        "high": float(low + span),
-        "real": encode(real),
-        "generated": encode(generated),
-        "normalised": not physical,
-    }
+    return _Shades(real.shape[1], real.shape[2], float(low), float(low + span), encode(real), encode(generated))
 
 
 def _reduce(maps: NDArray[np.float32]) -> NDArray[np.float32]:
