@@ -64,7 +64,7 @@ _PARAMETER_SYMBOLS = {
 
 
 class PowerCurves(Protocol):
-    """The fields that a P(k) figure needs, of a `PowerComparison` or a `PowerSpectrumMeasured` event."""
+    """The fields that a P(k) figure needs, of a `PowerComparison` or of a `LivePower`."""
 
     @property
     def k(self) -> Curve: ...  # noqa: D102
@@ -74,6 +74,10 @@ class PowerCurves(Protocol):
     def real_std(self) -> Curve: ...  # noqa: D102
     @property
     def generated_mean(self) -> Curve: ...  # noqa: D102
+    @property
+    def ratio(self) -> Curve: ...  # noqa: D102
+    @property
+    def ratio_std(self) -> Curve: ...  # noqa: D102
     @property
     def k_nyquist(self) -> float: ...  # noqa: D102
     @property
@@ -93,7 +97,7 @@ def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) ->
     spectrum, ratio_axes = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
     k, real, generated = numbers(curves.k), numbers(curves.real_mean), numbers(curves.generated_mean)
     low, high = _band(real, numbers(curves.real_std))
-    spectrum.fill_between(k, low, high, color=BAND, alpha=0.6, lw=0, label="real ±1σ (cosmic variance)")
+    spectrum.fill_between(k, low, high, color=BAND, alpha=0.6, lw=0, label=_band_label(curves))
     spectrum.plot(k, real, color=REAL, lw=points(1.8), label="real mean")
     spectrum.plot(k, generated, color=GENERATED, lw=points(1.8), ls=(0, (4, 1.2)), label="generated mean")
     of_field = getattr(curves, "normalised", False)
@@ -103,8 +107,7 @@ def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) ->
     shown = np.concatenate([real, generated])
     spectrum.set_ylim(np.nanmin(shown) / 2.5, np.nanmax(np.concatenate([high, generated])) * 1.8)
     spectrum.legend(loc="lower left")
-    ratio = generated / real
-    spread = numbers(getattr(curves, "ratio_std", np.full(k.shape, np.nan)))
+    ratio, spread = numbers(curves.ratio), numbers(curves.ratio_std)
     ratio_axes.axhspan(0.9, 1.1, color=BAND, alpha=0.35, lw=0)
     ratio_axes.axhspan(0.95, 1.05, color=BAND, alpha=0.6, lw=0)
     ratio_axes.axhline(1, color=REAL, lw=points(1))
@@ -132,16 +135,23 @@ def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) ->
     _score(spectrum, curves)
 
 
+def _band_label(curves: PowerCurves) -> str:
+    return f"real ±1σ ({'at fixed parameters' if getattr(curves, 'fixed_parameters', False) else 'over the set'})"
+
+
 def _score(axes: Axes, curves: PowerCurves) -> None:
-    """Write the median error and its true-against-true value into the panel."""
-    error = curves.median_abs_error
-    if error is None or not np.isfinite(error):
+    """Write the median error, its standard error and the score of a perfect generator into the panel."""
+    error, spread, null = (
+        float("nan") if value is None else value
+        for value in (curves.median_abs_error, getattr(curves, "error_std", None), getattr(curves, "null", None))
+    )
+    if not np.isfinite(error):
         return
     text = f"median |ΔP/P| {100 * error:.1f} %"
-    names = ("true_vs_true_median_abs_error", "true_vs_true")
-    truth = next((getattr(curves, name) for name in names if hasattr(curves, name)), None)
-    if truth is not None and np.isfinite(truth):
-        text += f"\ntrue vs true {100 * truth:.1f} %"
+    if np.isfinite(spread):
+        text = f"median |ΔP/P| {100 * error:.1f} ± {100 * spread:.1f} %"
+    if np.isfinite(null):
+        text += f"\nperfect generator {100 * null:.1f} %"
     axes.annotate(
         text,
         (curves.k_nyquist, 0.97),
