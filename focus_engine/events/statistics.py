@@ -24,11 +24,13 @@ class Measure:
 
     Attributes:
         name: key of the score in the table of statistics.
-        band: range of wavenumbers that it covers, by name; null for all that are scored.
+        band: range of wavenumbers that it covers, in words; null for all that are scored.
         k: wavenumber that it belongs to [h/Mpc]; null for a score of many.
         value: its value, a fraction or in the statistic's own unit.
         error: standard error of the value.
         null: its mean for a perfect generator measured with as many maps.
+        null_spread: standard deviation of that.
+        p_value: probability that a perfect generator scores at least as far from the null.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Measure:
     value: Number = None
     error: Number = None
     null: Number = None
+    null_spread: Number = None
+    p_value: Number = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +84,9 @@ class StatisticsMeasured(Event):
             the validation maps, because there are too few training simulations for a fit.
         reference_error: standard error of the reference of P(k), median over the scored wavenumbers (a fraction).
         normalised: whether the maps are a normalised field (`data.stored_as: unknown`), not a density.
-        measures: scores; each has `name` (key in the table of statistics), `band`, `k` [h/Mpc], `value`, `error`
-            (standard error) and `null` (mean of a perfect generator with as many maps).
+        measures: scores; each has `name` (key in the table of statistics), `band` (in words), `k` [h/Mpc], `value`,
+            `error` (standard error), `null` (mean of a perfect generator with as many maps), `null_spread` and
+            `p_value`.
         curves: curves to draw; each has `name` (of the statistic), `x`, `reference`, `scatter` (of one real map: at
             fixed parameters about a trend, else over the set), `generated`, `ratio`, `ratio_error` and `limit`.
     """
@@ -102,9 +107,9 @@ class StatisticsMeasured(Event):
         parts = {"measures": _parts(Measure, row["measures"]), "curves": _parts(MeasuredCurve, row["curves"])}
         return super().from_dict(row | parts)
 
-    def measure(self, name: str, band: str | None = None) -> Measure | None:
-        """Return the score named `name` in `band`; None if it was not measured."""
-        return next((one for one in self.measures if (one.name, one.band) == (name, band)), None)
+    def measure(self, name: str) -> Measure | None:
+        """Return the score named `name`; None if it was not measured."""
+        return next((one for one in self.measures if one.name == name), None)
 
     def curve(self, name: str) -> MeasuredCurve | None:
         """Return the curve of the statistic named `name`; None if it was not measured."""
@@ -131,9 +136,7 @@ class LivePower:
         ratio: mean of the samples relative to the real maps.
         ratio_std: its standard error.
         k_nyquist: Nyquist wavenumber [h/Mpc].
-        median_abs_error: median |ratio - 1| below 0.8 k_nyquist.
-        error_std: its standard error.
-        null: its mean for a perfect generator.
+        score: median |ratio - 1| below 0.8 k_nyquist, with its error and null.
         n_maps: number of samples.
         fixed_parameters: whether `real_std` is the scatter at fixed parameters, rather than over the set.
         normalised: whether the maps are a normalised field, not a density.
@@ -148,12 +151,25 @@ class LivePower:
     ratio: Numbers
     ratio_std: Numbers
     k_nyquist: float
-    median_abs_error: Number
-    error_std: Number
-    null: Number
+    score: Measure
     n_maps: int
     fixed_parameters: bool
     normalised: bool
+
+    @property
+    def median_abs_error(self) -> Number:
+        """The value of the score."""
+        return self.score.value
+
+    @property
+    def scores(self) -> dict[str, Measure]:
+        """The score by its name in an evaluation."""
+        return {"median_abs_error": self.score}
+
+    @property
+    def fixed_std(self) -> Numbers | None:
+        """Scatter of one real map at fixed parameters [(Mpc/h)^2]; None if only that over the set is known."""
+        return self.real_std if self.fixed_parameters else None
 
     @classmethod
     def of(cls, event: StatisticsMeasured, curve: MeasuredCurve, score: Measure) -> "LivePower":
@@ -168,9 +184,7 @@ class LivePower:
             ratio=curve.ratio,
             ratio_std=curve.ratio_error,
             k_nyquist=curve.limit or max(curve.x, default=1.0),
-            median_abs_error=score.value,
-            error_std=score.error,
-            null=score.null,
+            score=score,
             n_maps=event.n_maps,
             fixed_parameters=event.reference == "trend",
             normalised=event.normalised,

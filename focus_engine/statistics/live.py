@@ -4,20 +4,21 @@ The reference is a smooth function of the parameters, fitted to the training map
 reference at its parameters and the ratios are averaged, so that neither the scatter of single real maps nor that
 between parameters enters. Vectors are positive and have one value per bin, such as P(k); nothing here reads maps.
 
-The score is the median over bins of |mean ratio − 1|. For a perfect generator it is not 0: few maps scatter, and the
-reference has an error. The null is its mean for a perfect generator: residuals of real maps about the reference, drawn
-independently from different simulations, with the error of the reference.
+The leading score is the median over bins of |mean ratio − 1|. For a perfect generator it is not 0: few maps scatter,
+and the reference has an error. The null is its distribution for a perfect generator: residuals of real maps about the
+reference, drawn independently from different simulations, with the error of the reference.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.statistics.reference import Trend, fit_trend
+from focus_engine.statistics.significance import Estimate, estimate_of
 
 Array = NDArray[np.float64]
 
@@ -25,6 +26,46 @@ DRAWS = 200
 """Bootstrap samples, and draws of the null: an error is then known to 5 %."""
 FEWEST_GROUPS = 8
 """Parameter points from which the bootstrap draws points; with fewer, it draws single maps."""
+
+
+@dataclass(frozen=True, eq=False)
+class LiveBins:
+    """What the scores use of each bin.
+
+    Attributes:
+        scored: (V,) whether the median error uses the bin.
+        weights: (B, V) weight of the bin in each band; 0 outside, NaN for a band without bins.
+        bands: the range of each band in words.
+    """
+
+    scored: NDArray[np.bool_]
+    weights: Array
+    bands: tuple[str, ...] = ()
+
+    def scores(self, ratio: Array) -> Array:
+        """Return the median of |ratio − 1| over the scored bins, then the mean of ratio − 1 in each band, (1 + B,)."""
+        off = ratio - 1
+        known = np.abs(off[self.scored & np.isfinite(off)])
+        means = [off[row > 0] @ row[row > 0] if (row > 0).any() else np.nan for row in self.weights]
+        return np.array([np.median(known) if known.size else np.nan, *means])
+
+    def estimates(self, ratio: Array, drawn: Array | None, perfect: Array | None, freedom: int) -> tuple[Estimate, ...]:
+        """Return each score of a ratio (V,), from its bootstrap samples and those of perfect generators (n, V)."""
+        value = self.scores(ratio)
+        again, null = (None if many is None else np.array(list(map(self.scores, many))) for many in (drawn, perfect))
+        return tuple(
+            replace(
+                estimate_of(
+                    float(value[place]),
+                    None if again is None else again[:, place],
+                    None if null is None else null[:, place],
+                    freedom,
+                    "both" if place else "upper",
+                ),
+                band=self.bands[place - 1] if place else None,
+            )
+            for place in range(len(value))
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,17 +77,8 @@ class LiveComparison:
     generated: Array  # (V,) mean of the samples
     ratio: Array  # (V,) mean of the samples relative to the reference
     ratio_error: Array  # (V,) standard error of the ratio, that of the reference included
-    value: float  # median |ratio − 1| over the scored bins
-    error: float  # standard error of the value
-    null: float  # mean of the value for a perfect generator with as many maps
+    scores: tuple[Estimate, ...]  # the median error, then one score per band
     reference_error: float  # relative standard error of the reference: median over the scored bins
-
-
-def median_error(ratio: Array, scored: NDArray[np.bool_]) -> float:
-    """Return the median of |ratio − 1| over the scored bins that are known; NaN if there are none."""
-    off = np.abs(ratio[scored] - 1)
-    off = off[np.isfinite(off)]
-    return float(np.median(off)) if off.size else float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +144,9 @@ class TrendReference:
             yield self.residuals[several, rng.integers(maps, size=len(several))].mean(axis=0)
 
     def compare(
-        self, generated: ArrayLike, params: ArrayLike, points: ArrayLike, scored: NDArray[np.bool_], seed: int = 0
+        self, generated: ArrayLike, params: ArrayLike, points: ArrayLike, bins: LiveBins, seed: int = 0
     ) -> LiveComparison:
-        """Compare the vectors of samples (N, V), drawn at parameters (N, P), with the reference.
-
-        `points` (N,) numbers the parameter point of each sample; `scored` (V,) says which bins the score uses.
-        """
+        """Compare the vectors of samples (N, V), drawn at parameters (N, P) of points numbered (N,)."""
         samples, expected = np.asarray(generated, dtype=np.float64), self.expected(params)
         relative = samples / expected
         ratio = relative.mean(axis=0)
@@ -131,10 +160,8 @@ class TrendReference:
             generated=samples.mean(axis=0),
             ratio=ratio,
             ratio_error=drawn.std(axis=0),
-            value=median_error(ratio, scored),
-            error=float(np.std([median_error(one, scored) for one in drawn])),
-            null=float(np.mean([median_error(one, scored) for one in perfect])),
-            reference_error=float(np.median(wrong.std(axis=0)[scored])) if scored.any() else float("nan"),
+            scores=bins.estimates(ratio, drawn, perfect, len(self.residuals) - self.trend.terms),
+            reference_error=_median(wrong.std(axis=0)[bins.scored]),
         )
 
 
@@ -150,9 +177,7 @@ class PointMeans:
 
     vectors: Array
 
-    def compare(
-        self, generated: ArrayLike, points: ArrayLike, scored: NDArray[np.bool_], seed: int = 0
-    ) -> LiveComparison:
+    def compare(self, generated: ArrayLike, points: ArrayLike, bins: LiveBins, seed: int = 0) -> LiveComparison:
         """Compare the vectors of samples (N, V) with the means at their `points` (N,), which index the simulations."""
         samples, where = np.asarray(generated, dtype=np.float64), np.asarray(points)
         reference, rng = self.vectors.mean(axis=1)[where].mean(axis=0), np.random.default_rng([seed, 1])
@@ -169,10 +194,8 @@ class PointMeans:
             generated=samples.mean(axis=0),
             ratio=ratio,
             ratio_error=drawn.std(axis=0) if several else np.full(ratio.shape, np.nan),
-            value=median_error(ratio, scored),
-            error=float(np.std([median_error(one, scored) for one in drawn])) if several else float("nan"),
-            null=float("nan"),
-            reference_error=float(np.median(wrong[scored])) if several and scored.any() else float("nan"),
+            scores=bins.estimates(ratio, drawn if several else None, None, 0),
+            reference_error=_median(wrong[bins.scored]) if several else float("nan"),
         )
 
     def _redrawn(self, points: NDArray[np.integer], rng: np.random.Generator) -> Array:
@@ -181,6 +204,11 @@ class PointMeans:
         chosen = rng.integers(maps, size=(simulations, maps))
         means = self.vectors[np.arange(simulations)[:, None], chosen].mean(axis=1)
         return np.asarray(means[points].mean(axis=0), dtype=np.float64)
+
+
+def _median(values: Array) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else float("nan")
 
 
 def _positive(values: Array) -> Array:

@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from focus_engine.config.statistics import STATISTICS
 from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import spread
 from focus_engine.data.splits import Split
-from focus_engine.events.statistics import POWER, POWER_ERROR, Measure, MeasuredCurve, StatisticsMeasured
-from focus_engine.statistics.live import LiveComparison, PointMeans, TrendReference
-from focus_engine.statistics.power import SCORED_FRACTION, measured_power
+from focus_engine.events.statistics import POWER, Measure, MeasuredCurve, StatisticsMeasured
+from focus_engine.statistics.bands import band_weights
+from focus_engine.statistics.live import LiveBins, LiveComparison, PointMeans, TrendReference
+from focus_engine.statistics.power import SCORED_FRACTION, PowerSpectrum, measured_power
+from focus_engine.statistics.significance import Estimate
 
 Array = NDArray[np.float64]
 
@@ -74,6 +77,7 @@ class LiveReference:
         power: a trend over the training simulations, or the means of the validation simulations.
         k: (V,) mean wavenumber of each bin [h/Mpc].
         k_nyquist: Nyquist wavenumber [h/Mpc].
+        bins: the bins that each score uses.
         maps: the maps of the run.
         validation: simulations of its validation maps.
     """
@@ -81,6 +85,7 @@ class LiveReference:
     power: TrendReference | PointMeans
     k: Array
     k_nyquist: float
+    bins: LiveBins
     maps: MapSet
     validation: tuple[int, ...]
 
@@ -91,31 +96,32 @@ class LiveReference:
         measured = _power_of_simulations(maps, training, stop_now)
         if measured is None:
             return None
-        power, k, k_nyquist = measured
+        power, of = measured
         fitted: TrendReference | PointMeans | None = TrendReference.fit(maps.params[training], power)
         if fitted is None:
             known = _power_of_simulations(maps, np.asarray(split.validation, dtype=np.int64), stop_now)
             if known is None:
                 return None
             fitted = PointMeans(known[0])
-        return cls(fitted, k, k_nyquist, maps, split.validation)
+        shown = of.below(1.0)
+        weights, words = band_weights(of.k_edges[: int(shown.sum()) + 1], SCORED_FRACTION * of.k_nyquist)
+        bins = LiveBins(of.below(SCORED_FRACTION)[shown], weights, words)
+        return cls(fitted, of.k[shown], of.k_nyquist, bins, maps, split.validation)
 
     def measure(self, power: Array, simulations: NDArray[np.int64], epoch: int) -> StatisticsMeasured:
         """Return the event of samples with P(k) `power` (N, V) at the parameters of `simulations` (N,)."""
-        scored = self.k < SCORED_FRACTION * self.k_nyquist
         if isinstance(self.power, TrendReference):
-            params = self.maps.params[simulations]
-            found = self.power.compare(power, params, simulations, scored)
+            found = self.power.compare(power, self.maps.params[simulations], simulations, self.bins)
         else:
-            found = self.power.compare(power, np.searchsorted(self.validation, simulations), scored)
-        score = Measure(name=POWER_ERROR, value=_known(found.value), error=_known(found.error), null=_known(found.null))
+            found = self.power.compare(power, np.searchsorted(self.validation, simulations), self.bins)
+        keys = (score.key for score in STATISTICS[POWER].scores)
         return StatisticsMeasured(
             epoch=epoch,
             n_maps=len(power),
             n_points=len(np.unique(simulations)),
             reference="trend" if isinstance(self.power, TrendReference) else "validation",
             reference_error=_known(found.reference_error),
-            measures=(score,),
+            measures=tuple(_measure(key, score) for key, score in zip(keys, found.scores, strict=True)),
             curves=(self._curve(found),),
             normalised=not self.maps.physical,
         )
@@ -143,8 +149,8 @@ def power_of(maps: NDArray[np.float32], of: MapSet) -> Array | None:
 
 def _power_of_simulations(
     maps: MapSet, simulations: NDArray[np.int64], stop_now: Callable[[], bool]
-) -> tuple[Array, Array, float] | None:
-    """Return P(k) of the simulations (S, M, V), its wavenumbers (V,) and the Nyquist wavenumber; None when stopped.
+) -> tuple[Array, PowerSpectrum] | None:
+    """Return P(k) of the simulations (S, M, V) below the Nyquist wavenumber, and an example; None when stopped.
 
     At most `REFERENCE_MAPS` maps are read, equally many of each simulation.
     """
@@ -155,11 +161,15 @@ def _power_of_simulations(
         if stop_now():
             return None
         spectrum = measured_power(chunk[:, 0], maps.box_size, maps.units)
-        shown = spectrum.below(1.0)
-        rows.append(spectrum.power[:, shown])
-    return np.concatenate(rows).reshape(len(simulations), len(each), -1), spectrum.k[shown], spectrum.k_nyquist
+        rows.append(spectrum.power[:, spectrum.below(1.0)])
+    return np.concatenate(rows).reshape(len(simulations), len(each), -1), spectrum
 
 
-def _known(value: float) -> float | None:
-    """Return a number with 6 digits for the log, None if it is not finite."""
-    return float(f"{value:.6g}") if np.isfinite(value) else None
+def _measure(key: str, score: Estimate) -> Measure:
+    numbers = {name: _known(getattr(score, name)) for name in ("value", "error", "null", "null_spread", "p_value")}
+    return Measure(name=key, band=score.band, **numbers)
+
+
+def _known(value: float | None) -> float | None:
+    """Return a number with 6 digits for the log, None if it is unknown."""
+    return float(f"{value:.6g}") if value is not None and np.isfinite(value) else None

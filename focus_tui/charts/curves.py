@@ -71,8 +71,9 @@ def draw_power(
 ) -> str:
     """Return P(k) [(Mpc/h)²] of generated maps over the real mean and its ±1σ, with their ratio below.
 
-    k is in h/Mpc. The `ratio` is that of the two means if it is not given; ± `ratio_std` is shaded. Its panel has lines at ±5 % and ±10 %. On the logarithmic axis the lower edge of the band is
-    as far below the mean as mean + σ is above it.
+    k is in h/Mpc. The `ratio` is that of the two means if it is not given; ± `ratio_std` is shaded. Its panel has lines
+    at ±5 % and ±10 %. On the logarithmic axis the lower edge of the band is as far below the mean as mean + σ is above
+    it.
     """
     k, real, std, generated = (as_floats(values) for values in (k, real_mean, real_std, generated_mean))
     if words := too_small(width, height, k, real):

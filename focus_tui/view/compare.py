@@ -83,7 +83,7 @@ def _power_cells(view: RunView) -> tuple[str, str]:
     """Return the P(k) error of the latest samples with its standard error, and that of a perfect generator."""
     if view.spectra:
         last = view.spectra[-1]
-        return measured(last.median_abs_error, last.error_std), perfect(last.null)
+        return measured(last.score.value, last.score.error), perfect(last.score.null)
     return measured(view.summary.pk_error, view.summary.pk_error_std), perfect(view.summary.pk_error_null)
 
 

@@ -290,7 +290,7 @@ def _power_advice(view: RunView) -> str:
     last = view.spectra[-1]
     k, off = np.array(last.k), floats(last.ratio) - 1
     known = np.isfinite(off) & (k < 0.8 * last.k_nyquist)
-    if not known.any() or np.median(np.abs(off[known])) <= max(POWER_OFF, 2 * (last.null or 0.0)):
+    if not known.any() or np.median(np.abs(off[known])) <= max(POWER_OFF, 2 * (last.score.null or 0.0)):
         return ""
     side = 1 if np.median(off[known]) > 0 else -1
     beyond = known & (side * off > np.maximum(POWER_OFF, 2 * ratio_errors(last)))

@@ -136,7 +136,12 @@ def test_p_of_k_in_an_old_log_is_read_as_a_statistic_without_error_and_null():
         (1.0, None),
         (1.25, 0.5),
     )
-    assert (power.median_abs_error, power.null, power.k_nyquist, power.fixed_parameters) == (0.375, None, 2.0, False)
+    assert (power.median_abs_error, power.score.null, power.k_nyquist, power.fixed_parameters) == (
+        0.375,
+        None,
+        2.0,
+        False,
+    )
     assert parse_event(event.to_json()) == event  # as a log that is copied holds it
     assert parse_event(json.dumps(FORMER | {"ratio": [1.0]})) is None
     assert parse_event(json.dumps(FORMER | {"epoch": "3"})) is None
@@ -163,7 +168,7 @@ def test_a_statistic_with_a_part_of_another_type_is_skipped(part, change):
 
 def test_the_names_of_p_of_k_stand_in_the_table_of_statistics():
     assert POWER_ERROR in {score.key for score in STATISTICS[POWER].scores}
-    assert (POWER, POWER_ERROR) == (next(iter(STATISTICS)), leading_score().key)
+    assert (next(iter(STATISTICS)), leading_score().key) == (POWER, POWER_ERROR)
 
 
 def warning(number):

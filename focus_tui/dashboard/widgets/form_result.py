@@ -156,9 +156,7 @@ class ResultPane(Vertical, can_focus=True):
             text.append(f"   shown {here}, pgdn pgup for others", style="dim")
         self.say(text + more)
 
-    def show(
-        self, drawn: DrawnMaps, progress: JobProgress[SampleResult], real: LivePower | None, files: str
-    ) -> None:
+    def show(self, drawn: DrawnMaps, progress: JobProgress[SampleResult], real: LivePower | None, files: str) -> None:
         """Show maps, P(k) and file names."""
         self.show_progress(progress)
         self._drawn, self._first = drawn, 0
@@ -206,9 +204,7 @@ class ResultPane(Vertical, can_focus=True):
             self._show_maps()
 
 
-def power_text(
-    power: SampledPower | None, real: LivePower | None, width: int, height: int, color: bool
-) -> str:
+def power_text(power: SampledPower | None, real: LivePower | None, width: int, height: int, color: bool) -> str:
     """Return the chart of P(k) of the samples, with that of real maps if both have the same bins."""
     from focus_tui.charts.curves import DENSITY_POWER, FIELD_POWER, draw_power, draw_single_power
 

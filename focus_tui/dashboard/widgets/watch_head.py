@@ -73,7 +73,7 @@ def _facts(view: RunView) -> list[Text]:
         facts.append(_labelled("best", f"{loss(s.best_val_loss)} @ {s.best_epoch}"))
     if view.spectra:
         last = view.spectra[-1]
-        facts.append(_labelled("P(k) error", *with_perfect(last.median_abs_error, last.error_std, last.null)))
+        facts.append(_labelled("P(k) error", *with_perfect(last.score.value, last.score.error, last.score.null)))
     if s.method:
         facts.append(Text(visible(s.method), style="dim"))
     return facts

@@ -58,7 +58,7 @@ def _power_name(event: LivePower) -> str:
 
 def power_words(event: LivePower) -> str:
     """Return the error of a P(k), and in brackets that of a perfect generator."""
-    return "off " + "".join(with_perfect(event.median_abs_error, event.error_std, event.null))
+    return "off " + "".join(with_perfect(event.score.value, event.score.error, event.score.null))
 
 
 def band_words(event: LivePower) -> str:
@@ -70,8 +70,8 @@ def power_sentence(event: LivePower, drawn: SamplesDrawn | None, width: int) -> 
     """Return the error of a P(k) and the samples it was measured on, wrapped to `width`."""
     steps = "" if drawn is None or drawn.epoch != event.epoch else f", NFE {drawn.nfe}"
     words = [
-        f"median |P / P_real - 1| below 0.8 k_Nyquist: {measured(event.median_abs_error, event.error_std)}",
-        "" if event.null is None else f"a perfect generator scores {perfect(event.null)}",
+        f"median |P / P_real - 1| below 0.8 k_Nyquist: {measured(event.score.value, event.score.error)}",
+        "" if event.score.null is None else f"a perfect generator scores {perfect(event.score.null)}",
         f"{event.n_maps} samples{steps}",
     ]
     return textwrap.wrap(";  ".join(word for word in words if word), max(20, width))
