@@ -116,8 +116,8 @@ class TrendReference:
         # A fit takes up part of the scatter between simulations: give it back.
         between = residuals.mean(axis=1, keepdims=True) - 1
         freedom = len(points) - np.linalg.matrix_rank(features)
-        residuals = residuals + between * (np.sqrt(len(points) / max(1, freedom)) - 1)
-        return cls(trend, factor, solver, residuals)
+        inflated: Array = residuals + between * (np.sqrt(len(points) / max(1, freedom)) - 1)
+        return cls(trend, factor, np.asarray(solver, dtype=np.float64), inflated)
 
     def expected(self, params: ArrayLike) -> Array:
         """Return the reference at parameters (N, P), as (N, V)."""

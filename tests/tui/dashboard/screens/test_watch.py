@@ -119,9 +119,8 @@ async def test_only_changed_panes_are_redrawn(app, feed):
         maps = app.screen.query_one("#maps", Chart)
         before = maps._strips
         view = full_view()
-        feed.news(
-            view_from([worker(), started(), *view.epochs, epoch(10, 0.05), *view.history.statistics, *view.samples])
-        )
+        measured = view.history.statistics
+        feed.news(view_from([worker(), started(), *view.epochs, epoch(10, 0.05), *measured, *view.samples]))
         await pilot.pause()
         assert "0.0500" in words(app)
         assert maps._strips is before
