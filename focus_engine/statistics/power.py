@@ -10,18 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.errors import InputError
 from focus_engine.statistics.bands import BANDS, band_weights
-from focus_engine.statistics.design import Design
 from focus_engine.statistics.map_stack import MapStack, as_map_stack, chunks, physical_chunks
 from focus_engine.statistics.protocol import Result, known
-from focus_engine.statistics.sample import Sample
-from focus_engine.statistics.significance import Tail
 from focus_engine.units import NORMALISED
+
+if TYPE_CHECKING:  # scipy is imported with these, and `focus power` does without it
+    from focus_engine.statistics.design import Design
+    from focus_engine.statistics.sample import Sample
+    from focus_engine.statistics.significance import Tail
 
 Array = NDArray[np.float64]
 
@@ -43,6 +46,10 @@ class PowerSpectrum:
     box_size: float  # Mpc/h: side along the last axis
     k_nyquist: float  # h/Mpc: π / pixel size; bins above it hold only the corners of Fourier space
     label: str = DENSITY_LABEL  # the field that was transformed
+
+    def take(self, rows: NDArray[np.intp]) -> PowerSpectrum:
+        """Return the measurement of these maps alone."""
+        return replace(self, power=self.power[rows])
 
     @property
     def n_maps(self) -> int:
@@ -201,10 +208,9 @@ def band_ratios(sample: Sample, weights: Array) -> Array:
 
 def band_means(values: Array, weights: Array) -> Array:
     """Return the mean of values (…, n_bins) in each band, (…, 3), from the bins with weight; NaN for an empty band."""
-    return np.stack(
-        [values[..., row > 0] @ row[row > 0] if (row > 0).any() else values[..., 0] * np.nan for row in weights],
-        axis=-1,
-    )
+    means = [values[..., row > 0] @ row[row > 0] for row in weights]
+    empty = [not (row > 0).any() for row in weights]
+    return np.stack([np.full_like(one, np.nan) if gap else one for one, gap in zip(means, empty, strict=True)], axis=-1)
 
 
 def raw_means(sample: Sample) -> tuple[Array, Array]:

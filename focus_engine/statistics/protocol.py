@@ -1,6 +1,8 @@
 """The interface of a statistic: a module with three functions, named by its spec in `focus_engine.config.statistics`.
 
-Each map is measured once, into a vector; comparison, halving and resampling use only these vectors.
+Each map is measured once, into a vector; comparison, halving and resampling use only these vectors. A measurement is
+an array with the maps along the first axis, or has a method `take` that returns that of some of the maps. A statistic
+whose spec names another in `measured_by` has `compare` alone and is given the measurement of that one.
 """
 
 from __future__ import annotations
@@ -63,6 +65,11 @@ def statistic_of(spec: StatisticSpec) -> Statistic[Any, Any]:
     return cast("Statistic[Any, Any]", import_module(spec.module))
 
 
+def taken(measured: Any, rows: NDArray[np.intp]) -> Any:  # noqa: ANN401 - the measurement of any statistic
+    """Return the measurement of these maps alone: rows of an array, or `take` of any other measurement."""
+    return measured[rows] if isinstance(measured, np.ndarray) else measured.take(rows)
+
+
 def known(values: Iterable[float | None]) -> NDArray[np.float64]:
     """Return numbers as an array, NaN for None."""
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
@@ -73,7 +80,9 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - JSON is recursive
     if isinstance(value, Mapping):
         return {name: plain(one) for name, one in value.items()}
     if isinstance(value, np.ndarray):
-        return [plain(one) for one in value.tolist()]
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
     if isinstance(value, float):
         return float(value) if np.isfinite(value) else None
     return value
