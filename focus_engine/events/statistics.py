@@ -51,7 +51,8 @@ class MeasuredCurve:
         name: name of the statistic in the table.
         x: position of each bin; the wavenumber k [h/Mpc] for P(k).
         reference: mean expected of real maps at the parameters of the samples.
-        scatter: standard deviation of one real map about the reference.
+        scatter: standard deviation of one real map about the reference: at fixed parameters if that is a trend, else
+            over the set.
         generated: mean of the samples.
         ratio: mean of the samples, each relative to the reference at its parameters.
         ratio_error: its standard error, that of the reference included.
@@ -84,11 +85,8 @@ class StatisticsMeasured(Event):
             the validation maps, because there are too few training simulations for a fit.
         reference_error: standard error of the reference of P(k), median over the scored wavenumbers (a fraction).
         normalised: whether the maps are a normalised field (`data.stored_as: unknown`), not a density.
-        measures: scores; each has `name` (key in the table of statistics), `band` (in words), `k` [h/Mpc], `value`,
-            `error` (standard error), `null` (mean of a perfect generator with as many maps), `null_spread` and
-            `p_value`.
-        curves: curves to draw; each has `name` (of the statistic), `x`, `reference`, `scatter` (of one real map: at
-            fixed parameters about a trend, else over the set), `generated`, `ratio`, `ratio_error` and `limit`.
+        measures: scores, each an object with the fields of `Measure`.
+        curves: curves to draw, each an object with the fields of `MeasuredCurve`.
     """
 
     type: ClassVar[str] = "statistics"
@@ -138,6 +136,7 @@ class LivePower:
         k_nyquist: Nyquist wavenumber [h/Mpc].
         score: median |ratio - 1| below 0.8 k_nyquist, with its error and null.
         n_maps: number of samples.
+        reference_error: standard error of `real_mean`, a fraction.
         fixed_parameters: whether `real_std` is the scatter at fixed parameters, rather than over the set.
         normalised: whether the maps are a normalised field, not a density.
     """
@@ -153,6 +152,7 @@ class LivePower:
     k_nyquist: float
     score: Measure
     n_maps: int
+    reference_error: Number
     fixed_parameters: bool
     normalised: bool
 
@@ -186,6 +186,7 @@ class LivePower:
             k_nyquist=curve.limit or max(curve.x, default=1.0),
             score=score,
             n_maps=event.n_maps,
+            reference_error=event.reference_error,
             fixed_parameters=event.reference == "trend",
             normalised=event.normalised,
         )

@@ -221,7 +221,7 @@ def power_text(power: SampledPower | None, real: LivePower | None, width: int, h
             height=height,
             color=color,
             title="P(k), real: at the parameters of validation maps",
-            band_label=band_words(real),
+            band_label=band_words(real, width),
             k_nyquist=real.k_nyquist,
             y_label=FIELD_POWER if real.normalised else DENSITY_POWER,
         )

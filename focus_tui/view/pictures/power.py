@@ -7,8 +7,10 @@ from focus_engine.events.table import SamplesDrawn
 from focus_tui.view.pictures.maps import samples_at
 from focus_tui.view.pictures.picture import Picture, PictureOptions, no_samples, of_epochs
 from focus_tui.view.run_view import RunView, floats
-from focus_tui.view.words import measured, perfect, with_perfect
+from focus_tui.view.words import measured, percent, perfect, with_perfect
 
+ROOMY = 86
+"""Width [columns] from which the legend has room for every entry in full."""
 TALL = 24
 """Height [rows] from which a pane has room for sentences below its picture."""
 
@@ -43,7 +45,7 @@ def power_picture(view: RunView, options: PictureOptions) -> Picture:
             k_nyquist=event.k_nyquist,
             ratio=floats(event.ratio),
             ratio_std=floats(event.ratio_std),
-            band_label=band_words(event),
+            band_label=band_words(event, width),
             y_label=FIELD_POWER if event.normalised else DENSITY_POWER,
         )
         return "\n".join([drawn, *sentences])
@@ -57,13 +59,16 @@ def _power_name(event: LivePower) -> str:
 
 
 def power_words(event: LivePower) -> str:
-    """Return the error of a P(k), and in brackets that of a perfect generator."""
-    return "off " + "".join(with_perfect(event.score.value, event.score.error, event.score.null))
+    """Return the error of a P(k), and in brackets that of a perfect generator; or what it is relative to without."""
+    off = "off " + "".join(with_perfect(event.score.value, event.score.error, event.score.null))
+    return off if event.fixed_parameters else f"{off} from validation maps"
 
 
-def band_words(event: LivePower) -> str:
-    """Return the name of the band about the real mean."""
-    return "±1σ at fixed parameters" if event.fixed_parameters else "±1σ over the set"
+def band_words(event: LivePower, width: int) -> str:
+    """Return the name of the band about the real mean; short, with θ for the parameters, in a narrow chart."""
+    if not event.fixed_parameters:
+        return "±1σ over the set"
+    return "±1σ at fixed parameters" if width >= ROOMY else "±1σ fixed θ"
 
 
 def power_sentence(event: LivePower, drawn: SamplesDrawn | None, width: int) -> list[str]:
@@ -72,6 +77,8 @@ def power_sentence(event: LivePower, drawn: SamplesDrawn | None, width: int) -> 
     words = [
         f"median |P / P_real - 1| below 0.8 k_Nyquist: {measured(event.score.value, event.score.error)}",
         "" if event.score.null is None else f"a perfect generator scores {perfect(event.score.null)}",
+        f"real mean known to {percent(event.reference_error)}" if event.reference_error is not None else "",
+        "" if event.fixed_parameters else "real: validation maps (too few training simulations for a fit)",
         f"{event.n_maps} samples{steps}",
     ]
     return textwrap.wrap(";  ".join(word for word in words if word), max(20, width))
