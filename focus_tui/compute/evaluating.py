@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Callable, Sequence
 
 from focus_engine.config.scores import Score
-from focus_engine.config.statistics import STATISTICS, CurveSpec, StatisticCurve, StatisticSpec
+from focus_engine.config.statistic_spec import CurveSpec, StatisticCurve, StatisticSpec
+from focus_engine.config.statistics import STATISTICS
 from focus_engine.evaluation.sampling import EvaluationResult, evaluate_run, report_document
 from focus_engine.evaluation.truth import HeldBack
 from focus_engine.runs.folder import RunFolder
