@@ -22,10 +22,12 @@ _PIXEL_BUDGET = 1 << 24  # 256 maps of 256²: fast to read from any disk
 _POWER_BUDGET = 1 << 22  # 64 maps of 256²
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ChannelSummary:
-    """Pixel statistics of one channel of the maps read, in the units of the set."""
+    """Pixel statistics of one channel of the maps read, an example and its P(k)."""
 
+    name: str
+    units: str
     low: float
     high: float
     mean: float
@@ -33,6 +35,8 @@ class ChannelSummary:
     pixels: int
     log10_mean: float  # over positive pixels
     log10_std: float
+    example: Maps  # (H, W): map `example_id` of the set
+    spectrum: PowerSpectrum  # of some of the maps read
 
 
 @dataclass(frozen=True)
@@ -60,15 +64,12 @@ class DataSummary:
     shape: tuple[int, int, int]  # (C, H, W)
     dtype: str
     n_bytes: int  # pixels on disk
-    units: str
     box_size: float  # Mpc/h
     layout: str  # kind of set suggested by the parameters, in words
     parameters: tuple[ParameterSummary, ...]
     read_maps: int  # number of maps that the values below come from
     channels: tuple[ChannelSummary, ...]
     example_id: int
-    example: Maps  # (H, W): the first channel of map `example_id`
-    spectrum: PowerSpectrum  # of the first channel of some of the maps read
 
     @property
     def complete(self) -> bool:
@@ -93,7 +94,6 @@ def describe(map_set: MapSet) -> DataSummary:
         shape=map_set.shape,
         dtype=str(map_set.maps.dtype),
         n_bytes=int(map_set.maps.nbytes),
-        units=map_set.units,
         box_size=map_set.box_size,
         layout=guess_layout(map_set.table),
         parameters=tuple(
@@ -101,10 +101,11 @@ def describe(map_set: MapSet) -> DataSummary:
             for name, column in zip(PARAMETER_NAMES, map_set.table.T, strict=False)
         ),
         read_maps=len(ids),
-        channels=tuple(_channel(maps[:, channel]) for channel in range(map_set.shape[0])),
+        channels=tuple(
+            _channel(maps[:, channel], shown, map_set.box_size, *one)
+            for channel, one in enumerate(zip(map_set.field_names, map_set.field_units, strict=True))
+        ),
         example_id=int(ids[0]),
-        example=maps[0, 0].copy(),
-        spectrum=measured_power(maps[shown, 0], map_set.box_size, map_set.units),
     )
 
 
@@ -148,10 +149,12 @@ def _some(count: int, most: int) -> Ids:
     return np.sort(torch.randperm(count, generator=keyed_generator("summary"))[:most].numpy())
 
 
-def _channel(maps: Maps) -> ChannelSummary:
+def _channel(maps: Maps, shown: Ids, box_size: float, name: str, units: str) -> ChannelSummary:
     positive = maps[maps > 0]
     logs = np.log10(positive)
     return ChannelSummary(
+        name=name,
+        units=units,
         low=float(maps.min()),
         high=float(maps.max()),
         mean=float(maps.mean(dtype=np.float64)),
@@ -159,4 +162,6 @@ def _channel(maps: Maps) -> ChannelSummary:
         pixels=maps.size,
         log10_mean=float(logs.mean(dtype=np.float64)) if logs.size else float("nan"),
         log10_std=float(logs.std(dtype=np.float64)) if logs.size else float("nan"),
+        example=maps[0].copy(),
+        spectrum=measured_power(maps[shown], box_size, units),
     )

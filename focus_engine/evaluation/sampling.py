@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.atomic import write_atomically
+from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_maps, spread
 from focus_engine.data.parameters import read_parameter_table, select_parameters
 from focus_engine.errors import FocusError, InputError
@@ -33,7 +34,9 @@ class SamplingResult:
     Attributes:
         maps: float32 (N, C, H, W), physical units.
         params: their parameters, float32 (N, P).
-        power: P(k) of the first channel; None when the maps are not physical.
+        fields: names of the channels, (C,).
+        units: their units, (C,).
+        spectra: P(k) of each channel, (C,); None where it is not physical.
         path: path of the .npz file.
         figure: path of the PNG figure.
         nfe: NFE (network function evaluations) per map.
@@ -41,10 +44,17 @@ class SamplingResult:
 
     maps: NDArray[np.float32]
     params: NDArray[np.float32]
-    power: PowerSpectrum | None
+    fields: tuple[str, ...]
+    units: tuple[str, ...]
+    spectra: tuple[PowerSpectrum | None, ...]
     path: Path
     figure: Path
     nfe: int
+
+    @property
+    def power(self) -> PowerSpectrum | None:
+        """P(k) of the first channel; None when it is not physical."""
+        return self.spectra[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +113,7 @@ def _row(model: TrainedModel, given: Mapping[str, float]) -> NDArray[np.float32]
     values = {**constant, **given}
     missing = [name for name in scaler.names if name not in values]
     if missing:
-        example = ",".join(f"{name}={mean:.3g}" for name, mean in zip(scaler.names, scaler.mean, strict=True))
+        example = ",".join(f"{name}={value:.3g}" for name, value in zip(scaler.names, scaler.centre, strict=True))
         raise InputError(f"--params: {', '.join(missing)} missing; give all of them, such as --params {example}")
     row = np.array([values[name] for name in scaler.names], dtype=np.float32)
     if not np.isfinite(row).all():
@@ -125,13 +135,17 @@ def sample_run(
     maps, nfe = yield from _draw(model, params, plan)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_samples(path, maps, params, model, plan)
-    units = str(model.data["units"])
-    unphysical = units != NORMALISED and not (maps >= 0).all()
-    power = None if unphysical else measured_power(maps[:, 0], model.data["box_size"], units)
+    box_size, fields, units = model.data["box_size"], model.field_names, model.field_units
+    spectra = tuple(_power(maps[:, channel], box_size, unit) for channel, unit in enumerate(units))
     figure = path.with_suffix(".png")
-    names, data = model.scaler.names, model.data
-    draw_samples(figure, None, maps, params, names, box_size=data["box_size"], units=data["units"], title=run.name)
-    return SamplingResult(maps, params, power, path, figure, nfe)
+    names = model.scaler.names
+    draw_samples(figure, None, maps, params, names, box_size=box_size, units=units, fields=fields, title=run.name)
+    return SamplingResult(maps, params, fields, units, spectra, path, figure, nfe)
+
+
+def _power(maps: NDArray[np.float32], box_size: float, units: str) -> PowerSpectrum | None:
+    unphysical = units != NORMALISED and not (maps >= 0).all()
+    return None if unphysical else measured_power(maps, box_size, units)
 
 
 def output_path(run: RunFolder, plan: SamplingPlan, output: Path | None) -> Path:
@@ -205,16 +219,17 @@ def evaluate_run(
     else:
         truth = yield from universe_truth(model.config, maps, split["train"], held_back, count)
     generated, _ = yield from _draw(model, truth.params, plan)
-    evaluation = judge(truth.maps, generated, truth.design, maps.box_size, physical=maps.physical)
+    fields = maps.field_names if len(maps.field_names) > 1 else ()
+    evaluation = judge(truth.maps, generated, truth.design, maps.box_size, physical=maps.physical, fields=fields)
     stem = "evaluation" if held_back is None else "evaluation_universes"
     report, figure = (output or run.path) / f"{stem}.json", (output or run.figs) / f"{stem}.png"
     result = EvaluationResult(evaluation, truth.paired_maps(), generated, truth.params, report, figure)
-    _write_report(run, model, plan, result, maps.units)
+    _write_report(run, model, plan, result, maps)
     return result
 
 
 def _write_report(
-    run: RunFolder, model: TrainedModel, plan: SamplingPlan, result: EvaluationResult, units: str
+    run: RunFolder, model: TrainedModel, plan: SamplingPlan, result: EvaluationResult, maps: MapSet
 ) -> None:
     """Write the JSON report and its figure."""
     report, evaluation = result.report, result.evaluation
@@ -230,7 +245,8 @@ def _write_report(
         generated=result.generated[shown],
         params=result.params[shown],
         param_names=model.scaler.names,
-        units=units,
+        units=maps.field_units,
+        fields=maps.field_names,
         title=f"{run.name}, {model.source.get('file', '')} (epoch {model.source.get('epoch', '?')})",
     )
 

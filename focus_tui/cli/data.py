@@ -22,7 +22,13 @@ MapsPerSimulation = Annotated[
     int, typer.Option("--maps-per-simulation", metavar="N", help="CAMELS: 15, 3 axes x 5 slabs.")
 ]
 ArrayKey = Annotated[
-    str | None, typer.Option("--key", metavar="NAME", help="Array of an .npz or HDF5 file.", show_default=False)
+    str | None, typer.Option("--key", metavar="NAME", help="Array of an .npz, HDF5 or Zarr file.", show_default=False)
+]
+FieldNames = Annotated[
+    str | None, typer.Option("--fields", metavar="A,B", help="Names of several fields, in order.", show_default=False)
+]
+FieldUnits = Annotated[
+    str | None, typer.Option("--units", metavar="U,V", help="Unit of each field.", show_default=False)
 ]
 StoredAs = Annotated[
     str,
@@ -87,13 +93,18 @@ def simulate(
 
 def import_data(
     context: typer.Context,
-    maps: Annotated[Path, typer.Argument(metavar="MAPS", help=".npy, .npz, HDF5, or a folder of maps; float32.")],
+    maps: Annotated[
+        list[Path],
+        typer.Argument(metavar="MAPS...", help=".npy, .npz, HDF5, Zarr or a folder of maps; one a field; float32."),
+    ],
     params: Annotated[Path, typer.Argument(metavar="PARAMS", help="Table, one row a simulation, CAMELS order.")],
     name: Annotated[str, typer.Option("--name", metavar="N", help="Name of the set: data/N beside experiments/.")],
     box_size: BoxSize = 25.0,
     maps_per_simulation: MapsPerSimulation = 15,
     link: Annotated[bool, typer.Option("--link", help="A hard link instead of a copy.")] = False,
     key: ArrayKey = None,
+    fields: FieldNames = None,
+    units: FieldUnits = None,
     stored_as: StoredAs = "physical",
     mean: Mean = 0.0,
     std: Std = 1.0,
@@ -109,9 +120,11 @@ def import_data(
     if stored_as not in STORED_AS:
         raise InputError(f"--stored-as {stored_as!r} is unknown; allowed: {', '.join(STORED_AS)}")
     _positive("--std", std)
+    from focus_tui.compute.data import FieldOptions
     from focus_tui.compute.data import import_data as run_import
 
-    options = {"box_size": box_size, "maps_per_simulation": maps_per_simulation, "link": link, "key": key}
+    held = FieldOptions(key, _words("--fields", fields), _words("--units", units))
+    options = {"box_size": box_size, "maps_per_simulation": maps_per_simulation, "link": link, "held": held}
     run_import(maps, params, name, data_root(context), **options, stored=(stored_as, mean, std))  # type: ignore[arg-type]
 
 
@@ -124,19 +137,23 @@ def info(
     box_size: BoxSize = 25.0,
     maps_per_simulation: MapsPerSimulation = 15,
     key: ArrayKey = None,
+    fields: FieldNames = None,
+    units: FieldUnits = None,
 ) -> None:
     """Describe maps.
 
-    Shape, units, ranges, zeros, parameters, a drawn map and P(k).
+    Shape, units, ranges, zeros, parameters, a drawn map and P(k) of each field.
 
     Example: focus data info experiment_diffusion
     """
     _positive("--box-size", box_size)
     _at_least_one("--maps-per-simulation", maps_per_simulation)
     run, files = _find(context, what)
+    from focus_tui.compute.data import FieldOptions
     from focus_tui.compute.data import info as run_info
 
-    run_info(files, run, params, box_size=box_size, maps_per_simulation=maps_per_simulation, key=key)
+    held = FieldOptions(key, _words("--fields", fields), _words("--units", units))
+    run_info(files, run, params, box_size=box_size, maps_per_simulation=maps_per_simulation, held=held)
 
 
 def _find(context: typer.Context, what: str | None) -> tuple[RunFolder | None, str | None]:
@@ -168,6 +185,16 @@ def parse_range(option: str, text: str | None) -> tuple[float, float] | None:
     if not (math.isfinite(bounds[0]) and math.isfinite(bounds[1]) and 0 < bounds[0] <= bounds[1]):
         raise InputError(f"{option} {text}: give positive numbers, the lower one first")
     return bounds
+
+
+def _words(option: str, text: str | None) -> tuple[str, ...] | None:
+    """Return the words of a list with commas. Raises InputError when one is empty."""
+    if text is None:
+        return None
+    words = tuple(word.strip() for word in text.split(","))
+    if not all(words):
+        raise InputError(f"{option} {text}: write a word for each field with commas between, such as {option} Mcdm,HI")
+    return words
 
 
 def _positive(option: str, value: float) -> None:
