@@ -140,7 +140,7 @@ class Design:
         """
         value = score(scaled.sample())
         resampled = np.array([score(scaled.sample(draw)) for draw in self.bootstraps])
-        null = np.array([score(scaled.perfect(draw)) for draw in self.nulls if scaled.reference.known])
+        null = self.perfect_scores(score, scaled)
         freedom = self.real.units - scaled.reference.terms
         return tuple(
             estimate_of(
@@ -152,6 +152,10 @@ class Design:
             )
             for k, tail in enumerate(tails)
         )
+
+    def perfect_scores(self, score: Callable[[Sample], Array], scaled: Scaled) -> Array:
+        """Return the scores of perfect generators, (draws, K); they depend on the real maps alone. Empty if unknown."""
+        return np.array([score(scaled.perfect(draw)) for draw in self.nulls if scaled.reference.known])
 
     @cached_property
     def bootstraps(self) -> tuple[Draw, ...]:
@@ -172,15 +176,31 @@ class Design:
         return () if self.values_only else tuple(self._nulls())
 
     def _nulls(self) -> Iterator[Draw]:
+        """Yield draws, each from another resampling of the simulations.
+
+        So the null holds what is uncertain of the scatter of real maps, also for a score of generated maps alone.
+        """
         rng = np.random.default_rng([self.seed, 12])
-        near, points = self._neighbours, np.arange(self.count, dtype=np.intp)
+        real, generated, points = self.real, self.generated, np.arange(self.count, dtype=np.intp)
         for _ in range(NULL_DRAWS):
-            real = self.real.whole_units(self.real, near, rng)
-            if self.generated.independent:
-                generated = self.real.single_rows(self.generated, near, rng)
+            counts = self._resampled_neighbours(rng)
+            rows = real.whole_units(real, self._drawn(counts, real.point_of_unit, rng))
+            if generated.independent:
+                yield Draw(rows, real.single_rows(self._drawn(counts, generated.point, rng), rng), points)
             else:
-                generated = self.real.whole_units(self.generated, near, rng)
-            yield Draw(real, generated, points)
+                yield Draw(rows, real.whole_units(generated, self._drawn(counts, generated.point_of_unit, rng)), points)
+
+    def _resampled_neighbours(self, rng: np.random.Generator) -> Index:
+        """Return the cumulated number of times that a resampling holds each neighbour of each point, (G, K)."""
+        times = np.bincount(rng.integers(self.real.units, size=self.real.units), minlength=self.real.units)
+        held = times[self._neighbours]
+        held[held.sum(axis=1) == 0] = 1
+        return np.cumsum(held, axis=1).astype(np.intp)
+
+    def _drawn(self, counts: Index, points: Index, rng: np.random.Generator) -> Index:
+        """Return a simulation near each of `points` (n,), drawn from a resampling."""
+        place = rng.integers(counts[points, -1])
+        return self._neighbours[points, (counts[points] <= place[:, None]).sum(axis=1)]
 
     @cached_property
     def _neighbours(self) -> Index:
