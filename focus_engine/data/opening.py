@@ -26,7 +26,7 @@ def open_maps(config: Config, config_dir: Path) -> Generator[DataProgress, None,
     if block.source == "files":
         maps_paths, params_path = resolve_map_paths(block, config_dir)
     else:
-        universes = yield from relay(simulate_cached_universes(block), _as_event)
+        universes = yield from relay(simulate_cached_universes(block), as_event)
         maps_paths, params_path = (universes.maps_path,), universes.params_path
     return open_map_set(
         maps_paths,
@@ -43,7 +43,8 @@ def open_maps(config: Config, config_dir: Path) -> Generator[DataProgress, None,
     )
 
 
-def _as_event(progress: SimulationProgress) -> tuple[DataProgress]:
+def as_event(progress: SimulationProgress) -> tuple[DataProgress]:
+    """Return the progress of a set of universes as events of a log."""
     what = "waiting for universes of another run" if progress.waiting else "simulating universes"
     return (DataProgress(what=what, done=progress.done, total=progress.total),)
 

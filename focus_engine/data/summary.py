@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from focus_engine.config.designs import DESIGNS
 from focus_engine.config.schema import PARAMETER_NAMES
 from focus_engine.data.maps import Ids, Maps, MapSet
 from focus_engine.data.parameters import Table
@@ -109,19 +110,36 @@ def describe(map_set: MapSet) -> DataSummary:
 
 
 def guess_layout(table: Table) -> str:
-    """Return in words the kind of CAMELS set that a parameter table (n, columns) resembles."""
+    """Return in words the design that a parameter table (n, columns) has: CV, 1P, EX, N-body, LH or none of CAMELS.
+
+    CV: all rows are equal. 1P: several parameters vary, at most one of them in a row, from its commonest value.
+    EX: each varying parameter has two values, and every combination occurs equally often.
+    """
     varying = [int(column) for column in np.flatnonzero(np.ptp(table, axis=0) > 0)]
     if not varying:
-        return "CV (all simulations at one point)" if len(table) > 1 else "one simulation"
-    fiducial = np.median(table, axis=0)
-    if len(varying) > 1 and np.all(np.count_nonzero(table != fiducial, axis=1) <= 1):
-        return "1P (one parameter at a time)"
+        return _design("CV") if len(table) > 1 else "one simulation"
+    if len(varying) > 1 and np.all(np.count_nonzero(table != _commonest(table), axis=1) <= 1):
+        return _design("1P")
+    _, counts = np.unique(table[:, varying], axis=0, return_counts=True)
+    two_values = all(len(np.unique(table[:, column])) == 2 for column in varying)
+    if two_values and len(counts) == 2 ** len(varying) and np.ptp(counts) == 0:
+        return _design("EX")
     if varying == [0, 1]:
         return "N-body (Omega_m and sigma_8 vary)"
     if varying == list(range(len(PARAMETER_NAMES))):
-        return "LH (all parameters vary)"
+        return _design("LH")
     names = ", ".join(PARAMETER_NAMES[column] for column in varying)
     return f"not a CAMELS set ({names} var{'y' if len(varying) > 1 else 'ies'})"
+
+
+def _design(name: str) -> str:
+    return f"{name} ({DESIGNS[name].words})"
+
+
+def _commonest(table: Table) -> Table:
+    """Return the value that occurs most often in each column, (columns,)."""
+    found = (np.unique(column, return_counts=True) for column in table.T)
+    return np.array([values[np.argmax(counts)] for values, counts in found])
 
 
 def _some(count: int, most: int) -> Ids:

@@ -12,20 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.atomic import write_atomically
+from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_maps, spread
 from focus_engine.data.parameters import read_parameter_table, select_parameters
 from focus_engine.errors import FocusError, InputError
 from focus_engine.evaluation.trained_model import TrainedModel, write_samples
+from focus_engine.evaluation.truth import HeldBack, check_held_back, held_out_truth, universe_truth
 from focus_engine.events.table import DataProgress
 from focus_engine.figures.pages import draw_evaluation, draw_samples
 from focus_engine.generative.sampling import DrawnBatches, SamplingPlan, SamplingProgress
 from focus_engine.runs.folder import RunFolder
-from focus_engine.statistics.compare import Evaluation, evaluate_maps
+from focus_engine.statistics.compare import Evaluation, judge
 from focus_engine.statistics.power import PowerSpectrum, measured_power
 from focus_engine.units import NORMALISED
-
-MAX_TEST_MAPS = 300
-"""Default number of test maps to compare, spread evenly over the test simulations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +59,12 @@ class SamplingResult:
 
 @dataclass(frozen=True, eq=False)
 class EvaluationResult:
-    """Samples of a run compared with its test maps.
+    """Samples of a run compared with its test maps, or with held-back universes.
 
     Attributes:
-        evaluation: every statistic with its true-against-true value.
-        real: the test maps, float32 (N, C, H, W), physical units.
-        generated: the samples at the same parameters, of the same shape.
+        evaluation: every statistic, of all maps.
+        real: a real map at the parameters of each sample, float32 (N, C, H, W), physical units.
+        generated: the samples, of the same shape.
         params: the parameters, float32 (N, P).
         report: path of the JSON report.
         figure: path of the PNG figure.
@@ -192,49 +191,64 @@ def draw_physical(
 
 
 def evaluate_run(
-    run: RunFolder, model: TrainedModel, plan: SamplingPlan, count: int | None, output: Path | None = None
+    run: RunFolder,
+    model: TrainedModel,
+    plan: SamplingPlan,
+    count: int | None,
+    output: Path | None = None,
+    held_back: HeldBack | None = None,
 ) -> Generator[DataProgress | SamplingProgress, None, EvaluationResult]:
-    """Draw a map at the parameters of each test map and compare; yield progress and return the result.
+    """Draw maps at the parameters of real ones and compare; yield progress and return the result.
 
-    The report is written to the folder `output`, or to the run folder, replacing an older one.
+    Real maps are the test maps, with one generated map each, or those of held-back universes. The report is written
+    to the folder `output`, or to the run folder, replacing an older one; that of held-back universes has its own name.
 
     Raises:
-        InputError: the data are missing or have changed.
+        InputError: the data are missing or have changed, or there can be no held-back universes.
         FocusError: the generated maps are not physical.
         OSError: a file can't be written.
     """
+    if held_back is not None:  # before universes are simulated anew
+        check_held_back(model.config, model.scaler.names, held_back, count)
     maps = yield from open_maps(model.config, run.path)
     if maps.fingerprint != model.data["fingerprint"]:
         raise InputError(f"{run.name}: its data have changed since it was trained; bring the old files back")
-    ids = spread(maps.maps_of(model.data["split"]["test"]), count or MAX_TEST_MAPS)
-    params, real = maps.params_of(ids), maps.read(ids)
-    generated, _ = yield from _draw(model, params, plan)
-    evaluation = evaluate_maps(
-        real,
-        generated,
-        real_simulation_ids=maps.simulation_of(ids),
-        box_size=maps.box_size,
-        params=params,
-        physical=maps.physical,
-    )
-    report, figure = (output or run.path) / "evaluation.json", (output or run.figs) / "evaluation.png"
+    split = model.data["split"]
+    if held_back is None:
+        truth = held_out_truth(maps, split["test"], count)
+    else:
+        truth = yield from universe_truth(model.config, maps, split["train"], held_back, count)
+    generated, _ = yield from _draw(model, truth.params, plan)
+    fields = maps.field_names if len(maps.field_names) > 1 else ()
+    evaluation = judge(truth.maps, generated, truth.design, maps.box_size, physical=maps.physical, fields=fields)
+    stem = "evaluation" if held_back is None else "evaluation_universes"
+    report, figure = (output or run.path) / f"{stem}.json", (output or run.figs) / f"{stem}.png"
+    result = EvaluationResult(evaluation, truth.paired_maps(), generated, truth.params, report, figure)
+    _write_report(run, model, plan, result, maps)
+    return result
+
+
+def _write_report(
+    run: RunFolder, model: TrainedModel, plan: SamplingPlan, result: EvaluationResult, maps: MapSet
+) -> None:
+    """Write the JSON report and its figure."""
+    report, evaluation = result.report, result.evaluation
     report.parent.mkdir(parents=True, exist_ok=True)
-    figure.parent.mkdir(parents=True, exist_ok=True)
+    result.figure.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(report) as temporary:
         temporary.write_text(json.dumps(report_document(evaluation, model, plan), indent=1) + "\n", encoding="utf-8")
-    shown = spread(np.arange(len(ids)), 6)  # of different simulations
+    shown = spread(np.arange(len(result.params)), 6)  # of different simulations
     draw_evaluation(
-        figure,
+        result.figure,
         evaluation,
-        real=real[shown],
-        generated=generated[shown],
-        params=params[shown],
+        real=result.real[shown],
+        generated=result.generated[shown],
+        params=result.params[shown],
         param_names=model.scaler.names,
         units=maps.field_units,
         fields=maps.field_names,
         title=f"{run.name}, {model.source.get('file', '')} (epoch {model.source.get('epoch', '?')})",
     )
-    return EvaluationResult(evaluation, real, generated, params, report, figure)
 
 
 def report_document(evaluation: Evaluation, model: TrainedModel, plan: SamplingPlan) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from focus_engine.config.designs import DEFAULT_DESIGN, DESIGNS, design_named, design_sizes, design_words
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder, find_run, list_runs
 from focus_tui.cli.choose import chosen_run, root_of
@@ -44,7 +45,15 @@ def simulate(
     folder: Annotated[
         Path | None, typer.Argument(metavar="FOLDER", help="Where the set goes [data/simulated beside experiments/].")
     ] = None,
-    simulations: Annotated[int, typer.Option("-n", "--simulations", metavar="N", help="Universes.")] = 100,
+    simulations: Annotated[
+        int | None, typer.Option("-n", "--simulations", metavar="N", help=f"Universes [{design_sizes()}].")
+    ] = None,
+    design: Annotated[
+        str,
+        typer.Option(
+            "--design", metavar="|".join(DESIGNS), help=f"{design_words()}.", autocompletion=lambda: list(DESIGNS)
+        ),
+    ] = DEFAULT_DESIGN,
     grid: Annotated[int, typer.Option(help="Particles and mesh cells per side.")] = 32,
     map_size: Annotated[int | None, typer.Option(help="Pixels per side of a map [as grid].")] = None,
     box_size: BoxSize = 25.0,
@@ -56,10 +65,12 @@ def simulate(
 ) -> None:
     """Make particle-mesh universes.
 
-    In CAMELS layout. May be interrupted: the same command continues.
+    In CAMELS layout. May be interrupted: the same command continues. CV and 1P lie about Omega_m 0.3, sigma_8 0.8;
+    universes of 1P share one initial field.
 
     Example: focus data simulate -n 200 --grid 64 --sigma_8 0.7:0.9
     """
+    chosen = design_named(design, f"--design {design!r}")
     ranges = {"Omega_m": parse_range("--Omega_m", omega_m), "sigma_8": parse_range("--sigma_8", sigma_8)}
     _positive("--box-size", box_size)
     from focus_tui.compute.data import SimulateOptions
@@ -67,7 +78,8 @@ def simulate(
 
     options = SimulateOptions(
         folder=folder or data_root(context) / "simulated",
-        simulations=simulations,
+        simulations=chosen.simulations if simulations is None else simulations,
+        design=chosen.name,
         grid=grid,
         map_size=map_size or grid,
         box_size=box_size,

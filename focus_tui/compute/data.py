@@ -45,6 +45,7 @@ class SimulateOptions:
 
     folder: Path
     simulations: int
+    design: str
     grid: int
     map_size: int
     box_size: float
@@ -71,6 +72,7 @@ def simulate(options: SimulateOptions) -> None:
         layout=layout,
         seed=options.seed,
         params_range=options.params_range or None,
+        design=options.design,
         device=options.device,
     )
     bar = _Bar("universes")

@@ -6,8 +6,10 @@ import textwrap
 from collections.abc import Callable, Sequence
 
 from focus_engine.config.scores import Score
-from focus_engine.config.statistics import STATISTICS, CurveSpec, StatisticCurve, StatisticSpec
+from focus_engine.config.statistic_spec import CurveSpec, StatisticCurve, StatisticSpec
+from focus_engine.config.statistics import STATISTICS
 from focus_engine.evaluation.sampling import EvaluationResult, evaluate_run, report_document
+from focus_engine.evaluation.truth import HeldBack
 from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.compare import Evaluation
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
@@ -20,15 +22,17 @@ from focus_tui.view.run_view import floats
 
 
 def evaluate(run: RunFolder, options: EvaluateOptions) -> None:
-    """Evaluate `run` on its test maps and print the report.
+    """Evaluate `run` on its test maps, or on held-back universes, and print the report.
 
     Raises:
         InputError: the checkpoint or the data are missing, or the data have changed.
         FocusError: the generated maps are not physical.
     """
+    held_back = HeldBack.given(options.universes, options.cosmologies)
     reporter = ProgressReporter(options.progress)
     model, plan = open_model(run, options, reporter)
-    evaluated: EvaluationResult = reporter.track(evaluate_run(run, model, plan, options.n_maps, options.output), plan)
+    work = evaluate_run(run, model, plan, options.n_maps, options.output, held_back)
+    evaluated: EvaluationResult = reporter.track(work, plan)
     if options.json:
         out(json.dumps(report_document(evaluated.evaluation, model, plan)))
         return

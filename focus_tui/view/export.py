@@ -27,7 +27,7 @@ Cell = float | str | None
 
 EPOCH_FIELDS = ("epoch", *(one.name for one in fields(EpochFinished) if one.name != "epoch"))
 """Columns of the table of epochs: every field of the event; booleans are 1 and 0."""
-POWER_FIELDS = ("epoch", "k", "real_mean", "real_std", "generated_mean", "ratio")
+POWER_FIELDS = ("epoch", "k", "real_mean", "real_std", "generated_mean", "ratio", "ratio_std")
 STEP_FIELDS = ("epoch", "train_loss", "lr", "grad_norm", "maps_per_second")
 SCALARS = (
     ("loss/train", "train_loss"),

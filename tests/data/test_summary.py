@@ -78,8 +78,18 @@ def test_the_kind_of_set_is_guessed_from_the_parameters(camels: Path):
         one_by_one[2 * column, column] *= 0.8
         one_by_one[2 * column + 1, column] *= 1.2
     n_body = np.column_stack([latin[:, :2], np.ones((1000, 4))])
-    tables = {"LH": latin, "CV": np.tile(FIDUCIAL, (27, 1)), "1P": one_by_one, "N-body": n_body}
+    corners = np.array([[m, s, 1, 1, 1, 1] for m in (0.1, 0.5) for s in (0.6, 1.0)])
+    tables = {
+        "EX": np.tile(corners, (2, 1)),
+        "LH": latin,
+        "CV": np.tile(FIDUCIAL, (27, 1)),
+        "1P": one_by_one,
+        "N-body": n_body,
+    }
     assert {name: guess_layout(table).split()[0] for name, table in tables.items()} == {name: name for name in tables}
+    assert guess_layout(one_by_one[:, :2]).startswith("1P")
+    assert guess_layout(corners[:3]) == guess_layout(corners[1:])  # 1P about a corner
+    assert guess_layout(np.vstack([corners, corners[:1]])).startswith("N-body")
     assert guess_layout(latin[:, :2]).startswith("N-body")
     assert guess_layout(latin[:1]) == "one simulation"
     assert guess_layout(latin[:, :1]) == "not a CAMELS set (Omega_m varies)"

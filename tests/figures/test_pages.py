@@ -1,10 +1,12 @@
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import matplotlib.image
 import numpy as np
 import pytest
+from example_events import spectrum
 
 from focus_engine.figures.pages import draw_evaluation, draw_power_spectrum, draw_samples, draw_training_history
 from focus_engine.statistics.compare import evaluate_maps
@@ -117,17 +119,14 @@ def test_power_spectrum_and_evaluation(tmp_path):
 
 
 def test_unknown_values_leave_gaps(tmp_path):
-    """In the event of a single map, the scatter and the true-against-true value are null."""
-    curves = SimpleNamespace(
-        k=(0.3, 0.6, 0.9),
-        real_mean=(3.0, 2.0, 1.0),
-        real_std=(None, None, None),
-        generated_mean=(3.1, None, 1.2),
-        k_nyquist=1.0,
-        median_abs_error=None,
-        true_vs_true=None,
-    )
-    draw_power_spectrum(tmp_path / "p.png", curves)
+    """In an old event of a single map, the scatter and the errors are null."""
+    event = spectrum(3, (1.0, 1.1, 0.9), value=None, error=None, null=None)
+    empty = {"scatter": (None,) * 3, "generated": (90.0, None, 20.0), "ratio_error": (None,) * 3}
+    event = replace(event, curves=(replace(event.curves[0], **empty),))
+    draw_power_spectrum(tmp_path / "p.png", event.power)
+    picture(tmp_path / "p.png")
+    (tmp_path / "p.png").unlink()
+    draw_power_spectrum(tmp_path / "p.png", spectrum(3).power, title="with its error and the perfect score")
     picture(tmp_path / "p.png")
 
 

@@ -12,13 +12,14 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.widgets import Static
 
-from focus_engine.events.table import PowerSpectrumMeasured
+from focus_engine.events.statistics import LivePower
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
 from focus_tui.charts.half_blocks import ColorDepth, draw_maps
 from focus_tui.dashboard.jobs import JobProgress, SampledPower, SampleResult
 from focus_tui.dashboard.widgets.chart import Chart
 from focus_tui.terminal import visible
 from focus_tui.view.pictures.maps import SYMBOLS
+from focus_tui.view.pictures.power import band_words
 from focus_tui.view.run_view import floats
 from focus_tui.view.words import bar_line
 
@@ -159,9 +160,7 @@ class ResultPane(Vertical, can_focus=True):
             text.append(f"   shown {here}, pgdn pgup for others", style="dim")
         self.say(text + more)
 
-    def show(
-        self, drawn: DrawnMaps, progress: JobProgress[SampleResult], real: PowerSpectrumMeasured | None, files: str
-    ) -> None:
+    def show(self, drawn: DrawnMaps, progress: JobProgress[SampleResult], real: LivePower | None, files: str) -> None:
         """Show maps, P(k) and file names."""
         self.show_progress(progress)
         self._drawn, self._first = drawn, 0
@@ -209,9 +208,7 @@ class ResultPane(Vertical, can_focus=True):
             self._show_maps()
 
 
-def power_text(
-    power: SampledPower | None, real: PowerSpectrumMeasured | None, width: int, height: int, color: bool
-) -> str:
+def power_text(power: SampledPower | None, real: LivePower | None, width: int, height: int, color: bool) -> str:
     """Return the chart of P(k) of the samples, with that of real maps if both have the same bins."""
     from focus_tui.charts.curves import DENSITY_POWER, FIELD_POWER, draw_power, draw_single_power
 
@@ -227,7 +224,8 @@ def power_text(
             width=width,
             height=height,
             color=color,
-            title="P(k), real: validation",
+            title="P(k), real: at the parameters of validation maps",
+            band_label=band_words(real, width),
             k_nyquist=real.k_nyquist,
             y_label=FIELD_POWER if real.normalised else DENSITY_POWER,
         )
