@@ -89,7 +89,7 @@ def score_lines(evaluation: Evaluation) -> list[str]:
     truth = f"{evaluation.n_maps} real maps of {evaluation.n_simulations} simulations"
     head = f"{evaluation.n_generated} generated maps against {truth}, at {evaluation.n_points} parameter points"
     rows = [("score", "generated", "perfect model", "verdict"), *map(_score_row, evaluation.scores())]
-    lines = [f"{name:<38}{value:>18}{null:>19}  {word}" for name, value, null, word in rows]
+    lines = [f"{name:<34}{value:>17}{null:>18}  {word}" for name, value, null, word in rows]
     left_out = [spec.short for spec in STATISTICS.values() if not spec.fits(physical=evaluation.physical)]
     note = f"scores of the {NORMALISED}: {_listed(left_out)} need a density"
     verdict = textwrap.wrap(f"verdict: {evaluation.verdict.text}", 78)
