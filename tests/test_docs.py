@@ -49,6 +49,7 @@ def home(tmp_path, monkeypatch):
     (tmp_path / "experiments").mkdir()
     draw = np.random.default_rng(0)
     np.save("Maps_Mcdm_IllustrisTNG_LH_z=0.00.npy", (10 ** draw.normal(11, 0.3, (120, 16, 16))).astype(np.float32))
+    np.save("Maps_HI_IllustrisTNG_LH_z=0.00.npy", (10 ** draw.normal(7, 0.6, (120, 16, 16))).astype(np.float32))
     ranges = ((0.1, 0.6, 0.25, 0.25, 0.5, 0.5), (0.5, 1.0, 4, 4, 2, 2))
     np.savetxt("params_LH_IllustrisTNG.txt", draw.uniform(*ranges, (8, 6)), fmt="%.5f")
     return tmp_path
