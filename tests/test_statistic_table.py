@@ -13,8 +13,10 @@ import pytest
 from matplotlib.figure import Figure
 from toy_statistic import SPEC, measure
 
-from focus_engine.config.statistics import STATISTICS, StatisticCurve
+from focus_engine.config.statistic_spec import StatisticCurve
+from focus_engine.config.statistics import STATISTICS
 from focus_engine.figures.pages import draw_comparison, draw_evaluation
+from focus_engine.figures.scores import scores_panel
 from focus_engine.figures.statistics import OWN_OVERLAYS, OWN_PANELS, draw_statistic
 from focus_engine.runs.comparison import read_comparison
 from focus_engine.statistics.compare import evaluate_maps
@@ -27,6 +29,14 @@ from focus_tui.view.comparison_report import score_rows
 
 HOME = Path(__file__).parent
 IDS = np.repeat(np.arange(6), 2)
+VECTORS = {
+    "power_spectrum": "power",
+    "log_power": "power",
+    "pdf": "counts",
+    "minkowski": "vectors",
+    "peaks": "vectors",
+    "memorisation": "distance",
+}
 
 
 @pytest.fixture
@@ -64,7 +74,9 @@ def test_a_new_statistic_is_in_report_json_and_picture(maps, physical, tmp_path)
         "value [a unit]",
     )
     assert {line.get_label() for line in axes.lines} == {"real", "generated"}
-    assert "12.5 ± 1.0 % (perfect up to 20.0 %)" in axes.texts[0].get_text()
+    listed = Figure().subplots()
+    scores_panel(listed, evaluation.scores())
+    assert "12.5 ± 1.0 % (perfect up to 20.0 %)" in [one.get_text() for one in listed.texts]
     draw_comparison(tmp_path / "compared.png", [("a", evaluation, ()), ("b", evaluation, ())])
 
 
@@ -74,7 +86,7 @@ def test_a_figure_grows_by_a_row_for_a_fourth_statistic(maps, tmp_path):
         few = replace(evaluation, results=dict(list(evaluation.results.items())[:count]))
         draw_evaluation(tmp_path / f"{name}.png", few)
     three, four = (matplotlib.image.imread(tmp_path / f"{name}.png").shape for name in ("three", "four"))
-    assert four[0] == 2 * three[0]
+    assert four[0] > 1.3 * three[0]
     assert four[1] == three[1]
 
 
@@ -137,7 +149,7 @@ def test_a_module_has_the_functions_of_a_statistic(name):
         assert list(inspect.signature(getattr(module, function)).parameters) == wanted
 
 
-@pytest.mark.parametrize("name", STATISTICS)
+@pytest.mark.parametrize("name", [name for name, spec in STATISTICS.items() if not spec.needs_training])
 def test_a_spec_reads_the_same_from_a_result_and_from_its_json(name, maps):
     spec, result = STATISTICS[name], evaluated(maps).results[name]
     written = json.loads(json.dumps(result.to_dict(), allow_nan=False))
@@ -150,12 +162,12 @@ def test_a_spec_reads_the_same_from_a_result_and_from_its_json(name, maps):
 def test_maps_are_measured_once(maps):
     """Comparisons use one vector per map: a subset of vectors equals a measurement of that subset of maps."""
     rows = np.array([0, 1, 2, 9, 10, 11])
-    real, generated = (MapStack(one, 25.0) for one in maps)
+    real, generated = (MapStack(one, 25.0, training=maps[1]) for one in maps)
     for spec in (one for one in STATISTICS.values() if not one.measured_by):
         statistic = statistic_of(spec)
         bins = statistic.bins(real, generated)
         whole, part = statistic.measure(real, bins), statistic.measure(MapStack(real.values[rows], 25.0), bins)
-        vectors = {"power_spectrum": "power", "log_power": "power", "pdf": "counts"}.get(spec.name)
+        vectors = VECTORS.get(spec.name)
         pick = (lambda one: getattr(one, vectors)) if vectors else (lambda one: one)  # noqa: B023
         np.testing.assert_array_equal(pick(taken(whole, rows)), pick(part))
 

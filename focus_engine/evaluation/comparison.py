@@ -148,7 +148,7 @@ def why_not_comparable(models: Sequence[tuple[str, TrainedModel]]) -> str | None
         if reference.scaler.names != model.scaler.names:
             return f"{first} and {name} are conditioned on other parameters"
     if not _unseen(models):
-        return "no simulation is unseen by all of them (data.train_split or training.seed differ)"
+        return "no simulation is unseen by all of them (data.train_split or data.split_seed differ)"
     return None
 
 
@@ -236,7 +236,8 @@ def _sample_and_score(
     design = Design.paired(maps.simulation_of(ids), params)
 
     def evaluation(generated: NDArray[np.float32], *, values_only: bool = False) -> Evaluation:
-        return judge(real, generated, replace(design, values_only=values_only), maps.box_size)
+        fields = maps.field_names if len(maps.field_names) > 1 else ()
+        return judge(real, generated, replace(design, values_only=values_only), maps.box_size, fields=fields)
 
     for _ in contender.model.draw(params[: plans[0].batch_size], plans[0]):
         pass  # the first evaluations of a network on a GPU are slower than later ones: not timed
@@ -260,7 +261,7 @@ def _sample_and_score(
 def _headlines(judged: Evaluation | None) -> dict[str, float | None]:
     """Return the first score of each statistic by its key; None for all if the maps were not physical."""
     found = {} if judged is None else judged.results
-    headlines = [spec.scores_in(found.get(name))[0] for name, spec in STATISTICS.items()]
+    headlines = [spec.scores_in(found.get(name))[0] for name, spec in STATISTICS.items() if spec.needs != "pair"]
     return {score.spec.key: score.value for score in headlines}
 
 

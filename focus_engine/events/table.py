@@ -276,6 +276,11 @@ class SamplesDrawn(Event):
         seconds: how long sampling took.
         nfe: network function evaluations per sample.
         normalised: whether the maps are a normalised field; low and high are then its values, not log10.
+        fields: names of the channels; empty if the only one has none. low to generated are those of the first.
+        units: units of the channels.
+        other_ranges: low and high of each further channel.
+        other_real: real of each further channel.
+        other_generated: generated of each further channel.
     """
 
     type: ClassVar[str] = "samples"
@@ -291,6 +296,16 @@ class SamplesDrawn(Event):
     seconds: float
     nfe: int
     normalised: bool = False
+    fields: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    other_ranges: tuple[tuple[float, float], ...] = ()
+    other_real: tuple[tuple[str, ...], ...] = ()
+    other_generated: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """Number of channels that all have their range and maps."""
+        return 1 + min(len(self.other_ranges), len(self.other_real), len(self.other_generated))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -252,6 +252,28 @@ def map_rows(
         figure.colorbar(picture, ax=grid, label=units, shrink=0.9, aspect=28, pad=0.015, extend="both")
 
 
+def field_rows(
+    figure: Figure | SubFigure,
+    rows: Sequence[tuple[str, Array]],
+    params: Array,
+    names: Sequence[str],
+    box_size: float,
+    units: Sequence[str],
+    fields: Sequence[str],
+) -> None:
+    """Draw labelled rows of maps (N, C, H, W) as `map_rows` does, for each of `fields` with its name and its own scale.
+
+    `units` are those of the fields; a single field is not named.
+    """
+    if len(units) == 1:
+        map_rows(figure, [(label, maps[:, 0]) for label, maps in rows], params, names, box_size, units[0])
+        return
+    parts = figure.subfigures(len(units), 1, squeeze=False)[:, 0]
+    for channel, (part, field, unit) in enumerate(zip(parts, fields, units, strict=True)):
+        labelled = [(f"{field}, {label}", maps[:, channel]) for label, maps in rows]
+        map_rows(part, labelled, params if channel == 0 else params[:0], names, box_size, unit)
+
+
 def _scale(maps: Array, units: str) -> tuple[float, Normalize]:
     """Return the lowest value shown and the colour scale of `maps`."""
     seen = maps[np.isfinite(maps)] if units == NORMALISED else maps[maps > 0]

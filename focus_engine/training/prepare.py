@@ -67,6 +67,8 @@ class PreparedData:
             "split": {name: list(getattr(self.split, name)) for name in ("train", "validation", "test")},
             "validation_params": self.maps.params[list(self.split.validation)].tolist(),
             "units": self.maps.units,
+            "fields": list(self.maps.field_names),
+            "field_units": list(self.maps.field_units),
         }
 
 
@@ -124,7 +126,7 @@ def prepare_data(config: Config, maps: MapSet, saved: Checkpoint | None = None) 
         normaliser = Normaliser.from_dict(saved.normaliser)
         scaler = ParameterScaler.from_dict(saved.scaler)
         return PreparedData(maps, split, normaliser, scaler, fingerprint)
-    split = split_by_simulation(maps.n_simulations, config.data.train_split, config.training.seed)
+    split = split_by_simulation(maps.n_simulations, config.data.train_split, config.data.split_seed)
     transform = config.data.normalize if maps.physical else "none"
     normaliser = fit_normaliser(maps, maps.maps_of(split.train), transform)
     return PreparedData(maps, split, normaliser, ParameterScaler.fit(maps, split.train), fingerprint)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.data.batches import Share
+from focus_engine.data.maps import MapSet
 from focus_engine.evaluation.trained_model import TrainedModel, write_samples
 from focus_engine.events.table import SamplesDrawn, StatisticsMeasured
 from focus_engine.generative.sampling import SamplingPlan
@@ -122,7 +123,7 @@ class RunSampler:
             params=tuple(tuple(float(value) for value in row) for row in params[:THUMBNAILS]),
             seconds=0.0,
             nfe=nfe,
-            **_thumbnails(real, generated, physical=data.physical),
+            **_thumbnails(real, generated, data),
         )
 
     def _measured(self, power: Sequence[NDArray[np.float64] | None], stop_now: Stop) -> StatisticsMeasured | None:
@@ -150,9 +151,41 @@ def _stacked(power: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     return np.concatenate(power) if power else np.empty((0, 0))
 
 
-def _thumbnails(real: NDArray[np.float32], generated: NDArray[np.float32], *, physical: bool) -> dict[str, Any]:
-    """Return the first few pairs as the fields of `SamplesDrawn`: bytes of log10, or of a normalised field's values."""
-    real, generated = _reduce(real[:THUMBNAILS, 0]), _reduce(generated[:THUMBNAILS, 0])
+def _thumbnails(real: NDArray[np.float32], generated: NDArray[np.float32], of: MapSet) -> dict[str, Any]:
+    """Return the first few pairs of each channel as the fields of `SamplesDrawn`."""
+    channels = range(real.shape[1])
+    (first, *others) = [_shades(real[:, one], generated[:, one], physical=of.physical) for one in channels]
+    return {
+        "height": first.height,
+        "width": first.width,
+        "low": first.low,
+        "high": first.high,
+        "real": first.real,
+        "generated": first.generated,
+        "normalised": not of.physical,
+        "fields": of.field_names if others else (),
+        "units": of.field_units,
+        "other_ranges": tuple((one.low, one.high) for one in others),
+        "other_real": tuple(one.real for one in others),
+        "other_generated": tuple(one.generated for one in others),
+    }
+
+
+@dataclass(frozen=True)
+class _Shades:
+    """Thumbnails of a channel: base64 of bytes from `low` to `high`, which are log10 or a normalised field's values."""
+
+    height: int
+    width: int
+    low: float
+    high: float
+    real: tuple[str, ...]
+    generated: tuple[str, ...]
+
+
+def _shades(real: NDArray[np.float32], generated: NDArray[np.float32], *, physical: bool) -> _Shades:
+    """Return the first few pairs of maps (N, H, W) on the colour scale of the real ones."""
+    real, generated = _reduce(real[:THUMBNAILS]), _reduce(generated[:THUMBNAILS])
     seen = np.log10(real[real > 0]) if physical else real
     low, high = np.percentile(seen, [0.5, 99.5]) if seen.size else (0.0, 1.0)
     span = max(float(high - low), 1e-6)
@@ -163,15 +196,7 @@ def _thumbnails(real: NDArray[np.float32], generated: NDArray[np.float32], *, ph
         levels = np.clip(255 * (shades - low) / span, 0, 255).round().astype(np.uint8)
         return tuple(base64.b64encode(one.tobytes()).decode() for one in levels)
 
-    return {
-        "height": real.shape[1],
-        "width": real.shape[2],
-        "low": float(low),
-        "high": float(low + span),
-        "real": encode(real),
-        "generated": encode(generated),
-        "normalised": not physical,
-    }
+    return _Shades(real.shape[1], real.shape[2], float(low), float(low + span), encode(real), encode(generated))
 
 
 def _reduce(maps: NDArray[np.float32]) -> NDArray[np.float32]:

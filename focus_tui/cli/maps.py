@@ -93,7 +93,22 @@ def evaluate(
     steps: Steps = None,
     eta: Eta = None,
     sampler: Sampler = None,
-    n_maps: Annotated[int | None, typer.Option("-n", metavar="N", help="Test maps to use.", show_default=False)] = None,
+    n_maps: Annotated[
+        int | None,
+        typer.Option("-n", metavar="N", help="Maps to draw, and test maps to use [300].", show_default=False),
+    ] = None,
+    universes: Annotated[
+        int | None,
+        typer.Option(
+            "--universes",
+            metavar="N",
+            help="Truth: N simulated universes at each held-back cosmology.",
+            show_default=False,
+        ),
+    ] = None,
+    cosmologies: Annotated[
+        int | None, typer.Option("--cosmologies", metavar="M", help="How many of them [8].", show_default=False)
+    ] = None,
     guidance: Guidance = None,
     seed: Seed = 0,
     checkpoint: Checkpoint = "best",
@@ -104,6 +119,9 @@ def evaluate(
     _trust: Trust = False,
 ) -> None:
     """Judge samples against held-out maps.
+
+    With --universes, against universes simulated at cosmologies that the training set does not hold: the more, the
+    better the truth is known. They stay in the cache.
 
     Each statistic (P(k), PDF, slab mean; see docs/statistics.md) is shown beside its true-against-true value.
 
@@ -119,6 +137,8 @@ def evaluate(
         seed=seed,
         checkpoint=checkpoint,
         n_maps=n_maps,
+        universes=universes,
+        cosmologies=cosmologies,
         batch_size=batch_size,
         device=device,
         json=as_json,

@@ -6,8 +6,10 @@ import textwrap
 from collections.abc import Callable, Sequence
 
 from focus_engine.config.scores import Score
-from focus_engine.config.statistics import STATISTICS, CurveSpec, StatisticCurve, StatisticSpec
+from focus_engine.config.statistic_spec import CurveSpec, StatisticCurve, StatisticSpec
+from focus_engine.config.statistics import STATISTICS
 from focus_engine.evaluation.sampling import EvaluationResult, evaluate_run, report_document
+from focus_engine.evaluation.truth import HeldBack
 from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.compare import Evaluation
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
@@ -20,15 +22,17 @@ from focus_tui.view.run_view import floats
 
 
 def evaluate(run: RunFolder, options: EvaluateOptions) -> None:
-    """Evaluate `run` on its test maps and print the report.
+    """Evaluate `run` on its test maps, or on held-back universes, and print the report.
 
     Raises:
         InputError: the checkpoint or the data are missing, or the data have changed.
         FocusError: the generated maps are not physical.
     """
+    held_back = HeldBack.given(options.universes, options.cosmologies)
     reporter = ProgressReporter(options.progress)
     model, plan = open_model(run, options, reporter)
-    evaluated: EvaluationResult = reporter.track(evaluate_run(run, model, plan, options.n_maps, options.output), plan)
+    work = evaluate_run(run, model, plan, options.n_maps, options.output, held_back)
+    evaluated: EvaluationResult = reporter.track(work, plan)
     if options.json:
         out(json.dumps(report_document(evaluated.evaluation, model, plan)))
         return
@@ -85,7 +89,7 @@ def score_lines(evaluation: Evaluation) -> list[str]:
     truth = f"{evaluation.n_maps} real maps of {evaluation.n_simulations} simulations"
     head = f"{evaluation.n_generated} generated maps against {truth}, at {evaluation.n_points} parameter points"
     rows = [("score", "generated", "perfect model", "verdict"), *map(_score_row, evaluation.scores())]
-    lines = [f"{name:<38}{value:>18}{null:>19}  {word}" for name, value, null, word in rows]
+    lines = [f"{name:<34}{value:>17}{null:>18}  {word}" for name, value, null, word in rows]
     left_out = [spec.short for spec in STATISTICS.values() if not spec.fits(physical=evaluation.physical)]
     note = f"scores of the {NORMALISED}: {_listed(left_out)} need a density"
     verdict = textwrap.wrap(f"verdict: {evaluation.verdict.text}", 78)

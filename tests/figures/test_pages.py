@@ -73,6 +73,18 @@ def test_samples(tmp_path, n):
     picture(tmp_path / "s.png")
 
 
+def test_each_field_has_its_own_scale(tmp_path):
+    maps = np.stack([lognormal(0, 2), 1e-9 * lognormal(1, 2)], axis=1)
+    pages = []
+    for factor in (1, 1e3):  # only the numbers beside the colour bar of its field change
+        scaled = maps * np.array([1, factor])[:, None, None]
+        same = {"box_size": 25.0, "units": ("U1", "U2"), "fields": ("Mcdm", "T")}
+        draw_samples(tmp_path / "s.png", None, scaled, np.empty((2, 0)), [], **same)
+        pages.append(picture(tmp_path / "s.png"))
+    assert pages[0].shape == pages[1].shape
+    assert 0 < (pages[0] != pages[1]).any(axis=-1).mean() < 0.02
+
+
 def test_samples_with_zeros_channels_and_other_shapes(tmp_path):
     real = lognormal(0, 3)[:, None, :, :8]
     real[0, 0, :4] = 0

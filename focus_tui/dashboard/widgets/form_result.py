@@ -35,13 +35,14 @@ class DrawnMaps:
     """Maps from a .npz file of `focus sample`.
 
     Attributes:
-        maps: the first `MAX_MAPS`, first channel, (n, H, W).
+        maps: the first `MAX_MAPS`, of the first field, (n, H, W).
         params: their parameters, (n, P).
         names: of the parameters.
         total: number of maps in the file.
         low: lower end of the common colour scale.
         high: upper end of the common colour scale.
         units: of the maps.
+        field: name of the field and the number of fields, if they are several.
     """
 
     maps: NDArray[np.float32]
@@ -51,6 +52,7 @@ class DrawnMaps:
     low: float
     high: float
     units: str = SURFACE_DENSITY
+    field: str = ""
 
 
 def read_maps(path: Path) -> DrawnMaps:
@@ -60,10 +62,12 @@ def read_maps(path: Path) -> DrawnMaps:
         maps = np.array(whole[:MAX_MAPS] if whole.ndim == 3 else whole[:MAX_MAPS, 0], dtype=np.float32)
         params = np.array(file["params"][:MAX_MAPS], dtype=np.float32)
         names = tuple(str(name) for name in file["param_names"])
-        units = str(file["units"]) if "units" in file else SURFACE_DENSITY
+        units = str(file["units"].flat[0]) if "units" in file else SURFACE_DENSITY
+        several = whole.ndim == 4 and whole.shape[1] > 1
+        field = f"{file['fields'].flat[0]}, the first of {whole.shape[1]} fields; " if several else ""
     seen = maps[np.isfinite(maps) & ((maps > 0) | (units == NORMALISED))]
     low, high = np.percentile(seen, [0.5, 99.9]) if seen.size else (1.0, 10.0)
-    return DrawnMaps(maps, params, names, len(whole), float(low), float(high), units)
+    return DrawnMaps(maps, params, names, len(whole), float(low), float(high), units, field)
 
 
 def fitting(width: int, height: int, shape: tuple[int, int], count: int) -> int:
@@ -161,7 +165,7 @@ class ResultPane(Vertical, can_focus=True):
         self.show_progress(progress)
         self._drawn, self._first = drawn, 0
         self.query_one("#pictures").display = True
-        self.query_one("#files", Static).update(Text(visible(files)))
+        self.query_one("#files", Static).update(Text(visible(drawn.field + files)))
         self._show_maps()
         power = None if progress.finished is None else progress.finished.power
         self.query_one("#power", Chart).show(lambda width, height: power_text(power, real, width, height, self._color))
