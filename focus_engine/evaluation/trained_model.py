@@ -16,6 +16,7 @@ from torch import nn
 from focus_engine.atomic import write_atomically
 from focus_engine.config.samplers import choose_sampler
 from focus_engine.config.schema import Config
+from focus_engine.data.digests import from_text
 from focus_engine.data.normalise import Normaliser, ParameterScaler
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
@@ -186,6 +187,8 @@ def write_samples(
         "param_names": np.array(model.scaler.names, dtype=str),
         "box_size": model.data["box_size"],
         "units": model.data["units"],
+        "data_fingerprint": model.data["fingerprint"],
+        "training_digests": from_text(model.data.get("training_digests", "")),
         "seed": plan.seed,
         "sampler": plan.sampler,
         "steps": plan.steps,

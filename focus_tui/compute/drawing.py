@@ -53,15 +53,15 @@ class ProgressReporter:
             self._reported = now
             say(json.dumps({"done": done, "total": total, "words": ", ".join(words)}))
 
-    def track(self, work: Generator[Step, None, Result], plan: SamplingPlan) -> Result:
-        """Run `work` to its end with its progress reported; return its result."""
+    def track(self, work: Generator[Step, None, Result], plan: SamplingPlan | None = None) -> Result:
+        """Run `work` to its end with its progress reported; return its result. Work that samples needs its plan."""
 
         def report(step: Step) -> None:
-            if isinstance(step, SamplingProgress):
+            if isinstance(step, SamplingProgress) and plan is not None:
                 self.progress(*_sampling_progress(step, plan))
             elif isinstance(step, ComparisonProgress):
                 self.progress(step.done, step.total, [visible(step.words)])
-            else:
+            elif isinstance(step, DataProgress):
                 self.progress(step.done, step.total, [step.what])
 
         try:
