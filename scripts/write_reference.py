@@ -142,12 +142,15 @@ def statistics() -> str:
     """Return the reference of the statistics: the keys of the JSON of `focus evaluate` and `focus compare`."""
     lines = [
         "# Statistics\n",
-        "Generated maps are compared with real ones at equal parameters by each of these statistics. `focus evaluate",
-        "--json` has an object for each, under its name. Unknown numbers are null, and so is a statistic that the maps",
-        "do not allow. Each run in the JSON of `focus compare` has the same objects, and its `steps` hold the first",
-        "score of each statistic by its own key.\n",
-        "The score of real maps against other real maps accompanies each score: split by simulation (generous, because",
-        "parameters differ) and within each simulation (strict).",
+        "Generated maps are compared with real ones at equal parameters by each of these statistics. The JSON of",
+        "`focus evaluate` and `focus judge` has an object for each, under its name; unknown numbers are null, and so is",
+        "a statistic that the maps do not allow. Its list `scores` holds every score:",
+        "`{name, statistic, band, value, error, null, null_spread, p_value, verdict}`. `error` is the uncertainty of the",
+        "value (bootstrap by simulation); `null` and `null_spread` are what a perfect generator scores with as many maps",
+        "and simulations, and its spread; `p_value` is the probability that it scores at least as far from `null`.",
+        "Values, errors and nulls are fractions, or in the unit of the statistic. `verdict` is corrected for the number",
+        "of scores. Each run in the JSON of `focus compare` has the same objects, and its `steps` hold the first score",
+        "of each statistic by its own key.",
     ]
     for spec in STATISTICS.values():
         lines += statistic_section(spec)
@@ -161,8 +164,8 @@ def statistic_section(spec: StatisticSpec) -> list[str]:
         "field": "any finite maps, including those of a normalised field",
     }
     lines = [f"\n## `{spec.name}`\n", f"{spec.title[0].upper()}{spec.title[1:]}. Needs {needs[spec.needs]}.\n"]
-    lines += ["| score | what | unit | split by simulation | within simulations | its error | key in `steps` |"]
-    lines += ["|---|---|---|---|---|---|---|"]
+    lines += ["| score | what | unit | a fault makes it | key in `steps` |"]
+    lines += ["|---|---|---|---|---|"]
     lines += [score_row(score, in_steps=score == spec.scores[0]) for score in spec.scores]
     if spec.curve is not None:
         curve = spec.curve
@@ -174,9 +177,9 @@ def statistic_section(spec: StatisticSpec) -> list[str]:
 
 def score_row(score: ScoreSpec, *, in_steps: bool) -> str:
     """Return a score as a row of the table of its statistic."""
-    keys = (f"`{key}`" if key else "" for key in (score.true_vs_true, score.same_simulation, score.error))
     unit = "fraction" if score.unit == "%" else score.unit
-    cells = (f"`{score.name}`", cell(score.title), unit, *keys, f"`{score.key}`" if in_steps else "")
+    words = f"{score.low} or {score.high}" if score.signed else score.high
+    cells = (f"`{score.name}`", cell(score.title), unit, words, f"`{score.key}`" if in_steps else "")
     return f"| {' | '.join(cells)} |"
 
 

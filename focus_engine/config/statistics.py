@@ -9,51 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from focus_engine.config.scores import NUMBERS, Score, ScoreSpec, read_score
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreSpec:
-    """The specification of a number that a statistic yields.
-
-    `name`, `true_vs_true`, `same_simulation` and `error` are keys of the statistic's JSON and fields of its result.
-
-    Attributes:
-        name: key of the score.
-        key: name of the score, unique over all statistics.
-        title: name in the report of one model.
-        heading: column heading in a comparison of models.
-        unit: `%` for a fraction that is shown in per cent; otherwise the unit after the number.
-        true_vs_true: key of the score of real against other real maps, split by simulation; empty if none.
-        same_simulation: key of the same, split within each simulation; empty if none.
-        error: key of the uncertainty of the score; empty if unknown.
-    """
-
-    name: str
-    key: str
-    title: str
-    heading: str
-    unit: str = "%"
-    true_vs_true: str = ""
-    same_simulation: str = ""
-    error: str = ""
-
-    def text(self, value: float | None) -> str:
-        """Return a value of this score as text for a table."""
-        if value is None:
-            return "-"
-        return f"{100 * value:.1f} %" if self.unit == "%" else f"{value:.3f}"
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """The values of a score, named as in its spec; unknown values are None."""
-
-    spec: ScoreSpec
-    value: float | None = None
-    true_vs_true: float | None = None
-    same_simulation: float | None = None
-    error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +78,8 @@ class StatisticSpec:
         title: title of its figure.
         short: name in running text.
         module: import path of the module that measures and compares it.
+        measured_by: name of the statistic whose measurement it shares; empty if it measures maps itself.
+        needs_training: whether it compares with the maps that the generator was trained on.
         needs: `density` for physical, non-negative maps; `field` for any finite maps.
         scores: its scores; `focus compare` also computes the first at each number of steps.
         curve: its curve; None if it has none.
@@ -133,6 +92,8 @@ class StatisticSpec:
     needs: Literal["density", "field"]
     scores: tuple[ScoreSpec, ...]
     curve: CurveSpec | None = None
+    measured_by: str = ""
+    needs_training: bool = False
 
     def fits(self, *, physical: bool) -> bool:
         """Return whether the statistic can be measured on physical maps, or on those of a normalised field."""
@@ -141,13 +102,22 @@ class StatisticSpec:
     def scores_in(self, found: object) -> tuple[Score, ...]:
         """Return the scores in a result or its JSON; all values are None if `found` is None.
 
+        A document of an earlier version holds the values alone.
+
         Raises:
             KeyError, TypeError, ValueError: `found` is not a result of this statistic.
         """
         if found is None:
-            return tuple(Score(spec) for spec in self.scores)
-        names = ("name", "true_vs_true", "same_simulation", "error")
-        return tuple(Score(spec, *(_number(found, getattr(spec, name)) for name in names)) for spec in self.scores)
+            return tuple(Score(spec, self.name) for spec in self.scores)
+        estimates = _field(found, "scores") if not isinstance(found, Mapping) else found.get("scores", {})
+        return tuple(self._score(spec, estimates.get(spec.name), found) for spec in self.scores)
+
+    def _score(self, spec: ScoreSpec, estimate: object, found: object) -> Score:
+        if estimate is None:
+            old = found.get(spec.name) if isinstance(found, Mapping) else None
+            return Score(spec, self.name, _known(old))
+        numbers = {name: _number(estimate, name) for name in NUMBERS}
+        return Score(spec, self.name, band=_field(estimate, "band"), **numbers)
 
     def curve_in(self, found: object) -> StatisticCurve | None:
         """Return the curve in a result or its JSON; None if there is none.
@@ -181,6 +151,39 @@ POWER_CURVE = CurveSpec(
     ratio=True,
 )
 
+LOG_POWER_CURVE = CurveSpec(
+    x="k",
+    real="real_mean",
+    real_std="real_std",
+    generated="generated_mean",
+    x_label="k [h/Mpc]",
+    y_name="P(k) of log density",
+    y_unit="(Mpc/h)²",
+    x_scale="log",
+    y_scale="log",
+    limit="k_nyquist",
+    ratio=True,
+)
+
+
+def _by_band(
+    name: str, key: str, title: str, heading: str, low: str = "low", high: str = "high"
+) -> tuple[ScoreSpec, ...]:
+    """Return the specification of a signed score at large, middle and small scales."""
+    return tuple(
+        ScoreSpec(
+            f"{name}{band}_scales",
+            f"{key}_{band}",
+            title,
+            f"{heading} {band}",
+            low=low,
+            high=high,
+            compared=key == "log_power" and band == "small",
+        )
+        for band in ("large", "middle", "small")
+    )
+
+
 STATISTICS = {
     spec.name: spec
     for spec in (
@@ -191,16 +194,19 @@ STATISTICS = {
             module="focus_engine.statistics.power",
             needs="field",
             scores=(
-                ScoreSpec(
-                    "median_abs_error",
-                    key="power_error",
-                    title="P(k), median |ratio - 1|",
-                    heading="P(k)",
-                    true_vs_true="true_vs_true_median_abs_error",
-                    same_simulation="true_vs_true_same_simulation",
-                ),
+                ScoreSpec("median_abs_error", "power_error", "P(k), median |ratio - 1|", "P(k)", compared=True),
+                *_by_band("", "power", "P(k)", "P(k)"),
             ),
             curve=POWER_CURVE,
+        ),
+        StatisticSpec(
+            "log_power",
+            title="power spectrum of log density",
+            short="P(k) of log density",
+            module="focus_engine.statistics.log_power",
+            needs="density",
+            scores=_by_band("", "log_power", "P(k) of log density", "log P"),
+            curve=LOG_POWER_CURVE,
         ),
         StatisticSpec(
             "pdf",
@@ -209,15 +215,8 @@ STATISTICS = {
             module="focus_engine.statistics.pdf",
             needs="density",
             scores=(
-                ScoreSpec(
-                    "w1",
-                    key="pdf_w1",
-                    title="PDF, W1 in its sigma",
-                    heading="PDF W1",
-                    unit="σ",
-                    true_vs_true="true_vs_true_w1",
-                    same_simulation="true_vs_true_same_simulation",
-                ),
+                ScoreSpec("w1", "pdf_w1", "PDF, W1 in its sigma", "PDF W1", unit="σ", compared=True),
+                ScoreSpec("tail", "pdf_tail", "densest 0.1 % of pixels", "tail", low="few", high="many"),
             ),
             curve=CurveSpec(
                 x="log10_value",
@@ -238,20 +237,49 @@ STATISTICS = {
             needs="density",
             scores=(
                 ScoreSpec(
-                    "bias",
-                    key="slab_bias",
-                    title="slab mean, bias",
-                    heading="slab bias",
-                    same_simulation="true_vs_true_bias",
-                    error="bias_std",
+                    "bias", "slab_bias", "slab mean, bias", "slab bias", low="light", high="dense", compared=True
                 ),
+                ScoreSpec("scatter", "slab_scatter", "slab mean, scatter", "scatter", low="narrow", high="wide"),
                 ScoreSpec(
-                    "scatter",
-                    key="slab_scatter",
-                    title="slab mean, scatter",
-                    heading="scatter",
-                    same_simulation="true_vs_true_scatter",
+                    "slope", "slab_slope", "slab mean, response", "mean resp", unit="", low="weak", high="strong"
                 ),
+            ),
+        ),
+        StatisticSpec(
+            "response",
+            title="response to the parameters",
+            short="response",
+            module="focus_engine.statistics.response",
+            needs="field",
+            measured_by="power_spectrum",
+            scores=(
+                *(
+                    ScoreSpec(
+                        f"slope_{band}_scales",
+                        f"response_{band}",
+                        "slope of ln P on ln P true",
+                        f"slope {band}",
+                        unit="",
+                        low="weak",
+                        high="strong",
+                        compared=band == "middle",
+                    )
+                    for band in ("large", "middle", "small")
+                ),
+                ScoreSpec("r_squared", "response_r2", "R² of ln P", "R²", unit="", low="loose", high="tight"),
+            ),
+        ),
+        StatisticSpec(
+            "covariance",
+            title="scatter of P(k) at fixed parameters",
+            short="scatter of P(k)",
+            module="focus_engine.statistics.covariance",
+            needs="field",
+            measured_by="power_spectrum",
+            scores=(
+                *_by_band("width_", "width", "scatter of ln P", "scatter", low="narrow", high="wide"),
+                ScoreSpec("correlation", "correlation", "correlation of P(k), rms", "corr", unit=""),
+                ScoreSpec("chi_square", "chi_square", "χ² of ln P per bin", "χ²", unit="", low="low", high="high"),
             ),
         ),
     )
@@ -262,6 +290,22 @@ STATISTICS = {
 def leading_score() -> ScoreSpec:
     """Return the leading score, which is drawn against the cost of sampling."""
     return next(iter(STATISTICS.values())).scores[0]
+
+
+SCORE_SPECS = {(spec.name, score.name): score for spec in STATISTICS.values() for score in spec.scores}
+"""The specification of each score, by the names of its statistic and its own."""
+
+
+def scores_in(document: Mapping[str, Any]) -> tuple[Score, ...]:
+    """Return the scores in a report; those of a report of an earlier version have values alone.
+
+    Raises:
+        KeyError, TypeError, ValueError: the document is not a report.
+    """
+    if "scores" in document:
+        found = (read_score(saved, SCORE_SPECS) for saved in document["scores"])
+        return tuple(score for score in found if score is not None)
+    return tuple(score for spec in STATISTICS.values() for score in spec.scores_in(document.get(spec.name)))
 
 
 def _field(found: object, name: str) -> Any:  # noqa: ANN401  (JSON, or a field of any result)

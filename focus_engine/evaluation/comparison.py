@@ -7,7 +7,7 @@ validated. Models of different data, box sizes or resolutions share no maps and 
 import json
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ from focus_engine.generative.sampling import SamplingPlan, SamplingProgress
 from focus_engine.progress import relay
 from focus_engine.runs.comparison import ComparisonScores, ModelScores, SamplingCost, model_scores
 from focus_engine.runs.folder import RunFolder
-from focus_engine.statistics.compare import Evaluation, evaluate_maps
+from focus_engine.statistics.compare import Evaluation, judge
+from focus_engine.statistics.design import Design
 from focus_engine.training.devices import device_name
 from focus_engine.units import NORMALISED
 
@@ -85,7 +86,8 @@ class ComparedModel:
     def scores(self) -> ModelScores:
         """What is shown of it."""
         plan = self.contender.plan
-        return model_scores(self.contender.run.name, (plan.sampler, plan.steps), self.evaluation.results, self.costs)
+        found, scores = self.evaluation.results, self.evaluation.scores()
+        return model_scores(self.contender.run.name, (plan.sampler, plan.steps), found, scores, self.costs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,10 +233,10 @@ def _sample_and_score(
 ) -> Generator[ComparisonProgress, None, ComparedModel]:
     """Sample by each plan and score the maps; those of the model's own plan must be physical."""
     params, real = maps.params_of(ids), maps.read(ids)
-    simulations = maps.simulation_of(ids)
+    design = Design.paired(maps.simulation_of(ids), params)
 
-    def evaluation(generated: NDArray[np.float32]) -> Evaluation:
-        return evaluate_maps(real[:, 0], generated[:, 0], real_simulation_ids=simulations, box_size=maps.box_size)
+    def evaluation(generated: NDArray[np.float32], *, values_only: bool = False) -> Evaluation:
+        return judge(real, generated, replace(design, values_only=values_only), maps.box_size)
 
     for _ in contender.model.draw(params[: plans[0].batch_size], plans[0]):
         pass  # the first evaluations of a network on a GPU are slower than later ones: not timed
@@ -249,7 +251,7 @@ def _sample_and_score(
         if plan == contender.plan:
             judged = own = evaluation(generated)
         elif _is_physical(generated):
-            judged = evaluation(generated)
+            judged = evaluation(generated, values_only=True)
         costs.append(SamplingCost(plan.steps, nfe, seconds, _headlines(judged)))
     assert own is not None  # noqa: S101  (the model's own plan is one of the plans)
     return ComparedModel(contender, own, tuple(costs))

@@ -197,10 +197,11 @@ def evaluate_run(
     params, real = maps.params_of(ids), maps.read(ids)
     generated, _ = yield from _draw(model, params, plan)
     evaluation = evaluate_maps(
-        real[:, 0],
-        generated[:, 0],
+        real,
+        generated,
         real_simulation_ids=maps.simulation_of(ids),
         box_size=maps.box_size,
+        params=params,
         physical=maps.physical,
     )
     report, figure = (output or run.path) / "evaluation.json", (output or run.figs) / "evaluation.png"

@@ -153,7 +153,7 @@ def draw_comparison(
             draw_statistic_of_models(axes, spec, results)
         for axes in panels[len(specs) :]:
             axes.set_axis_off()
-        truth = models[0][1].scores()[0].same_simulation
+        truth = models[0][1].scores()[0].null
         costs = [(name, one) for name, _, one in models]
         cost_panel(steps, costs, truth, "nfe", "NFE (network function evaluations per map)")
         cost_panel(seconds, costs, truth, "seconds_per_map", "seconds per map")

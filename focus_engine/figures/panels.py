@@ -20,6 +20,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.statistics.pdf import PdfComparison
+from focus_engine.statistics.significance import Estimate
 from focus_engine.statistics.slab import SlabMeanComparison
 from focus_engine.units import NORMALISED
 
@@ -92,8 +93,8 @@ def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) ->
     """
     spectrum, ratio_axes = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
     k, real, generated = numbers(curves.k), numbers(curves.real_mean), numbers(curves.generated_mean)
-    low, high = _band(real, numbers(curves.real_std))
-    spectrum.fill_between(k, low, high, color=BAND, alpha=0.6, lw=0, label="real ±1σ (cosmic variance)")
+    low, high = _band(real, numbers(getattr(curves, "fixed_std", curves.real_std)))
+    spectrum.fill_between(k, low, high, color=BAND, alpha=0.6, lw=0, label=band_label(curves))
     spectrum.plot(k, real, color=REAL, lw=points(1.8), label="real mean")
     spectrum.plot(k, generated, color=GENERATED, lw=points(1.8), ls=(0, (4, 1.2)), label="generated mean")
     of_field = getattr(curves, "normalised", False)
@@ -132,16 +133,19 @@ def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) ->
     _score(spectrum, curves)
 
 
+def band_label(curves: PowerCurves) -> str:
+    """Return the name of the band: the scatter at fixed parameters, or over the set where it is all that is known."""
+    return "real ±1σ at fixed parameters" if hasattr(curves, "fixed_std") else "real ±1σ over the set"
+
+
 def _score(axes: Axes, curves: PowerCurves) -> None:
     """Write the median error and its true-against-true value into the panel."""
     error = curves.median_abs_error
     if error is None or not np.isfinite(error):
         return
     text = f"median |ΔP/P| {100 * error:.1f} %"
-    names = ("true_vs_true_median_abs_error", "true_vs_true")
-    truth = next((getattr(curves, name) for name in names if hasattr(curves, name)), None)
-    if truth is not None and np.isfinite(truth):
-        text += f"\ntrue vs true {100 * truth:.1f} %"
+    scores = getattr(curves, "scores", {})
+    text += _perfect(scores.get("median_abs_error"))
     axes.annotate(
         text,
         (curves.k_nyquist, 0.97),
@@ -166,22 +170,37 @@ def pdf_panel(axes: Axes, pdf: PdfComparison, units: str) -> None:
     axes.set_ylim(np.min(positive[positive > 0], initial=1.0) / 2, positive.max() * 6)
     axes.set(xlabel=rf"$\log_{{10}}$ of the map [{units}]", ylabel="PDF per dex", title="one-point distribution")
     axes.legend(loc="lower center", fontsize=points(8.5))
-    text = f"$W_1$ = {pdf.w1:.3f} σ\ntrue vs true {pdf.true_vs_true_w1:.3f} σ"
+    text = f"$W_1$ = {pdf.w1:.3f} σ{_perfect(pdf.scores.get('w1'), 'σ')}"
     axes.text(0.97, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=points(9))
+
+
+def _perfect(score: Estimate | None, unit: str = "%") -> str:
+    """Return what 95 % of perfect generators score, as text; nothing if unknown."""
+    if score is None or score.null is None or score.null_spread is None:
+        return ""
+    scale, digits = (100, 1) if unit == "%" else (1, 3)
+    null, reach = scale * score.null, 2 * scale * score.null_spread
+    return f"\n(perfect: {null:.{digits}f} ± {reach:.{digits}f} {unit})"
+
+
+def _at_points(values: Array, point: NDArray[np.intp]) -> Array:
+    """Return the mean of values (N,) at each parameter point."""
+    return np.asarray(np.bincount(point, weights=values) / np.bincount(point), dtype=np.float64)
 
 
 def slab_panel(axes: Axes, slab: SlabMeanComparison, units: str) -> None:
     """Draw the mean of each generated map against that of the real one at the same parameters."""
-    both = np.concatenate([slab.real, slab.generated])
+    real, generated = _at_points(slab.real, slab.points[0]), _at_points(slab.generated, slab.points[1])
+    both = np.concatenate([real, generated])
     margin = 0.06 * (both.max() - both.min()) or 0.05 * both.max()
     span = (both.min() - margin, both.max() + margin)
     axes.plot(span, span, color=REAL, lw=points(1))
-    axes.scatter(slab.real, slab.generated, s=16, color=GENERATED, alpha=0.75, lw=0)
-    axes.set(xlim=span, ylim=span, aspect="equal", title="slab mean at equal parameters")
+    axes.scatter(real, generated, s=16, color=GENERATED, alpha=0.75, lw=0)
+    axes.set(xlim=span, ylim=span, aspect="equal", title="slab mean at each parameter point")
     axes.set(xlabel=f"real  [{units}]", ylabel=f"generated  [{units}]")
     text = (
-        f"bias {100 * slab.bias:+.3g} ± {100 * slab.bias_std:.2g} %\n"
-        f"scatter {100 * slab.scatter:.3g} %  (true vs true {100 * slab.true_vs_true_scatter:.3g} %)"
+        f"bias {100 * slab.bias:+.3g} ± {100 * slab.bias_std:.2g} %{_perfect(slab.scores.get('bias'))}\n"
+        f"scatter {100 * slab.scatter:+.3g} %{_perfect(slab.scores.get('scatter'))}"
     )
     axes.text(0.03, 0.97, text, transform=axes.transAxes, ha="left", va="top", fontsize=points(9))
 

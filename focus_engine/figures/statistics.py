@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from focus_engine.config.statistics import CurveSpec, Score, StatisticCurve, StatisticSpec
+from focus_engine.config.scores import Score
+from focus_engine.config.statistics import CurveSpec, StatisticCurve, StatisticSpec
 from focus_engine.figures.comparison import pdfs_panel, ratios_panel, series_colour
 from focus_engine.figures.panels import (
     BAND,
@@ -57,7 +58,7 @@ def draw_statistic(figure: Figure | SubFigure, spec: StatisticSpec, result: Resu
     else:
         _curve_panel(axes, spec.curve, curve, physical=units != NORMALISED)
     words = "\n".join(_score_words(score) for score in spec.scores_in(result))
-    axes.text(0.97, 0.97, words, transform=axes.transAxes, ha="right", va="top", fontsize=points(9))
+    axes.text(0.97, 0.97, words, transform=axes.transAxes, ha="right", va="top", fontsize=points(8))
 
 
 def draw_statistic_of_models(axes: Axes, spec: StatisticSpec, models: Sequence[tuple[str, Result]]) -> None:
@@ -99,10 +100,7 @@ def _set_axes(axes: Axes, where: CurveSpec, curve: StatisticCurve, *, physical: 
 
 
 def _score_words(score: Score) -> str:
-    """Return a score, its error and its true-against-true values as text."""
-    spec = score.spec
-    unit = "" if spec.unit in {"%", ""} else f" {spec.unit}"
-    error = "" if score.error is None else f" ± {spec.text(score.error)}"
-    truths = [spec.text(value) + unit for value in (score.true_vs_true, score.same_simulation) if value is not None]
-    beside = f" (true vs true {' to '.join(truths)})" if truths else ""
-    return f"{spec.title}: {spec.text(score.value)}{unit}{error}{beside}"
+    """Return a score with its error, and what a perfect generator scores, as text."""
+    unit = "" if score.spec.unit in {"%", ""} else f" {score.spec.unit}"
+    beside = "" if score.null is None else f" (perfect {score.null_words})"
+    return f"{score.spec.title}{f', {score.band}' if score.band else ''}: {score.value_words}{unit}{beside}"

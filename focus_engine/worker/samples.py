@@ -22,7 +22,7 @@ from focus_engine.events.table import PowerSpectrumMeasured, SamplesDrawn
 from focus_engine.generative.sampling import DrawnBatches, SamplingPlan
 from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics import power
-from focus_engine.statistics.simulations import Simulations
+from focus_engine.statistics.design import Design
 from focus_engine.training.prepare import PreparedRun
 from focus_engine.training.ranks import Ranks
 
@@ -103,8 +103,7 @@ def _measure(
     compared = power.compare(
         power.measured_power(real[:, 0], of.box_size, of.units),
         power.measured_power(generated[:, 0], of.box_size, of.units),
-        Simulations.of(simulations, len(real)),
-        seed=0,
+        Design.paired(simulations),
     )
     return PowerSpectrumMeasured(epoch=epoch, n_maps=len(real), normalised=not of.physical, **_curves(compared))
 

@@ -1,10 +1,12 @@
-"""`focus evaluate`: compares samples with held-out maps, each statistic beside its true-against-true value."""
+"""`focus evaluate`: compares samples with held-out maps, each score beside what a perfect model scores."""
 
 import json
 import shutil
+import textwrap
 from collections.abc import Callable, Sequence
 
-from focus_engine.config.statistics import STATISTICS, CurveSpec, Score, StatisticCurve, StatisticSpec
+from focus_engine.config.scores import Score
+from focus_engine.config.statistics import STATISTICS, CurveSpec, StatisticCurve, StatisticSpec
 from focus_engine.evaluation.sampling import EvaluationResult, evaluate_run, report_document
 from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.compare import Evaluation
@@ -79,22 +81,22 @@ OWN_CHARTS: dict[str, Callable[[StatisticSpec, CurveSpec, StatisticCurve, int, b
 
 
 def score_lines(evaluation: Evaluation) -> list[str]:
-    """Return a table of scores, each beside the score of real maps against other real maps."""
-    rows = [("statistic", "generated", "true vs true", "same sims")]
-    for name, result in evaluation.results.items():
-        rows += [_score_row(score) for score in STATISTICS[name].scores_in(result)]
-    head = f"{evaluation.n_maps} maps of {evaluation.n_simulations} test simulations against as many samples"
-    lines = [f"{name:<26}{value:>12}{between:>14}{within:>12}" for name, value, between, within in rows]
-    left_out = [spec.short for spec in STATISTICS.values() if spec.name not in evaluation.results]
+    """Return the verdict and a table of scores, each beside what a perfect model scores."""
+    truth = f"{evaluation.n_maps} real maps of {evaluation.n_simulations} simulations"
+    head = f"{evaluation.n_generated} generated maps against {truth}, at {evaluation.n_points} parameter points"
+    rows = [("score", "generated", "perfect model", "verdict"), *map(_score_row, evaluation.scores())]
+    lines = [f"{name:<38}{value:>18}{null:>19}  {word}" for name, value, null, word in rows]
+    left_out = [spec.short for spec in STATISTICS.values() if not spec.fits(physical=evaluation.physical)]
     note = f"scores of the {NORMALISED}: {_listed(left_out)} need a density"
-    return [head, *lines, *([] if evaluation.physical else [note])]
+    verdict = textwrap.wrap(f"verdict: {evaluation.verdict.text}", 78)
+    return [head, *verdict, *lines, *([] if evaluation.physical else [note])]
 
 
 def _score_row(score: Score) -> tuple[str, str, str, str]:
-    spec = score.spec
-    between = spec.text(score.true_vs_true) if spec.true_vs_true else ""
-    within = spec.text(score.same_simulation) if spec.same_simulation else ""
-    return spec.title, spec.text(score.value), between, within
+    field = f"{score.field}: " if score.field else ""
+    title = f"{field}{score.spec.title}{f', {score.band}' if score.band else ''}"
+    word = {"indistinguishable": "ok", "unknown": "?"}.get(score.verdict, score.verdict)
+    return title.removesuffix(" h/Mpc"), score.value_words, score.null_words, word
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,0 +1,151 @@
+"""The design of a comparison: which maps share parameters, which share a simulation, and how both are resampled.
+
+Real maps come in groups: those of one simulation share its structures. A model draws its maps independently. The null
+of a score is therefore the comparison of whole real simulations with single maps drawn independently; a generated set
+that has simulations itself is drawn by whole simulations. Maps are measured once; only the measured vectors are
+resampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from focus_engine.errors import InputError
+from focus_engine.statistics.reference import Kind, reference_of, standardised
+from focus_engine.statistics.sample import Draw, Rows, Sample, Scaled
+from focus_engine.statistics.significance import Estimate, Tail, estimate_of
+from focus_engine.statistics.simulations import Simulations
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+NULL_DRAWS = 400
+"""Draws of a perfect generator: its mean and spread are then known to 5 % of the spread."""
+
+BOOTSTRAP_DRAWS = 200
+"""Resamplings of the maps, for the uncertainty of a score."""
+
+NEIGHBOURS = 8
+"""Fewest simulations from which the residuals of a parameter point are drawn."""
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Real and generated maps at the same parameter points.
+
+    Attributes:
+        params: (G, P) parameters of the points; P is 0 if they are unknown.
+        real: the point and the simulation of each real map.
+        generated: the point of each generated map, and its simulation if it has one.
+        seed: seed of all draws.
+        values_only: whether errors and nulls are left unknown, which saves nearly all of the time.
+    """
+
+    params: Array
+    real: Rows
+    generated: Rows
+    seed: int = 0
+    values_only: bool = False
+
+    @classmethod
+    def paired(cls, simulation_ids: ArrayLike, params: ArrayLike | None = None, seed: int = 0) -> Design:
+        """Return the design of one generated map for each real map, in the same rows.
+
+        Args:
+            simulation_ids: (N,) the simulation of each real map.
+            params: (N, P) parameters of each map; without them, each simulation is a point of its own.
+            seed: seed of all draws.
+        """
+        ids = np.asarray(simulation_ids)
+        if ids.ndim != 1 or ids.size == 0:
+            raise InputError(f"simulation ids have shape {ids.shape}; one id per map is needed")
+        table = np.zeros((ids.size, 0)) if params is None else np.asarray(params, dtype=np.float64)
+        key = np.unique(ids, return_inverse=True)[1].reshape(-1, 1) if params is None else table.round(5)
+        _, first, point = np.unique(key, axis=0, return_index=True, return_inverse=True)
+        point = point.reshape(-1).astype(np.intp)
+        return cls(table[first], Rows.of(point, ids), Rows.of(point), seed)
+
+    @property
+    def count(self) -> int:
+        """Number of parameter points."""
+        return len(self.params)
+
+    @cached_property
+    def real_simulations(self) -> Simulations:
+        """The simulation of each real map."""
+        return Simulations(self.real.unit, np.bincount(self.real.unit, minlength=self.real.units).astype(np.intp))
+
+    @cached_property
+    def x(self) -> Array:
+        """Standardised logarithms of the parameters that vary, (G, varying)."""
+        return standardised(self.params)
+
+    def scale(self, real: Array, generated: Array, kind: Kind) -> Scaled:
+        """Return vectors (N, V) of both relative to the mean of the real maps at their parameters (see `Scaled`)."""
+        reference = reference_of(self.params, self.real.point_means(real), self.real.units, kind)
+        return Scaled.of(real, generated, self.real, self.generated, reference, kind)
+
+    def estimate(self, score: Callable[[Sample], Array], scaled: Scaled, tails: Sequence[Tail]) -> tuple[Estimate, ...]:
+        """Return the value, error, null and p-value of each score.
+
+        Args:
+            score: function from a sample to K numbers.
+            scaled: the vectors that it is computed from.
+            tails: for each number, `both` if a perfect generator's are on both sides of the null, `upper` if a fault
+                only raises it.
+        """
+        value = score(scaled.sample())
+        resampled = np.array([score(scaled.sample(draw)) for draw in self.bootstraps])
+        null = np.array([score(scaled.perfect(draw)) for draw in self.nulls if scaled.reference.known])
+        freedom = self.real.units - scaled.reference.terms
+        return tuple(
+            estimate_of(
+                float(value[k]),
+                resampled[:, k] if len(resampled) else None,
+                null[:, k] if len(null) else None,
+                freedom,
+                tail,
+            )
+            for k, tail in enumerate(tails)
+        )
+
+    @cached_property
+    def bootstraps(self) -> tuple[Draw, ...]:
+        """Resamplings of the measured maps: simulations within points, or points where one has a single simulation."""
+        enough = self.count > 1 or self.real.units > 1
+        return tuple(self._bootstraps()) if enough and not self.values_only else ()
+
+    def _bootstraps(self) -> Iterator[Draw]:
+        rng = np.random.default_rng([self.seed, 11])
+        within = self.real.units_per_point.min() > 1
+        for _ in range(BOOTSTRAP_DRAWS):
+            points = np.arange(self.count) if within else rng.integers(self.count, size=self.count)
+            yield Draw(self.real.resampled(points, rng), self.generated.resampled(points, rng), points.astype(np.intp))
+
+    @cached_property
+    def nulls(self) -> tuple[Draw, ...]:
+        """Draws of a perfect generator and of other real simulations, as rows of the real maps."""
+        return () if self.values_only else tuple(self._nulls())
+
+    def _nulls(self) -> Iterator[Draw]:
+        rng = np.random.default_rng([self.seed, 12])
+        near, points = self._neighbours, np.arange(self.count, dtype=np.intp)
+        for _ in range(NULL_DRAWS):
+            real = self.real.whole_units(self.real, near, rng)
+            if self.generated.independent:
+                generated = self.real.single_rows(self.generated, near, rng)
+            else:
+                generated = self.real.whole_units(self.generated, near, rng)
+            yield Draw(real, generated, points)
+
+    @cached_property
+    def _neighbours(self) -> Index:
+        """Return for each point the real simulations whose residuals resemble its own, (G, K)."""
+        wanted = int(max(NEIGHBOURS, self.real.units // 5, self.real.units_per_point.min()))
+        distance = ((self.x[:, None, :] - self.x[None, self.real.point_of_unit, :]) ** 2).sum(axis=2)
+        return np.argsort(distance, axis=1, kind="stable")[:, :wanted].astype(np.intp)
