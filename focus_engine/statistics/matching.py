@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from focus_engine.errors import InputError
+from focus_engine.statistics.design import Design
 from focus_engine.statistics.judged_maps import TOLERANCE, Index, JudgedMaps, Params, parameter_points
+from focus_engine.statistics.sample import Rows
 from focus_engine.units import NORMALISED
 
 _NAMED = 3  # unmatched parameter points that a message names
@@ -38,6 +40,14 @@ class MatchedMaps:
     generated_point: Index
     box_size: float | None
     notes: tuple[str, ...] = ()
+
+    def design(self, seed: int = 0) -> Design:
+        """Return the design of the comparison; `seed` is that of all draws."""
+        rows = (
+            Rows.of(self.real_point, self.real.simulation),
+            Rows.of(self.generated_point, self.generated.simulation),
+        )
+        return Design(self.points, *rows, seed)
 
     def noted(self, *words: str) -> MatchedMaps:
         """Return the same with further notes."""

@@ -5,6 +5,9 @@ import shutil
 import textwrap
 from collections.abc import Callable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from focus_engine.config.scores import Score
 from focus_engine.config.statistics import STATISTICS, CurveSpec, StatisticCurve, StatisticSpec
 from focus_engine.evaluation.sampling import EvaluationResult, evaluate_run, report_document
@@ -17,6 +20,8 @@ from focus_tui.compute.drawing import ProgressReporter, open_model, relative
 from focus_tui.compute.options import EvaluateOptions
 from focus_tui.terminal import color_depth, colours, out
 from focus_tui.view.run_view import floats
+
+Maps = NDArray[np.generic]
 
 
 def evaluate(run: RunFolder, options: EvaluateOptions) -> None:
@@ -37,11 +42,16 @@ def evaluate(run: RunFolder, options: EvaluateOptions) -> None:
 
 
 def show_report(evaluated: EvaluationResult) -> None:
-    """Draw maps and the curve of each statistic, and print the scores."""
+    """Draw the report of an evaluated model."""
+    draw_report(evaluated.evaluation, evaluated.real, evaluated.generated)
+
+
+def draw_report(evaluation: Evaluation, real: Maps, generated: Maps) -> None:
+    """Draw the first of the maps (N, C, H, W) and the curve of each statistic, and print the scores."""
     columns, _ = shutil.get_terminal_size((80, 24))
-    width, evaluation = min(columns, 110), evaluated.evaluation
+    width = min(columns, 110)
     units = SURFACE_DENSITY if evaluation.physical else NORMALISED
-    pair = [evaluated.real[0, 0], evaluated.generated[0, 0]]
+    pair = [real[0, 0], generated[0, 0]]
     titles = ("real", "generated")
     out(draw_maps(pair, width=width, height=20, titles=titles, color_depth=color_depth(), units=units))
     for name, result in evaluation.results.items():
