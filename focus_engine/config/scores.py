@@ -125,9 +125,9 @@ def read_score(saved: Mapping[str, Any], specs: Mapping[tuple[str, str], ScoreSp
     spec = specs.get((str(saved["statistic"]), str(saved["name"])))
     if spec is None:
         return None
-    numbers = {name: saved.get(name) for name in NUMBERS}
-    words = {"band": saved.get("band"), "verdict": str(saved.get("verdict", "unknown"))}
-    return Score(spec, str(saved["statistic"]), **numbers, **words, field=str(saved.get("field", "")))
+    numbers: dict[str, Any] = {name: saved.get(name) for name in (*NUMBERS, "band")}
+    verdict, field = str(saved.get("verdict", "unknown")), str(saved.get("field", ""))
+    return Score(spec, str(saved["statistic"]), **numbers, verdict=verdict, field=field)
 
 
 NUMBERS = ("value", "error", "null", "null_spread", "p_value")

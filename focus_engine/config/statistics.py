@@ -116,7 +116,7 @@ class StatisticSpec:
         if estimate is None:
             old = found.get(spec.name) if isinstance(found, Mapping) else None
             return Score(spec, self.name, _known(old))
-        numbers = {name: _number(estimate, name) for name in NUMBERS}
+        numbers: dict[str, Any] = {name: _number(estimate, name) for name in NUMBERS}
         return Score(spec, self.name, band=_field(estimate, "band"), **numbers)
 
     def curve_in(self, found: object) -> StatisticCurve | None:
@@ -236,9 +236,7 @@ STATISTICS = {
             module="focus_engine.statistics.slab",
             needs="density",
             scores=(
-                ScoreSpec(
-                    "bias", "slab_bias", "slab mean, bias", "slab bias", low="light", high="dense", compared=True
-                ),
+                ScoreSpec("bias", "slab_bias", "slab mean", "slab bias", low="light", high="dense", compared=True),
                 ScoreSpec("scatter", "slab_scatter", "slab mean, scatter", "scatter", low="narrow", high="wide"),
                 ScoreSpec(
                     "slope", "slab_slope", "slab mean, response", "mean resp", unit="", low="weak", high="strong"

@@ -51,7 +51,7 @@ def compare(real: PowerSpectrum, generated: PowerSpectrum, design: Design) -> Co
     merged, k = _merging(real)
     of_bands = scaled.transformed(lambda power: _logarithm(band_means(power, weights)))
     of_bins = scaled.transformed(lambda power: _logarithm(power @ merged))
-    widths = design.estimate(_widths, of_bands, ("both",) * len(BANDS))
+    widths = design.estimate(_widths, of_bands, ["both"] * len(BANDS))
     correlation, chi_square = design.estimate(_correlation_and_chi_square, of_bins, ("upper", "both"))
     measured = of_bins.sample()
     return CovarianceComparison(

@@ -53,7 +53,7 @@ def compare(real: PowerSpectrum, generated: PowerSpectrum, design: Design) -> Lo
     def scores(sample: Sample) -> Array:
         return band_ratios(sample, weights)
 
-    found = design.estimate(scores, scaled, ("both",) * len(BANDS))
+    found = design.estimate(scores, scaled, ["both"] * len(BANDS))
     real_mean, generated_mean = raw_means(scaled.sample())
     return LogPowerComparison(
         k=real.k[shown],

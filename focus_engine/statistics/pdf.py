@@ -135,7 +135,8 @@ def _scores(real: PixelCounts, generated: PixelCounts, design: Design, sigma: fl
     total = real.counts.sum(axis=0, dtype=np.float64)
     tail_at = int(np.searchsorted(_cdf(total), TAIL))
     steps = np.linspace(0, FINE_BINS, COARSE_BINS + 1).round().astype(np.intp)[1:]
-    scaled = design.scale(*(_functions(one.counts, steps, tail_at) for one in (real, generated)), "difference")
+    functions = (_functions(one.counts, steps, tail_at) for one in (real, generated))
+    scaled = design.scale(next(functions), next(functions), "difference")
     spacing = np.diff(steps, prepend=0) * width
 
     def scores(sample: Sample) -> Array:

@@ -74,8 +74,7 @@ def fit_trend(params: ArrayLike, values: ArrayLike, kind: Kind) -> Trend | None:
 
 
 def _fitted(features: Callable[[Array], Array], points: Array, values: Array, kind: Kind) -> Trend:
-    positive = (values > 0).all(axis=0)
-    logarithmic = positive if kind == "ratio" else np.zeros_like(positive)
+    logarithmic = np.asarray((values > 0).all(axis=0) & (kind == "ratio"), dtype=np.bool_)
     targets = np.where(logarithmic, np.log(np.where(logarithmic, values, 1)), values)
     coefficients = np.linalg.lstsq(features(points), targets, rcond=None)[0]
     return Trend(features, np.asarray(coefficients, dtype=np.float64), logarithmic)

@@ -49,7 +49,7 @@ def compare(real: PowerSpectrum, generated: PowerSpectrum, design: Design) -> Re
         slopes = [response_slope(reference[:, band], apart[:, band]) for band in range(len(BANDS))]
         return np.array([*slopes, _r_squared(reference, reference + excess)])
 
-    *slopes, r_squared = design.estimate(scores, scaled, ("both",) * (len(BANDS) + 1))
+    *slopes, r_squared = design.estimate(scores, scaled, ["both"] * (len(BANDS) + 1))
     reference, excess, apart = _by_point(scaled.sample(), weights)
     return ResponseComparison(
         reference=reference.T,

@@ -111,7 +111,7 @@ class Rows:
         table, sizes, _ = self._rows_by_unit
         rank = places._rows_by_unit[2]
         source = chosen[places.unit]
-        return table[source, rank % sizes[source]]
+        return np.asarray(table[source, rank % sizes[source]], dtype=np.intp)
 
     @cached_property
     def _rows_by_unit(self) -> tuple[Index, Index, Index]:
@@ -157,9 +157,10 @@ class View:
     def mean(self) -> Array:
         """Mean over all maps, each point with equal weight, (V,)."""
         weights = self.rows.weights
-        if self.index is not None:
-            weights = np.bincount(self.index, weights=weights, minlength=len(self.source))
-        return np.asarray(weights @ self.source, dtype=np.float64)
+        if self.index is None:
+            return np.asarray(weights @ self.source, dtype=np.float64)
+        of_source = np.bincount(self.index, weights=weights, minlength=len(self.source))
+        return np.asarray(of_source @ self.source, dtype=np.float64)
 
     @cached_property
     def point_means(self) -> Array:
