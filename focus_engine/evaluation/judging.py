@@ -1,16 +1,24 @@
-"""Judgement of generated against real maps from files (`focus judge`), and its report."""
+"""Reports of judgements: of two files of maps (`focus judge`) and of an evaluated run (`focus evaluate`)."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
+from focus_engine.config.schema import plain_config
 from focus_engine.data.judged_pair import ReadPair
+from focus_engine.data.opening import spread
+from focus_engine.evaluation.sampling import EvaluationResult, report_document
+from focus_engine.evaluation.trained_model import TrainedModel
 from focus_engine.events.table import DataProgress
 from focus_engine.figures.map_pictures import MAX_PAIRS
 from focus_engine.figures.report import Report
+from focus_engine.generative.sampling import SamplingPlan
+from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.compare import judging
 from focus_engine.statistics.judged_maps import JudgedMaps
 from focus_engine.statistics.matching import MatchedMaps
@@ -42,7 +50,7 @@ def judge_pair(read: ReadPair, seed: int = 0) -> Generator[DataProgress, None, R
     sides: dict[str, Any] = {"generated": _described(generated), "real": _described(real)}
     rows, others = shown_rows(maps)
     return Report(
-        title=f"{generated.path} against {real.path}",
+        title=f"{Path(generated.path).name} against {Path(real.path).name}",
         evaluation=evaluation,
         document={**evaluation.to_dict(), **sides, "notes": list(maps.notes)},
         real=np.asarray(real.maps[rows]),
@@ -51,7 +59,29 @@ def judge_pair(read: ReadPair, seed: int = 0) -> Generator[DataProgress, None, R
         param_names=real.param_names or generated.param_names,
         units=real.units,
         notes=maps.notes,
-        provenance=sides | {"seed": seed},
+        provenance={
+            name: one | {"n_simulations": one["n_simulations"] or "independent draws"} for name, one in sides.items()
+        }
+        | {"seed": seed},
+    )
+
+
+def run_report(run: RunFolder, evaluated: EvaluationResult, model: TrainedModel, plan: SamplingPlan) -> Report:
+    """Return the report of an evaluated run."""
+    document = report_document(evaluated.evaluation, model, plan)
+    shown = spread(np.arange(len(evaluated.real)), MAX_PAIRS)
+    data = {name: model.data[name] for name in ("fingerprint", "map_shape", "units", "param_names")}
+    return Report(
+        title=f"{run.name}, {model.source.get('file', '')} (epoch {model.source.get('epoch', '?')})",
+        evaluation=evaluated.evaluation,
+        document=document,
+        real=evaluated.real[shown],
+        generated=evaluated.generated[shown],
+        params=evaluated.params[shown],
+        param_names=model.scaler.names,
+        units=model.data["units"],
+        provenance={"checkpoint": document["checkpoint"], "sampling": document["sampling"], "data": data},
+        config=yaml.safe_dump(plain_config(model.config), sort_keys=False, allow_unicode=True),
     )
 
 

@@ -119,7 +119,7 @@ def _row(score: Score) -> str:
     cells = (
         ("scales", escape(score.band or "all")),
         ("value", _number(score.value, score.value_words + unit)),
-        ("perfect model", _number(score.null, score.null_words + (unit if score.null is not None else ""))),
+        ("perfect", _number(score.null, score.null_words + (unit if score.null is not None else ""))),
         ("p", _number(score.p_value, "unknown" if score.p_value is None else f"{score.p_value:.2g}")),
         ("verdict", f"<strong>{escape(score.verdict)}</strong>" if _differs(score) else escape(score.verdict)),
     )

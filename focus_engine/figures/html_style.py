@@ -45,11 +45,16 @@ dd { margin: 0; min-width: 0; }
 pre { overflow: auto; background: var(--fill); padding: .8rem; font-size: .85rem; }
 @media (max-width: 40rem) {
   thead { position: absolute; clip-path: inset(50%); height: 1px; width: 1px; overflow: hidden; }
-  table, tbody, tr, th, td { display: block; }
-  tbody tr { border-bottom: 1px solid var(--line); padding: .3rem 0; }
-  tbody th[scope=row] { font-weight: 600; }
-  td { display: grid; grid-template-columns: 7rem 1fr; padding: 0; }
-  td::before { content: attr(data-label); color: var(--soft); }
+  table, tbody { display: block; }
+  th, td { padding: 0; }
+  tbody tr { display: grid; grid-template-columns: 1fr auto; gap: 0 .8rem; border-bottom: 1px solid var(--line);
+    padding: .3rem 0; }
+  .group th { grid-column: 1 / -1; padding-top: .8rem; }
+  td[data-label=scales], td[data-label=verdict], td[data-label=p] { text-align: right; }
+  td[data-label=verdict] { grid-area: 2 / 2; }
+  td[data-label=perfect], td[data-label=p] { grid-row: 3; color: var(--soft); }
+  td[data-label=perfect]::before { content: "perfect: "; }
+  td[data-label=p]::before { content: "p = "; }
   dl dl { grid-template-columns: 1fr; }
   dl { grid-template-columns: 1fr; }
 }

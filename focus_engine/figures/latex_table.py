@@ -59,10 +59,18 @@ def latex_table(scores: Sequence[Score], caption: str) -> str:
 
 def _row(score: Score) -> str:
     unit = "" if score.spec.unit in {"%", ""} else f" {score.spec.unit}"
-    p_value = "--" if score.p_value is None else latex(f"{score.p_value:.2g}")
+    p_value = "--" if score.p_value is None else power_of_ten(score.p_value)
     null = "--" if score.null is None else latex(score.null_words + unit)
     cells = [latex(score.spec.title), latex(score.band or ""), latex(score.value_words + unit), null, p_value]
     return " & ".join(cells) + r" \\"
+
+
+def power_of_ten(value: float) -> str:
+    r"""Return a number with two digits, such as 0.034 or $7.9 \times 10^{-10}$."""
+    digits, _, exponent = f"{value:.2g}".partition("e")
+    if not exponent:
+        return digits
+    return rf"$10^{{{int(exponent)}}}$" if digits == "1" else rf"${digits} \times 10^{{{int(exponent)}}}$"
 
 
 def latex(text: str) -> str:

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from focus_engine.config.scores import Score
 from focus_engine.config.statistics import STATISTICS, CurveSpec, StatisticCurve, StatisticSpec
+from focus_engine.evaluation.judging import run_report
 from focus_engine.evaluation.sampling import EvaluationResult, evaluate_run, report_document
+from focus_engine.figures.latex_table import latex_table
+from focus_engine.figures.report import write_report
 from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.compare import Evaluation
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
@@ -34,8 +37,14 @@ def evaluate(run: RunFolder, options: EvaluateOptions) -> None:
     reporter = ProgressReporter(options.progress)
     model, plan = open_model(run, options, reporter)
     evaluated: EvaluationResult = reporter.track(evaluate_run(run, model, plan, options.n_maps, options.output), plan)
+    if options.report is not None:
+        write_report(options.report, run_report(run, evaluated, model, plan))
+        reporter.note(f"report  {relative(options.report)}")
     if options.json:
         out(json.dumps(report_document(evaluated.evaluation, model, plan)))
+        return
+    if options.latex:
+        out(latex_table(evaluated.evaluation.scores(), evaluated.evaluation.verdict.text))
         return
     show_report(evaluated)
     out(f"report  {relative(evaluated.report)}\nfigure  {relative(evaluated.figure)}")

@@ -4,10 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from focus_engine.errors import InputError
-from focus_tui.compute.options import MAX_SEED, PROGRESS, check_output
-
-REPORT_SUFFIXES = (".html", ".png", ".pdf", ".json")
-"""Formats of a report."""
+from focus_tui.compute.options import MAX_SEED, PROGRESS, check_report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +72,3 @@ class JudgeOptions:
             raise InputError("give a whole number >= 1", where=f"--maps-per-simulation {self.maps_per_simulation}")
         if self.box_size is not None and not 0 < self.box_size < float("inf"):
             raise InputError("give the side of the box in Mpc/h, above 0", where=f"--box-size {self.box_size:g}")
-
-
-def check_report(path: Path) -> Path:
-    """Return `path` if a report can be written there. Raises InputError."""
-    if path.suffix not in REPORT_SUFFIXES:
-        raise InputError(f"give a file name that ends in {', '.join(REPORT_SUFFIXES)}", where=f"-o {path}")
-    return check_output(path, path.suffix)
