@@ -30,6 +30,9 @@ NULL_DRAWS = 400
 BOOTSTRAP_DRAWS = 200
 """Resamplings of the maps, for the uncertainty of a score."""
 
+EQUAL_PARAMS = 1e-5
+"""Difference, relative to the size of a parameter, below which two values are equal."""
+
 NEIGHBOURS = 8
 """Fewest simulations from which the residuals of a parameter point are drawn."""
 
@@ -65,10 +68,46 @@ class Design:
         if ids.ndim != 1 or ids.size == 0:
             raise InputError(f"simulation ids have shape {ids.shape}; one id per map is needed")
         table = np.zeros((ids.size, 0)) if params is None else np.asarray(params, dtype=np.float64)
-        key = np.unique(ids, return_inverse=True)[1].reshape(-1, 1) if params is None else table.round(5)
-        _, first, point = np.unique(key, axis=0, return_index=True, return_inverse=True)
-        point = point.reshape(-1).astype(np.intp)
-        return cls(table[first], Rows.of(point, ids), Rows.of(point), seed)
+        if params is None:
+            place = np.unique(ids, return_inverse=True)[1].reshape(-1).astype(np.intp)
+            points = np.zeros((int(place.max()) + 1, 0))
+        else:
+            points, place = distinct_params(table)
+        return cls(points, Rows.of(place, ids), Rows.of(place), seed)
+
+    @classmethod
+    def matched(
+        cls,
+        real_params: ArrayLike,
+        real_ids: ArrayLike,
+        generated_params: ArrayLike,
+        generated_ids: ArrayLike | None = None,
+        seed: int = 0,
+    ) -> Design:
+        """Return the design of maps whose rows are matched by parameters equal to `EQUAL_PARAMS`.
+
+        Args:
+            real_params: (N_r, P).
+            real_ids: (N_r,) the simulation of each real map.
+            generated_params: (N_g, P).
+            generated_ids: (N_g,) the simulation of each generated map; None if they were drawn independently.
+            seed: seed of all draws.
+
+        Raises:
+            InputError: there are generated maps without real ones at their parameters, or the reverse.
+        """
+        real, generated = (np.asarray(one, dtype=np.float64) for one in (real_params, generated_params))
+        points, place = distinct_params(np.concatenate([real, generated]))
+        of_real, of_generated = place[: len(real)], place[len(real) :]
+        for held, other, what in ((of_real, of_generated, "real"), (of_generated, of_real, "generated")):
+            missing = np.setdiff1d(other, held)
+            if missing.size:
+                row = ", ".join(f"{value:g}" for value in points[missing[0]])
+                raise InputError(
+                    f"there are no {what} maps at {missing.size} of {len(points)} parameter points, such as ({row}); "
+                    "both sets need maps at the same parameters"
+                )
+        return cls(points, Rows.of(of_real, real_ids), Rows.of(of_generated, generated_ids), seed)
 
     @property
     def count(self) -> int:
@@ -149,3 +188,20 @@ class Design:
         wanted = int(max(NEIGHBOURS, self.real.units // 5, self.real.units_per_point.min()))
         distance = ((self.x[:, None, :] - self.x[None, self.real.point_of_unit, :]) ** 2).sum(axis=2)
         return np.argsort(distance, axis=1, kind="stable")[:, :wanted].astype(np.intp)
+
+
+def distinct_params(params: Array) -> tuple[Array, Index]:
+    """Return the distinct parameter points (G, P) of rows (N, P), and the point of each row (N,).
+
+    Values that differ by at most `EQUAL_PARAMS` times the largest magnitude of their parameter are equal.
+    """
+    scale = np.maximum(np.abs(params).max(axis=0), 1e-300)
+    place = np.zeros(len(params), dtype=np.intp)
+    for column in (params / scale).T:
+        order = np.argsort(column, kind="stable")
+        steps = np.concatenate([[0], np.cumsum(np.diff(column[order]) > EQUAL_PARAMS)])
+        value = np.empty(len(params), dtype=np.intp)
+        value[order] = steps
+        place = np.unique(place * (int(steps[-1]) + 1) + value, return_inverse=True)[1].reshape(-1).astype(np.intp)
+    _, first = np.unique(place, return_index=True)
+    return params[first], place

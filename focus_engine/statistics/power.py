@@ -10,18 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.errors import InputError
 from focus_engine.statistics.bands import BANDS, band_weights
-from focus_engine.statistics.design import Design
 from focus_engine.statistics.map_stack import MapStack, as_map_stack, chunks, physical_chunks
 from focus_engine.statistics.protocol import Result, known
-from focus_engine.statistics.sample import Sample
-from focus_engine.statistics.significance import Tail
 from focus_engine.units import NORMALISED
+
+if TYPE_CHECKING:  # scipy is imported with these, and `focus power` does without it
+    from focus_engine.statistics.design import Design
+    from focus_engine.statistics.sample import Sample
+    from focus_engine.statistics.significance import Tail
 
 Array = NDArray[np.float64]
 
@@ -43,6 +46,10 @@ class PowerSpectrum:
     box_size: float  # Mpc/h: side along the last axis
     k_nyquist: float  # h/Mpc: π / pixel size; bins above it hold only the corners of Fourier space
     label: str = DENSITY_LABEL  # the field that was transformed
+
+    def take(self, rows: NDArray[np.intp]) -> PowerSpectrum:
+        """Return the measurement of these maps alone."""
+        return replace(self, power=self.power[rows])
 
     @property
     def n_maps(self) -> int:

@@ -1,6 +1,8 @@
 """The interface of a statistic: a module with three functions, named by its spec in `focus_engine.config.statistics`.
 
-Each map is measured once, into a vector; comparison, halving and resampling use only these vectors.
+Each map is measured once, into a vector; comparison, halving and resampling use only these vectors. A measurement is
+an array with the maps along the first axis, or has a method `take` that returns that of some of the maps. A statistic
+whose spec names another in `measured_by` has `compare` alone and is given the measurement of that one.
 """
 
 from __future__ import annotations
@@ -61,6 +63,11 @@ class Result:
 def statistic_of(spec: StatisticSpec) -> Statistic[Any, Any]:
     """Return the module that measures a statistic; it is imported by the first call."""
     return cast("Statistic[Any, Any]", import_module(spec.module))
+
+
+def taken(measured: Any, rows: NDArray[np.intp]) -> Any:  # noqa: ANN401 - the measurement of any statistic
+    """Return the measurement of these maps alone: rows of an array, or `take` of any other measurement."""
+    return measured[rows] if isinstance(measured, np.ndarray) else measured.take(rows)
 
 
 def known(values: Iterable[float | None]) -> NDArray[np.float64]:
