@@ -22,7 +22,8 @@ from focus_engine.data.map_files import HDF5_SUFFIXES, open_maps_file
 from focus_engine.data.npy import open_npy
 from focus_engine.data.parameters import read_parameter_table
 from focus_engine.errors import InputError
-from focus_engine.statistics.judged_maps import Index, JudgedMaps, Params, numbered, parameter_points, runs_of
+from focus_engine.statistics.design import distinct_params
+from focus_engine.statistics.judged_maps import Index, JudgedMaps, Params, numbered, runs_of
 from focus_engine.units import SURFACE_DENSITY
 
 PROVENANCE = ("seed", "sampler", "steps", "eta", "guidance", "checkpoint", "focus_version")
@@ -193,7 +194,7 @@ def _simulations(
         ids = np.arange(count) // file.maps_per_simulation
         _check_one_point(file.path, ids, params, "--maps-per-simulation")
         return ids, ()
-    runs = np.zeros(count, dtype=np.intp) if params is None else runs_of(parameter_points(params))
+    runs = np.zeros(count, dtype=np.intp) if params is None else runs_of(distinct_params(params)[1])
     if runs[-1] > 0 or count == 1:
         return runs, ()
     untold = (
@@ -207,7 +208,7 @@ def _check_one_point(path: Path, ids: Index, params: Params | None, what: str) -
     """Raise InputError if the maps of a simulation differ in parameters."""
     if params is None:
         return
-    pairs = np.unique(np.stack([ids, parameter_points(params)], axis=1), axis=0)
+    pairs = np.unique(np.stack([ids, distinct_params(params)[1]], axis=1), axis=0)
     simulations, counts = np.unique(pairs[:, 0], return_counts=True)
     if (counts > 1).any():
         bad = int(simulations[np.argmax(counts > 1)])

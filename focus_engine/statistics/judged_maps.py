@@ -17,9 +17,6 @@ from focus_engine.units import NORMALISED, SURFACE_DENSITY
 Params = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-TOLERANCE = 1e-5
-"""Parameters closer than this are equal: absolutely, or in units of the largest value where that is not about 1."""
-
 
 @dataclass(frozen=True, eq=False)
 class JudgedMaps:
@@ -88,24 +85,6 @@ def numbered(ids: NDArray[Any]) -> Index:
     return np.unique(ids, return_inverse=True)[1].reshape(-1).astype(np.intp)
 
 
-def parameter_points(params: Params) -> Index:
-    """Return (N,) the point of each row of `params` (N, P): rows that are equal to `TOLERANCE` share one."""
-    labels = np.zeros(params.shape, dtype=np.int64)
-    for column, values in enumerate(params.T):
-        order = np.argsort(values, kind="stable")
-        apart = np.diff(values[order]) > _tolerance(values)
-        labels[order, column] = np.concatenate([[0], np.cumsum(apart)])
-    if not params.shape[1]:
-        return np.zeros(len(params), dtype=np.intp)
-    return np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1).astype(np.intp)
-
-
 def runs_of(points: Index) -> Index:
     """Return (N,) numbers from 0 that grow by one wherever consecutive maps differ in their point."""
     return np.concatenate([[0], np.cumsum(np.diff(points) != 0)]).astype(np.intp)
-
-
-def _tolerance(values: Params) -> float:
-    """Return the difference below which values of a parameter are equal; 1e-5 for parameters of about 1."""
-    scale = float(np.abs(values).max(initial=0.0))
-    return TOLERANCE * (scale if 0 < scale < 0.01 else max(1.0, scale))

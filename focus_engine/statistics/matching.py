@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from focus_engine.errors import InputError
-from focus_engine.statistics.design import Design
-from focus_engine.statistics.judged_maps import TOLERANCE, Index, JudgedMaps, Params, parameter_points
+from focus_engine.statistics.design import EQUAL_PARAMS, Design, distinct_params
+from focus_engine.statistics.judged_maps import Index, JudgedMaps, Params
 from focus_engine.statistics.sample import Rows
 from focus_engine.units import NORMALISED
 
@@ -71,7 +71,7 @@ def match_maps(real: JudgedMaps, generated: JudgedMaps, *, common: bool = False)
         zeros = [np.zeros(one.count, dtype=np.intp) for one in (real, generated)]
         notes = (*real.notes, *generated.notes, "neither side has parameters: all maps are compared as one set")
         return MatchedMaps(real, generated, np.empty((1, 0)), *zeros, box_size, notes)
-    labels = parameter_points(np.concatenate([real.params, generated.params]))
+    _, labels = distinct_params(np.concatenate([real.params, generated.params]))
     ours, theirs = labels[: real.count], labels[real.count :]
     shared = np.intersect1d(ours, theirs)
     left_out = _unmatched(real, ours, shared), _unmatched(generated, theirs, shared)
@@ -181,7 +181,7 @@ def _refusal(real: JudgedMaps, generated: JudgedMaps, words: Sequence[str], n_sh
     what = "; ".join(words)
     if not n_shared:
         return (
-            f"{generated.path} and {real.path} share no parameter point (equal to {TOLERANCE:g}): {what}. "
+            f"{generated.path} and {real.path} share no parameter point (equal to {EQUAL_PARAMS:g}): {what}. "
             f"Nearest: {_nearest(real, generated)}. Draw maps at the parameters of the real ones"
         )
     return f"{what}. --common judges the {n_shared} parameter point(s) that both have"

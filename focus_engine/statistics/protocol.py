@@ -80,7 +80,9 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - JSON is recursive
     if isinstance(value, Mapping):
         return {name: plain(one) for name, one in value.items()}
     if isinstance(value, np.ndarray):
-        return [plain(one) for one in value.tolist()]
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
     if isinstance(value, float):
         return float(value) if np.isfinite(value) else None
     return value

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from focus_engine.errors import InputError
-from focus_engine.statistics.judged_maps import JudgedMaps, parameter_points
+from focus_engine.statistics.design import distinct_params
+from focus_engine.statistics.judged_maps import JudgedMaps
 from focus_engine.statistics.matching import match_maps
 
 NAMES = ("Omega_m", "sigma_8")
@@ -29,8 +30,9 @@ def test_rows_need_not_be_paired():
 @pytest.mark.parametrize("scale", [1.0, 2e-9, 70.0])
 def test_the_tolerance_suits_the_size_of_a_parameter(scale):
     values = scale * np.array([1.0, 1.0 + 4e-6, 1.0 + 3e-5, 0.0])[:, None]
-    assert parameter_points(values)[:2].tolist() == [1, 1]
-    assert np.unique(parameter_points(values)).size == 3
+    points, place = distinct_params(values)
+    assert place.tolist() == [1, 1, 2, 0]
+    assert points.shape == (3, 1)
 
 
 def test_unmatched_points_are_named_and_left_out_only_when_asked():
