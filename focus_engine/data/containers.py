@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from focus_engine.data.map_files import HDF5_SUFFIXES, MapArray
 from focus_engine.errors import FocusError, InputError
 
 Array = NDArray[Any]
+Read = TypeVar("Read")
 
 IN_MEMORY = 256 * 2**20
 """Arrays up to this size [bytes] are read into memory where they can't be mapped in place."""
@@ -55,9 +56,7 @@ def open_container(path: Path) -> Container:
     """
     if path.suffix in HDF5_SUFFIXES:
         return _guarded(path, lambda: _Hdf5(path))
-    if is_zarr(path):
-        return _guarded(path, lambda: _Zarr(path))
-    return _guarded(path, lambda: _Npz(path))
+    return _guarded(path, lambda: _Zarr(path) if is_zarr(path) else _Npz(path))
 
 
 def is_zarr(path: Path) -> bool:
@@ -70,7 +69,7 @@ def read_rows(maps: Array | MapArray) -> Array:
     return _spooled(tuple(maps.shape), np.dtype(maps.dtype), lambda first, last: [maps[i] for i in range(first, last)])
 
 
-def _guarded(path: Path, read: Callable[[], Any]) -> Any:  # noqa: ANN401  (a container or an array)
+def _guarded(path: Path, read: Callable[[], Read]) -> Read:
     try:
         return read()
     except (ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, OSError) as error:
@@ -121,12 +120,10 @@ class _Npz:
                 found: Array = archive[name]
                 return found
 
-        array: Array = _guarded(self._path, read)
-        return array
+        return _guarded(self._path, read)
 
     def large(self, name: str) -> Array:
-        array: Array = _guarded(self._path, lambda: self._large(name))
-        return array
+        return _guarded(self._path, lambda: self._large(name))
 
     def _large(self, name: str) -> Array:
         member = self._members[name]
@@ -184,12 +181,10 @@ class _Hdf5:
     def small(self, name: str) -> Array:
         if name not in self._datasets:
             return _plain(np.asarray(self._attributes[name]))
-        array: Array = _guarded(self._path, lambda: _plain(np.asarray(self._datasets[name][()])))
-        return array
+        return _guarded(self._path, lambda: _plain(np.asarray(self._datasets[name][()])))
 
     def large(self, name: str) -> Array:
-        array: Array = _guarded(self._path, lambda: self._large(self._datasets[name]))
-        return array
+        return _guarded(self._path, lambda: self._large(self._datasets[name]))
 
     def _large(self, dataset: Any) -> Array:  # noqa: ANN401  (h5py)
         shape, dtype, offset = tuple(dataset.shape), np.dtype(dataset.dtype), dataset.id.get_offset()
@@ -219,14 +214,12 @@ class _Zarr:
     def small(self, name: str) -> Array:
         if name not in self._arrays:
             return np.asarray(self._attributes[name])
-        array: Array = _guarded(self._path, lambda: np.asarray(self._arrays[name][...]))
-        return array
+        return _guarded(self._path, lambda: np.asarray(self._arrays[name][...]))
 
     def large(self, name: str) -> Array:
         found = self._arrays[name]
         shape, dtype = tuple(found.shape), np.dtype(found.dtype)
-        array: Array = _guarded(self._path, lambda: _spooled(shape, dtype, lambda first, last: found[first:last]))
-        return array
+        return _guarded(self._path, lambda: _spooled(shape, dtype, lambda first, last: found[first:last]))
 
 
 def _plain(array: Array) -> Array:

@@ -48,7 +48,8 @@ def set_digests(map_set: MapSet, ids: ArrayLike) -> Digests:
 
 def known(digests: Digests, among: Digests) -> NDArray[np.bool_]:
     """Return whether each of `digests` (N,) is one of `among`."""
-    return np.isin(digests, among) & (digests != 0)
+    found: NDArray[np.bool_] = np.isin(digests, among) & (digests != 0)
+    return found
 
 
 def to_text(digests: Digests) -> str:

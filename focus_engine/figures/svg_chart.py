@@ -85,11 +85,11 @@ def curve_chart(spec: CurveSpec, curve: StatisticCurve, title: str, *, physical:
 def _resolved(curve: StatisticCurve) -> StatisticCurve:
     """Return the part of a curve up to its limit."""
     limit = math.inf if curve.limit is None else curve.limit
-    rows = [
-        row for row in zip(curve.x, curve.real, curve.real_std, curve.generated, strict=True) if (row[0] or 0) <= limit
-    ]
-    columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
-    return StatisticCurve(*columns, limit=curve.limit)
+    kept = [place for place, x in enumerate(curve.x) if (x or 0) <= limit]
+    x, real, std, generated = (
+        tuple(values[place] for place in kept) for values in (curve.x, curve.real, curve.real_std, curve.generated)
+    )
+    return StatisticCurve(x, real, std, generated, limit=curve.limit)
 
 
 def _band(curve: StatisticCurve, *, log: bool) -> tuple[list[float | None], list[float | None]]:

@@ -68,25 +68,34 @@ def match_maps(real: JudgedMaps, generated: JudgedMaps, *, common: bool = False)
     _check_names(real, generated)
     if real.params is None or generated.params is None:
         _refuse_one_sided(real, generated)
-        zeros = [np.zeros(one.count, dtype=np.intp) for one in (real, generated)]
+        one, other = (np.zeros(side.count, dtype=np.intp) for side in (real, generated))
         notes = (*real.notes, *generated.notes, "neither side has parameters: all maps are compared as one set")
-        return MatchedMaps(real, generated, np.empty((1, 0)), *zeros, box_size, notes)
-    _, labels = distinct_params(np.concatenate([real.params, generated.params]))
+        return MatchedMaps(real, generated, np.empty((1, 0)), one, other, box_size, notes)
+    return _matched(real, real.params, generated, generated.params, box_size, common=common)
+
+
+def _matched(
+    real: JudgedMaps, params: Params, generated: JudgedMaps, other: Params, box_size: float | None, *, common: bool
+) -> MatchedMaps:
+    """Return the match of two sides with these parameters."""
+    _, labels = distinct_params(np.concatenate([params, other]))
     ours, theirs = labels[: real.count], labels[real.count :]
     shared = np.intersect1d(ours, theirs)
     left_out = _unmatched(real, ours, shared), _unmatched(generated, theirs, shared)
     words = [one for one in left_out if one]
     if words and not (common and shared.size):
         raise InputError(_refusal(real, generated, words, int(shared.size)))
-    kept = [np.flatnonzero(np.isin(one, shared)) for one in (ours, theirs)]
-    places = [
-        np.searchsorted(shared, one[rows]).astype(np.intp) for one, rows in zip((ours, theirs), kept, strict=True)
-    ]
-    first = np.unique(places[0], return_index=True)[1]
-    chosen = real.take(kept[0]), generated.take(kept[1])
-    points = real.params[kept[0]][first]
-    notes = (*real.notes, *generated.notes, *(f"{one}: left out" for one in words))
-    return MatchedMaps(*chosen, points, *places, box_size, notes)
+    rows, others = (np.flatnonzero(np.isin(one, shared)) for one in (ours, theirs))
+    place = np.searchsorted(shared, ours[rows]).astype(np.intp)
+    return MatchedMaps(
+        real=real.take(rows),
+        generated=generated.take(others),
+        points=params[rows][np.unique(place, return_index=True)[1]],
+        real_point=place,
+        generated_point=np.searchsorted(shared, theirs[others]).astype(np.intp),
+        box_size=box_size,
+        notes=(*real.notes, *generated.notes, *(f"{one}: left out" for one in words)),
+    )
 
 
 def point_words(values: Sequence[float] | Params, names: Sequence[str]) -> str:
