@@ -26,7 +26,7 @@ from focus_tui.compute.evaluating import OWN_CHARTS, score_lines
 from focus_tui.view.comparison_report import score_rows
 
 HOME = Path(__file__).parent
-IDS = np.repeat(np.arange(4), 3)
+IDS = np.repeat(np.arange(6), 2)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def toy(monkeypatch):
 @pytest.fixture
 def maps():
     draw = np.random.default_rng(0)
-    amplitude = np.linspace(0.4, 0.7, 4)[IDS][:, None, None]
+    amplitude = np.linspace(0.4, 0.7, 6)[IDS][:, None, None]
     return 1e11 * np.exp(amplitude * draw.normal(size=(2, 12, 16, 16)))
 
 
@@ -53,7 +53,7 @@ def test_a_new_statistic_is_in_report_json_and_picture(maps, physical, tmp_path)
     document = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
     assert document["extremes"]["real_mean"] == pytest.approx(measure(MapStack(maps[0], 25.0), None).mean(axis=0))
     (row,) = [line for line in score_lines(evaluation) if line.startswith("toy, lowest")]
-    assert row.split()[-8:-1] == ["12.5", "±", "1.0", "%", "up", "to", "20.0"]
+    assert row.split()[-9:] == ["12.5", "±", "1.0", "%", "up", "to", "20.0", "%", "ok"]
     draw_evaluation(tmp_path / "with.png", evaluation, units=SURFACE_DENSITY)
     figure = Figure()
     draw_statistic(figure, SPEC, evaluation.results["extremes"], SURFACE_DENSITY)
@@ -101,7 +101,7 @@ def test_a_new_statistic_is_in_the_output_of_the_commands(trained, capfd):
 
     command = ["compare", "stopped", "copied", "--checkpoint", "last", "-n", "8", "--steps", "2"]
     assert focus([*command, "-o", "report.json"]) == 0
-    assert "toy shift" in capfd.readouterr().out
+    assert "toy low" in capfd.readouterr().out
     document = json.loads(Path("report.json").read_text())
     assert [set(run["extremes"]) >= {"shift", "lowest"} for run in document["runs"]] == [True, True]
     assert all("toy_shift" in cost for run in document["runs"] for cost in run["steps"])

@@ -102,6 +102,9 @@ class DataBlock(Block):
         0.9,
         description="Share of simulations that train; of the others half validate and half test (at least one each).",
     )
+    split_seed: NonNegativeInt = Field(
+        0, description="Seed of the split. Runs of equal split_seed share their test simulations."
+    )
     num_workers: NonNegativeInt = Field(
         4,
         description="Threads that read ahead, used only when the maps do not fit on the device.",
@@ -256,7 +259,7 @@ class TrainingBlock(Block):
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.999, description="Moving average of the weights, warmed up as min(ema_decay, (1 + n)/(10 + n))."
     )
-    seed: NonNegativeInt = Field(0, description="Seed of split, weights, noise and order.")
+    seed: NonNegativeInt = Field(0, description="Seed of weights, noise and order.")
     max_minutes: PositiveFloat | None = Field(
         None,
         examples=[690],

@@ -290,10 +290,6 @@ def leading_score() -> ScoreSpec:
     return next(iter(STATISTICS.values())).scores[0]
 
 
-SCORE_SPECS = {(spec.name, score.name): score for spec in STATISTICS.values() for score in spec.scores}
-"""The specification of each score, by the names of its statistic and its own."""
-
-
 def scores_in(document: Mapping[str, Any]) -> tuple[Score, ...]:
     """Return the scores in a report; those of a report of an earlier version have values alone.
 
@@ -301,7 +297,8 @@ def scores_in(document: Mapping[str, Any]) -> tuple[Score, ...]:
         KeyError, TypeError, ValueError: the document is not a report.
     """
     if "scores" in document:
-        found = (read_score(saved, SCORE_SPECS) for saved in document["scores"])
+        specs = {(spec.name, score.name): score for spec in STATISTICS.values() for score in spec.scores}
+        found = (read_score(saved, specs) for saved in document["scores"])
         return tuple(score for score in found if score is not None)
     return tuple(score for spec in STATISTICS.values() for score in spec.scores_in(document.get(spec.name)))
 

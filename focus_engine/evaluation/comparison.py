@@ -148,7 +148,7 @@ def why_not_comparable(models: Sequence[tuple[str, TrainedModel]]) -> str | None
         if reference.scaler.names != model.scaler.names:
             return f"{first} and {name} are conditioned on other parameters"
     if not _unseen(models):
-        return "no simulation is unseen by all of them (data.train_split or training.seed differ)"
+        return "no simulation is unseen by all of them (data.train_split or data.split_seed differ)"
     return None
 
 

@@ -76,12 +76,12 @@ def _merging(power: PowerSpectrum) -> tuple[Array, Array]:
     held = [place == one for one in range(MERGED_BINS)]
     weights = [one / one.sum() for one in held if one.any()]
     middles = [float(np.exp(np.log(middle[one]).mean())) for one in held if one.any()]
-    return np.array(weights).reshape(len(weights), -1).T, np.array(middles)
+    return np.array(weights).reshape(len(weights), middle.size).T, np.array(middles)
 
 
 def _logarithm(values: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log(values)
+        return np.asarray(np.where(values > 0, np.log(values), np.nan), dtype=np.float64)
 
 
 def _widths(sample: Sample) -> Array:
@@ -113,7 +113,7 @@ def _chi_square(sample: Sample) -> float:
     variances = rows.point_means(sample.real.residuals**2) * counts[:, None] / freedom
     of = sample.generated.rows.point
     enough = counts[of] >= 4
-    if not enough.any():
+    if not enough.any() or not variances.shape[1]:
         return float("nan")
     apart = (sample.generated.values - sample.real.point_means[of])[enough]
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -208,10 +208,9 @@ def band_ratios(sample: Sample, weights: Array) -> Array:
 
 def band_means(values: Array, weights: Array) -> Array:
     """Return the mean of values (…, n_bins) in each band, (…, 3), from the bins with weight; NaN for an empty band."""
-    return np.stack(
-        [values[..., row > 0] @ row[row > 0] if (row > 0).any() else values[..., 0] * np.nan for row in weights],
-        axis=-1,
-    )
+    means = [values[..., row > 0] @ row[row > 0] for row in weights]
+    empty = [not (row > 0).any() for row in weights]
+    return np.stack([np.full_like(one, np.nan) if gap else one for one, gap in zip(means, empty, strict=True)], axis=-1)
 
 
 def raw_means(sample: Sample) -> tuple[Array, Array]:

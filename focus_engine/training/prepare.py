@@ -128,7 +128,7 @@ def prepare_data(config: Config, maps: MapSet, saved: Checkpoint | None = None) 
         normaliser = Normaliser.from_dict(saved.normaliser)
         scaler = ParameterScaler.from_dict(saved.scaler)
         return PreparedData(maps, split, normaliser, scaler, fingerprint, saved.data.get("training_digests", ""))
-    split = split_by_simulation(maps.n_simulations, config.data.train_split, config.training.seed)
+    split = split_by_simulation(maps.n_simulations, config.data.train_split, config.data.split_seed)
     transform = config.data.normalize if maps.physical else "none"
     normaliser = fit_normaliser(maps, maps.maps_of(split.train), transform)
     scaler, digests = ParameterScaler.fit(maps, split.train), set_digests(maps, maps.maps_of(split.train))
