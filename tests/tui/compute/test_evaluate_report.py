@@ -1,4 +1,4 @@
-"""Samples of a trained run: `focus evaluate -o` writes one page, and `focus judge` knows what the run was trained on."""
+"""Samples of a trained run: `focus evaluate -o` writes one page, and `focus judge` knows its training maps."""
 
 import json
 import re
@@ -13,7 +13,7 @@ EACH = 2
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(tmp_path):
     """Return the experiments folder with a trained experiment."""
     shutil.copytree(OLD / "data", tmp_path / "data")
     shutil.copytree(OLD / "experiments" / "stopped", tmp_path / "experiments" / "stopped")
@@ -38,7 +38,8 @@ def test_a_report_of_another_format_is_refused_first(focus):
 
 
 @pytest.mark.process
-def test_samples_name_the_data_of_their_run(run, focus):
+@pytest.mark.usefixtures("run")
+def test_samples_name_the_data_of_their_run(focus):
     code, _, warned = focus("sample", "stopped", "--checkpoint", "last", "-n", "4", "-o", "samples.npz")
     assert code == 0, warned
     with np.load("samples.npz") as samples:
