@@ -11,13 +11,16 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.config.scores import Score
 from focus_engine.config.statistics import STATISTICS
 from focus_engine.figures.html_style import STYLE
 from focus_engine.figures.map_pictures import map_pairs
+from focus_engine.figures.panels import numbers
 from focus_engine.figures.svg_chart import curve_chart
+from focus_engine.statistics.camels_scatter import cv_scatter
 from focus_engine.statistics.compare import Evaluation
 
 Maps = NDArray[Any]
@@ -52,8 +55,8 @@ def html_page(
         _head(title, evaluation),
         _section("Notes", "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>") if notes else "",
         _section("Scores", _scores(evaluation)),
-        _section("Maps", map_pairs(*maps, *params, units=units)),
-        _section("Curves", f'<div class="curves">{"".join(_curves(evaluation))}</div>'),
+        _section("Maps", map_pairs(*maps, *params, fields=list(_fields(evaluation)), units=units)),
+        _section("Curves", f'<div class="curves">{"".join(_curves(evaluation, maps[0].shape[2:], units))}</div>'),
         _section("Provenance", _definitions(provenance)),
         _section("Configuration", f'<pre tabindex="0">{escape(config)}</pre>') if config else "",
     ]
@@ -137,22 +140,37 @@ def _number(value: float | None, words: str) -> str:
     return escape(words) if value is None else f'<data value="{value!r}">{escape(words)}</data>'
 
 
-def _curves(evaluation: Evaluation) -> Iterator[str]:
-    """Yield a figure for each statistic with a curve, of each field."""
-    of_fields = {evaluation.field: evaluation.results, **evaluation.others}
-    legend = (
-        '<span class="key real"></span>real <span class="key generated"></span>generated '
-        '<span class="key band"></span>real ±1σ'
-    )
-    for field, results in of_fields.items():
+_LEGEND = (
+    '<span class="key real"></span>real <span class="key generated"></span>generated '
+    '<span class="key band"></span>±1σ over the real set'
+)
+
+
+def _curves(evaluation: Evaluation, shape: tuple[int, ...], units: str) -> Iterator[str]:
+    """Yield a figure for each statistic with a curve, of each field; P(k) with the scatter of CAMELS where it fits."""
+    for field, results in _fields(evaluation).items():
         for name, result in results.items():
             spec = STATISTICS[name]
             curve = spec.curve_in(result)
             if spec.curve is None or curve is None:
                 continue
             title = f"{field}: {spec.title}" if field else spec.title
-            chart = curve_chart(spec.curve, curve, title, physical=evaluation.physical)
+            scatter = None
+            if name == "power_spectrum":
+                scatter = cv_scatter(numbers(curve.x), field, evaluation.box_size, shape, units)
+            known = None if scatter is None else [None if np.isnan(value) else float(value) for value in scatter]
+            chart = curve_chart(spec.curve, curve, title, physical=evaluation.physical, reference=known)
+            legend = _LEGEND
+            if known is not None:
+                legend += (
+                    f' <span class="key reference"></span>±1σ of {escape(field or "Mcdm")} in the CV set of CAMELS'
+                )
             yield f"<figure><h3>{escape(title)}</h3>{chart}<figcaption>{legend}</figcaption></figure>\n"
+
+
+def _fields(evaluation: Evaluation) -> dict[str, Mapping[str, Any]]:
+    """Return the results of each field by its name."""
+    return {evaluation.field: evaluation.results, **evaluation.others}
 
 
 def _definitions(values: Mapping[str, Any]) -> str:

@@ -34,10 +34,12 @@ svg .frame, svg .unity { stroke: var(--ink); }
 svg .limit { stroke: var(--soft); stroke-dasharray: 2 3; }
 svg .band { fill: var(--band); opacity: .55; }
 svg .real { stroke: var(--real); stroke-width: 1.8; }
+svg .reference { stroke: var(--soft); stroke-dasharray: 1 3; stroke-width: 1.4; }
 svg .generated { stroke: var(--generated); stroke-width: 2; stroke-dasharray: 6 3; }
 .key { display: inline-block; width: 1.6em; margin: 0 .3em 0 .6em; vertical-align: middle;
   border-top: 2px solid var(--real); }
 .key.generated { border-top: 2px dashed var(--generated); }
+.key.reference { border-top: 2px dotted var(--soft); }
 .key.band { border-top: .7em solid var(--band); }
 dl { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr; gap: .1rem 1rem; margin: 0; }
 dt { color: var(--soft); }

@@ -23,15 +23,21 @@ MAX_SIDE = 256
 """Longest side of a picture [pixels]; pixels of larger maps are averaged."""
 
 
-def map_pairs(real: Maps, generated: Maps, params: Maps, names: Sequence[str], *, units: str) -> str:
-    """Return figures of real beside generated maps (n, C, H, W); the maps of a channel share one colour scale."""
+def map_pairs(
+    real: Maps, generated: Maps, params: Maps, names: Sequence[str], *, fields: Sequence[str] = (), units: str
+) -> str:
+    """Return figures of real beside generated maps (n, C, H, W) of the C `fields`.
+
+    The maps of a field share one colour scale.
+    """
     channels = real.shape[1]
-    count = min(len(real), len(generated), max(1, MAX_PAIRS // channels))
+    most = min(len(real), len(generated))
+    rows = np.unique(np.linspace(0, most - 1, min(most, max(1, MAX_PAIRS // channels))).round().astype(int))
     figures = []
     for channel in range(channels):
-        low, norm = colour_scale(np.asarray(real[:count, channel], dtype=np.float64), units)
-        which = f"channel {channel + 1}, " if channels > 1 else ""
-        for row in range(count):
+        low, norm = colour_scale(np.asarray(real[rows, channel], dtype=np.float64), units)
+        which = f"{fields[channel]}, " if fields and fields[channel] else ""
+        for row in rows:
             words = which + ", ".join(f"{name} = {value:.3g}" for name, value in zip(names, params[row], strict=False))
             pair = [
                 f'<img alt="{kind} map, {escape(words, quote=True)}" src="{_picture(maps[row, channel], low, norm)}">'

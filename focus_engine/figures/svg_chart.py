@@ -1,14 +1,14 @@
 """Charts as SVG for the HTML report: text stays text, and colours follow the page's light or dark scheme.
 
 matplotlib's SVG fixes its colours and is some 40 times larger. Classes of the page's style sheet colour the parts:
-`real`, `generated`, `band`, `limit`, `frame` and `grid`.
+`real`, `generated`, `band`, `reference`, `limit`, `frame` and `grid`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 from focus_engine.config.statistics import CurveSpec, StatisticCurve
@@ -62,8 +62,13 @@ def axis_of(values: Iterable[float | None], start: float, end: float, *, log: bo
     return Axis(low - reach, high + reach, start, end)
 
 
-def curve_chart(spec: CurveSpec, curve: StatisticCurve, title: str, *, physical: bool = True) -> str:
-    """Return the SVG of real and generated maps along an axis, with their ratio below where it means something."""
+def curve_chart(
+    spec: CurveSpec, curve: StatisticCurve, title: str, *, physical: bool = True, reference: Numbers | None = None
+) -> str:
+    """Return the SVG of real and generated maps along an axis, with their ratio below where it means something.
+
+    `reference` is a scatter at each x that is drawn as two lines about the real curve.
+    """
     kept = _resolved(curve)
     right = WIDTH - _RIGHT
     x = axis_of([*kept.x, curve.limit], _LEFT, right, log=spec.x_scale == "log", margin=0.02)
@@ -73,6 +78,9 @@ def curve_chart(spec: CurveSpec, curve: StatisticCurve, title: str, *, physical:
     x_label = f"log10 of {spec.x_label}" if spec.x_scale == "exponent" else spec.x_label
     parts = [_frame(x, y, x_label if not spec.ratio else "", spec.y_label(physical=physical))]
     parts += [_limit(x, y, curve.limit), _area(x, y, kept.x, low, high)]
+    if reference is not None:
+        around = replace(kept, real_std=tuple(reference)[: len(kept.x)])
+        parts += [_line(x, y, kept.x, _above(edge, y.low), "reference") for edge in _band(around, log=log)]
     parts += [_line(x, y, kept.x, kept.real, "real"), _line(x, y, kept.x, kept.generated, "generated")]
     total = HEIGHT
     if spec.ratio:
@@ -104,6 +112,10 @@ def _band(curve: StatisticCurve, *, log: bool) -> tuple[list[float | None], list
         high.append(mean + std)
         low.append((mean * mean / (mean + std) if mean + std > 0 else None) if log else mean - std)
     return low, high
+
+
+def _above(values: Numbers, low: float) -> list[float | None]:
+    return [None if value is None else max(value, low) for value in values]
 
 
 def _ratio(x: Axis, curve: StatisticCurve, limit: float | None, x_label: str) -> str:
@@ -164,8 +176,7 @@ def _line(x: Axis, y: Axis, xs: Numbers, ys: Numbers, kind: str) -> str:
 
 
 def _area(x: Axis, y: Axis, xs: Numbers, low: Numbers, high: Numbers) -> str:
-    clipped = [None if value is None else max(value, y.low) for value in low]
-    both = [(a, b, c) for a, b, c in zip(xs, clipped, high, strict=True) if None not in {a, b, c}]
+    both = [(a, b, c) for a, b, c in zip(xs, _above(low, y.low), high, strict=True) if None not in {a, b, c}]
     if len(both) < 2:
         return ""
     xs, below, above = zip(*both, strict=True)
