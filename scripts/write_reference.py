@@ -17,7 +17,9 @@ from focus_engine.config.block import RESUME_WORDS, block_in, keys_of, resume_ma
 from focus_engine.config.json_schema import json_schema
 from focus_engine.config.schema import Config
 from focus_engine.config.statistics import STATISTICS, ScoreSpec, StatisticSpec
-from focus_engine.events.table import EVENT_TYPES, SCHEMA, Event
+from focus_engine.events.former import FORMER_TYPES
+from focus_engine.events.line import PARTS
+from focus_engine.events.table import EVENT_TYPES, SCHEMA, StatisticsMeasured
 from focus_engine.launch.summary import RunSummary
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -119,17 +121,23 @@ def events() -> str:
         "truncated last line.\n",
     ]
     for kind_of_event in EVENT_TYPES.values():
-        lines += event_section(kind_of_event)
+        lines += event_section(kind_of_event, f"## `{kind_of_event.type}`")
+        parts = PARTS if kind_of_event is StatisticsMeasured else ()
+        for part in parts:
+            lines += event_section(part, f"### {part.__name__}")
+    lines += ["\n## Events of earlier versions\n", "They are read as those above, but no longer written."]
+    for former in FORMER_TYPES.values():
+        lines += event_section(former, f"### `{former.type}`")
     lines += ["\n## `focus ls --json`, `focus status --json`\n", paragraph(RunSummary), "\n| field | type |\n|---|---|"]
     lines += [f"| `{one.name}` | {type_words(one.type)} |" for one in fields(RunSummary)]
     lines += ["| `tags` | list of text |", "| `note` | text |", "| `archived` | true or false |"]
     return NOTE + "\n".join(lines) + "\n"
 
 
-def event_section(event: type[Event]) -> list[str]:
-    """Return one row of the event table as a section."""
+def event_section(event: type[Any], heading: str) -> list[str]:
+    """Return one row of the event table, or a part of one, as a section."""
     described = attributes(event)
-    lines = [f"\n## `{event.type}`\n", paragraph(event) + "\n", "| field | type | meaning |", "|---|---|---|"]
+    lines = [f"\n{heading}\n", paragraph(event) + "\n", "| field | type | meaning |", "|---|---|---|"]
     for one in fields(event):
         if one.name == "time":
             continue
@@ -210,6 +218,7 @@ def type_words(annotation: object) -> str:
     match = re.fullmatch(r"<class '(\w+)'>", text)
     text = match.group(1) if match else text
     words = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "None": "null"}
+    text = re.sub(r"focus_engine[\w.]*\.(\w+)", r"\1", text)
     literal = re.sub(r"Literal\[([^\]]*)\]", lambda m: m.group(1).replace("'", ""), text)
     text = re.sub(r"\b(str|int|float|bool|None)\b", lambda m: words[m.group(1)], literal)
     text = re.sub(r"tuple\[([^\[\]]*), \.\.\.\]", r"list of \1", text)

@@ -280,6 +280,62 @@ STATISTICS = {
                 ScoreSpec("chi_square", "chi_square", "χ² of ln P per bin", "χ²", unit="", low="low", high="high"),
             ),
         ),
+        StatisticSpec(
+            "minkowski",
+            title="Minkowski functionals",
+            short="Minkowski functionals",
+            module="focus_engine.statistics.minkowski",
+            needs="field",
+            scores=(
+                ScoreSpec("area", "minkowski_area", "area of excursion sets, rms shift", "V0", unit="σ"),
+                ScoreSpec("boundary", "minkowski_boundary", "boundary of excursion sets, rms shift", "V1", unit="σ"),
+                ScoreSpec("euler", "minkowski_euler", "Euler characteristic, rms shift", "V2", unit="σ", compared=True),
+            ),
+            curve=CurveSpec(
+                x="threshold",
+                real="real_euler",
+                real_std="euler_std",
+                generated="generated_euler",
+                x_label="threshold of log density [its σ]",
+                y_name="Euler characteristic",
+                y_unit="(h/Mpc)²",
+            ),
+        ),
+        StatisticSpec(
+            "peaks",
+            title="peaks and voids",
+            short="peaks",
+            module="focus_engine.statistics.peaks",
+            needs="field",
+            scores=(
+                ScoreSpec("peaks", "peaks", "number of peaks", "peaks", low="few", high="many"),
+                ScoreSpec("high_peaks", "high_peaks", "peaks above 3 σ", "high peaks", low="few", high="many"),
+                ScoreSpec("voids", "voids", "number of voids", "voids", low="few", high="many"),
+            ),
+            curve=CurveSpec(
+                x="peak_height",
+                real="real_peaks",
+                real_std="peaks_std",
+                generated="generated_peaks",
+                x_label="height in log density [its σ]",
+                y_name="peaks per bin",
+                y_unit="(h/Mpc)²",
+                ratio=True,
+            ),
+        ),
+        StatisticSpec(
+            "memorisation",
+            title="nearest training map",
+            short="nearest training map",
+            module="focus_engine.statistics.memorisation",
+            needs="field",
+            needs_training=True,
+            scores=(
+                ScoreSpec(
+                    "near", "memorised", "maps near a training map", "memorised", high="memorised", compared=True
+                ),
+            ),
+        ),
     )
 }
 """The statistics by name, in the order of reports; the first score of the first is the leading score."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from focus_engine.data.channels import FieldFiles
 from focus_engine.data.maps import MapSet
 
 Digests = NDArray[np.uint64]
@@ -40,8 +41,10 @@ def set_digests(map_set: MapSet, ids: ArrayLike) -> Digests:
     """Return the digests of the maps `ids` of a set in physical units; of each, only what is hashed is converted."""
 
     def first_row(index: int) -> NDArray[Any]:
-        values = map_set.maps[index].reshape(map_set.shape)[:1, :1]
+        values = np.asarray(first[index]).reshape(-1, *map_set.shape[1:])[:1, :1]
         return map_set.stored.physical(values)
+
+    first = map_set.maps.files[0] if isinstance(map_set.maps, FieldFiles) else map_set.maps
 
     return digests_of(first_row(int(index)) for index in np.asarray(ids))
 

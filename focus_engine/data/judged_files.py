@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.config.schema import PARAMETER_NAMES
+from focus_engine.data.channels import ONE_FIELD
 from focus_engine.data.containers import Array, Container, is_zarr, open_container, read_rows
 from focus_engine.data.digests import Digests
 from focus_engine.data.map_files import HDF5_SUFFIXES, open_maps_file
@@ -68,9 +69,6 @@ def read_judged_maps(file: JudgedFile) -> JudgedMaps:
     params, names, positional = _parameters(file, box, len(maps))
     given = _array(box, "simulation")
     simulation, notes = _simulations(file, len(maps), params, given)
-    fields = _words(box, "fields")
-    if fields and len(fields) != maps.shape[1]:
-        raise InputError(f"{file.path}: names {len(fields)} fields but has {maps.shape[1]} channel(s)")
     return JudgedMaps(
         what=file.what,
         path=str(file.path),
@@ -80,8 +78,8 @@ def read_judged_maps(file: JudgedFile) -> JudgedMaps:
         positional=positional,
         simulation=simulation,
         box_size=_box_size(file, box),
-        fields=fields,
-        units=", ".join(dict.fromkeys(_words(box, "units"))) or SURFACE_DENSITY,
+        fields=_fields(file.path, box, maps.shape[1]),
+        units=_units(file.path, box, maps.shape[1]),
         data_fingerprint="".join(_words(box, "data_fingerprint")),
         training_digests=_digests(box),
         provenance={name: _array_plain(box, name) for name in PROVENANCE if box is not None and name in box.names},
@@ -229,6 +227,22 @@ def _box_size(file: JudgedFile, box: Container | None) -> float | None:
     if file.box_size is not None and abs(length - file.box_size) > 1e-5 * length:
         raise InputError(f"--box-size {file.box_size:g}: {file.path} has a box of {length:g} Mpc/h")
     return length
+
+
+def _fields(path: Path, box: Container | None, channels: int) -> tuple[str, ...]:
+    """Return the names of the channels; empty if they have none but those that `focus sample` makes up."""
+    names = _words(box, "fields")
+    if names and len(names) != channels:
+        raise InputError(f"{path}: names {len(names)} fields but has {channels} channel(s)")
+    return () if names in {(ONE_FIELD,), tuple(f"channel {number}" for number in range(channels))} else names
+
+
+def _units(path: Path, box: Container | None, channels: int) -> tuple[str, ...]:
+    """Return the unit of each channel; that of surface densities where the file states none."""
+    units = _words(box, "units") or (SURFACE_DENSITY,)
+    if len(units) not in {1, channels}:
+        raise InputError(f"{path}: has {len(units)} units for {channels} channel(s); give one for each")
+    return units if len(units) == channels else units * channels
 
 
 def _array(box: Container | None, name: str) -> Array | None:

@@ -1,4 +1,4 @@
-"""Reports of judgements: of two files of maps (`focus judge`) and of an evaluated run (`focus evaluate`)."""
+"""Judgement of generated against real maps from files (`focus judge`). Needs no torch, so that it starts fast."""
 
 from __future__ import annotations
 
@@ -7,18 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from focus_engine.config.schema import plain_config
 from focus_engine.data.judged_pair import ReadPair
-from focus_engine.data.opening import spread
-from focus_engine.evaluation.sampling import EvaluationResult, report_document
-from focus_engine.evaluation.trained_model import TrainedModel
 from focus_engine.events.table import DataProgress
 from focus_engine.figures.map_pictures import MAX_PAIRS
 from focus_engine.figures.report import Report
-from focus_engine.generative.sampling import SamplingPlan
-from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.compare import judging
 from focus_engine.statistics.judged_maps import JudgedMaps
 from focus_engine.statistics.matching import MatchedMaps
@@ -38,13 +31,14 @@ def judge_pair(read: ReadPair, seed: int = 0) -> Generator[DataProgress, None, R
     """
     maps = read.maps
     real, generated = maps.real, maps.generated
+    names = real.fields or generated.fields
     evaluation = yield from judging(
         real.maps,
         generated.maps,
         maps.design(seed),
         maps.box_size or DEFAULT_BOX,
         physical=real.physical,
-        fields=(real.fields or generated.fields) if real.maps.shape[1] > 1 else (),
+        fields=names if real.maps.shape[1] > 1 else (),
         training=read.training,
     )
     sides: dict[str, Any] = {"generated": _described(generated), "real": _described(real)}
@@ -58,30 +52,12 @@ def judge_pair(read: ReadPair, seed: int = 0) -> Generator[DataProgress, None, R
         params=np.empty((len(rows), 0)) if real.params is None else real.params[rows],
         param_names=real.param_names or generated.param_names,
         units=real.units,
+        fields=names,
         notes=maps.notes,
         provenance={
             name: one | {"n_simulations": one["n_simulations"] or "independent draws"} for name, one in sides.items()
         }
         | {"seed": seed},
-    )
-
-
-def run_report(run: RunFolder, evaluated: EvaluationResult, model: TrainedModel, plan: SamplingPlan) -> Report:
-    """Return the report of an evaluated run."""
-    document = report_document(evaluated.evaluation, model, plan)
-    shown = spread(np.arange(len(evaluated.real)), MAX_PAIRS)
-    data = {name: model.data[name] for name in ("fingerprint", "map_shape", "units", "param_names")}
-    return Report(
-        title=f"{run.name}, {model.source.get('file', '')} (epoch {model.source.get('epoch', '?')})",
-        evaluation=evaluated.evaluation,
-        document=document,
-        real=evaluated.real[shown],
-        generated=evaluated.generated[shown],
-        params=evaluated.params[shown],
-        param_names=model.scaler.names,
-        units=model.data["units"],
-        provenance={"checkpoint": document["checkpoint"], "sampling": document["sampling"], "data": data},
-        config=yaml.safe_dump(plain_config(model.config), sort_keys=False, allow_unicode=True),
     )
 
 
@@ -110,7 +86,8 @@ def _described(side: JudgedMaps) -> dict[str, Any]:
         "n_simulations": None if side.simulation is None else side.n_simulations,
         "map_shape": list(side.maps.shape[1:]),
         "param_names": list(side.param_names),
-        "units": side.units,
+        "fields": list(side.fields),
+        "units": list(side.units),
         "data_fingerprint": side.data_fingerprint or None,
         **plain(dict(side.provenance)),
     }

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.config.scores import Score
-from focus_engine.config.statistics import STATISTICS
+from focus_engine.config.statistics import STATISTICS, StatisticCurve
 from focus_engine.figures.html_style import STYLE
 from focus_engine.figures.map_pictures import map_pairs
 from focus_engine.figures.panels import numbers
 from focus_engine.figures.svg_chart import curve_chart
-from focus_engine.statistics.camels_scatter import cv_scatter
+from focus_engine.statistics.camels_scatter import camels_cv_scatter
 from focus_engine.statistics.compare import Evaluation
+from focus_engine.units import SURFACE_DENSITY
 
 Maps = NDArray[Any]
 
@@ -34,7 +35,7 @@ def html_page(
     *,
     maps: tuple[Maps, Maps],
     params: tuple[Maps, Sequence[str]],
-    units: str,
+    units: Sequence[str],
     notes: Sequence[str] = (),
     provenance: Mapping[str, Any],
     config: str = "",
@@ -46,7 +47,7 @@ def html_page(
         evaluation: scores and curves.
         maps: some real and generated maps (n, C, H, W) at the same parameters.
         params: their parameters (n, P), and the names of these.
-        units: units of the map values.
+        units: (C,) unit of each field.
         notes: what was assumed or left out.
         provenance: what was compared and how, nested.
         config: YAML text; empty if there is none.
@@ -146,19 +147,18 @@ _LEGEND = (
 )
 
 
-def _curves(evaluation: Evaluation, shape: tuple[int, ...], units: str) -> Iterator[str]:
+def _curves(evaluation: Evaluation, shape: tuple[int, ...], units: Sequence[str]) -> Iterator[str]:
     """Yield a figure for each statistic with a curve, of each field; P(k) with the scatter of CAMELS where it fits."""
-    for field, results in _fields(evaluation).items():
+    for unit, (field, results) in zip(units, _fields(evaluation).items(), strict=False):
         for name, result in results.items():
             spec = STATISTICS[name]
             curve = spec.curve_in(result)
             if spec.curve is None or curve is None:
                 continue
             title = f"{field}: {spec.title}" if field else spec.title
-            scatter = None
-            if name == "power_spectrum":
-                scatter = cv_scatter(numbers(curve.x), field, evaluation.box_size, shape, units)
-            known = None if scatter is None else [None if np.isnan(value) else float(value) for value in scatter]
+            known = None
+            if name == "power_spectrum" and unit == SURFACE_DENSITY:
+                known = _camels_scatter(curve, field, evaluation.box_size, shape)
             chart = curve_chart(spec.curve, curve, title, physical=evaluation.physical, reference=known)
             legend = _LEGEND
             if known is not None:
@@ -166,6 +166,21 @@ def _curves(evaluation: Evaluation, shape: tuple[int, ...], units: str) -> Itera
                     f' <span class="key reference"></span>±1σ of {escape(field or "Mcdm")} in the CV set of CAMELS'
                 )
             yield f"<figure><h3>{escape(title)}</h3>{chart}<figcaption>{legend}</figcaption></figure>\n"
+
+
+def _camels_scatter(
+    curve: StatisticCurve, field: str, box_size: float, shape: tuple[int, ...]
+) -> list[float | None] | None:
+    """Return the scatter of P(k) of CAMELS CV at the k of a curve; None for maps that are not like those of CAMELS.
+
+    A field without a name is taken for total matter.
+    """
+    scatter = camels_cv_scatter()
+    if (field or "Mcdm") != "Mcdm" or shape[0] != shape[1] or not scatter.fits(box_size, shape[1]):
+        return None
+    k = np.log(np.clip(numbers(curve.x), 1e-9, None))
+    found = np.exp(np.interp(k, np.log(scatter.k), np.log(scatter.std_map), left=np.nan, right=np.nan))
+    return [None if np.isnan(value) else float(value) for value in found]
 
 
 def _fields(evaluation: Evaluation) -> dict[str, Mapping[str, Any]]:

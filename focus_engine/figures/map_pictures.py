@@ -24,7 +24,7 @@ MAX_SIDE = 256
 
 
 def map_pairs(
-    real: Maps, generated: Maps, params: Maps, names: Sequence[str], *, fields: Sequence[str] = (), units: str
+    real: Maps, generated: Maps, params: Maps, names: Sequence[str], *, fields: Sequence[str] = (), units: Sequence[str]
 ) -> str:
     """Return figures of real beside generated maps (n, C, H, W) of the C `fields`.
 
@@ -35,7 +35,7 @@ def map_pairs(
     rows = np.unique(np.linspace(0, most - 1, min(most, max(1, MAX_PAIRS // channels))).round().astype(int))
     figures = []
     for channel in range(channels):
-        low, norm = colour_scale(np.asarray(real[rows, channel], dtype=np.float64), units)
+        low, norm = colour_scale(np.asarray(real[rows, channel], dtype=np.float64), units[channel])
         which = f"{fields[channel]}, " if fields and fields[channel] else ""
         for row in rows:
             words = which + ", ".join(f"{name} = {value:.3g}" for name, value in zip(names, params[row], strict=False))

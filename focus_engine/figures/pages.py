@@ -25,7 +25,7 @@ from focus_engine.figures.panels import (
     STYLE,
     SURFACE_DENSITY,
     PowerCurves,
-    map_rows,
+    field_rows,
     power_panels,
 )
 from focus_engine.figures.statistics import draw_statistic, draw_statistic_of_models
@@ -72,23 +72,26 @@ def draw_samples(
     param_names: Sequence[str],
     *,
     box_size: float,
-    units: str = SURFACE_DENSITY,
+    units: str | Sequence[str] = SURFACE_DENSITY,
+    fields: Sequence[str] = (),
     title: str = "",
 ) -> None:
-    """Draw the first six generated maps (N, H, W), below real maps at the same parameters (N, P) if given.
+    """Draw the first six generated maps (N, H, W) or (N, C, H, W), below real maps at the same parameters if given.
 
-    All maps share one logarithmic colour scale, that of the first row. Raises OSError when the file can't be written.
+    `params` is (N, P); `units` and `fields` are those of the channels. All maps of a channel share one logarithmic
+    colour scale, that of its first row. Raises OSError when the file can't be written.
     """
+    units = _each(units)
     rows = [("generated", _maps(generated))]
     if real is not None:
         rows.insert(0, ("real", _maps(real)))
     with mpl.rc_context(STYLE):
         columns = min(MAX_COLUMNS, np.shape(generated)[0])
         height, width = np.shape(generated)[-2:]
-        size = (1.6 + 1.9 * max(columns, 2), 1.1 + len(rows) * 1.9 * height / width)
+        size = (1.6 + 1.9 * max(columns, 2), 0.3 + len(units) * (0.8 + len(rows) * 1.9 * height / width))
         figure = Figure(figsize=size, layout="constrained")
         figure.suptitle(title, fontsize=11)
-        map_rows(figure, rows, np.asarray(params), param_names, box_size, units)
+        field_rows(figure, rows, np.asarray(params), param_names, box_size, units, fields)
         save(figure, path)
 
 
@@ -111,26 +114,29 @@ def draw_evaluation(
     generated: ArrayLike | None = None,
     params: ArrayLike | None = None,
     param_names: Sequence[str] = (),
-    units: str = SURFACE_DENSITY,
+    units: str | Sequence[str] = SURFACE_DENSITY,
+    fields: Sequence[str] = (),
     title: str = "",
 ) -> None:
     """Draw the report of `focus evaluate` as PNG or PDF: a panel per statistic, and maps below if given.
 
     Raises OSError when the file can't be written.
     """
+    units = _each(units)
     with_maps = real is not None and generated is not None
     with mpl.rc_context(STYLE):
         n_rows = math.ceil(len(evaluation.results) / PANELS_PER_ROW)
-        heights = [1.0] * n_rows + ([0.9] if with_maps else [])
-        figure = Figure(figsize=(13.5, 4.9 * n_rows + (4.5 if with_maps else 0)), layout="constrained")
+        heights = [1.0] * n_rows + ([0.9 * len(units)] if with_maps else [])
+        high = 4.9 * n_rows + (4.5 * len(units) if with_maps else 0)
+        figure = Figure(figsize=(13.5, high), layout="constrained")
         figure.suptitle(title, fontsize=12)
         rows = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)
-        _statistics(list(rows[:n_rows, 0]), evaluation, units)
+        _statistics(list(rows[:n_rows, 0]), evaluation, units[0])
         if real is not None and generated is not None:
             values = np.empty((np.shape(real)[0], 0)) if params is None else np.asarray(params)
             box_size = evaluation.box_size
             pairs = [("real", _maps(real)), ("generated", _maps(generated))]
-            map_rows(rows[-1, 0], pairs, values, param_names, box_size, units)
+            field_rows(rows[-1, 0], pairs, values, param_names, box_size, units, fields)
         save(figure, path, "pdf" if Path(path).suffix == ".pdf" else "png")
 
 
@@ -170,10 +176,15 @@ def _statistics(rows: Sequence[SubFigure], evaluation: Evaluation, units: str) -
         draw_statistic(place, spec, result, units if evaluation.physical else NORMALISED)
 
 
+def _each(units: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the unit of each channel; a text is that of the only one."""
+    return (units,) if isinstance(units, str) else tuple(units)
+
+
 def _maps(maps: ArrayLike) -> Array:
-    """Return the first `MAX_COLUMNS` maps as (N, H, W), of their first channel."""
+    """Return the first `MAX_COLUMNS` maps as (N, C, H, W)."""
     array = np.asarray(maps)[:MAX_COLUMNS].astype(np.float64)
-    return array[:, 0] if array.ndim == 4 else array
+    return array if array.ndim == 4 else array[:, None]
 
 
 def save(figure: Figure, path: str | Path, suffix: str = "png") -> None:

@@ -19,6 +19,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
+from focus_engine.events.statistics import Measure
 from focus_engine.statistics.pdf import PdfComparison
 from focus_engine.statistics.significance import Estimate
 from focus_engine.statistics.slab import SlabMeanComparison
@@ -65,7 +66,7 @@ _PARAMETER_SYMBOLS = {
 
 
 class PowerCurves(Protocol):
-    """The fields that a P(k) figure needs, of a `PowerComparison` or a `PowerSpectrumMeasured` event."""
+    """The fields that a P(k) figure needs, of a `PowerComparison` or of a `LivePower`."""
 
     @property
     def k(self) -> Curve: ...  # noqa: D102
@@ -75,6 +76,10 @@ class PowerCurves(Protocol):
     def real_std(self) -> Curve: ...  # noqa: D102
     @property
     def generated_mean(self) -> Curve: ...  # noqa: D102
+    @property
+    def ratio(self) -> Curve: ...  # noqa: D102
+    @property
+    def ratio_std(self) -> Curve: ...  # noqa: D102
     @property
     def k_nyquist(self) -> float: ...  # noqa: D102
     @property
@@ -93,7 +98,8 @@ def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) ->
     """
     spectrum, ratio_axes = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
     k, real, generated = numbers(curves.k), numbers(curves.real_mean), numbers(curves.generated_mean)
-    low, high = _band(real, numbers(getattr(curves, "fixed_std", curves.real_std)))
+    fixed = getattr(curves, "fixed_std", None)
+    low, high = _band(real, numbers(curves.real_std if fixed is None else fixed))
     spectrum.fill_between(k, low, high, color=BAND, alpha=0.6, lw=0, label=band_label(curves))
     spectrum.plot(k, real, color=REAL, lw=points(1.8), label="real mean")
     spectrum.plot(k, generated, color=GENERATED, lw=points(1.8), ls=(0, (4, 1.2)), label="generated mean")
@@ -104,8 +110,7 @@ def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) ->
     shown = np.concatenate([real, generated])
     spectrum.set_ylim(np.nanmin(shown) / 2.5, np.nanmax(np.concatenate([high, generated])) * 1.8)
     spectrum.legend(loc="lower left")
-    ratio = generated / real
-    spread = numbers(getattr(curves, "ratio_std", np.full(k.shape, np.nan)))
+    ratio, spread = numbers(curves.ratio), numbers(curves.ratio_std)
     ratio_axes.axhspan(0.9, 1.1, color=BAND, alpha=0.35, lw=0)
     ratio_axes.axhspan(0.95, 1.05, color=BAND, alpha=0.6, lw=0)
     ratio_axes.axhline(1, color=REAL, lw=points(1))
@@ -135,17 +140,18 @@ def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) ->
 
 def band_label(curves: PowerCurves) -> str:
     """Return the name of the band: the scatter at fixed parameters, or over the set where it is all that is known."""
-    return "real ±1σ at fixed parameters" if hasattr(curves, "fixed_std") else "real ±1σ over the set"
+    known = getattr(curves, "fixed_std", None) is not None
+    return "real ±1σ at fixed parameters" if known else "real ±1σ over the set"
 
 
 def _score(axes: Axes, curves: PowerCurves) -> None:
-    """Write the median error and its true-against-true value into the panel."""
-    error = curves.median_abs_error
-    if error is None or not np.isfinite(error):
+    """Write the median error, its standard error and the score of a perfect generator into the panel."""
+    value = curves.median_abs_error
+    if value is None or not np.isfinite(value):
         return
-    text = f"median |ΔP/P| {100 * error:.1f} %"
-    scores = getattr(curves, "scores", {})
-    text += _perfect(scores.get("median_abs_error"))
+    score = getattr(curves, "scores", {}).get("median_abs_error")
+    error = "" if score is None or score.error is None else f" ± {100 * score.error:.1f}"
+    text = f"median |ΔP/P| {100 * value:.1f}{error} %{_perfect(score)}"
     axes.annotate(
         text,
         (curves.k_nyquist, 0.97),
@@ -174,7 +180,7 @@ def pdf_panel(axes: Axes, pdf: PdfComparison, units: str) -> None:
     axes.text(0.97, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=points(9))
 
 
-def _perfect(score: Estimate | None, unit: str = "%") -> str:
+def _perfect(score: Estimate | Measure | None, unit: str = "%") -> str:
     """Return what 95 % of perfect generators score, as text; nothing if unknown."""
     if score is None or score.null is None or score.null_spread is None:
         return ""
@@ -244,6 +250,28 @@ def map_rows(
         axes.set_xlabel("$x$  [Mpc$/h$]", fontsize=points(9))
     if picture is not None:
         figure.colorbar(picture, ax=grid, label=units, shrink=0.9, aspect=28, pad=0.015, extend="both")
+
+
+def field_rows(
+    figure: Figure | SubFigure,
+    rows: Sequence[tuple[str, Array]],
+    params: Array,
+    names: Sequence[str],
+    box_size: float,
+    units: Sequence[str],
+    fields: Sequence[str],
+) -> None:
+    """Draw labelled rows of maps (N, C, H, W) as `map_rows` does, for each of `fields` with its name and its own scale.
+
+    `units` are those of the fields; a single field is not named.
+    """
+    if len(units) == 1:
+        map_rows(figure, [(label, maps[:, 0]) for label, maps in rows], params, names, box_size, units[0])
+        return
+    parts = figure.subfigures(len(units), 1)
+    for channel, (part, field, unit) in enumerate(zip(parts, fields, units, strict=True)):
+        labelled = [(f"{field}, {label}", maps[:, channel]) for label, maps in rows]
+        map_rows(part, labelled, params if channel == 0 else params[:0], names, box_size, unit)
 
 
 def colour_scale(maps: Array, units: str) -> tuple[float, Normalize]:

@@ -32,7 +32,8 @@ class Report:
         generated: (n, C, H, W) generated maps at the same parameters.
         params: (n, P) their parameters; P may be 0.
         param_names: (P,) names of the parameters.
-        units: units of the map values.
+        units: (C,) unit of each field.
+        fields: (C,) names of the fields; empty if there is one without a name.
         notes: what was assumed or left out, in sentences.
         provenance: what was compared and how, by name; nested mappings are allowed.
         config: the config as YAML text; empty if there is none.
@@ -45,7 +46,8 @@ class Report:
     generated: NDArray[Any]
     params: NDArray[Any]
     param_names: Sequence[str] = ()
-    units: str = SURFACE_DENSITY
+    units: Sequence[str] = (SURFACE_DENSITY,)
+    fields: Sequence[str] = ()
     notes: Sequence[str] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     config: str = ""
@@ -67,6 +69,7 @@ def write_report(path: Path, report: Report) -> None:
             params=report.params,
             param_names=report.param_names,
             units=report.units,
+            fields=report.fields,
             title=report.title,
         )
         return

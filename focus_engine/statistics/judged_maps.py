@@ -32,7 +32,7 @@ class JudgedMaps:
         simulation: (N,) simulation of each map, numbered from 0; None for independently drawn maps.
         box_size: side along the last axis [Mpc/h]; None if unknown.
         fields: name of each channel; empty if unknown.
-        units: unit of the map values, `NORMALISED` for values without one.
+        units: (C,) unit of each channel, `NORMALISED` for values without one.
         data_fingerprint: fingerprint of the data set that the generator was trained on; empty if unknown.
         training_digests: uint64 digests of the maps that it was trained on; empty if unknown.
         provenance: further plain values of the file, such as sampler and seed.
@@ -48,7 +48,7 @@ class JudgedMaps:
     simulation: Index | None = None
     box_size: float | None = None
     fields: tuple[str, ...] = ()
-    units: str = SURFACE_DENSITY
+    units: tuple[str, ...] = (SURFACE_DENSITY,)
     data_fingerprint: str = ""
     training_digests: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class JudgedMaps:
     @property
     def physical(self) -> bool:
         """Whether the maps are densities, not a normalised field."""
-        return self.units != NORMALISED
+        return NORMALISED not in self.units
 
     @property
     def n_simulations(self) -> int:

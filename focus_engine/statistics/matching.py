@@ -66,6 +66,9 @@ def match_maps(real: JudgedMaps, generated: JudgedMaps, *, common: bool = False)
     _check_alike(real, generated)
     real, generated = _select(real, generated), _select(generated, real)
     _check_names(real, generated)
+    if real.units != generated.units:
+        note = f"the units differ in words: {', '.join(generated.units)} and {', '.join(real.units)} (real)"
+        real = replace(real, notes=(*real.notes, note))
     if real.params is None or generated.params is None:
         _refuse_one_sided(real, generated)
         one, other = (np.zeros(side.count, dtype=np.intp) for side in (real, generated))

@@ -7,7 +7,7 @@ maps are not CIC-painted. Imports numpy alone, so that `focus power` starts fast
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -148,6 +148,26 @@ def log_power_spectrum(maps: ArrayLike, box_size: float, floor: float) -> PowerS
         InputError: as `power_spectrum`.
     """
     return _spectrum(as_map_stack(maps), box_size, LOG_LABEL, floor)
+
+
+def pair_spectra(
+    fields: Sequence[ArrayLike], pairs: Sequence[tuple[int, int]], box_size: float, label: str = DENSITY_LABEL
+) -> tuple[PowerSpectrum, ...]:
+    """Measure the spectrum of each pair (a, b) of several fields of the same maps: P(k) for a = b, else P_ab(k).
+
+    `fields` are stacks (N, H, W) of one shape. P_ab(k) is the mean of Re(δ_a δ_b*) over the modes of each bin, with
+    the bins and the normalisation of `power_spectrum`; it may be negative. `label` as in `PowerSpectrum`: the fields
+    are divided by their means only where it is `DENSITY_LABEL`.
+
+    Raises:
+        InputError: the shapes differ, or as `power_spectrum` or `field_power_spectrum`.
+    """
+    stacks = [as_map_stack(field) for field in fields]
+    shapes = {stack.shape for stack in stacks}
+    if len(shapes) > 1:
+        words = " and ".join(map(str, sorted(shapes)))
+        raise InputError(f"fields have shapes {words}; cross spectra need fields of the same maps")
+    return _spectra(stacks, pairs, box_size, label)
 
 
 def bins(real: MapStack, generated: MapStack) -> None:
@@ -297,27 +317,44 @@ def _binning(height: int, width: int) -> _Binning:
 
 
 def _spectrum(stack: NDArray[np.generic], box_size: float, label: str, floor: float | None = None) -> PowerSpectrum:
+    return _spectra((stack,), ((0, 0),), box_size, label, floor)[0]
+
+
+def _spectra(
+    fields: Sequence[NDArray[np.generic]],
+    pairs: Sequence[tuple[int, int]],
+    box_size: float,
+    label: str,
+    floor: float | None = None,
+) -> tuple[PowerSpectrum, ...]:
+    """Return the spectrum Re⟨F_a F_b*⟩ of each pair (a, b) of `fields`, each a stack of maps of one shape."""
     if not (np.isfinite(box_size) and box_size > 0):
         raise InputError(f"box_size is {box_size}; a positive length in Mpc/h is needed")
-    n_maps, height, width = stack.shape
+    n_maps, height, width = fields[0].shape
     binning = _binning(height, width)
     pixel = box_size / width
     k_fundamental = 2 * np.pi / (pixel * max(height, width))
     n_bins = binning.modes.size
-    power = np.empty((n_maps, n_bins))
-    for first, chunk in _fluctuations(stack, label, floor):
-        transform = np.fft.rfft2(chunk)
-        squares = transform.real**2 + transform.imag**2
-        for row, square in enumerate(squares.reshape(len(chunk), -1), first):
-            power[row] = np.bincount(binning.index, weights=square)[1:]
+    powers = np.empty((len(pairs), n_maps, n_bins))
+    for parts in zip(*(_fluctuations(stack, label, floor) for stack in fields), strict=True):
+        first = parts[0][0]
+        transforms = [np.fft.rfft2(chunk) for _, chunk in parts]
+        for power, (a, b) in zip(powers, pairs, strict=True):
+            one, other = transforms[a], transforms[b]
+            products = one.real * other.real + one.imag * other.imag
+            for row, product in enumerate(products.reshape(len(products), -1), first):
+                power[row] = np.bincount(binning.index, weights=product)[1:]
     # L_x L_y / (H W)², which is L² / N⁴ for a square map, over the modes of each bin.
-    power *= pixel**2 / (height * width) / binning.modes
-    return PowerSpectrum(
-        k=binning.mean_n * k_fundamental,
-        power=power,
-        modes=binning.modes.copy(),
-        k_edges=k_fundamental * np.arange(1, n_bins + 2),
-        box_size=float(box_size),
-        k_nyquist=float(np.pi / pixel),
-        label=label,
+    powers *= pixel**2 / (height * width) / binning.modes
+    return tuple(
+        PowerSpectrum(
+            k=binning.mean_n * k_fundamental,
+            power=power,
+            modes=binning.modes.copy(),
+            k_edges=k_fundamental * np.arange(1, n_bins + 2),
+            box_size=float(box_size),
+            k_nyquist=float(np.pi / pixel),
+            label=label,
+        )
+        for power in powers
     )

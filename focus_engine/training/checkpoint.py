@@ -35,7 +35,7 @@ class Checkpoint:
         normaliser: `Normaliser.to_dict()`.
         scaler: `ParameterScaler.to_dict()`.
         data: fingerprint, training_digests, box_size [Mpc/h], map_shape, param_names, maps_per_simulation, split,
-            units.
+            units, fields and field_units of the channels.
         provenance: versions, host, device, seed, git commit.
     """
 

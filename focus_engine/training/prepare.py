@@ -71,6 +71,8 @@ class PreparedData:
             "split": {name: list(getattr(self.split, name)) for name in ("train", "validation", "test")},
             "validation_params": self.maps.params[list(self.split.validation)].tolist(),
             "units": self.maps.units,
+            "fields": list(self.maps.field_names),
+            "field_units": list(self.maps.field_units),
         }
 
 

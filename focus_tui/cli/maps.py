@@ -93,7 +93,22 @@ def evaluate(
     steps: Steps = None,
     eta: Eta = None,
     sampler: Sampler = None,
-    n_maps: Annotated[int | None, typer.Option("-n", metavar="N", help="Test maps to use.", show_default=False)] = None,
+    n_maps: Annotated[
+        int | None,
+        typer.Option("-n", metavar="N", help="Maps to draw, and test maps to use [300].", show_default=False),
+    ] = None,
+    universes: Annotated[
+        int | None,
+        typer.Option(
+            "--universes",
+            metavar="N",
+            help="Truth: N simulated universes at each held-back cosmology.",
+            show_default=False,
+        ),
+    ] = None,
+    cosmologies: Annotated[
+        int | None, typer.Option("--cosmologies", metavar="M", help="How many of them [8].", show_default=False)
+    ] = None,
     guidance: Guidance = None,
     seed: Seed = 0,
     checkpoint: Checkpoint = "best",
@@ -109,6 +124,9 @@ def evaluate(
     _trust: Trust = False,
 ) -> None:
     """Judge samples against held-out maps.
+
+    With --universes, against universes simulated at cosmologies that the training set does not hold: the more, the
+    better the truth is known. They stay in the cache.
 
     Every score (docs/statistics.md) has its error and what a perfect model scores. The run folder keeps the report
     as evaluation.json and a PNG; -o report.html writes one page to share.
@@ -127,6 +145,8 @@ def evaluate(
         n_maps=n_maps,
         report=report,
         latex=latex,
+        universes=universes,
+        cosmologies=cosmologies,
         batch_size=batch_size,
         device=device,
         json=as_json,

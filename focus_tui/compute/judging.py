@@ -7,9 +7,9 @@ from focus_engine.data.judged_pair import JudgedPair, ReadPair, read_pair
 from focus_engine.evaluation.judging import DEFAULT_BOX, judge_pair
 from focus_engine.figures.latex_table import latex_table
 from focus_engine.figures.report import Report, write_report
-from focus_tui.compute.drawing import ProgressReporter, relative
-from focus_tui.compute.evaluating import draw_report
 from focus_tui.compute.judge_options import JudgeOptions
+from focus_tui.compute.progress import ProgressReporter, relative
+from focus_tui.compute.report_view import draw_report
 from focus_tui.terminal import out, visible
 
 
@@ -21,12 +21,12 @@ def judge(options: JudgeOptions) -> None:
         OSError: the report can't be written.
     """
     reporter = ProgressReporter(options.progress)
-    read: ReadPair = reporter.track(read_pair(_pair(options)))
+    read: ReadPair = reporter.follow(read_pair(_pair(options)))
     for note in read.maps.notes:
         reporter.warn(visible(note))
     if read.maps.box_size is None:
         reporter.warn(f"neither file holds its box size: {DEFAULT_BOX:g} Mpc/h is assumed (--box-size)")
-    report: Report = reporter.track(judge_pair(read, options.seed))
+    report: Report = reporter.follow(judge_pair(read, options.seed))
     if options.output is not None:
         write_report(options.output, report)
         reporter.note(f"report  {relative(options.output)}")

@@ -99,12 +99,16 @@ class EvaluateOptions(DrawOptions):
     """The options of `focus evaluate`.
 
     Attributes:
+        universes: universes to simulate at each held-back cosmology; None compares with the test maps.
+        cosmologies: held-back cosmologies; None for the default.
         output: folder of the report (JSON and PNG); None for the experiment's own.
         report: further file of the report; None for none.
         latex: print a LaTeX table instead of drawing the report.
         json: print the document instead of drawing it.
     """
 
+    universes: int | None = None
+    cosmologies: int | None = None
     output: Path | None = None
     report: Path | None = None
     latex: bool = False

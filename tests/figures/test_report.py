@@ -118,7 +118,7 @@ def test_its_numbers_are_those_of_the_json(report, text):
 def test_the_scatter_of_camels_is_drawn_over_maps_like_those_of_camels(report):
     like, other = np.exp(DRAW.normal(25, 0.5, (1, 1, 256, 256))), report.real
     for maps, count in ((like, 2), (other, 0)):
-        given = {"params": (PARAMS, ()), "units": SURFACE_DENSITY, "provenance": {}}
+        given = {"params": (PARAMS, ()), "units": [SURFACE_DENSITY], "provenance": {}}
         page = html_page("title", report.evaluation, maps=(maps, maps), **given)
         assert page.count('class="reference"') == count
         assert ("CV set of CAMELS" in page) == bool(count)
@@ -149,12 +149,12 @@ def test_pictures_are_the_maps(report):
     (first, *_), second = report.real, np.full((1, 1, 600, 300), 2.0)
     images = [
         Image.open(BytesIO(base64.b64decode(one)))
-        for one in re.findall(r"base64,([^\"]+)", map_pairs(report.real, report.generated, PARAMS, (), units="x"))
+        for one in re.findall(r"base64,([^\"]+)", map_pairs(report.real, report.generated, PARAMS, (), units=["x"]))
     ]
     assert len(images) == 12
     shades = np.asarray(images[0])[::-1].astype(float)
     assert np.corrcoef(shades.ravel(), np.log(first[0]).ravel())[0, 1] > 0.98
-    (large, _) = re.findall(r"base64,([^\"]+)", map_pairs(second, second, np.empty((1, 0)), (), units="x"))
+    (large, _) = re.findall(r"base64,([^\"]+)", map_pairs(second, second, np.empty((1, 0)), (), units=["x"]))
     assert max(Image.open(BytesIO(base64.b64decode(large))).size) <= MAX_SIDE
 
 

@@ -74,7 +74,7 @@ def test_a_text_table_takes_the_columns_that_the_other_side_has():
         (side("generated", [0, 1, 2], POINTS[:, ::-1], param_names=NAMES[::-1]), "same columns"),
         (side("generated", [0, 1, 2], POINTS[:, :1], param_names=NAMES[:1]), "same columns"),
         (side("generated", [0, 1, 2], None), r"generated.npz has no parameters .*--params FILE"),
-        (side("generated", [0, 1, 2], units="normalised field"), "undo the normalisation"),
+        (side("generated", [0, 1, 2], units=("normalised field",)), "undo the normalisation"),
         (side("generated", [0, 1, 2], fields=("HI",)), "the fields HI"),
     ],
 )
