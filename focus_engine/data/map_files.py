@@ -122,10 +122,8 @@ def _open_hdf5(path: Path, key: str | None) -> MapArray:
 
 
 def _open_zarr(path: Path, key: str | None) -> MapArray:
-    try:
-        import zarr  # noqa: PLC0415  (optional, and a slow import that most sets do not need)
-    except ModuleNotFoundError:
-        raise InputError(f"{path}: reading Zarr needs the package zarr: pip install zarr") from None
+    import zarr  # noqa: PLC0415  (a slow import that most sets do not need)
+
     if not path.is_dir():
         raise InputError(f"{path}: no such Zarr folder; see data.maps_path and data.data_dir")
     try:

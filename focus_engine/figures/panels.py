@@ -268,7 +268,7 @@ def field_rows(
     if len(units) == 1:
         map_rows(figure, [(label, maps[:, 0]) for label, maps in rows], params, names, box_size, units[0])
         return
-    parts = figure.subfigures(len(units), 1)
+    parts = figure.subfigures(len(units), 1, squeeze=False)[:, 0]
     for channel, (part, field, unit) in enumerate(zip(parts, fields, units, strict=True)):
         labelled = [(f"{field}, {label}", maps[:, channel]) for label, maps in rows]
         map_rows(part, labelled, params if channel == 0 else params[:0], names, box_size, unit)

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,6 @@ def camels_cv_scatter(field: str = "Mcdm") -> CamelsScatter:
         raise InputError(
             f"CAMELS CV scatter of field {field!r} is not packaged; fields: {', '.join(document['fields'])}"
         )
-    curves = {name: np.array(values) for name, values in document["fields"][field].items()}
+    curves: dict[str, Any] = {name: np.array(values) for name, values in document["fields"][field].items()}
     numbers = ("box_size", "map_size", "simulations", "maps_per_simulation", "source")
     return CamelsScatter(k=np.array(document["k"]), **curves, **{name: document[name] for name in numbers})

@@ -124,11 +124,33 @@ class Reference:
         terms: number of fitted terms, by which the freedom of the residuals of the simulations is reduced.
         known: whether residuals about it show the scatter at fixed parameters; False if the points were too few to
             fit, so that `centre` is the mean over all points.
+        features: (G, terms) the terms of the fit at each point; None if `centre` holds the points' own means.
     """
 
     centre: Array
     terms: int
     known: bool
+    features: Array | None = None
+
+    def refitted(self, ratios: Array, points: NDArray[np.intp] | None = None) -> Array:
+        """Return the fit to other real means, relative to this reference (G, V), as this reference was fitted.
+
+        The means that the reference was fitted to give ones. Means of simulations drawn for a null do not: their fit
+        has an error of its own, which belongs to the score of a perfect generator.
+
+        Args:
+            ratios: (G, V) positive means relative to this reference.
+            points: (G,) the points that they belong to, all in order if left out.
+        """
+        if self.features is None:
+            return ratios
+        features = self.features if points is None else self.features[points]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log(ratios)
+        known = np.isfinite(logs).all(axis=0)
+        fit = np.ones_like(ratios)
+        fit[:, known] = np.exp(features @ np.linalg.lstsq(features, logs[:, known], rcond=None)[0])
+        return fit
 
 
 def reference_of(points: Array, means: Array, simulations: int, kind: Kind) -> Reference:
@@ -137,5 +159,7 @@ def reference_of(points: Array, means: Array, simulations: int, kind: Kind) -> R
         return Reference(means, len(points), known=True)
     trend = fit_trend(points, means, kind) if points.shape[1] else None
     if trend is None:
-        return Reference(np.broadcast_to(means.mean(axis=0), means.shape), 1, known=False)
-    return Reference(trend.at(points), trend.terms, known=simulations - trend.terms >= SPARE_POINTS)
+        ones = np.ones((len(points), 1))
+        return Reference(np.broadcast_to(means.mean(axis=0), means.shape), 1, known=False, features=ones)
+    known = simulations - trend.terms >= SPARE_POINTS
+    return Reference(trend.at(points), trend.terms, known, trend.features(points))

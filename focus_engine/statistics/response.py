@@ -75,9 +75,9 @@ def response_slope(reference: Array, apart: Array) -> float:
 def _by_point(sample: Sample, weights: Array) -> tuple[Array, Array, Array]:
     """Return by point and band (G, 3): ln of the reference, ln generated / reference, ln generated / real."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        reference = band_means(np.log(sample.centre), weights)
-        generated = np.log(band_means(sample.generated.point_means, weights))
-        return reference, generated, generated - np.log(band_means(sample.real.point_means, weights))
+        reference = band_means(np.log(sample.centre * sample.refit), weights)
+        generated = np.log(band_means(sample.generated.point_means / sample.refit, weights))
+        return reference, generated, generated - np.log(band_means(sample.real.point_means / sample.refit, weights))
 
 
 def _r_squared(reference: Array, generated: Array) -> float:

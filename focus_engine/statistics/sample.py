@@ -187,12 +187,24 @@ class Sample:
     Attributes:
         real: scaled vectors of the real maps.
         generated: scaled vectors of the generated maps.
-        centre: (G, V) the reference at each point; a scaled vector times (ratio) it is the measured vector.
+        reference: the reference that the vectors are relative to.
+        points: (G,) the points that stand in for each point in a bootstrap sample; None if they are their own.
     """
 
     real: View
     generated: View
-    centre: Array
+    reference: Reference
+    points: Index | None = None
+
+    @property
+    def centre(self) -> Array:
+        """The reference at each point (G, V); a scaled vector times (ratio) it is the measured vector."""
+        return self.reference.centre if self.points is None else self.reference.centre[self.points]
+
+    @cached_property
+    def refit(self) -> Array:
+        """The reference that a fit to these real maps gives, relative to `centre` (ratio), (G, V)."""
+        return self.reference.refitted(self.real.point_means, self.points)
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,14 +271,14 @@ class Scaled:
     def sample(self, draw: Draw | None = None) -> Sample:
         """Return the measured vectors, or those of a bootstrap draw."""
         if draw is None:
-            return Sample(View(self.real, self.rows[0]), View(self.generated, self.rows[1]), self.reference.centre)
+            return Sample(View(self.real, self.rows[0]), View(self.generated, self.rows[1]), self.reference)
         real, generated = View(self.real, self.rows[0], draw.real), View(self.generated, self.rows[1], draw.generated)
-        return Sample(real, generated, self.reference.centre[draw.points])
+        return Sample(real, generated, self.reference, draw.points)
 
     def perfect(self, draw: Draw) -> Sample:
         """Return vectors of real simulations and of a perfect generator."""
         real, generated = View(self.pool, self.rows[0], draw.real), View(self.pool, self.rows[1], draw.generated)
-        return Sample(real, generated, self.reference.centre)
+        return Sample(real, generated, self.reference)
 
 
 def _inflated(values: Array, rows: Rows, terms: int) -> Array:

@@ -87,7 +87,8 @@ def _scores(sample: Sample) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         bias, scatter = generated.mean[0] / real.mean[0] - 1, np.sqrt(generated.variance[0] / real.variance[0]) - 1
         apart = np.log(generated.point_means[:, 0] / real.point_means[:, 0])
-        return np.array([bias, scatter, response_slope(np.log(sample.centre[:, 0]), apart)])
+        reference = np.log(sample.centre * sample.refit)[:, 0]
+        return np.array([bias, scatter, response_slope(reference, apart)])
 
 
 def _bias_of_halves(real: Array, design: Design) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.data.batches import Share
+from focus_engine.data.maps import MapSet
 from focus_engine.evaluation.trained_model import TrainedModel, write_samples
 from focus_engine.events.table import SamplesDrawn, StatisticsMeasured
 from focus_engine.generative.sampling import SamplingPlan
