@@ -88,6 +88,7 @@ def test_simulations_that_cannot_be_told_are_one_group_and_said(tmp_path):
         ({"box_size": -1.0}, {}, "box_size"),
         ({"box_size": 25.0}, {"box_size": 50.0}, "has a box of 25 Mpc/h"),
         ({"fields": ["a", "b"]}, {}, "names 2 fields but has 1 channel"),
+        ({"units": ["a", "b"]}, {}, "has 2 units for 1 channel"),
     ],
 )
 def test_faults_of_layout(tmp_path, arrays, how, words):
@@ -128,6 +129,19 @@ def test_faults_of_values(tmp_path, maps, words):
     side = read(written(tmp_path / "a.npz", maps=maps))
     with pytest.raises(InputError, match=words):
         list(check_judged_values(side))
+
+
+def test_names_that_focus_makes_up_are_no_names(tmp_path):
+    two = np.stack([MAPS, MAPS], axis=1)
+    for maps, fields, expected in (
+        (MAPS, ["map"], ()),
+        (MAPS, ["Mcdm"], ("Mcdm",)),
+        (two, ["channel 0", "channel 1"], ()),
+        (two, ["Mcdm", "T"], ("Mcdm", "T")),
+    ):
+        side = read(written(tmp_path / "a.npz", maps=maps, fields=fields, units="K"))
+        assert side.fields == expected
+        assert side.units == ("K",) * len(fields)
 
 
 def test_densities_pass_whatever_their_unit(tmp_path):
