@@ -16,7 +16,9 @@ from pydantic.fields import FieldInfo
 from focus_engine.config.block import RESUME_WORDS, block_in, keys_of, resume_marks
 from focus_engine.config.json_schema import json_schema
 from focus_engine.config.schema import Config
-from focus_engine.config.statistics import STATISTICS, ScoreSpec, StatisticSpec
+from focus_engine.config.scores import ScoreSpec
+from focus_engine.config.statistic_spec import StatisticSpec
+from focus_engine.config.statistics import STATISTICS
 from focus_engine.events.former import FORMER_TYPES
 from focus_engine.events.line import PARTS
 from focus_engine.events.table import EVENT_TYPES, SCHEMA, StatisticsMeasured
@@ -170,6 +172,7 @@ def statistic_section(spec: StatisticSpec) -> list[str]:
     needs = {
         "density": "physical, non-negative maps",
         "field": "any finite maps, including those of a normalised field",
+        "pair": "two fields of the same maps",
     }
     lines = [f"\n## `{spec.name}`\n", f"{spec.title[0].upper()}{spec.title[1:]}. Needs {needs[spec.needs]}.\n"]
     lines += ["| score | what | unit | a fault makes it | key in `steps` |"]

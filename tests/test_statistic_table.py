@@ -13,7 +13,8 @@ import pytest
 from matplotlib.figure import Figure
 from toy_statistic import SPEC, measure
 
-from focus_engine.config.statistics import STATISTICS, StatisticCurve
+from focus_engine.config.statistic_spec import StatisticCurve
+from focus_engine.config.statistics import STATISTICS
 from focus_engine.figures.pages import draw_comparison, draw_evaluation
 from focus_engine.figures.statistics import OWN_OVERLAYS, OWN_PANELS, draw_statistic
 from focus_engine.runs.comparison import read_comparison

@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from focus_engine.data.map_files import HDF5_SUFFIXES, MapArray
+from focus_engine.data.map_files import HDF5_SUFFIXES, ZARR_SUFFIX, MapArray
 from focus_engine.errors import FocusError, InputError
 
 Array = NDArray[Any]
@@ -52,7 +52,7 @@ def open_container(path: Path) -> Container:
     """Open an .npz, HDF5 or Zarr file.
 
     Raises:
-        InputError: the file is damaged, pickled or of another format, or Zarr is not installed.
+        InputError: the file is damaged, pickled or of another format.
     """
     if path.suffix in HDF5_SUFFIXES:
         return _guarded(path, lambda: _Hdf5(path))
@@ -61,7 +61,7 @@ def open_container(path: Path) -> Container:
 
 def is_zarr(path: Path) -> bool:
     """Return whether `path` is a Zarr folder."""
-    return path.suffix == ".zarr" or any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
+    return path.suffix == ZARR_SUFFIX or any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
 def read_rows(maps: Array | MapArray) -> Array:
@@ -197,10 +197,8 @@ class _Zarr:
     """Arrays and attributes of a Zarr folder."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            import zarr  # noqa: PLC0415  (optional)
-        except ModuleNotFoundError:
-            raise InputError(f"{path}: reading Zarr needs the package zarr: pip install zarr") from None
+        import zarr  # noqa: PLC0415  (a slow import that most files do not need)
+
         self._path = path
         group: Any = zarr.open(str(path), mode="r")
         whole = hasattr(group, "chunks")

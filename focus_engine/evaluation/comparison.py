@@ -261,7 +261,7 @@ def _sample_and_score(
 def _headlines(judged: Evaluation | None) -> dict[str, float | None]:
     """Return the first score of each statistic by its key; None for all if the maps were not physical."""
     found = {} if judged is None else judged.results
-    headlines = [spec.scores_in(found.get(name))[0] for name, spec in STATISTICS.items()]
+    headlines = [spec.scores_in(found.get(name))[0] for name, spec in STATISTICS.items() if spec.needs != "pair"]
     return {score.spec.key: score.value for score in headlines}
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.config.scores import Score
-from focus_engine.config.statistics import STATISTICS, StatisticCurve
+from focus_engine.config.statistic_spec import StatisticCurve
+from focus_engine.config.statistics import STATISTICS
 from focus_engine.figures.html_style import STYLE
 from focus_engine.figures.map_pictures import map_pairs
 from focus_engine.figures.panels import numbers
@@ -149,7 +150,9 @@ _LEGEND = (
 
 def _curves(evaluation: Evaluation, shape: tuple[int, ...], units: Sequence[str]) -> Iterator[str]:
     """Yield a figure for each statistic with a curve, of each field; P(k) with the scatter of CAMELS where it fits."""
-    for unit, (field, results) in zip(units, _fields(evaluation).items(), strict=False):
+    of_fields = _fields(evaluation)
+    units = [*units, *[""] * (len(of_fields) - len(units))]  # pairs of fields have none
+    for unit, (field, results) in zip(units, of_fields.items(), strict=True):
         for name, result in results.items():
             spec = STATISTICS[name]
             curve = spec.curve_in(result)
@@ -184,7 +187,7 @@ def _camels_scatter(
 
 
 def _fields(evaluation: Evaluation) -> dict[str, Mapping[str, Any]]:
-    """Return the results of each field by its name."""
+    """Return the results of each field by its name, and then those of pairs of fields."""
     return {evaluation.field: evaluation.results, **evaluation.others}
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from focus_engine.config.scores import Score
-from focus_engine.config.statistics import CurveSpec, StatisticCurve, StatisticSpec
+from focus_engine.config.statistic_spec import CurveSpec, StatisticCurve, StatisticSpec
 from focus_engine.figures.comparison import pdfs_panel, ratios_panel, series_colour
 from focus_engine.figures.panels import (
     BAND,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 
-from focus_engine.config.statistics import CurveSpec, StatisticCurve
+from focus_engine.config.statistic_spec import CurveSpec, StatisticCurve
 
 WIDTH, HEIGHT, RATIO_HEIGHT = 360.0, 236.0, 92.0
 """Size of a chart in its own units: at a width of 360 px, letters are 11 px high."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from focus_engine.config.scores import Score
-from focus_engine.config.statistics import STATISTICS, StatisticCurve, scores_in
+from focus_engine.config.statistic_spec import StatisticCurve
+from focus_engine.config.statistics import STATISTICS, scores_in
 from focus_engine.runs.folder import RunFolder
 
 REPORT_FILES = "comparison_*.json"

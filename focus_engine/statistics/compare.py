@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import combinations
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.config.scores import Score
-from focus_engine.config.statistics import STATISTICS, StatisticSpec
+from focus_engine.config.statistic_spec import StatisticSpec
+from focus_engine.config.statistics import STATISTICS
 from focus_engine.errors import FocusError, InputError
 from focus_engine.events.table import DataProgress
 from focus_engine.progress import drain
@@ -46,7 +48,7 @@ class Evaluation:
         box_size: side of the maps along the last axis [Mpc/h].
         seed: seed of all draws.
         physical: whether the maps are a density rather than a normalised field.
-        others: the results of the other fields, by the name of the field.
+        others: the results of the other fields by name, and those of pairs of fields, such as `Mcdm x HI`.
         field: name of the first field; empty if there is one.
     """
 
@@ -115,12 +117,14 @@ class Evaluation:
 
 
 def _documents(results: Results) -> dict[str, Any]:
-    found = {name: results.get(name) for name in STATISTICS}
+    of_pair = any(STATISTICS[one].needs == "pair" for one in results)
+    found = {name: results.get(name) for name, spec in STATISTICS.items() if (spec.needs == "pair") == of_pair}
     return {name: None if result is None else result.to_dict() for name, result in found.items()}
 
 
 def _scores_of(name: str, results: Results) -> Iterable[Score]:
-    for spec in STATISTICS.values():
+    of_pair = any(STATISTICS[one].needs == "pair" for one in results)
+    for spec in (one for one in STATISTICS.values() if (one.needs == "pair") == of_pair):
         for score in spec.scores_in(results.get(spec.name)):
             yield replace(score, field=name)
 
@@ -207,10 +211,13 @@ def judging(
     truth, drawn = as_channels(real, "real maps"), as_channels(generated, "generated maps")
     _check_shapes(truth, drawn, design)
     names = tuple(fields) or (("",) if truth.shape[1] == 1 else tuple(f"field {c}" for c in range(truth.shape[1])))
+    if len(names) != truth.shape[1]:
+        raise InputError(f"{len(names)} names are given for {truth.shape[1]} fields")
     stacks = [_stacks(truth, drawn, channel, box_size, physical, training) for channel in range(truth.shape[1])]
     found: dict[str, Results] = {}
     for name, pair in zip(names, stacks, strict=True):
         found[name] = yield from _results(*pair, design, f"{name}: " if name else "")
+    pairs = yield from _pairs(truth, drawn, names, stacks, design)
     first, *rest = names
     return Evaluation(
         found[first],
@@ -221,9 +228,30 @@ def judging(
         box_size=float(box_size),
         seed=design.seed,
         physical=physical,
-        others={name: found[name] for name in rest},
+        others={name: found[name] for name in rest} | pairs,
         field=first if rest else "",
     )
+
+
+def _pairs(
+    real: NDArray[np.generic],
+    generated: NDArray[np.generic],
+    names: Sequence[str],
+    stacks: Sequence[tuple[MapStack, MapStack]],
+    design: Design,
+) -> Generator[DataProgress, None, dict[str, Results]]:
+    """Return the results of statistics of two fields for each pair of fields."""
+    found: dict[str, Results] = {}
+    together = list(combinations(range(len(names)), 2))
+    for done, (one, other) in enumerate(together):
+        yield DataProgress(what=f"measuring {names[one]} x {names[other]}", done=done, total=len(together))
+        truth, drawn = stacks[one]
+        pair = replace(truth, partner=real[:, other]), replace(drawn, partner=generated[:, other])
+        specs = [spec for spec in STATISTICS.values() if spec.needs == "pair"]
+        found[f"{names[one]} x {names[other]}"] = {
+            spec.name: statistic_of(spec).compare(*_measured(spec, *pair), design) for spec in specs
+        }
+    return found
 
 
 def _check_shapes(real: NDArray[np.generic], generated: NDArray[np.generic], design: Design) -> None:

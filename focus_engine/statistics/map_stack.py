@@ -25,6 +25,7 @@ class MapStack:
         physical: whether they are a density rather than a normalised field.
         what: the name of one map in error messages.
         training: the maps that the generator was trained on (N_t, H, W); None if unknown.
+        partner: another field of the same maps (N, H, W), for statistics of a pair of fields.
     """
 
     values: NDArray[np.generic]
@@ -32,6 +33,7 @@ class MapStack:
     physical: bool = True
     what: str = "map"
     training: NDArray[np.generic] | None = None
+    partner: NDArray[np.generic] | None = None
 
 
 def as_map_stack(maps: ArrayLike, what: str = "maps") -> NDArray[np.generic]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from focus_engine.config.statistics import StatisticSpec
+    from focus_engine.config.statistic_spec import StatisticSpec
     from focus_engine.statistics.design import Design
     from focus_engine.statistics.map_stack import MapStack
     from focus_engine.statistics.significance import Estimate

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.config.scores import Score
-from focus_engine.config.statistics import STATISTICS, CurveSpec, StatisticCurve, StatisticSpec
+from focus_engine.config.statistic_spec import CurveSpec, StatisticCurve, StatisticSpec
+from focus_engine.config.statistics import STATISTICS
 from focus_engine.statistics.compare import Evaluation
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
 from focus_tui.charts.curves import draw_maps, draw_power

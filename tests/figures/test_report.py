@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from focus_engine.config.statistics import CurveSpec, StatisticCurve
+from focus_engine.config.statistic_spec import CurveSpec, StatisticCurve
 from focus_engine.figures.html_report import html_page
 from focus_engine.figures.latex_table import latex_table, power_of_ten
 from focus_engine.figures.map_pictures import MAX_SIDE, map_pairs

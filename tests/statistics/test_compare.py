@@ -205,3 +205,22 @@ def test_halves_are_disjoint_and_whole():
         np.testing.assert_array_equal(simulations.totals(first), [1, 1, 1])
     np.testing.assert_array_equal(simulations.totals(np.ones(7)), [2, 2, 3])
     assert list(Simulations.of([4, 4], 2).halves(seed=0)) == []
+
+
+def test_every_field_is_judged_and_every_pair_crosswise():
+    """A second field that follows the first in the real maps and not in the generated ones: only the pair shows it."""
+    real, generated = (np.stack([one, one**1.5], axis=1) for one in (universes(100), universes(1)))
+    alone = np.stack([universes(1), universes(2) ** 1.5], axis=1)
+    options = {"fields": ("Mcdm", "T")}
+    right, wrong = compared(real, generated, **options), compared(real, alone, **options)
+    assert {one.field for one in right.scores()} == {"Mcdm", "T", "Mcdm x T"}
+    assert right.verdict.p_value > 1e-2
+    assert wrong.verdict.deciding_score.startswith("cross.")
+    for field in ("Mcdm", "T"):
+        assert all(one.p_value is None or one.p_value > 1e-3 for one in wrong.scores() if one.field == field)
+    document = json.loads(json.dumps(wrong.to_dict(), allow_nan=False))
+    assert set(document["fields"]) == {"T", "Mcdm x T"}
+    assert document["fields"]["T"]["power_spectrum"]["median_abs_error"] > 0
+    assert len({(one["field"], one["statistic"], one["name"]) for one in document["scores"]}) == len(document["scores"])
+    with pytest.raises(InputError, match="3 names are given for 2 fields"):
+        compared(real, generated, fields=("a", "b", "c"))

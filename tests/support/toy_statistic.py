@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from focus_engine.config.scores import ScoreSpec
-from focus_engine.config.statistics import CurveSpec, StatisticSpec
+from focus_engine.config.statistic_spec import CurveSpec, StatisticSpec
 from focus_engine.statistics.map_stack import chunks
 from focus_engine.statistics.protocol import Result
 from focus_engine.statistics.significance import Estimate
