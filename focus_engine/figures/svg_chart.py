@@ -16,7 +16,7 @@ from focus_engine.config.statistic_spec import CurveSpec, StatisticCurve
 WIDTH, HEIGHT, RATIO_HEIGHT = 360.0, 236.0, 92.0
 """Size of a chart in its own units: at a width of 360 px, letters are 11 px high."""
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 50.0, 10.0, 8.0, 34.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 10.0, 8.0, 34.0
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 Numbers = Sequence[float | None]
 

@@ -14,7 +14,7 @@ from focus_engine.statistics.compare import Evaluation
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
 from focus_tui.charts.curves import draw_maps, draw_power
 from focus_tui.charts.statistic import draw_statistic
-from focus_tui.terminal import color_depth, colours, out
+from focus_tui.terminal import cells, color_depth, colours, out, padded
 from focus_tui.view.run_view import floats
 
 Maps = NDArray[np.generic]
@@ -69,7 +69,8 @@ def score_lines(evaluation: Evaluation) -> list[str]:
     truth = f"{evaluation.n_maps} real maps of {evaluation.n_simulations} simulations"
     head = f"{evaluation.n_generated} generated maps against {truth}, at {evaluation.n_points} parameter points"
     rows = [("score", "generated", "perfect model", "verdict"), *map(_score_row, evaluation.scores())]
-    lines = [f"{name:<38}{value:>18}{null:>19}  {word}" for name, value, null, word in rows]
+    wide = max(34, *(cells(name) + 1 for name, *_ in rows))
+    lines = [f"{padded(name, wide)}{value:>17}{null:>18}  {word}" for name, value, null, word in rows]
     left_out = [spec.short for spec in STATISTICS.values() if not spec.fits(physical=evaluation.physical)]
     note = f"scores of the {NORMALISED}: {_listed(left_out)} need a density"
     verdict = textwrap.wrap(f"verdict: {evaluation.verdict.text}", 78)
