@@ -98,8 +98,10 @@ def table(rows: list[tuple[str, str, int, list[dict[str, Any]]]]) -> str:
     """Return the table of the page: median, lowest and highest value over the seeds."""
     first = rows[0][3][0]
     lines = [
-        f"{len(SEEDS)} seeds; {first['n_generated']} maps of each model against {first['n_maps']} of "
-        f"{first['n_simulations']} universes at {first['n_points']} held-back cosmologies.",
+        (
+            f"{len(SEEDS)} seeds; {first['n_generated']} maps of each model against {first['n_maps']} of "
+            f"{first['n_simulations']} universes at {first['n_points']} held-back cosmologies."
+        ),
         "Each cell: median over seeds (lowest to highest); the last row is what 95 of 100 perfect models score.",
         "",
         f"| | NFE | {' | '.join(SHOWN.values())} |",
