@@ -38,8 +38,9 @@ class ScoreSpec:
         """Return a value of this score as text for a table."""
         if value is None:
             return "-"
-        sign = "+" if self.signed and value > 0 else ""
-        return f"{sign}{100 * value:.1f} %" if self.unit == "%" else f"{sign}{value:.3f}"
+        if self.unit != "%":
+            return f"{value:.3f}"
+        return f"{100 * value:+.1f} %" if self.signed and value else f"{100 * value:.1f} %"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,8 @@ class Score:
         scale, unit = (100.0, " %") if self.spec.unit == "%" else (1.0, "")
         digits = 1 if self.spec.unit == "%" else 3
         if self.spec.signed:
-            return f"{scale * self.null:+.{digits}f} ± {scale * reach:.{digits}f}{unit}"
+            null = f"{scale * self.null:+.1f}" if self.spec.unit == "%" else f"{self.null:.3f}"
+            return f"{null} ± {scale * reach:.{digits}f}{unit}"
         return f"up to {scale * (self.null + reach):.{digits}f}{unit}"
 
     @property

@@ -130,7 +130,7 @@ STATISTICS = {
                     ScoreSpec(
                         f"slope_{band}_scales",
                         f"response_{band}",
-                        "slope of ln P on ln P true",
+                        "response of ln P",
                         f"slope {band}",
                         unit="",
                         low="weak",
@@ -162,9 +162,9 @@ STATISTICS = {
             module="focus_engine.statistics.minkowski",
             needs="field",
             scores=(
-                ScoreSpec("area", "minkowski_area", "area of excursion sets, rms shift", "V0", unit="σ"),
-                ScoreSpec("boundary", "minkowski_boundary", "boundary of excursion sets, rms shift", "V1", unit="σ"),
-                ScoreSpec("euler", "minkowski_euler", "Euler characteristic, rms shift", "V2", unit="σ", compared=True),
+                ScoreSpec("area", "minkowski_area", "area of excursion sets", "V0", unit="σ"),
+                ScoreSpec("boundary", "minkowski_boundary", "boundary of excursion sets", "V1", unit="σ"),
+                ScoreSpec("euler", "minkowski_euler", "Euler characteristic", "V2", unit="σ", compared=True),
             ),
             curve=CurveSpec(
                 x="threshold",

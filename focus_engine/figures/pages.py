@@ -7,7 +7,9 @@ background. Files are written atomically. The contents of the panels are defined
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -17,6 +19,7 @@ from matplotlib.figure import Figure, SubFigure
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.atomic import write_atomically
+from focus_engine.config.statistic_spec import StatisticSpec
 from focus_engine.config.statistics import STATISTICS
 from focus_engine.figures.comparison import cost_panel
 from focus_engine.figures.history import Epoch, loss_panel, rate_panel
@@ -28,9 +31,11 @@ from focus_engine.figures.panels import (
     field_rows,
     power_panels,
 )
-from focus_engine.figures.statistics import draw_statistic, draw_statistic_of_models
+from focus_engine.figures.scores import scores_panel
+from focus_engine.figures.statistics import draw_statistic, draw_statistic_of_models, has_panel
 from focus_engine.runs.comparison import SamplingCost
 from focus_engine.statistics.compare import Evaluation
+from focus_engine.statistics.protocol import Result
 from focus_engine.units import NORMALISED
 
 Array = NDArray[np.float64]
@@ -118,26 +123,29 @@ def draw_evaluation(
     fields: Sequence[str] = (),
     title: str = "",
 ) -> None:
-    """Draw the report of `focus evaluate`: a panel per statistic, and maps below if given.
+    """Draw the report of `focus evaluate` as PNG or PDF: a panel per statistic, and maps below if given.
 
     Raises OSError when the file can't be written.
     """
     units = _each(units)
     with_maps = real is not None and generated is not None
     with mpl.rc_context(STYLE):
-        n_rows = math.ceil(len(evaluation.results) / PANELS_PER_ROW)
-        heights = [1.0] * n_rows + ([0.9 * len(units)] if with_maps else [])
-        high = 4.9 * n_rows + (4.5 * len(units) if with_maps else 0)
-        figure = Figure(figsize=(13.5, high), layout="constrained")
-        figure.suptitle(title, fontsize=12)
+        drawn = _drawn(evaluation, units)
+        n_rows = math.ceil(len(drawn) / PANELS_PER_ROW)
+        scores = 0.4 + 0.05 * sum(score.null is not None for score in evaluation.scores())
+        heights = [scores] + [1.0] * n_rows + ([0.9 * len(units)] if with_maps else [])
+        figure = Figure(figsize=(13.5, 4.9 * sum(heights)), layout="constrained")
+        verdict = textwrap.fill(evaluation.verdict.text, 120)
+        figure.suptitle(f"{title}\n{verdict}" if title else verdict, fontsize=12)
         rows = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)
-        _statistics(list(rows[:n_rows, 0]), evaluation, units[0])
+        scores_panel(rows[0, 0].subplots(), evaluation.scores())
+        _statistics(list(rows[1 : n_rows + 1, 0]), drawn)
         if real is not None and generated is not None:
             values = np.empty((np.shape(real)[0], 0)) if params is None else np.asarray(params)
             box_size = evaluation.box_size
             pairs = [("real", _maps(real)), ("generated", _maps(generated))]
             field_rows(rows[-1, 0], pairs, values, param_names, box_size, units, fields)
-        save(figure, path)
+        save(figure, path, "pdf" if Path(path).suffix == ".pdf" else "png")
 
 
 def draw_comparison(
@@ -166,14 +174,33 @@ def draw_comparison(
         save(figure, path)
 
 
-def _statistics(rows: Sequence[SubFigure], evaluation: Evaluation, units: str) -> None:
-    """Draw the statistics of an evaluation, three per row; the first, which has two panels, is slightly wider."""
-    found = [(STATISTICS[name], result) for name, result in evaluation.results.items()]
-    columns = min(PANELS_PER_ROW, len(found))
+Panel = tuple[StatisticSpec, Result, str]
+"""A statistic, its result, and the unit of the maps."""
+
+
+def _drawn(evaluation: Evaluation, units: Sequence[str]) -> list[Panel]:
+    """Return what has a panel: statistics of each field, titled with its name where there are several."""
+    of_fields = {evaluation.field: evaluation.results, **evaluation.others}
+    of_units = [*units, *[""] * len(of_fields)]
+    return [
+        (
+            replace(STATISTICS[name], title=f"{field}: {STATISTICS[name].title}" if field else STATISTICS[name].title),
+            result,
+            unit if evaluation.physical else NORMALISED,
+        )
+        for (field, results), unit in zip(of_fields.items(), of_units, strict=False)
+        for name, result in results.items()
+        if has_panel(STATISTICS[name])
+    ]
+
+
+def _statistics(rows: Sequence[SubFigure], drawn: Sequence[Panel]) -> None:
+    """Draw statistics, three per row; the first, which has two panels, is slightly wider."""
+    columns = min(PANELS_PER_ROW, len(drawn))
     widths = (1.15, 1, 1)[:columns]
     places = [place for row in rows for place in row.subfigures(1, columns, width_ratios=widths, squeeze=False)[0]]
-    for (spec, result), place in zip(found, places, strict=False):
-        draw_statistic(place, spec, result, units if evaluation.physical else NORMALISED)
+    for (spec, result, units), place in zip(drawn, places, strict=False):
+        draw_statistic(place, spec, result, units)
 
 
 def _each(units: str | Sequence[str]) -> tuple[str, ...]:

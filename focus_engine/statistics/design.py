@@ -31,7 +31,7 @@ BOOTSTRAP_DRAWS = 200
 """Resamplings of the maps, for the uncertainty of a score."""
 
 EQUAL_PARAMS = 1e-5
-"""Difference, relative to the size of a parameter, below which two values are equal."""
+"""Difference up to which two values of a parameter are equal: of its largest value if that is above 1 or below 0.01."""
 
 NEIGHBOURS = 8
 """Fewest simulations from which the residuals of a parameter point are drawn."""
@@ -200,7 +200,7 @@ class Design:
     def _drawn(self, counts: Index, points: Index, rng: np.random.Generator) -> Index:
         """Return a simulation near each of `points` (n,), drawn from a resampling."""
         place = rng.integers(counts[points, -1])
-        return self._neighbours[points, (counts[points] <= place[:, None]).sum(axis=1)]
+        return np.asarray(self._neighbours[points, (counts[points] <= place[:, None]).sum(axis=1)], dtype=np.intp)
 
     @cached_property
     def _neighbours(self) -> Index:
@@ -213,9 +213,11 @@ class Design:
 def distinct_params(params: Array) -> tuple[Array, Index]:
     """Return the distinct parameter points (G, P) of rows (N, P), and the point of each row (N,).
 
-    Values that differ by at most `EQUAL_PARAMS` times the largest magnitude of their parameter are equal.
+    Values that differ by at most `EQUAL_PARAMS` are equal: absolutely for parameters of about 1, such as Omega_m, else
+    relative to the largest magnitude of their parameter.
     """
-    scale = np.maximum(np.abs(params).max(axis=0), 1e-300)
+    size = np.abs(params).max(axis=0, initial=0.0)
+    scale = np.where((size > 0) & (size < 0.01), size, np.maximum(size, 1.0))
     place = np.zeros(len(params), dtype=np.intp)
     for column in (params / scale).T:
         order = np.argsort(column, kind="stable")
