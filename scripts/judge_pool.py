@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
-from focus_engine.config.statistics import STATISTICS
+from focus_engine.config.statistics import STATISTICS, StatisticSpec
 from focus_engine.statistics.map_stack import MapStack
 from focus_engine.statistics.protocol import statistic_of
 
@@ -74,6 +74,11 @@ class Pool:
         return MapStack(maps.reshape(-1, *side), self.box_size, training=self.training.reshape(-1, *side))
 
 
+def judged_statistics() -> list[StatisticSpec]:
+    """Return the statistics of one field."""
+    return [spec for spec in STATISTICS.values() if spec.needs in {"density", "field"}]
+
+
 def sobol_points() -> Array:
     """Return the parameter points (100, 2), a Sobol sequence in the LH range less a margin of 5 %."""
     low, high = np.array([0.12, 0.62]), np.array([0.48, 0.98])
@@ -121,7 +126,7 @@ class Measurements:
     def of(self, name: str, maps: Maps) -> dict[str, Any]:
         """Return the measurement of maps (N, H, W) by each statistic that measures; `name` is that of the set."""
         digest = self._digest + hashlib.sha256(maps.tobytes()).hexdigest()
-        sources = dict.fromkeys(spec.measured_by or spec.name for spec in STATISTICS.values())
+        sources = dict.fromkeys(spec.measured_by or spec.name for spec in judged_statistics())
         return {source: self._one(source, name, maps, digest) for source in sources}
 
     def _one(self, source: str, name: str, maps: Maps, digest: str) -> Any:  # noqa: ANN401 - each statistic has its own type

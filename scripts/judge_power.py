@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,10 +21,9 @@ from typing import Any
 import numpy as np
 from judge_faults import FAULT_BY_NAME, FAULTS, Fault, changed_maps, spread_rows
 from judge_page import write_results
-from judge_pool import Array, Index, Measurements, Pool, simulated_pool
+from judge_pool import Array, Index, Measurements, Pool, judged_statistics, simulated_pool
 
 from focus_engine.cache import cache_folder
-from focus_engine.config.statistics import STATISTICS
 from focus_engine.statistics.compare import Evaluation
 from focus_engine.statistics.design import Design
 from focus_engine.statistics.protocol import statistic_of, taken
@@ -42,7 +42,7 @@ class Size:
 
 
 SIZES = (Size("150", 10), Size("1500", 100), Size("cv", 10, 3))
-"""150 and 1,500 maps of one simulation at each point, and 450 of three at each of 10 points."""
+"""150 and 1,500 maps of one simulation at each point; 450 of three at each of 10 points, for false alarms alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +155,7 @@ def scores_of(trial: Trial, fault: Fault, real: Mapping[str, Any], made: Mapping
     params = trial.pool.params[trial.points]
     design = SharedNull(params, real_places, generated_places, trial.seed, known=trial.nulls(fault))
     results = {}
-    for spec in STATISTICS.values():
+    for spec in judged_statistics():
         source = spec.measured_by or spec.name
         pair = (
             taken(real[source], real_rows),
@@ -182,7 +182,9 @@ def _deviation(value: float | None, null: float | None, spread: float | None) ->
     return None if value is None or null is None or not spread else (value - null) / spread
 
 
-def trials(pool: Pool, measured: Measurements, counts: Mapping[str, int], log: Path) -> Iterator[dict[str, Any]]:
+def trials(
+    pool: Pool, measured: Measurements, counts: Mapping[str, int], log: Path, sizes: Sequence[Size] = SIZES
+) -> Iterator[dict[str, Any]]:
     """Yield the outcome of each trial; those in the log are not computed again.
 
     Args:
@@ -190,23 +192,23 @@ def trials(pool: Pool, measured: Measurements, counts: Mapping[str, int], log: P
         measured: what is measured of them.
         counts: number of trials of each generator and size.
         log: JSON lines of the finished trials.
+        sizes: the sizes; those that need more universes than the pool has are left out.
     """
     done = {_key(one): one for one in map(json.loads, log.read_text().splitlines())} if log.exists() else {}
     sets = {name: made_by(FAULT_BY_NAME[name], pool, measured) for name in counts}
-    fitting = [size for size in SIZES if size.simulations + 2 <= pool.universes]
-    for seed in range(max(counts.values())):
-        for size in fitting:
-            trial = Trial.drawn(size, seed, pool)
-            for name in (name for name, count in counts.items() if seed < count):
-                if size.name not in sizes_of(FAULT_BY_NAME[name]):
-                    continue
-                if (name, size.name, seed) not in done:
-                    outcome = judged(scores_of(trial, FAULT_BY_NAME[name], measured.of_pool(), *sets[name]))
-                    one = {"fault": name, "size": size.name, "seed": seed, **outcome}
-                    done[_key(one)] = one
-                    with log.open("a") as file:
-                        file.write(json.dumps(one) + "\n")
-                yield done[name, size.name, seed]
+    fitting = [size for size in sizes if size.simulations + 2 <= pool.universes]
+    for seed, size in itertools.product(range(max(counts.values())), fitting):
+        trial = Trial.drawn(size, seed, pool)
+        for name in (name for name, count in counts.items() if seed < count):
+            if size.simulations > 1 and name != "perfect":
+                continue
+            if (name, size.name, seed) not in done:
+                outcome = judged(scores_of(trial, FAULT_BY_NAME[name], measured.of_pool(), *sets[name]))
+                one = {"fault": name, "size": size.name, "seed": seed, **outcome}
+                done[_key(one)] = one
+                with log.open("a") as file:
+                    file.write(json.dumps(one) + "\n")
+            yield done[name, size.name, seed]
 
 
 def made_by(fault: Fault, pool: Pool, measured: Measurements) -> tuple[dict[str, Any], Index]:
@@ -218,11 +220,6 @@ def made_by(fault: Fault, pool: Pool, measured: Measurements) -> tuple[dict[str,
     maps = changed_maps(fault, pool, rows)
     shape = (1, *pool.training.shape[:2]) if fault.choice == "memorised" else rows.shape
     return measured.of(fault.name, maps), np.arange(len(maps), dtype=np.intp).reshape(shape)
-
-
-def sizes_of(fault: Fault) -> Sequence[str]:
-    """Return the names of the sizes at which a generator is judged: the third is for false alarms."""
-    return [size.name for size in SIZES if fault.name == "perfect" or size.simulations == 1]
 
 
 def _key(outcome: Mapping[str, Any]) -> tuple[str, str, int]:
