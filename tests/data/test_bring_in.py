@@ -128,7 +128,7 @@ def test_real_sets_of_cv_and_1p_arrive_and_are_recognised(
     found = bring_in(paths, "real", tmp_path / "data").map_set
     assert describe(found).layout.startswith(design)
     block = DataBlock(source="files", data_dir=str(tmp_path / "data" / "real"))
-    assert resolve_map_paths(block, tmp_path) == (found.maps_path, found.params_path)
+    assert resolve_map_paths(block, tmp_path) == ((found.maps_path,), found.params_path)
     assert found.n_simulations == rows
     assert found.params_of([0, 1, 2]).tolist() == [found.params[0].tolist()] * 3
 
