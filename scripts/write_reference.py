@@ -174,7 +174,8 @@ def statistic_section(spec: StatisticSpec) -> list[str]:
         "field": "any finite maps, including those of a normalised field",
         "pair": "two fields of the same maps",
     }
-    lines = [f"\n## `{spec.name}`\n", f"{spec.title[0].upper()}{spec.title[1:]}. Needs {needs[spec.needs]}.\n"]
+    wanted = needs[spec.needs] + (" and the maps that the generator was trained on" if spec.needs_training else "")
+    lines = [f"\n## `{spec.name}`\n", f"{spec.title[0].upper()}{spec.title[1:]}. Needs {wanted}.\n"]
     lines += ["| score | what | unit | a fault makes it | key in `steps` |"]
     lines += ["|---|---|---|---|---|"]
     lines += [score_row(score, in_steps=score == spec.scores[0]) for score in spec.scores]

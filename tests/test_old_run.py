@@ -47,6 +47,18 @@ def test_its_state_is_reported_as_before(old, capfd):
     assert not close(found | {"best_epoch": 3}, recorded("status.json"))  # the comparison can fail
 
 
+def test_its_p_of_k_is_shown(old, capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    assert focus(["logs", old.name, "--plot"]) == 0
+    shown = capfd.readouterr().out
+    assert "P(k)  epoch 2  off 40.0 % from validation maps" in shown
+    assert "±1σ over the set" in shown
+    assert focus(["ls", "--json"]) == 0
+    (row,) = json.loads(capfd.readouterr().out)
+    assert (row["pk_error_std"], row["pk_error_null"]) == (None, None)
+    assert row["pk_error"] == pytest.approx(0.3997, abs=1e-4)
+
+
 def test_its_epochs_are_printed_as_they_were_written(old, capfd):
     assert focus(["logs", old.name]) == 0
     shown = [line for line in capfd.readouterr().out.splitlines() if line and not line.startswith("--")]

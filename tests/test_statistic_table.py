@@ -24,7 +24,7 @@ from focus_engine.statistics.map_stack import MapStack
 from focus_engine.statistics.protocol import Statistic, statistic_of, taken
 from focus_engine.units import SURFACE_DENSITY
 from focus_tui.__main__ import run as focus
-from focus_tui.compute.evaluating import OWN_CHARTS, score_lines
+from focus_tui.compute.report_view import OWN_CHARTS, score_lines
 from focus_tui.view.comparison_report import score_rows
 
 HOME = Path(__file__).parent

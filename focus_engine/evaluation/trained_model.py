@@ -17,6 +17,7 @@ from focus_engine.atomic import write_atomically
 from focus_engine.config.samplers import choose_sampler
 from focus_engine.config.schema import Config
 from focus_engine.data.channels import ONE_FIELD
+from focus_engine.data.digests import from_text
 from focus_engine.data.normalise import Normaliser, ParameterScaler
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
@@ -201,6 +202,8 @@ def write_samples(
         "box_size": model.data["box_size"],
         "fields": np.array(model.field_names, dtype=str),
         "units": model.field_units[0] if single else np.array(model.field_units, dtype=str),
+        "data_fingerprint": model.data["fingerprint"],
+        "training_digests": from_text(model.data.get("training_digests", "")),
         "seed": plan.seed,
         "sampler": plan.sampler,
         "steps": plan.steps,

@@ -123,7 +123,7 @@ def draw_evaluation(
     fields: Sequence[str] = (),
     title: str = "",
 ) -> None:
-    """Draw the report of `focus evaluate`: a panel per statistic, and maps below if given.
+    """Draw the report of `focus evaluate` as PNG or PDF: a panel per statistic, and maps below if given.
 
     Raises OSError when the file can't be written.
     """
@@ -145,7 +145,7 @@ def draw_evaluation(
             box_size = evaluation.box_size
             pairs = [("real", _maps(real)), ("generated", _maps(generated))]
             field_rows(rows[-1, 0], pairs, values, param_names, box_size, units, fields)
-        save(figure, path)
+        save(figure, path, "pdf" if Path(path).suffix == ".pdf" else "png")
 
 
 def draw_comparison(

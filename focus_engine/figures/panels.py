@@ -227,7 +227,7 @@ def map_rows(
     real = rows[0][1]
     columns = min(MAX_COLUMNS, len(real))
     grid = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
-    low, norm = _scale(real[:columns], units)
+    low, norm = colour_scale(real[:columns], units)
     depth = box_size * real.shape[1] / real.shape[2]
     picture: AxesImage | None = None
     for row, (maps, label) in enumerate((maps, label) for label, maps in rows):
@@ -274,7 +274,7 @@ def field_rows(
         map_rows(part, labelled, params if channel == 0 else params[:0], names, box_size, unit)
 
 
-def _scale(maps: Array, units: str) -> tuple[float, Normalize]:
+def colour_scale(maps: Array, units: str) -> tuple[float, Normalize]:
     """Return the lowest value shown and the colour scale of `maps`."""
     seen = maps[np.isfinite(maps)] if units == NORMALISED else maps[maps > 0]
     low, high = np.percentile(seen, [0.5, 99.9]) if seen.size else (1.0, 10.0)

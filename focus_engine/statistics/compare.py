@@ -7,7 +7,7 @@ with its uncertainty and with its null: what a perfect generator scores with as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
@@ -20,6 +20,8 @@ from focus_engine.config.scores import Score
 from focus_engine.config.statistic_spec import StatisticSpec
 from focus_engine.config.statistics import STATISTICS
 from focus_engine.errors import FocusError, InputError
+from focus_engine.events.table import DataProgress
+from focus_engine.progress import drain
 from focus_engine.statistics.design import Design
 from focus_engine.statistics.map_stack import MapStack, as_channels, physical_chunks
 from focus_engine.statistics.pdf import PdfComparison
@@ -176,7 +178,22 @@ def judge(
     fields: Sequence[str] = (),
     training: NDArray[np.generic] | None = None,
 ) -> Evaluation:
-    """Compare generated with real maps, placed by `design`, by each statistic that fits.
+    """Compare generated with real maps, placed by `design`, by each statistic that fits; see `judging`."""
+    work = judging(real, generated, design, box_size, physical=physical, fields=fields, training=training)
+    return drain(work)
+
+
+def judging(
+    real: ArrayLike,
+    generated: ArrayLike,
+    design: Design,
+    box_size: float,
+    *,
+    physical: bool = True,
+    fields: Sequence[str] = (),
+    training: NDArray[np.generic] | None = None,
+) -> Generator[DataProgress, None, Evaluation]:
+    """Compare generated with real maps; yield the statistic in progress and return the evaluation.
 
     Args:
         real: maps (N_r, H, W) or (N_r, C, H, W).
@@ -197,8 +214,10 @@ def judge(
     if len(names) != truth.shape[1]:
         raise InputError(f"{len(names)} names are given for {truth.shape[1]} fields")
     stacks = [_stacks(truth, drawn, channel, box_size, physical, training) for channel in range(truth.shape[1])]
-    found = {name: _results(*pair, design) for name, pair in zip(names, stacks, strict=True)}
-    pairs = _pairs(truth, drawn, names, stacks, design)
+    found: dict[str, Results] = {}
+    for name, pair in zip(names, stacks, strict=True):
+        found[name] = yield from _results(*pair, design, f"{name}: " if name else "")
+    pairs = yield from _pairs(truth, drawn, names, stacks, design)
     first, *rest = names
     return Evaluation(
         found[first],
@@ -220,10 +239,12 @@ def _pairs(
     names: Sequence[str],
     stacks: Sequence[tuple[MapStack, MapStack]],
     design: Design,
-) -> dict[str, Results]:
+) -> Generator[DataProgress, None, dict[str, Results]]:
     """Return the results of statistics of two fields for each pair of fields."""
     found: dict[str, Results] = {}
-    for one, other in combinations(range(len(names)), 2):
+    together = list(combinations(range(len(names)), 2))
+    for done, (one, other) in enumerate(together):
+        yield DataProgress(what=f"measuring {names[one]} x {names[other]}", done=done, total=len(together))
         truth, drawn = stacks[one]
         pair = replace(truth, partner=real[:, other]), replace(drawn, partner=generated[:, other])
         specs = [spec for spec in STATISTICS.values() if spec.needs == "pair"]
@@ -270,16 +291,21 @@ def _check_densities(real: MapStack, generated: MapStack) -> None:
         raise FocusError(str(error)) from error
 
 
-def _results(real: MapStack, generated: MapStack, design: Design) -> dict[str, Result]:
+def _results(
+    real: MapStack, generated: MapStack, design: Design, field: str
+) -> Generator[DataProgress, None, dict[str, Result]]:
     """Return the result of each statistic that fits; a measurement that several share is made once."""
     measured: dict[str, tuple[Any, Any]] = {}
     results = {}
-    for spec in STATISTICS.values():
-        if spec.fits(physical=real.physical) and (not spec.needs_training or real.training is not None):
-            source = spec.measured_by or spec.name
-            if source not in measured:
-                measured[source] = _measured(STATISTICS[source], real, generated)
-            results[spec.name] = statistic_of(spec).compare(*measured[source], design)
+    have_training = real.training is not None
+    fitting = [one for one in STATISTICS.values() if one.fits(physical=real.physical)]
+    fitting = [one for one in fitting if have_training or not one.needs_training]
+    for done, spec in enumerate(fitting):
+        yield DataProgress(what=f"measuring {field}{spec.title}", done=done, total=len(fitting))
+        source = spec.measured_by or spec.name
+        if source not in measured:
+            measured[source] = _measured(STATISTICS[source], real, generated)
+        results[spec.name] = statistic_of(spec).compare(*measured[source], design)
     return results
 
 

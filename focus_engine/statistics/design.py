@@ -31,7 +31,7 @@ BOOTSTRAP_DRAWS = 200
 """Resamplings of the maps, for the uncertainty of a score."""
 
 EQUAL_PARAMS = 1e-5
-"""Difference, relative to the size of a parameter, below which two values are equal."""
+"""Difference up to which two values of a parameter are equal: of its largest value if that is above 1 or below 0.01."""
 
 NEIGHBOURS = 8
 """Fewest simulations from which the residuals of a parameter point are drawn."""
@@ -140,7 +140,7 @@ class Design:
         """
         value = score(scaled.sample())
         resampled = np.array([score(scaled.sample(draw)) for draw in self.bootstraps])
-        null = np.array([score(scaled.perfect(draw)) for draw in self.nulls if scaled.reference.known])
+        null = self.perfect_scores(score, scaled)
         freedom = self.real.units - scaled.reference.terms
         return tuple(
             estimate_of(
@@ -152,6 +152,10 @@ class Design:
             )
             for k, tail in enumerate(tails)
         )
+
+    def perfect_scores(self, score: Callable[[Sample], Array], scaled: Scaled) -> Array:
+        """Return the scores of perfect generators, (draws, K); they depend on the real maps alone. Empty if unknown."""
+        return np.array([score(scaled.perfect(draw)) for draw in self.nulls if scaled.reference.known])
 
     @cached_property
     def bootstraps(self) -> tuple[Draw, ...]:
@@ -172,15 +176,31 @@ class Design:
         return () if self.values_only else tuple(self._nulls())
 
     def _nulls(self) -> Iterator[Draw]:
+        """Yield draws, each from another resampling of the simulations.
+
+        So the null holds what is uncertain of the scatter of real maps, also for a score of generated maps alone.
+        """
         rng = np.random.default_rng([self.seed, 12])
-        near, points = self._neighbours, np.arange(self.count, dtype=np.intp)
+        real, generated, points = self.real, self.generated, np.arange(self.count, dtype=np.intp)
         for _ in range(NULL_DRAWS):
-            real = self.real.whole_units(self.real, near, rng)
-            if self.generated.independent:
-                generated = self.real.single_rows(self.generated, near, rng)
+            counts = self._resampled_neighbours(rng)
+            rows = real.whole_units(real, self._drawn(counts, real.point_of_unit, rng))
+            if generated.independent:
+                yield Draw(rows, real.single_rows(self._drawn(counts, generated.point, rng), rng), points)
             else:
-                generated = self.real.whole_units(self.generated, near, rng)
-            yield Draw(real, generated, points)
+                yield Draw(rows, real.whole_units(generated, self._drawn(counts, generated.point_of_unit, rng)), points)
+
+    def _resampled_neighbours(self, rng: np.random.Generator) -> Index:
+        """Return the cumulated number of times that a resampling holds each neighbour of each point, (G, K)."""
+        times = np.bincount(rng.integers(self.real.units, size=self.real.units), minlength=self.real.units)
+        held = times[self._neighbours]
+        held[held.sum(axis=1) == 0] = 1
+        return np.cumsum(held, axis=1).astype(np.intp)
+
+    def _drawn(self, counts: Index, points: Index, rng: np.random.Generator) -> Index:
+        """Return a simulation near each of `points` (n,), drawn from a resampling."""
+        place = rng.integers(counts[points, -1])
+        return self._neighbours[points, (counts[points] <= place[:, None]).sum(axis=1)]
 
     @cached_property
     def _neighbours(self) -> Index:
@@ -193,9 +213,11 @@ class Design:
 def distinct_params(params: Array) -> tuple[Array, Index]:
     """Return the distinct parameter points (G, P) of rows (N, P), and the point of each row (N,).
 
-    Values that differ by at most `EQUAL_PARAMS` times the largest magnitude of their parameter are equal.
+    Values that differ by at most `EQUAL_PARAMS` are equal: absolutely for parameters of about 1, such as Omega_m, else
+    relative to the largest magnitude of their parameter.
     """
-    scale = np.maximum(np.abs(params).max(axis=0), 1e-300)
+    size = np.abs(params).max(axis=0, initial=0.0)
+    scale = np.where((size > 0) & (size < 0.01), size, np.maximum(size, 1.0))
     place = np.zeros(len(params), dtype=np.intp)
     for column in (params / scale).T:
         order = np.argsort(column, kind="stable")

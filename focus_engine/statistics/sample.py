@@ -95,14 +95,12 @@ class Rows:
             chosen = table[source, 0]
         return self._filled(chosen, self)
 
-    def whole_units(self, places: Rows, near: Index, rng: np.random.Generator) -> Index:
-        """Return rows of these maps for the maps of `places`, whole units drawn from `near` (G, K) each point."""
-        chosen = near[places.point_of_unit, rng.integers(near.shape[1], size=places.units)]
+    def whole_units(self, places: Rows, chosen: Index) -> Index:
+        """Return rows of these maps for the maps of `places`, where unit u holds the maps of unit chosen[u]."""
         return self._filled(chosen, places)
 
-    def single_rows(self, places: Rows, near: Index, rng: np.random.Generator) -> Index:
-        """Return rows of these maps for the maps of `places`, each drawn alone from the units `near` (G, K)."""
-        chosen = near[places.point, rng.integers(near.shape[1], size=places.point.size)]
+    def single_rows(self, chosen: Index, rng: np.random.Generator) -> Index:
+        """Return the row of one of the maps of each of the units `chosen` (n,), drawn at random."""
         table, sizes, _ = self._rows_by_unit
         return table[chosen, rng.integers(sizes[chosen])]
 
@@ -282,13 +280,19 @@ class Scaled:
 
 
 def _inflated(values: Array, rows: Rows, terms: int) -> Array:
-    """Return values whose deviations between units are scaled by √(U / (U − terms)) about the mean."""
-    freedom = rows.units - terms
-    if freedom < 1:
+    """Return values with the deviations between units that fitting and resampling remove restored.
+
+    A fit of T terms to U units leaves (U − T) / U of the variance, a resampling (U − 1) / U of that. Deviations about
+    the mean are scaled; by a factor for each unit where all means are positive, so that values stay so.
+    """
+    if rows.units - terms < 1 or rows.units < 2:
         return values
+    scale = rows.units / np.sqrt((rows.units - terms) * (rows.units - 1))
     means = rows.unit_means(values)
-    deviations = means - means.mean(axis=0)
-    return np.asarray(values + (np.sqrt(rows.units / freedom) - 1) * deviations[rows.unit], dtype=np.float64)
+    deviations = (scale - 1) * (means - means.mean(axis=0))
+    positive = (means > 0).all(axis=0) & (means + deviations > 0).all(axis=0)
+    factors = np.where(positive, 1 + deviations / np.where(positive, means, 1), 1)
+    return np.asarray(values * factors[rows.unit] + np.where(positive, 0, deviations)[rows.unit], dtype=np.float64)
 
 
 def _order(group: Index) -> tuple[Index, Index]:

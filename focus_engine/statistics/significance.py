@@ -69,8 +69,9 @@ def p_value(value: float, draws: Array, freedom: int, tail: Tail) -> float | Non
     """Return the probability that a perfect generator scores at least as far from the mean of `draws` as `value`.
 
     The draws give mean, spread and skewness, to which a Pearson type III distribution is fitted; its quantile is read
-    as one of Student's t with `freedom` degrees of freedom, since the spread itself is estimated. None if the draws
-    have no spread.
+    as one of Student's t with `freedom` degrees of freedom, since the spread itself is estimated. On the side where
+    that distribution ends, the normal tail is the least probability: its end is known too badly to call a value
+    slightly beyond it impossible. None if the draws have no spread.
     """
     spread = float(draws.std(ddof=1))
     if spread <= 1e-12 * max(abs(float(draws.mean())), 1e-300):
@@ -85,13 +86,18 @@ def p_value(value: float, draws: Array, freedom: int, tail: Tail) -> float | Non
 
 
 def _pearson_tail(z: float, skew: float) -> float:
-    """Return P(Z > z) of the Pearson type III distribution of mean 0, variance 1 and this skewness."""
+    """Return P(Z > z) of the Pearson type III distribution of mean 0, variance 1 and this skewness.
+
+    For negative skewness it ends at z = −2 / skew; the probability is at least that of a normal distribution.
+    """
+    normal = float(special.ndtr(-z))
     if abs(skew) < 1e-4:
-        return float(special.ndtr(-z))
+        return normal
     shape = 4 / skew**2
-    place = shape + z * np.sqrt(shape) * np.sign(skew)
-    tail = special.gammaincc(shape, max(place, 0)) if skew > 0 else special.gammainc(shape, max(place, 0))
-    return float(tail)
+    place = max(shape + z * np.sqrt(shape) * np.sign(skew), 0)
+    if skew > 0:
+        return float(special.gammaincc(shape, place))
+    return max(float(special.gammainc(shape, place)), normal)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -112,6 +112,11 @@ def evaluate(
     guidance: Guidance = None,
     seed: Seed = 0,
     checkpoint: Checkpoint = "best",
+    report: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Report: .html, .png, .pdf or .json.", show_default=False),
+    ] = None,
+    latex: Annotated[bool, typer.Option("--latex", help="Print the scores as a LaTeX table (booktabs).")] = False,
     batch_size: Batch = None,
     device: Device = None,
     as_json: Json = False,
@@ -123,7 +128,8 @@ def evaluate(
     With --universes, against universes simulated at cosmologies that the training set does not hold: the more, the
     better the truth is known. They stay in the cache.
 
-    Each statistic (P(k), PDF, slab mean; see docs/statistics.md) is shown beside its true-against-true value.
+    Every score (docs/statistics.md) has its error and what a perfect model scores. The run folder keeps the report
+    as evaluation.json and a PNG; -o report.html writes one page to share.
 
     Example: focus evaluate experiment_diffusion --json > report.json
     """
@@ -137,6 +143,8 @@ def evaluate(
         seed=seed,
         checkpoint=checkpoint,
         n_maps=n_maps,
+        report=report,
+        latex=latex,
         universes=universes,
         cosmologies=cosmologies,
         batch_size=batch_size,

@@ -16,7 +16,7 @@ from focus_engine.figures.history import loss_panel, rate_panel
 from focus_engine.figures.pages import save
 from focus_engine.figures.panels import STYLE, SURFACE_DENSITY, field_rows, power_panels
 from focus_engine.runs.folder import RunFolder
-from focus_engine.units import NORMALISED
+from focus_engine.units import NORMALISED, UNKNOWN_UNIT
 from focus_tui.charts.map_pairs import thumbnails
 from focus_tui.view.panes import PaperFigure, load
 from focus_tui.view.run_view import RunView
@@ -94,10 +94,13 @@ def maps_figure(view: RunView, run: RunFolder) -> Figure:
     real, generated, box_size = _pairs(view, run)
     depth = real.shape[2] / real.shape[3]
     drawn = view.samples[-1]
-    units = [NORMALISED] * real.shape[1] if drawn.normalised else drawn.units or [SURFACE_DENSITY]
+    channels = real.shape[1]
+    known = drawn.units or ((SURFACE_DENSITY,) if channels == 1 else ())  # logs of earlier versions hold no units
+    units = [NORMALISED] * channels if drawn.normalised else [*known, *[UNKNOWN_UNIT] * channels][:channels]
+    fields = [*drawn.fields, *(f"channel {number}" for number in range(len(drawn.fields), channels))][:channels]
     figure = Figure(figsize=(COLUMN, len(units) * (0.45 + 1.55 * depth)), layout="constrained")
     rows = [("real", real), ("generated", generated)]
-    field_rows(figure, rows, np.empty((len(real), 0)), (), box_size, units, drawn.fields)
+    field_rows(figure, rows, np.empty((len(real), 0)), (), box_size, units, fields)
     return figure
 
 

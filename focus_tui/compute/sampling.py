@@ -7,9 +7,10 @@ from focus_engine.evaluation.sampling import SamplingResult, choose_params, outp
 from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.power import FIELD_LABEL, PowerSpectrum
 from focus_tui.charts.curves import DENSITY_POWER, FIELD_POWER, draw_maps, draw_single_power
-from focus_tui.compute.drawing import ProgressReporter, open_model, relative
+from focus_tui.compute.drawing import SamplingReporter, open_model
 from focus_tui.compute.options import SampleOptions
 from focus_tui.compute.power import power_json
+from focus_tui.compute.progress import relative
 from focus_tui.terminal import color_depth, colours, out, visible
 
 
@@ -20,7 +21,7 @@ def sample(run: RunFolder, options: SampleOptions) -> None:
         InputError: no such checkpoint, or the options do not fit its model.
         FocusError: the maps are not finite.
     """
-    reporter = ProgressReporter(options.progress)
+    reporter = SamplingReporter(options.progress)
     model, plan = open_model(run, options, reporter)
     given = None if options.params is None else dict(options.params)
     params = choose_params(model, options.n_maps, given, options.params_file)

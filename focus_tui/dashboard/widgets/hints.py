@@ -39,10 +39,11 @@ class Hints(Static):
         """Show the keys of the first available `actions` of `screen` that fit."""
         words = Text(no_wrap=True, overflow="ellipsis")
         shown = 0
+        bindings = screen.active_bindings  # asked once, because it checks every action
         for action in actions:
             found = [
                 (key, entry.binding)
-                for key, entry in screen.active_bindings.items()
+                for key, entry in bindings.items()
                 if entry.binding.action == action and entry.enabled
             ]
             if not found or shown == MAX_HINTS:
