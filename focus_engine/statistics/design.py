@@ -200,7 +200,7 @@ class Design:
     def _drawn(self, counts: Index, points: Index, rng: np.random.Generator) -> Index:
         """Return a simulation near each of `points` (n,), drawn from a resampling."""
         place = rng.integers(counts[points, -1])
-        return self._neighbours[points, (counts[points] <= place[:, None]).sum(axis=1)]
+        return np.asarray(self._neighbours[points, (counts[points] <= place[:, None]).sum(axis=1)], dtype=np.intp)
 
     @cached_property
     def _neighbours(self) -> Index:
