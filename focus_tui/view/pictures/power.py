@@ -4,6 +4,7 @@ import textwrap
 
 from focus_engine.events.statistics import LivePower
 from focus_engine.events.table import SamplesDrawn
+from focus_tui.terminal import visible
 from focus_tui.view.pictures.maps import samples_at
 from focus_tui.view.pictures.picture import Picture, PictureOptions, no_samples, of_epochs
 from focus_tui.view.run_view import RunView, floats
@@ -26,7 +27,8 @@ def power_picture(view: RunView, options: PictureOptions) -> Picture:
     event = spectrum_at(view, options.epoch)
     title = "Power spectrum"
     if event is not None:
-        title = f"{_power_name(event)}  epoch {event.epoch}{of_epochs(view)}  {power_words(event)}"
+        name = _power_name(event, samples_at(view, event.epoch))
+        title = f"{name}  epoch {event.epoch}{of_epochs(view)}  {power_words(event)}"
 
     def draw(width: int, height: int) -> str:
         from focus_tui.charts.curves import DENSITY_POWER, FIELD_POWER, draw_power
@@ -54,7 +56,10 @@ def power_picture(view: RunView, options: PictureOptions) -> Picture:
     return Picture(title, draw, ("power", shown or no_samples(view), options.color))
 
 
-def _power_name(event: LivePower) -> str:
+def _power_name(event: LivePower, drawn: SamplesDrawn | None) -> str:
+    """Return P(k), with what it is of: a normalised field, or the first of several fields."""
+    if drawn is not None and drawn.channels > 1 and drawn.fields:
+        return f"P(k) of {visible(drawn.fields[0])}, the first of {drawn.channels} fields"
     return "P(k) of the normalised field" if event.normalised else "P(k)"
 
 

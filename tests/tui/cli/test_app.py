@@ -157,6 +157,12 @@ def test_power_of_white_noise(focus, tmp_path):
     np.savez(tmp_path / "maps.npz", maps=noise[:1], box_size=10.0)
     assert json.loads(focus("power", "maps.npz", "--json")[1])["power_std"][0] is None
     assert focus("power", "maps.npz", "--box-size", "20")[0] == 2
+    two = np.stack([noise, 3 * noise], axis=1)
+    np.savez(tmp_path / "two.npz", maps=two, box_size=10.0, fields=np.array(["Mcdm", "T"]))
+    first, second = json.loads(focus("power", "two.npz", "--json")[1])["fields"]
+    assert (first["name"], second["name"]) == ("Mcdm", "T")
+    assert first["power"]["power_mean"] == pytest.approx(second["power"]["power_mean"])
+    assert "two.npz, T: 20 maps" in focus("power", "two.npz")[1]
 
 
 @pytest.mark.parametrize(("design", "n_maps"), [("CV", 27), ("1P", 9), ("EX", 4)])
