@@ -282,17 +282,18 @@ class Scaled:
 def _inflated(values: Array, rows: Rows, terms: int) -> Array:
     """Return values with the deviations between units that fitting and resampling remove restored.
 
-    A fit of T terms to U units leaves (U − T) / U of the variance, a resampling (U − 1) / U of that. Deviations about
-    the mean are scaled; by a factor for each unit where all means are positive, so that values stay so.
+    A fit of T terms to U units leaves (U − T) / U of the variance, a resampling (U − 1) / U of that. Deviations of the
+    means of units are scaled: those of logarithms where all are positive, so that values stay so.
     """
     if rows.units - terms < 1 or rows.units < 2:
         return values
     scale = rows.units / np.sqrt((rows.units - terms) * (rows.units - 1))
     means = rows.unit_means(values)
-    deviations = (scale - 1) * (means - means.mean(axis=0))
-    positive = (means > 0).all(axis=0) & (means + deviations > 0).all(axis=0)
-    factors = np.where(positive, 1 + deviations / np.where(positive, means, 1), 1)
-    return np.asarray(values * factors[rows.unit] + np.where(positive, 0, deviations)[rows.unit], dtype=np.float64)
+    positive = (means > 0).all(axis=0)
+    logs = np.log(np.where(positive, means, 1))
+    factors = np.exp((scale - 1) * (logs - logs.mean(axis=0)))
+    shifts = np.where(positive, 0, (scale - 1) * (means - means.mean(axis=0)))
+    return np.asarray(values * factors[rows.unit] + shifts[rows.unit], dtype=np.float64)
 
 
 def _order(group: Index) -> tuple[Index, Index]:
