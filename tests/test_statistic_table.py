@@ -28,7 +28,7 @@ from focus_tui.compute.report_view import OWN_CHARTS, score_lines
 from focus_tui.view.comparison_report import score_rows
 
 HOME = Path(__file__).parent
-IDS = np.repeat(np.arange(6), 2)
+IDS = np.repeat(np.arange(10), 4)
 VECTORS = {
     "power_spectrum": "power",
     "log_power": "power",
@@ -36,6 +36,8 @@ VECTORS = {
     "minkowski": "vectors",
     "peaks": "vectors",
     "memorisation": "distance",
+    "bispectrum": "values",
+    "scattering": "table",
 }
 
 
@@ -47,8 +49,8 @@ def toy(monkeypatch):
 @pytest.fixture(scope="module")
 def maps():
     draw = np.random.default_rng(0)
-    amplitude = np.linspace(0.4, 0.7, 6)[IDS][:, None, None]
-    return 1e11 * np.exp(amplitude * draw.normal(size=(2, 12, 16, 16)))
+    amplitude = np.linspace(0.4, 0.7, 10)[IDS][:, None, None]
+    return 1e11 * np.exp(amplitude * draw.normal(size=(2, IDS.size, 16, 16)))
 
 
 def evaluated(maps, **changes):

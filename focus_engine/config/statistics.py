@@ -39,6 +39,17 @@ LOG_POWER_CURVE = CurveSpec(
     ratio=True,
 )
 
+BISPECTRUM_CURVE = CurveSpec(
+    x="k",
+    real="real_equilateral",
+    real_std="real_std",
+    generated="generated_equilateral",
+    x_label="k [h/Mpc]",
+    y_name="Q(k), equilateral",
+    x_scale="log",
+    ratio=True,
+)
+
 
 def _by_band(
     name: str, key: str, title: str, heading: str, *, low: str = "low", high: str = "high", unit: str = "%"
@@ -154,6 +165,46 @@ STATISTICS = {
                 ScoreSpec("correlation", "correlation", "correlation of P(k), rms", "corr", unit=""),
                 ScoreSpec("chi_square", "chi_square", "χ² of ln P per bin", "χ²", unit="", low="low", high="high"),
             ),
+        ),
+        StatisticSpec(
+            "bispectrum",
+            title="reduced bispectrum",
+            short="bispectrum",
+            module="focus_engine.statistics.bispectrum",
+            needs="density",
+            scores=tuple(
+                ScoreSpec(shape, f"bispectrum_{shape}", f"bispectrum Q, {shape}", heading, low="low", high="high")
+                for shape, heading in (("equilateral", "Q equi"), ("squeezed", "Q sq"))
+            ),
+            curve=BISPECTRUM_CURVE,
+        ),
+        StatisticSpec(
+            "scattering",
+            title="scattering coefficients of log density",
+            short="scattering",
+            module="focus_engine.statistics.scattering",
+            needs="density",
+            scores=(
+                ScoreSpec("shift", "scattering_shift", "scattering coefficients, rms shift", "scattering", unit="σ"),
+            ),
+        ),
+        StatisticSpec(
+            "classifier",
+            title="two-sample test by classifier",
+            short="C2ST",
+            module="focus_engine.statistics.classifier",
+            needs="density",
+            measured_by="scattering",
+            scores=(ScoreSpec("excess", "classifier_excess", "classifier, accuracy above 1/2", "C2ST"),),
+        ),
+        StatisticSpec(
+            "pqmass",
+            title="shares of random regions",
+            short="PQMass",
+            module="focus_engine.statistics.pqmass",
+            needs="density",
+            measured_by="scattering",
+            scores=(ScoreSpec("chi_square", "pqmass", "PQMass, χ² per degree of freedom", "PQMass", unit=""),),
         ),
         StatisticSpec(
             "minkowski",

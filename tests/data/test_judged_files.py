@@ -149,3 +149,22 @@ def test_densities_pass_whatever_their_unit(tmp_path):
         assert list(check_judged_values(read(written(tmp_path / "a.npz", maps=MAPS.astype(float) * scale))))[-1] == 12
     normalised = written(tmp_path / "b.npz", maps=MAPS - MAPS.mean(), units="normalised field")
     assert list(check_judged_values(read(normalised))) == [12]
+
+
+@pytest.mark.parametrize(("design", "rows"), [("CV", 27), ("1P", 30)])
+def test_real_sets_of_cv_and_1p_are_judged_by_simulation(tmp_path, camels, design, rows):
+    table = (camels / f"CosmoAstroSeed_IllustrisTNG_L25n256_{design}.txt").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "params.txt").write_text("\n".join(table[: rows + 1]), encoding="utf-8")  # 1P: p1 to p6
+    np.save(tmp_path / "maps.npy", np.repeat(MAPS[:2], rows, axis=0))
+    side = read(tmp_path / "maps.npy", params_path=tmp_path / "params.txt", maps_per_simulation=2)
+    assert side.n_simulations == rows
+    assert side.simulation.tolist() == np.repeat(range(rows), 2).tolist()
+    fiducial = (np.abs(side.params - [0.3, 0.8, 1, 1, 1, 1]) < 1e-3).all(axis=1)
+    assert fiducial.sum() == {"CV": 54, "1P": 12}[design]
+
+
+def test_a_1p_table_that_varies_other_parameters_is_refused(tmp_path, camels):
+    np.save(tmp_path / "maps.npy", np.repeat(MAPS[:1], 140, axis=0))
+    table = camels / "CosmoAstroSeed_IllustrisTNG_L25n256_1P.txt"
+    with pytest.raises(InputError, match="1P_p7_n2 varies parameter 7 of 28"):
+        read(tmp_path / "maps.npy", params_path=table, maps_per_simulation=1)
