@@ -2,17 +2,15 @@
 
 import os
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from warm_workers import WarmWorkers
-
-from focus_engine.launch import start
+from warm_workers import FORKED, PATCHED, REAL_VARIABLE, WarmWorkers
 
 # Fixed examples on every machine; HYPOTHESIS_PROFILE=search generates other and more examples.
 settings.register_profile("fixed", derandomize=True, deadline=None)
@@ -54,15 +52,16 @@ def until() -> Callable[..., None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def warm_workers() -> Iterator[WarmWorkers]:
-    """Fork background workers from a process that has torch loaded; a test marked `real_start` launches its own."""
+    """Fork workers, ranks and figure processes from one that has torch loaded, but for tests marked `real_start`."""
     warm = WarmWorkers()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(start, "subprocess", warm.module)
+        for module in PATCHED:
+            patch.setattr(import_module(module), "subprocess", warm.module)
         yield warm
     warm.close()
 
 
 @pytest.fixture(autouse=True)
 def _real_start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.node.get_closest_marker("real_start"):
-        monkeypatch.setattr(start, "subprocess", subprocess)
+    if (mark := request.node.get_closest_marker("real_start")) is not None:
+        monkeypatch.setenv(REAL_VARIABLE, " ".join(mark.args or FORKED))
