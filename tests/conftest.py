@@ -1,5 +1,6 @@
 """Settings and fixtures that tests of several folders share."""
 
+import gc
 import os
 import signal
 import tempfile
@@ -26,6 +27,10 @@ os.environ.setdefault("FOCUS_KEY_FILE", str(Path(tempfile.gettempdir()) / f"focu
 # Tests run in parallel on small arrays, where more threads would only compete for the cores.
 # Set before torch is loaded; inherited by the workers that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# An app of the dashboard leaves so many objects in circles that the usual thresholds spend a sixth of the CPU time on
+# searching all objects of torch and textual again. pytest still collects at the end, and fails what was left open.
+gc.set_threshold(20_000, 10, 10)
 
 # A shell that runs the tests in the background ignores these signals, which the workers would inherit.
 for number, usual in (
