@@ -42,6 +42,11 @@ for number, usual in (
         signal.signal(number, usual)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests that start processes first: they take seconds, and at the end other workers would wait for them."""
+    items.sort(key=lambda item: item.get_closest_marker("process") is None)
+
+
 @pytest.fixture
 def until() -> Callable[..., None]:
     """Return `until(condition, seconds)`, which polls until the condition holds and fails after `seconds`."""
