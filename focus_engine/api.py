@@ -245,6 +245,8 @@ class Experiment:
         self,
         count: int | None = None,
         *,
+        universes: int | None = None,
+        cosmologies: int | None = None,
         checkpoint: str = "best",
         device: str | None = None,
         **plan: Any,  # noqa: ANN401  (the fields of SamplingPlan)
@@ -252,20 +254,25 @@ class Experiment:
         """Compare samples with held-out maps by every statistic, each beside real maps against real maps.
 
         Args:
-            count: test maps to use [300].
+            count: test maps to use, or maps to draw [300].
+            universes: simulate this many universes at each held-back cosmology, as truth instead of the test maps.
+            cosmologies: number of held-back cosmologies [8].
             checkpoint: best, last, or a path.
             device: overrides the config's.
             plan: sampler, steps, eta, guidance, seed, batch_size [those of the config].
 
         Raises:
-            InputError: there is no such checkpoint, or the data are gone or have changed.
+            InputError: there is no such checkpoint, the data are gone or have changed, or there can be no such
+                universes.
             FocusError: the generated maps are not physical.
         """
         from focus_engine.evaluation.sampling import evaluate_run  # noqa: PLC0415  (torch: 2 s)
         from focus_engine.evaluation.trained_model import find_checkpoint, open_trained  # noqa: PLC0415
+        from focus_engine.evaluation.truth import HeldBack  # noqa: PLC0415
 
+        truth = HeldBack.given(universes, cosmologies)
         model = open_trained(find_checkpoint(self.run, checkpoint), device=device)
-        return drain(evaluate_run(self.run, model, model.plan(**plan), count)).evaluation
+        return drain(evaluate_run(self.run, model, model.plan(**plan), count, held_back=truth)).evaluation
 
     def compare(
         self,

@@ -16,8 +16,12 @@ from pydantic.fields import FieldInfo
 from focus_engine.config.block import RESUME_WORDS, block_in, keys_of, resume_marks
 from focus_engine.config.json_schema import json_schema
 from focus_engine.config.schema import Config
-from focus_engine.config.statistics import STATISTICS, ScoreSpec, StatisticSpec
-from focus_engine.events.table import EVENT_TYPES, SCHEMA, Event
+from focus_engine.config.scores import ScoreSpec
+from focus_engine.config.statistic_spec import StatisticSpec
+from focus_engine.config.statistics import STATISTICS
+from focus_engine.events.former import FORMER_TYPES
+from focus_engine.events.line import PARTS
+from focus_engine.events.table import EVENT_TYPES, SCHEMA, StatisticsMeasured
 from focus_engine.launch.summary import RunSummary
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -119,17 +123,23 @@ def events() -> str:
         "truncated last line.\n",
     ]
     for kind_of_event in EVENT_TYPES.values():
-        lines += event_section(kind_of_event)
+        lines += event_section(kind_of_event, f"## `{kind_of_event.type}`")
+        parts = PARTS if kind_of_event is StatisticsMeasured else ()
+        for part in parts:
+            lines += event_section(part, f"### {part.__name__}")
+    lines += ["\n## Events of earlier versions\n", "They are read as those above, but no longer written."]
+    for former in FORMER_TYPES.values():
+        lines += event_section(former, f"### `{former.type}`")
     lines += ["\n## `focus ls --json`, `focus status --json`\n", paragraph(RunSummary), "\n| field | type |\n|---|---|"]
     lines += [f"| `{one.name}` | {type_words(one.type)} |" for one in fields(RunSummary)]
     lines += ["| `tags` | list of text |", "| `note` | text |", "| `archived` | true or false |"]
     return NOTE + "\n".join(lines) + "\n"
 
 
-def event_section(event: type[Event]) -> list[str]:
-    """Return one row of the event table as a section."""
+def event_section(event: type[Any], heading: str) -> list[str]:
+    """Return one row of the event table, or a part of one, as a section."""
     described = attributes(event)
-    lines = [f"\n## `{event.type}`\n", paragraph(event) + "\n", "| field | type | meaning |", "|---|---|---|"]
+    lines = [f"\n{heading}\n", paragraph(event) + "\n", "| field | type | meaning |", "|---|---|---|"]
     for one in fields(event):
         if one.name == "time":
             continue
@@ -142,12 +152,15 @@ def statistics() -> str:
     """Return the reference of the statistics: the keys of the JSON of `focus evaluate` and `focus compare`."""
     lines = [
         "# Statistics\n",
-        "Generated maps are compared with real ones at equal parameters by each of these statistics. `focus evaluate",
-        "--json` has an object for each, under its name. Unknown numbers are null, and so is a statistic that the maps",
-        "do not allow. Each run in the JSON of `focus compare` has the same objects, and its `steps` hold the first",
-        "score of each statistic by its own key.\n",
-        "The score of real maps against other real maps accompanies each score: split by simulation (generous, because",
-        "parameters differ) and within each simulation (strict).",
+        "Generated maps are compared with real ones at equal parameters by each of these statistics. The JSON of",
+        "`focus evaluate` and `focus judge` has an object for each, under its name. Unknown numbers are null, and so",
+        "is a statistic that the maps do not allow. Its list `scores` holds every score:",
+        "`{name, statistic, band, value, error, null, null_spread, p_value, verdict}`. `error` is the uncertainty",
+        "of the value (bootstrap by simulation). `null` is what a perfect generator scores with as many maps and",
+        "simulations, `null_spread` its spread, and `p_value` the probability that it scores at least as far from",
+        "`null`. Values, errors and nulls are fractions, or in the unit of the statistic. `verdict` is corrected for",
+        "the number of scores. Each run in the JSON of `focus compare` has the same objects, and its `steps` hold the",
+        "first score of each statistic by its own key.",
     ]
     for spec in STATISTICS.values():
         lines += statistic_section(spec)
@@ -159,10 +172,12 @@ def statistic_section(spec: StatisticSpec) -> list[str]:
     needs = {
         "density": "physical, non-negative maps",
         "field": "any finite maps, including those of a normalised field",
+        "pair": "two fields of the same maps",
     }
-    lines = [f"\n## `{spec.name}`\n", f"{spec.title[0].upper()}{spec.title[1:]}. Needs {needs[spec.needs]}.\n"]
-    lines += ["| score | what | unit | split by simulation | within simulations | its error | key in `steps` |"]
-    lines += ["|---|---|---|---|---|---|---|"]
+    wanted = needs[spec.needs] + (" and the maps that the generator was trained on" if spec.needs_training else "")
+    lines = [f"\n## `{spec.name}`\n", f"{spec.title[0].upper()}{spec.title[1:]}. Needs {wanted}.\n"]
+    lines += ["| score | what | unit | a fault makes it | key in `steps` |"]
+    lines += ["|---|---|---|---|---|"]
     lines += [score_row(score, in_steps=score == spec.scores[0]) for score in spec.scores]
     if spec.curve is not None:
         curve = spec.curve
@@ -174,9 +189,9 @@ def statistic_section(spec: StatisticSpec) -> list[str]:
 
 def score_row(score: ScoreSpec, *, in_steps: bool) -> str:
     """Return a score as a row of the table of its statistic."""
-    keys = (f"`{key}`" if key else "" for key in (score.true_vs_true, score.same_simulation, score.error))
     unit = "fraction" if score.unit == "%" else score.unit
-    cells = (f"`{score.name}`", cell(score.title), unit, *keys, f"`{score.key}`" if in_steps else "")
+    words = f"{score.low} or {score.high}" if score.signed else score.high
+    cells = (f"`{score.name}`", cell(score.title), unit, words, f"`{score.key}`" if in_steps else "")
     return f"| {' | '.join(cells)} |"
 
 
@@ -207,6 +222,7 @@ def type_words(annotation: object) -> str:
     match = re.fullmatch(r"<class '(\w+)'>", text)
     text = match.group(1) if match else text
     words = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "None": "null"}
+    text = re.sub(r"focus_engine[\w.]*\.(\w+)", r"\1", text)
     literal = re.sub(r"Literal\[([^\]]*)\]", lambda m: m.group(1).replace("'", ""), text)
     text = re.sub(r"\b(str|int|float|bool|None)\b", lambda m: words[m.group(1)], literal)
     text = re.sub(r"tuple\[([^\[\]]*), \.\.\.\]", r"list of \1", text)

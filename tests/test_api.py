@@ -30,6 +30,7 @@ TINY = {
     "training.sample_every": 0,
     "device": "cpu",
 }
+OTHER_SEED = {"sampling.num_steps": 3, "training.seed": 3}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def home(tmp_path_factory):
         root = folder / "experiments"
         made = [
             Experiment.create("diffusion", root=root, template="small", settings=TINY | {"sampling.ddim_timesteps": 4}),
-            Experiment.create("flow", root=root, template="small_flow", settings=TINY | {"sampling.num_steps": 3}),
+            Experiment.create("flow", root=root, template="small_flow", settings=TINY | OTHER_SEED),
         ]
         for one in made:
             one.start()
@@ -137,6 +138,13 @@ def test_a_comparison_scores_as_an_evaluation_of_the_same_maps_does(flow, diffus
     assert read_comparison(written) == compared.scores
 
 
+def test_runs_of_other_training_seeds_share_their_split_and_are_comparable(flow, diffusion):
+    models = [(one.name, open_trained(one.run.checkpoint_best)) for one in (flow, diffusion)]
+    assert [model.config.training.seed for _, model in models] == [3, 0]
+    assert models[0][1].data["split"] == models[1][1].data["split"]
+    assert why_not_comparable(models) is None
+
+
 def test_other_data_box_shape_or_split_are_not_comparable(flow):
     model = open_trained(flow.run.checkpoint_best)
     split = model.data["split"]
@@ -148,7 +156,7 @@ def test_other_data_box_shape_or_split_are_not_comparable(flow):
     assert "box size: 25.0 and 50.0" in other(box_size=50.0)
     assert "map shape" in other(map_shape=[1, 32, 32])
     assert "another data set" in other(fingerprint="0")
-    assert "no simulation is unseen" in other(split={**split, "test": split["train"]})
+    assert "data.train_split or data.split_seed differ" in other(split={**split, "test": split["train"]})
 
 
 def compared(capfd, *arguments):

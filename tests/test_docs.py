@@ -49,6 +49,7 @@ def home(tmp_path, monkeypatch):
     (tmp_path / "experiments").mkdir()
     draw = np.random.default_rng(0)
     np.save("Maps_Mcdm_IllustrisTNG_LH_z=0.00.npy", (10 ** draw.normal(11, 0.3, (120, 16, 16))).astype(np.float32))
+    np.save("Maps_HI_IllustrisTNG_LH_z=0.00.npy", (10 ** draw.normal(7, 0.6, (120, 16, 16))).astype(np.float32))
     ranges = ((0.1, 0.6, 0.25, 0.25, 0.5, 0.5), (0.5, 1.0, 4, 4, 2, 2))
     np.savetxt("params_LH_IllustrisTNG.txt", draw.uniform(*ranges, (8, 6)), fmt="%.5f")
     return tmp_path
@@ -96,6 +97,16 @@ def test_the_commands_about_trained_experiments_run():
             run_command(line)
 
 
+@pytest.mark.usefixtures("home")
+def test_the_commands_about_judging_run():
+    draw = np.random.default_rng(1)
+    np.save("emulator.npy", (10 ** draw.normal(11, 0.3, (120, 16, 16))).astype(np.float32))
+    Path("emulator_params.txt").write_text(Path("params_LH_IllustrisTNG.txt").read_text())
+    (line,) = commands(DOCS / "judging.md")
+    run_command(line)
+    assert Path("report.html").read_text().count("<h1>") == 1
+
+
 @pytest.mark.process
 @pytest.mark.usefixtures("home")
 def test_the_python_of_the_guide_runs(capfd):
@@ -108,7 +119,7 @@ def test_the_python_of_the_guide_runs(capfd):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_is_run_by_a_test(page):
-    run = {"clusters.md", "first_hour.md", "own_data.md", "reading_the_plots.md", "method_selection.md"}
+    run = {"clusters.md", "first_hour.md", "own_data.md", "reading_the_plots.md", "method_selection.md", "judging.md"}
     assert page.name in run or not commands(page)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from focus_engine.config.methods import METHODS
 from focus_engine.config.networks import NETWORKS
 from focus_engine.config.samplers import SAMPLERS, fitting_samplers, number_at
+from focus_engine.units import FIELD_UNITS
 
 Law = tuple[bool, str, tuple[str, ...]]
 """Whether the rule holds, the message if it does not, and the keys that it relates, the most relevant first."""
@@ -92,10 +93,41 @@ def _data_laws(config: Blocks, parameter_names: Collection[str]) -> list[Law]:
             ("data.params",),
         ),
         (len(set(names)) == len(names), "data.params: a name is given twice", ("data.params",)),
+        *_field_laws(config),
         (
             data.params is None or len(names) == model.cond_dim,
             f"data.params names {len(names)} parameters but model.cond_dim is {model.cond_dim}: make them agree",
             ("data.params", "model.cond_dim"),
+        ),
+    ]
+
+
+def _field_laws(config: Blocks) -> list[Law]:
+    data, channels = config.data, config.model.in_channels
+    fields, units, files = data.fields or (), data.units or (), len(data.map_files)
+    unknown = [name for name in fields if name not in FIELD_UNITS]
+    agree = "set model.in_channels and model.out_channels to their number"
+    return [
+        (len(set(fields)) == len(fields), "data.fields: a name is given twice", ("data.fields",)),
+        (
+            not fields or len(fields) == channels,
+            f"data.fields names {len(fields)} fields but model.in_channels is {channels}: {agree}",
+            ("data.fields", "model.in_channels"),
+        ),
+        (
+            not units or len(units) == channels,
+            f"data.units names {len(units)} units but model.in_channels is {channels}: give one for each field",
+            ("data.units", "model.in_channels"),
+        ),
+        (
+            files <= channels,
+            f"data.maps_path lists {files} files but model.in_channels is {channels}: {agree}",
+            ("data.maps_path", "model.in_channels"),
+        ),
+        (
+            bool(units) or not unknown or data.stored_as == "unknown",
+            f"data.units is needed: the unit of {', '.join(unknown)} is not known (known: {', '.join(FIELD_UNITS)})",
+            ("data.units", "data.fields"),
         ),
     ]
 
@@ -114,6 +146,11 @@ def _network_laws(config: Blocks) -> list[Law]:
             model.in_channels == model.out_channels,
             f"model.out_channels is {model.out_channels} but model.in_channels is {model.in_channels}: make them equal",
             ("model.out_channels", "model.in_channels"),
+        ),
+        (
+            model.in_channels == 1 or config.data.source == "files",
+            f"model.in_channels is {model.in_channels} but data.source is 'simulated': simulated maps have one field",
+            ("model.in_channels", "data.source"),
         ),
         (
             model.time_dim % 2 == 0,

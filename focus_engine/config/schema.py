@@ -37,6 +37,9 @@ else:
     MethodName = Literal[tuple(METHODS)]
 
 
+Name = Annotated[str, Field(min_length=1)]
+
+
 class ExperimentBlock(Block):
     """What the experiment is, for people."""
 
@@ -54,17 +57,30 @@ class DataBlock(Block):
         description="'files' reads maps_path and params_path; 'simulated' lets FOCUS make universes itself. "
         "Left out: files when a path is given, else simulated.",
     )
-    maps_path: str | None = Field(
+    maps_path: Annotated[str | tuple[str, ...], BeforeValidator(list_to_tuple), Field(min_length=1)] | None = Field(
         None,
-        description="Maps in CAMELS Multifield layout, float32 (N, H, W) or (N, C, H, W), in (Msun/h)/(Mpc/h)^2: a "
-        ".npy, .npz or HDF5 file, or a folder with a file a map; relative to this file.",
+        description="Maps in CAMELS Multifield layout, float32 (N, H, W) or (N, C, H, W), in physical units: a .npy, "
+        ".npz, HDF5 or Zarr file, a folder with a file a map, or a list of them, one for each field; relative to "
+        "this file.",
+        json_schema_extra=FREE,
+    )
+    fields: Annotated[tuple[Name, ...], BeforeValidator(list_to_tuple), Field(min_length=1)] | None = Field(
+        None,
+        examples=[("Mcdm", "HI", "T")],
+        description="Names of the fields (channels) of a map, in order; left out: those in the names of CAMELS files.",
+        json_schema_extra=FREE,
+    )
+    units: Annotated[tuple[Name, ...], BeforeValidator(list_to_tuple), Field(min_length=1)] | None = Field(
+        None,
+        examples=[("(Msun/h)/(Mpc/h)^2", "(Msun/h)/(Mpc/h)^2", "K")],
+        description="Unit of each field; left out: (Msun/h)/(Mpc/h)^2, or by the names of CAMELS fields.",
         json_schema_extra=FREE,
     )
     maps_key: str | None = Field(
         None,
         examples=["maps"],
         min_length=1,
-        description="Array of an .npz or dataset of an HDF5 file; left out: maps, or the only one that could be maps.",
+        description="Array of an .npz, HDF5 or Zarr file; left out: maps, or the only one that could be maps.",
         json_schema_extra=FREE,
     )
     stored_as: Literal["physical", "log10", "standardised", "log10_standardised", "unknown"] = Field(
@@ -102,6 +118,9 @@ class DataBlock(Block):
         0.9,
         description="Share of simulations that train; of the others half validate and half test (at least one each).",
     )
+    split_seed: NonNegativeInt = Field(
+        0, description="Seed of the split. Runs of equal split_seed share their test simulations."
+    )
     num_workers: NonNegativeInt = Field(
         4,
         description="Threads that read ahead, used only when the maps do not fit on the device.",
@@ -115,6 +134,12 @@ class DataBlock(Block):
     map_size: Annotated[int, Field(ge=8, le=4096)] = Field(32, description="Pixels per side of a simulated map.")
     simulation_seed: NonNegativeInt = Field(0, description="Seed of the simulated universes.")
 
+    @property
+    def map_files(self) -> tuple[str, ...]:
+        """The paths of maps_path as a tuple, empty if it is left out."""
+        given = self.maps_path
+        return () if given is None else (given,) if isinstance(given, str) else given
+
 
 class ModelBlock(Block):
     """The network."""
@@ -125,7 +150,7 @@ class ModelBlock(Block):
         min_length=1,
         description=f"{network_words()}, or the dotted import path of your class.",
     )
-    in_channels: PositiveInt = Field(1, description="Channels of a map.")
+    in_channels: PositiveInt = Field(1, description="Channels (fields) of a map.")
     out_channels: PositiveInt = Field(1, description="Channels the network predicts; equals in_channels.")
     cond_dim: NonNegativeInt = Field(6, description="Number of parameters the network is conditioned on.")
     base_channels: PositiveInt = Field(64, description="Channels at full resolution.")
@@ -256,7 +281,7 @@ class TrainingBlock(Block):
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.999, description="Moving average of the weights, warmed up as min(ema_decay, (1 + n)/(10 + n))."
     )
-    seed: NonNegativeInt = Field(0, description="Seed of split, weights, noise and order.")
+    seed: NonNegativeInt = Field(0, description="Seed of weights, noise and order.")
     max_minutes: PositiveFloat | None = Field(
         None,
         examples=[690],

@@ -7,15 +7,17 @@ opening, which must stay fast and writes nothing.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from focus_engine.data.channels import FieldFiles, channels_of
 from focus_engine.data.maps import PHYSICAL, MapSet, StoredValues, check_values, open_map_set
 from focus_engine.errors import FocusError, InputError
 
@@ -40,7 +42,7 @@ class ImportedMaps:
 
 
 def import_maps(
-    maps_path: str | Path,
+    maps_path: str | Path | Sequence[str | Path],
     params_path: str | Path,
     name: str,
     data_root: str | Path,
@@ -49,10 +51,14 @@ def import_maps(
     maps_per_simulation: int = 15,
     link: bool = False,
     maps_key: str | None = None,
+    fields: Sequence[str] | None = None,
+    units: Sequence[str] | None = None,
     stored: StoredValues = PHYSICAL,
 ) -> Generator[ImportProgress, None, ImportedMaps]:
     """Check maps and parameters and copy them to data_root/name, yielding progress; return the imported set.
 
+    `maps_path` may list a file for each of several fields, which stay files of their own. `fields` and `units` name
+    the channels (`describe_fields` says how by default).
     `link` makes a hard link to the maps if the file system supports it. That uses no space, but overwriting the
     original in place then changes the imported maps too. Every other input is converted to a physical .npy: an
     .npz, an HDF5 file (`maps_key` names the array), a folder of maps, or normalised maps (`stored` describes the
@@ -67,11 +73,11 @@ def import_maps(
     if folder.exists() or folder.is_symlink():
         raise InputError(f"{folder}: exists already and is never overwritten; choose another name or remove it")
     opened = partial(open_map_set, box_size=box_size, maps_per_simulation=maps_per_simulation)
-    source = opened(maps_path, params_path, maps_key=maps_key, stored=stored)
-    plain = isinstance(source.maps, np.memmap) and stored == PHYSICAL
+    source = opened(maps_path, params_path, maps_key=maps_key, fields=fields, units=units, stored=stored)
     for done in check_values(source):
         yield ImportProgress("check", done, source.n_maps)
-    maps_name = source.maps_path.name if plain and source.maps_path.name.startswith("Maps_") else f"Maps_{name}.npy"
+    parts = _parts(source)
+    names = _file_names(parts, name)
     params_name = source.params_path.name
     if not (params_name.startswith("params_") and params_name.endswith(".txt")):
         params_name = f"params_{name}.txt"
@@ -80,19 +86,51 @@ def import_maps(
         with tempfile.TemporaryDirectory(prefix=".import-", dir=folder.parent, ignore_cleanup_errors=True) as made:
             half = Path(made) / "set"
             half.mkdir()
-            if plain:
-                yield from _place(source.maps_path.resolve(), half / maps_name, link=link)
-            else:
-                yield from _write(source, half / maps_name)
+            for part, maps_name in zip(parts, names, strict=True):
+                if _is_plain(part):
+                    yield from _place(part.maps_path.resolve(), half / maps_name, link=link)
+                else:
+                    yield from _write(part, half / maps_name)
             shutil.copyfile(source.params_path, half / params_name)
-            _sync(half / maps_name, half / params_name, half)
+            _sync(*(half / file for file in (*names, params_name)), half)
             half.rename(folder)
             _sync(folder.parent)
     except OSError as error:
         raise FocusError(
             f"{folder}: the maps can't be written ({error.strerror or error}); no files were left"
         ) from error
-    return ImportedMaps(folder, opened(folder / maps_name, folder / params_name))
+    maps = opened([folder / file for file in names], folder / params_name, fields=source.field_names, units=units)
+    return ImportedMaps(folder, maps)
+
+
+def _parts(source: MapSet) -> list[MapSet]:
+    """Return the maps of each file of a set."""
+    if not isinstance(source.maps, FieldFiles):
+        return [source]
+    parts, first = [], 0
+    for file in source.maps.files:
+        last = first + channels_of(file)
+        parts.append(replace(source, maps=file, fields=source.fields[first:last]))
+        first = last
+    return parts
+
+
+def _is_plain(part: MapSet) -> bool:
+    """Return whether the file of a part is a .npy of physical maps, which needs no conversion."""
+    return isinstance(part.maps, np.memmap) and part.stored == PHYSICAL
+
+
+def _file_names(parts: Sequence[MapSet], name: str) -> list[str]:
+    """Return the names of the imported files of the set `name`: their own where they are of CMD, else by the field."""
+    kept = [part.maps_path.name for part in parts if _is_plain(part) and part.maps_path.name.startswith("Maps_")]
+    if len(set(kept)) == len(parts):
+        return kept
+    if len(parts) == 1:
+        return [f"Maps_{name}.npy"]
+    fields = [re.sub(r"[^\w.=-]+|_", "-", part.field_names[0]) for part in parts]
+    if len(set(fields)) < len(fields):
+        fields = [f"{number}-{field}" for number, field in enumerate(fields)]
+    return [f"Maps_{field}_{name}.npy" for field in fields]
 
 
 def _write(source: MapSet, target: Path) -> Iterator[ImportProgress]:

@@ -6,6 +6,7 @@ CMD pair. Separate from opening because `focus config check` must not open data.
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,11 +17,12 @@ _MAPS_PATTERNS = ("Maps_*.npy", "maps.npy", "*.npy", "*.npz", "*.h5", "*.hdf5") 
 _PARAMS_PATTERNS = ("params_*.txt", "params.txt", "*params*.txt", "CosmoAstroSeed_*.txt")
 
 
-def resolve_map_paths(data: DataBlock, config_dir: Path) -> tuple[Path, Path]:
-    """Return the paths of maps and parameters that a data block refers to.
+def resolve_map_paths(data: DataBlock, config_dir: Path) -> tuple[tuple[Path, ...], Path]:
+    """Return the paths of the maps, one or more, and of the parameters that a data block refers to.
 
     data_dir is relative to the config's folder. Both paths are looked up in data_dir, then in the config's folder.
-    A path left out is the only file of its kind in data_dir (without data_dir: beside the other file).
+    A path left out is the only file of its kind in data_dir (without data_dir: beside the other file). Where
+    data.fields names several fields, it is the CMD file of each, if data_dir holds one of each.
 
     Raises:
         InputError: no file is found, with the paths tried, or a folder holds several candidates.
@@ -30,14 +32,36 @@ def resolve_map_paths(data: DataBlock, config_dir: Path) -> tuple[Path, Path]:
         places.insert(0, config_dir / Path(data.data_dir).expanduser())
     if data.data_dir is None and data.maps_path is None:
         raise InputError("data.maps_path and data.data_dir are both missing; give the maps or their folder")
-    maps = None if data.maps_path is None else _first(places, data.maps_path, "data.maps_path")
+    maps = tuple(_first(places, given, "data.maps_path") for given in data.map_files)
     params = None if data.params_path is None else _first(places, data.params_path, "data.params_path")
-    if maps is None:
-        maps = _only(places[0], _MAPS_PATTERNS, "data.maps_path", params)
+    if not maps:
+        maps = _of_fields(places[0], data.fields or (), params) or (
+            _only(places[0], _MAPS_PATTERNS, "data.maps_path", params),
+        )
     if params is None:
-        folder = places[0] if data.data_dir is not None else maps.parent
-        params = _only(folder, _PARAMS_PATTERNS, "data.params_path", maps)
+        folder = places[0] if data.data_dir is not None else maps[0].parent
+        params = _only(folder, _PARAMS_PATTERNS, "data.params_path", maps[0])
     return maps, params
+
+
+def _of_fields(folder: Path, fields: Sequence[str], params: Path | None) -> tuple[Path, ...]:
+    """Return the CMD file of each of several fields in `folder`; nothing if there is not one of each."""
+    found = []
+    for field in fields:
+        files = [
+            path for path in folder.glob(f"Maps_{glob.escape(field)}_*") if params is None or _same_set(path, params)
+        ]
+        if len(files) != 1:
+            return ()
+        found.append(files[0])
+    return tuple(found) if len(found) > 1 else ()
+
+
+def files_of_fields(folder: Path) -> tuple[Path, ...]:
+    """Return the files Maps_<field>_<rest> in `folder`, if they are several and differ in their field alone."""
+    found = sorted(path for path in folder.glob("Maps_*_*.npy") if path.is_file())
+    rests = {path.name.split("_", 2)[2] for path in found}
+    return tuple(found) if len(found) > 1 and len(rests) == 1 else ()
 
 
 def _first(places: Sequence[Path], given: str, key: str) -> Path:
@@ -59,7 +83,8 @@ def _only(folder: Path, patterns: Sequence[str], key: str, partner: Path | None)
             return found[0] if len(found) == 1 else fitting[0]
         if found:
             names = ", ".join(path.name for path in found[:6]) + (", …" if len(found) > 6 else "")
-            whole = ", or the folder itself if each is one map" if key == "data.maps_path" else ""
+            whole = ", a list of them (one for each field)" if key == "data.maps_path" else ""
+            whole += ", or the folder itself if each is one map" if whole else ""
             raise InputError(
                 f"{key} is missing and {folder} holds {len(found)} that fit ({names}); name one of them{whole}"
             )

@@ -1,4 +1,4 @@
-"""Map files: .npy, .npz, HDF5, or a folder with one file per map; opened without reading the pixels if possible.
+"""Map files: .npy, .npz, HDF5, Zarr, or a folder with one file per map; opened without reading pixels if possible.
 
 All of them are presented as one indexed array of maps, each (H, W) or (C, H, W). An .npz is read whole, because
 zip archives can't be memory-mapped.
@@ -23,6 +23,7 @@ from focus_engine.errors import InputError
 Array = NDArray[np.floating]
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
+ZARR_SUFFIX = ".zarr"
 SINGLE_SUFFIXES = (".npy", ".npz")
 """Suffixes of the files in a folder with one file per map."""
 
@@ -56,14 +57,16 @@ class MapArray(Protocol):
 
 
 def open_maps_file(path: Path, key: str | None = None) -> MapArray:
-    """Open the maps at `path`: a .npy, .npz or HDF5 file, or a folder with one file per map, sorted by name.
+    """Open the maps at `path`: a .npy, .npz, HDF5 or Zarr file, or a folder with one file per map, sorted by name.
 
-    `key` names the array of an .npz or the dataset of an HDF5 file. By default it is `maps`, or the only array with
-    the shape of maps. Names sort numerically: map_2 comes before map_10.
+    `key` names the array of an .npz or Zarr, or the dataset of an HDF5 file. By default it is `maps`, or the only
+    array with the shape of maps. Names sort numerically: map_2 comes before map_10.
 
     Raises:
         InputError: `path` is missing, unreadable, damaged, of another layout, or holds several candidate arrays.
     """
+    if path.suffix == ZARR_SUFFIX:
+        return _open_zarr(path, key)
     if path.is_dir() and path.suffix not in (*SINGLE_SUFFIXES, *HDF5_SUFFIXES):
         return _open_folder(path, key)
     if path.suffix in HDF5_SUFFIXES:
@@ -71,7 +74,7 @@ def open_maps_file(path: Path, key: str | None = None) -> MapArray:
     if path.suffix == ".npz":
         return _read_npz(path, key)
     if key is not None:
-        raise InputError(f"{path}: data.maps_key names an array of an .npz or HDF5 file; leave it out for a .npy")
+        raise InputError(f"{path}: data.maps_key names an array of an .npz, HDF5 or Zarr file; leave it out for a .npy")
     return open_npy(path)
 
 
@@ -118,9 +121,24 @@ def _open_hdf5(path: Path, key: str | None) -> MapArray:
     return _Dataset(_checked(found[name], path), path)
 
 
+def _open_zarr(path: Path, key: str | None) -> MapArray:
+    import zarr  # noqa: PLC0415  (a slow import that most sets do not need)
+
+    if not path.is_dir():
+        raise InputError(f"{path}: no such Zarr folder; see data.maps_path and data.data_dir")
+    try:
+        opened: Any = zarr.open(str(path), mode="r")
+        found: dict[str, Any] = {"maps": opened} if hasattr(opened, "chunks") else dict(opened.arrays())
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        first = (str(error).splitlines() or ["?"])[0]
+        raise InputError(f"{path}: not a whole Zarr folder: {first}") from None
+    shapes = {name: item.shape for name, item in found.items() if item.ndim in (3, 4)}
+    return _Dataset(_checked(found[_choose(path, key, list(found), shapes, "array")], path), path)
+
+
 @dataclass(frozen=True, eq=False)
 class _Dataset:
-    """A dataset of an HDF5 file, read map by map."""
+    """A dataset of an HDF5 file or an array of a Zarr folder, read map by map."""
 
     dataset: Any
     path: Path
@@ -145,7 +163,7 @@ class _Dataset:
     def __getitem__(self, index: int) -> Array:
         try:
             found: Array = self.dataset[index]
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise InputError(f"{self.path}: map {index} can't be read (damaged?): {error}") from None
         return found
 

@@ -1,7 +1,8 @@
 """A set of maps on disk with its parameters: opened and checked, but never read whole.
 
 The layout is that of the CAMELS Multifield Dataset (arXiv:2109.10915): one .npy of maps (N, H, W) or
-(N, C, H, W) and one text table with one row per simulation; map i belongs to simulation i // maps_per_simulation.
+(N, C, H, W), or one for each field, and one text table with one row per simulation; map i belongs to simulation
+i // maps_per_simulation.
 Opening checks everything that does not require reading 3.9 GB. Pixel values are checked in `MapSet.read`, through
 which all maps are read.
 """
@@ -18,10 +19,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from focus_engine.data.map_files import MapArray, content_blocks, open_maps_file
+from focus_engine.data.channels import Field, describe_fields, open_field_files
+from focus_engine.data.map_files import MapArray, content_blocks
 from focus_engine.data.parameters import Table, read_parameter_table, select_parameters
 from focus_engine.errors import InputError
-from focus_engine.units import NORMALISED, SURFACE_DENSITY
+from focus_engine.units import NORMALISED
 
 Maps = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -73,9 +75,24 @@ class MapSet:
     table: Table  # (n_simulations, columns) float64: all parameters of the file, in CAMELS order
     box_size: float  # Mpc/h: the side along the last axis
     maps_per_simulation: int
-    maps_path: Path
+    fields: tuple[Field, ...]  # (C,): names, units and files of the channels
     params_path: Path
     stored: StoredValues = PHYSICAL  # transformation from physical values to those on disk
+
+    @property
+    def maps_path(self) -> Path:
+        """The file of the first field."""
+        return self.fields[0].path
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """Names of the channels, (C,)."""
+        return tuple(field.name for field in self.fields)
+
+    @property
+    def field_units(self) -> tuple[str, ...]:
+        """Units of the values that `read` returns, of each channel, (C,)."""
+        return tuple(field.units if self.physical else NORMALISED for field in self.fields)
 
     @property
     def physical(self) -> bool:
@@ -84,8 +101,8 @@ class MapSet:
 
     @property
     def units(self) -> str:
-        """Units of the values that `read` returns."""
-        return SURFACE_DENSITY if self.physical else NORMALISED
+        """The different units of the channels in words; NORMALISED if they have none."""
+        return ", ".join(dict.fromkeys(self.field_units))
 
     @property
     def n_maps(self) -> int:
@@ -119,7 +136,8 @@ class MapSet:
         """Read maps `ids` from disk as float32 (n, C, H, W), in physical units, checked pixel by pixel.
 
         Raises:
-            InputError: a map holds NaN or infinite values, or, for densities, negative values or only zeros.
+            InputError: a channel of a map holds NaN or infinite values, or, for physical maps, negative values or
+                only zeros.
         """
         chosen = np.asarray(ids, dtype=np.int64)
         maps = np.empty((len(chosen), *self.shape), dtype=np.float32)
@@ -166,30 +184,31 @@ class MapSet:
 
     def _check(self, maps: Maps, ids: Ids) -> None:
         """Raise InputError for the first map with an invalid pixel, with its number and the count of such pixels."""
-        flat = maps.reshape(len(maps), -1)
-        if flat.size == 0:
+        if maps.size == 0:
             return
-        low, high = flat.min(axis=1), flat.max(axis=1)  # NaN propagates to both
+        low, high = maps.min(axis=(2, 3)), maps.max(axis=(2, 3))  # (n, C); NaN propagates to both
         valid = (low >= 0) & (high > 0) if self.physical else low > -np.inf
-        for place in np.flatnonzero(~(valid & (high < np.inf))):
-            pixels, index = flat[place], int(ids[place])
-            counts = {
-                "NaN": np.count_nonzero(np.isnan(pixels)),
-                "infinite": np.count_nonzero(np.isinf(pixels)),
-                "negative": np.count_nonzero(pixels < 0) if self.physical else 0,
-            }
-            allowed = f"values from 0 up, in {self.units}, not all zero" if self.physical else "values"
-            found = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-            raise InputError(
-                f"{self.maps_path}: map {index} (simulation {index // self.maps_per_simulation}) holds "
-                f"{found or 'only zero'} of {pixels.size} pixels; allowed are finite {allowed}. Remove this map from "
-                "the file or make it again"
-                + (_NORMALISED_ADVICE if counts["negative"] and self.stored == PHYSICAL else "")
-            )
+        for place, channel in np.argwhere(~(valid & (high < np.inf))):
+            raise InputError(self._fault(maps[place, channel], int(ids[place]), self.fields[channel]))
+
+    def _fault(self, pixels: Maps, index: int, field: Field) -> str:
+        counts = {
+            "NaN": np.count_nonzero(np.isnan(pixels)),
+            "infinite": np.count_nonzero(np.isinf(pixels)),
+            "negative": np.count_nonzero(pixels < 0) if self.physical else 0,
+        }
+        allowed = f"values from 0 up, in {field.units}, not all zero" if self.physical else "values"
+        found = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        which = f"{field.name} of map" if len(self.fields) > 1 else "map"
+        return (
+            f"{field.path}: {which} {index} (simulation {index // self.maps_per_simulation}) holds "
+            f"{found or 'only zero'} of {pixels.size} pixels; allowed are finite {allowed}. Remove this map from "
+            "the file or make it again" + (_NORMALISED_ADVICE if counts["negative"] and self.stored == PHYSICAL else "")
+        )
 
 
 def open_map_set(
-    maps_path: str | Path,
+    maps_path: str | Path | Sequence[str | Path],
     params_path: str | Path,
     *,
     box_size: float,
@@ -198,26 +217,31 @@ def open_map_set(
     cond_dim: int | None = None,
     in_channels: int | None = None,
     maps_key: str | None = None,
+    fields: Sequence[str] | None = None,
+    units: Sequence[str] | None = None,
     stored: StoredValues = PHYSICAL,
 ) -> MapSet:
     """Open maps and parameters in CMD layout, without reading the maps; `open_maps_file` lists the file types.
 
-    `box_size` is in Mpc/h. `params` selects columns by name, `cond_dim` by number; the default is all columns.
-    `maps_key` names the array in an .npz or HDF5 file; `stored` is the transformation of the values on disk.
+    `maps_path` may list several files, of different fields of the same maps. `box_size` is in Mpc/h. `params` selects
+    columns by name, `cond_dim` by number; the default is all columns. `maps_key` names the array in an .npz or HDF5
+    file, `fields` and `units` the channels (`describe_fields` says how by default); `stored` is the transformation of
+    the values on disk.
 
     Raises:
         InputError: a file is missing, truncated, pickled or of another layout, the two files do not match, or
             the columns contradict the order of CAMELS.
     """
-    maps_path, params_path = Path(maps_path), Path(params_path)
+    paths = [Path(one) for one in ([maps_path] if isinstance(maps_path, str | Path) else maps_path)]
+    params_path = Path(params_path)
     if not (np.isfinite(box_size) and box_size > 0):
         raise InputError(f"data.box_size is {box_size}; give the side of the periodic box in Mpc/h, above 0")
     if maps_per_simulation < 1:
         raise InputError(f"data.maps_per_simulation is {maps_per_simulation}; at least 1 is allowed (CAMELS: 15)")
-    maps = open_maps_file(maps_path, maps_key)
-    _check_layout(maps, maps_path, in_channels)
+    maps, files = open_field_files(paths, maps_key)
+    _check_layout(maps, paths, in_channels)
     table = read_parameter_table(params_path)
-    _check_counts(maps.shape[0], table, maps_per_simulation, maps_path, params_path)
+    _check_counts(maps.shape[0], table, maps_per_simulation, paths[0], params_path)
     selected, names = select_parameters(table, params, cond_dim, where=str(params_path))
     return MapSet(
         maps=maps,
@@ -226,7 +250,7 @@ def open_map_set(
         table=table,
         box_size=float(box_size),
         maps_per_simulation=maps_per_simulation,
-        maps_path=maps_path,
+        fields=describe_fields(files, fields, units),
         params_path=params_path,
         stored=stored,
     )
@@ -248,7 +272,8 @@ def _map_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return (1, shape[1], shape[2]) if len(shape) == 3 else (shape[1], shape[2], shape[3])
 
 
-def _check_layout(maps: MapArray, path: Path, in_channels: int | None) -> None:
+def _check_layout(maps: MapArray, paths: Sequence[Path], in_channels: int | None) -> None:
+    path = paths[0]
     if maps.ndim not in (3, 4):
         raise InputError(f"{path}: has shape {maps.shape}; maps are (N, H, W) or (N, C, H, W)")
     channels, height, width = _map_shape(maps.shape)
@@ -262,7 +287,10 @@ def _check_layout(maps: MapArray, path: Path, in_channels: int | None) -> None:
     if in_channels is not None and channels != in_channels:
         raise InputError(
             f"{path}: has shape {maps.shape}, that is {channels} channel(s), but model.in_channels is "
-            f"{in_channels}; make them agree"
+            f"{in_channels}; set model.in_channels and model.out_channels to {channels}"
+            if len(paths) == 1
+            else f"the {len(paths)} files of data.maps_path hold {channels} channels together, but model.in_channels "
+            f"is {in_channels}; set model.in_channels and model.out_channels to {channels}"
         )
 
 

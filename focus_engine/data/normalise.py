@@ -2,13 +2,14 @@
 
 Maps: y = (log10(f) − mean) / std per channel, with mean and std over all pixels of the training maps, without
 clipping. Exact zeros, which log10 can't take, are replaced by the smallest positive value of the training maps;
-their number is stored and reported. Parameters: standardised over the training simulations. Both are stored in the
-checkpoint as plain numbers, because samples can't be interpreted without them.
+their number is stored and reported. Parameters: standardised over the training simulations, those that CAMELS draws
+log-uniformly in log10. Both are stored in the checkpoint as plain numbers, because samples can't be interpreted
+without them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -22,6 +23,10 @@ from focus_engine.data.maps import Ids, Maps, MapSet
 from focus_engine.errors import InputError
 
 Transform = Literal["log10", "none"]
+Scale = Literal["log10", "linear"]
+
+LOG_UNIFORM = ("A_SN1", "A_AGN1", "A_SN2", "A_AGN2")
+"""Parameters that CAMELS draws uniformly in their logarithm (arXiv:2010.00619)."""
 
 MAX_DEX = 12.0
 """Physical maps stay within this many powers of ten of the mean; real fields span about three."""
@@ -129,10 +134,11 @@ def fit_normaliser(map_set: MapSet, ids: ArrayLike, transform: Transform) -> Nor
     Raises:
         InputError: a map holds invalid values, or all values are equal.
     """
-    return _fit(map_set.chunks(ids), map_set.shape[0], transform, where=str(map_set.maps_path))
+    return _fit(map_set.chunks(ids), [f"{field.path}: {field.name}" for field in map_set.fields], transform)
 
 
-def _fit(chunks: Iterable[tuple[Ids, Maps]], channels: int, transform: Transform, *, where: str) -> Normaliser:
+def _fit(chunks: Iterable[tuple[Ids, Maps]], fields: Sequence[str], transform: Transform) -> Normaliser:
+    channels = len(fields)
     moments = [_Moments() for _ in range(channels)]
     floors, zeros, n_values = [np.inf] * channels, [0] * channels, 0
     for _, maps in chunks:
@@ -149,13 +155,13 @@ def _fit(chunks: Iterable[tuple[Ids, Maps]], channels: int, transform: Transform
             moments[channel].add(np.log10(positive))
     for channel in range(channels):
         if not np.isfinite(floors[channel]):
-            raise InputError(f"{where}: channel {channel} of the training maps is zero everywhere")
+            raise InputError(f"{fields[channel]} is zero everywhere in the training maps")
         if transform == "log10":
             moments[channel].include(float(np.log10(floors[channel])), zeros[channel])
         if not moments[channel].std > 1e-7 * abs(moments[channel].mean):  # smaller values are rounding
             value = 10 ** moments[channel].mean if transform == "log10" else moments[channel].mean
             raise InputError(
-                f"{where}: all pixels of the training maps (channel {channel}) are {value:g}; maps that vary are needed"
+                f"{fields[channel]}: all pixels of the training maps are {value:g}; maps that vary are needed"
             )
     return Normaliser(
         transform=transform,
@@ -182,36 +188,68 @@ class OutsideRange:
 
 @dataclass(frozen=True)
 class ParameterScaler:
-    """Standardisation of parameters over the training simulations, with their ranges."""
+    """Standardisation of parameters or of their log10 over the training simulations, with their ranges."""
 
     names: tuple[str, ...]  # (P,)
-    mean: tuple[float, ...]
-    std: tuple[float, ...]  # 1 where a parameter is constant
-    low: tuple[float, ...]
+    mean: tuple[float, ...]  # of the parameter or its log10
+    std: tuple[float, ...]  # likewise; 1 where a parameter is constant
+    low: tuple[float, ...]  # of the parameter itself
     high: tuple[float, ...]
+    scale: tuple[Scale, ...]  # log10 where a parameter of LOG_UNIFORM varies
 
     @classmethod
     def fit(cls, map_set: MapSet, simulations: ArrayLike) -> ParameterScaler:
-        """Fit to the parameters of the given (training) simulations."""
+        """Fit to the parameters of the given (training) simulations.
+
+        Raises:
+            InputError: a parameter of LOG_UNIFORM varies and is not positive somewhere.
+        """
         values = map_set.params[np.asarray(simulations, dtype=np.int64)].astype(np.float64)
-        low, high, std = values.min(axis=0), values.max(axis=0), values.std(axis=0)
+        names, low, high = map_set.param_names, values.min(axis=0), values.max(axis=0)
+        logs = [name in LOG_UNIFORM and high[i] > low[i] for i, name in enumerate(names)]
+        for column in np.flatnonzero(logs):
+            _check_positive(names[column], values[:, column], where=f"{map_set.params_path}: ")
+            values[:, column] = np.log10(values[:, column])
         return cls(
-            names=map_set.param_names,
+            names=names,
             mean=tuple(values.mean(axis=0).tolist()),
-            std=tuple(np.where(high > low, std, 1.0).tolist()),
+            std=tuple(np.where(high > low, values.std(axis=0), 1.0).tolist()),
             low=tuple(low.tolist()),
             high=tuple(high.tolist()),
+            scale=tuple("log10" if log else "linear" for log in logs),
         )
 
+    @property
+    def centre(self) -> tuple[float, ...]:
+        """The physical parameters whose standardised values are 0, (P,)."""
+        return tuple(10**mean if log else mean for mean, log in zip(self.mean, self._logs, strict=True))
+
     def standardise(self, params: Tensor) -> Tensor:
-        """Return parameters (…, P) with mean 0 and std 1 over the training simulations, in float32."""
+        """Return parameters (…, P) with mean 0 and std 1 over the training simulations, in float32.
+
+        Raises:
+            InputError: a parameter that is standardised in log10 is not positive.
+        """
         params = params.float()
-        return (params - params.new_tensor(self.mean)) / params.new_tensor(self.std)
+        for column in np.flatnonzero(self._logs):
+            _check_positive(self.names[column], params[..., column].detach().cpu().numpy())
+        logs = self._logs_of(params)  # both branches stay finite, so that gradients do
+        scaled = torch.where(logs, torch.log10(torch.where(logs, params, 1.0)), params)
+        return (scaled - params.new_tensor(self.mean)) / params.new_tensor(self.std)
 
     def physical(self, params: Tensor) -> Tensor:
         """Return standardised parameters (…, P) in physical units, in float32."""
         params = params.float()
-        return params * params.new_tensor(self.std) + params.new_tensor(self.mean)
+        scaled = params * params.new_tensor(self.std) + params.new_tensor(self.mean)
+        logs = self._logs_of(scaled)
+        return torch.where(logs, 10 ** torch.where(logs, scaled, 0.0), scaled)
+
+    @property
+    def _logs(self) -> tuple[bool, ...]:
+        return tuple(scale == "log10" for scale in self.scale)
+
+    def _logs_of(self, like: Tensor) -> Tensor:
+        return torch.tensor(self._logs, dtype=torch.bool, device=like.device)
 
     def outside(self, params: ArrayLike) -> tuple[OutsideRange, ...]:
         """Return the parameters of (P,) or (n, P) that lie outside the trained range by more than float32 rounding."""
@@ -227,9 +265,19 @@ class ParameterScaler:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, lists and strings for a checkpoint."""
-        return {key: list(getattr(self, key)) for key in ("names", "mean", "std", "low", "high")}
+        return {key: list(getattr(self, key)) for key in ("names", "mean", "std", "low", "high", "scale")}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ParameterScaler:
-        """Rebuild the object that `to_dict` described."""
-        return cls(**{key: tuple(values[key]) for key in ("names", "mean", "std", "low", "high")})
+        """Rebuild the object that `to_dict` described; without `scale` (earlier checkpoints) all are linear."""
+        plain = {"scale": ["linear"] * len(values["names"]), **values}
+        return cls(**{key: tuple(plain[key]) for key in ("names", "mean", "std", "low", "high", "scale")})
+
+
+def _check_positive(name: str, values: ArrayLike, where: str = "") -> None:
+    low = float(np.min(values, initial=np.inf))
+    if not low > 0:
+        raise InputError(
+            f"{where}{name} is {low:g}, but it is standardised in log10 and must be above 0; leave such "
+            f"simulations out, or {name} out of data.params"
+        )

@@ -24,12 +24,12 @@ def open_maps(config: Config, config_dir: Path) -> Generator[DataProgress, None,
     """
     block = config.data
     if block.source == "files":
-        maps_path, params_path = resolve_map_paths(block, config_dir)
+        maps_paths, params_path = resolve_map_paths(block, config_dir)
     else:
-        universes = yield from relay(simulate_cached_universes(block), _as_event)
-        maps_path, params_path = universes.maps_path, universes.params_path
+        universes = yield from relay(simulate_cached_universes(block), as_event)
+        maps_paths, params_path = (universes.maps_path,), universes.params_path
     return open_map_set(
-        maps_path,
+        maps_paths,
         params_path,
         box_size=block.box_size,
         maps_per_simulation=block.maps_per_simulation,
@@ -37,11 +37,14 @@ def open_maps(config: Config, config_dir: Path) -> Generator[DataProgress, None,
         cond_dim=config.model.cond_dim,
         in_channels=config.model.in_channels,
         maps_key=block.maps_key if block.source == "files" else None,
+        fields=block.fields,
+        units=block.units,
         stored=StoredValues(block.stored_as, block.stored_mean, block.stored_std),
     )
 
 
-def _as_event(progress: SimulationProgress) -> tuple[DataProgress]:
+def as_event(progress: SimulationProgress) -> tuple[DataProgress]:
+    """Return the progress of a set of universes as events of a log."""
     what = "waiting for universes of another run" if progress.waiting else "simulating universes"
     return (DataProgress(what=what, done=progress.done, total=progress.total),)
 

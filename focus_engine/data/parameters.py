@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.config.schema import PARAMETER_NAMES
+from focus_engine.data.extended_table import EXTENDED_COLUMNS, six_of_extended
 from focus_engine.errors import InputError
 
 Table = NDArray[np.float64]
@@ -38,11 +39,12 @@ def read_parameter_table(path: Path) -> Table:
     """Return the parameters of a text file, (n_simulations, n_columns) with 1 to 6 columns in CAMELS order.
 
     Columns are separated by blanks or commas. Lines that start with '#' and a first line of words are skipped. A
-    leading column of names (LH_0, …) and the trailing integer seed of a CAMELS table are dropped.
+    leading column of names (LH_0, …) and the trailing integer seed of a CAMELS table are dropped. Of an extended
+    table of 28 parameters the first six are returned (`six_of_extended`).
 
     Raises:
-        InputError: the file is missing, not text, ragged, not finite, has the wrong number of columns, or has
-            an order that contradicts the ranges of CAMELS.
+        InputError: the file is missing, not text, ragged, not finite, has the wrong number of columns, an order
+            that contradicts the ranges of CAMELS, or varies a parameter beyond the first six.
     """
     rows = _read_rows(path)
     width = len(rows[0].fields)
@@ -55,6 +57,9 @@ def read_parameter_table(path: Path) -> Table:
     named = not any(_is_number(row.fields[0]) for row in rows)
     table = np.array([[_number(path, row, field) for field in row.fields[named:]] for row in rows], dtype=np.float64)
     table = _without_seeds(table.reshape(len(rows), width - named), named=named)
+    if table.shape[1] == EXTENDED_COLUMNS:
+        names = [row.fields[0] if named else f"in line {row.line}" for row in rows]
+        table = six_of_extended(table, names, where=str(path))
     if not 1 <= table.shape[1] <= len(PARAMETER_NAMES):
         raise InputError(
             f"{path}: has {table.shape[1]} parameter columns; allowed are 1 to {len(PARAMETER_NAMES)}, in the "
@@ -178,9 +183,9 @@ def _range_sentence(table: Table, place: int) -> str:
 
 
 def _without_seeds(table: Table, *, named: bool) -> Table:
-    """Drop the seed column of a CAMELS table: integers after six parameters, or after two in a table with names."""
+    """Drop the seed column of a CAMELS table: integers after 6 or 28 parameters, or after 2 in a table with names."""
     columns = table.shape[1]
-    seeded = columns == len(PARAMETER_NAMES) + 1 or (named and columns == 3)
+    seeded = columns in {len(PARAMETER_NAMES) + 1, EXTENDED_COLUMNS + 1} or (named and columns == 3)
     return table[:, :-1] if seeded and bool(np.all(table[:, -1] == np.round(table[:, -1]))) else table
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from focus_engine.config.designs import DESIGNS
 from focus_engine.config.schema import PARAMETER_NAMES
 from focus_engine.data.maps import Ids, Maps, MapSet
 from focus_engine.data.parameters import Table
@@ -21,10 +22,12 @@ _PIXEL_BUDGET = 1 << 24  # 256 maps of 256²: fast to read from any disk
 _POWER_BUDGET = 1 << 22  # 64 maps of 256²
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ChannelSummary:
-    """Pixel statistics of one channel of the maps read, in the units of the set."""
+    """Pixel statistics of one channel of the maps read, an example and its P(k)."""
 
+    name: str
+    units: str
     low: float
     high: float
     mean: float
@@ -32,6 +35,8 @@ class ChannelSummary:
     pixels: int
     log10_mean: float  # over positive pixels
     log10_std: float
+    example: Maps  # (H, W): map `example_id` of the set
+    spectrum: PowerSpectrum  # of some of the maps read
 
 
 @dataclass(frozen=True)
@@ -59,15 +64,12 @@ class DataSummary:
     shape: tuple[int, int, int]  # (C, H, W)
     dtype: str
     n_bytes: int  # pixels on disk
-    units: str
     box_size: float  # Mpc/h
     layout: str  # kind of set suggested by the parameters, in words
     parameters: tuple[ParameterSummary, ...]
     read_maps: int  # number of maps that the values below come from
     channels: tuple[ChannelSummary, ...]
     example_id: int
-    example: Maps  # (H, W): the first channel of map `example_id`
-    spectrum: PowerSpectrum  # of the first channel of some of the maps read
 
     @property
     def complete(self) -> bool:
@@ -92,7 +94,6 @@ def describe(map_set: MapSet) -> DataSummary:
         shape=map_set.shape,
         dtype=str(map_set.maps.dtype),
         n_bytes=int(map_set.maps.nbytes),
-        units=map_set.units,
         box_size=map_set.box_size,
         layout=guess_layout(map_set.table),
         parameters=tuple(
@@ -100,27 +101,45 @@ def describe(map_set: MapSet) -> DataSummary:
             for name, column in zip(PARAMETER_NAMES, map_set.table.T, strict=False)
         ),
         read_maps=len(ids),
-        channels=tuple(_channel(maps[:, channel]) for channel in range(map_set.shape[0])),
+        channels=tuple(
+            _channel(maps[:, channel], shown, map_set.box_size, *one)
+            for channel, one in enumerate(zip(map_set.field_names, map_set.field_units, strict=True))
+        ),
         example_id=int(ids[0]),
-        example=maps[0, 0].copy(),
-        spectrum=measured_power(maps[shown, 0], map_set.box_size, map_set.units),
     )
 
 
 def guess_layout(table: Table) -> str:
-    """Return in words the kind of CAMELS set that a parameter table (n, columns) resembles."""
+    """Return in words the design that a parameter table (n, columns) has: CV, 1P, EX, N-body, LH or none of CAMELS.
+
+    CV: all rows are equal. 1P: several parameters vary, at most one of them in a row, from its commonest value.
+    EX: each varying parameter has two values, and every combination occurs equally often.
+    """
     varying = [int(column) for column in np.flatnonzero(np.ptp(table, axis=0) > 0)]
     if not varying:
-        return "CV (all simulations at one point)" if len(table) > 1 else "one simulation"
-    fiducial = np.median(table, axis=0)
-    if len(varying) > 1 and np.all(np.count_nonzero(table != fiducial, axis=1) <= 1):
-        return "1P (one parameter at a time)"
+        return _design("CV") if len(table) > 1 else "one simulation"
+    if len(varying) > 1 and np.all(np.count_nonzero(table != _commonest(table), axis=1) <= 1):
+        return _design("1P")
+    _, counts = np.unique(table[:, varying], axis=0, return_counts=True)
+    two_values = all(len(np.unique(table[:, column])) == 2 for column in varying)
+    if two_values and len(counts) == 2 ** len(varying) and np.ptp(counts) == 0:
+        return _design("EX")
     if varying == [0, 1]:
         return "N-body (Omega_m and sigma_8 vary)"
     if varying == list(range(len(PARAMETER_NAMES))):
-        return "LH (all parameters vary)"
+        return _design("LH")
     names = ", ".join(PARAMETER_NAMES[column] for column in varying)
     return f"not a CAMELS set ({names} var{'y' if len(varying) > 1 else 'ies'})"
+
+
+def _design(name: str) -> str:
+    return f"{name} ({DESIGNS[name].words})"
+
+
+def _commonest(table: Table) -> Table:
+    """Return the value that occurs most often in each column, (columns,)."""
+    found = (np.unique(column, return_counts=True) for column in table.T)
+    return np.array([values[np.argmax(counts)] for values, counts in found])
 
 
 def _some(count: int, most: int) -> Ids:
@@ -130,10 +149,12 @@ def _some(count: int, most: int) -> Ids:
     return np.sort(torch.randperm(count, generator=keyed_generator("summary"))[:most].numpy())
 
 
-def _channel(maps: Maps) -> ChannelSummary:
+def _channel(maps: Maps, shown: Ids, box_size: float, name: str, units: str) -> ChannelSummary:
     positive = maps[maps > 0]
     logs = np.log10(positive)
     return ChannelSummary(
+        name=name,
+        units=units,
         low=float(maps.min()),
         high=float(maps.max()),
         mean=float(maps.mean(dtype=np.float64)),
@@ -141,4 +162,6 @@ def _channel(maps: Maps) -> ChannelSummary:
         pixels=maps.size,
         log10_mean=float(logs.mean(dtype=np.float64)) if logs.size else float("nan"),
         log10_std=float(logs.std(dtype=np.float64)) if logs.size else float("nan"),
+        example=maps[0].copy(),
+        spectrum=measured_power(maps[shown], box_size, units),
     )

@@ -7,7 +7,7 @@ validated. Models of different data, box sizes or resolutions share no maps and 
 import json
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ from focus_engine.generative.sampling import SamplingPlan, SamplingProgress
 from focus_engine.progress import relay
 from focus_engine.runs.comparison import ComparisonScores, ModelScores, SamplingCost, model_scores
 from focus_engine.runs.folder import RunFolder
-from focus_engine.statistics.compare import Evaluation, evaluate_maps
+from focus_engine.statistics.compare import Evaluation, judge
+from focus_engine.statistics.design import Design
 from focus_engine.training.devices import device_name
 from focus_engine.units import NORMALISED
 
@@ -85,7 +86,8 @@ class ComparedModel:
     def scores(self) -> ModelScores:
         """What is shown of it."""
         plan = self.contender.plan
-        return model_scores(self.contender.run.name, (plan.sampler, plan.steps), self.evaluation.results, self.costs)
+        found, scores = self.evaluation.results, self.evaluation.scores()
+        return model_scores(self.contender.run.name, (plan.sampler, plan.steps), found, scores, self.costs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +148,7 @@ def why_not_comparable(models: Sequence[tuple[str, TrainedModel]]) -> str | None
         if reference.scaler.names != model.scaler.names:
             return f"{first} and {name} are conditioned on other parameters"
     if not _unseen(models):
-        return "no simulation is unseen by all of them (data.train_split or training.seed differ)"
+        return "no simulation is unseen by all of them (data.train_split or data.split_seed differ)"
     return None
 
 
@@ -231,10 +233,11 @@ def _sample_and_score(
 ) -> Generator[ComparisonProgress, None, ComparedModel]:
     """Sample by each plan and score the maps; those of the model's own plan must be physical."""
     params, real = maps.params_of(ids), maps.read(ids)
-    simulations = maps.simulation_of(ids)
+    design = Design.paired(maps.simulation_of(ids), params)
 
-    def evaluation(generated: NDArray[np.float32]) -> Evaluation:
-        return evaluate_maps(real[:, 0], generated[:, 0], real_simulation_ids=simulations, box_size=maps.box_size)
+    def evaluation(generated: NDArray[np.float32], *, values_only: bool = False) -> Evaluation:
+        fields = maps.field_names if len(maps.field_names) > 1 else ()
+        return judge(real, generated, replace(design, values_only=values_only), maps.box_size, fields=fields)
 
     for _ in contender.model.draw(params[: plans[0].batch_size], plans[0]):
         pass  # the first evaluations of a network on a GPU are slower than later ones: not timed
@@ -249,7 +252,7 @@ def _sample_and_score(
         if plan == contender.plan:
             judged = own = evaluation(generated)
         elif _is_physical(generated):
-            judged = evaluation(generated)
+            judged = evaluation(generated, values_only=True)
         costs.append(SamplingCost(plan.steps, nfe, seconds, _headlines(judged)))
     assert own is not None  # noqa: S101  (the model's own plan is one of the plans)
     return ComparedModel(contender, own, tuple(costs))
@@ -258,7 +261,7 @@ def _sample_and_score(
 def _headlines(judged: Evaluation | None) -> dict[str, float | None]:
     """Return the first score of each statistic by its key; None for all if the maps were not physical."""
     found = {} if judged is None else judged.results
-    headlines = [spec.scores_in(found.get(name))[0] for name, spec in STATISTICS.items()]
+    headlines = [spec.scores_in(found.get(name))[0] for name, spec in STATISTICS.items() if spec.needs != "pair"]
     return {score.spec.key: score.value for score in headlines}
 
 

@@ -12,20 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.atomic import write_atomically
+from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_maps, spread
 from focus_engine.data.parameters import read_parameter_table, select_parameters
 from focus_engine.errors import FocusError, InputError
 from focus_engine.evaluation.trained_model import TrainedModel, write_samples
+from focus_engine.evaluation.truth import HeldBack, check_held_back, held_out_truth, universe_truth
 from focus_engine.events.table import DataProgress
 from focus_engine.figures.pages import draw_evaluation, draw_samples
 from focus_engine.generative.sampling import DrawnBatches, SamplingPlan, SamplingProgress
 from focus_engine.runs.folder import RunFolder
-from focus_engine.statistics.compare import Evaluation, evaluate_maps
+from focus_engine.statistics.compare import Evaluation, judge
 from focus_engine.statistics.power import PowerSpectrum, measured_power
 from focus_engine.units import NORMALISED
-
-MAX_TEST_MAPS = 300
-"""Default number of test maps to compare, spread evenly over the test simulations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +34,9 @@ class SamplingResult:
     Attributes:
         maps: float32 (N, C, H, W), physical units.
         params: their parameters, float32 (N, P).
-        power: P(k) of the first channel; None when the maps are not physical.
+        fields: names of the channels, (C,).
+        units: their units, (C,).
+        spectra: P(k) of each channel, (C,); None where it is not physical.
         path: path of the .npz file.
         figure: path of the PNG figure.
         nfe: NFE (network function evaluations) per map.
@@ -43,20 +44,27 @@ class SamplingResult:
 
     maps: NDArray[np.float32]
     params: NDArray[np.float32]
-    power: PowerSpectrum | None
+    fields: tuple[str, ...]
+    units: tuple[str, ...]
+    spectra: tuple[PowerSpectrum | None, ...]
     path: Path
     figure: Path
     nfe: int
 
+    @property
+    def power(self) -> PowerSpectrum | None:
+        """P(k) of the first channel; None when it is not physical."""
+        return self.spectra[0]
+
 
 @dataclass(frozen=True, eq=False)
 class EvaluationResult:
-    """Samples of a run compared with its test maps.
+    """Samples of a run compared with its test maps, or with held-back universes.
 
     Attributes:
-        evaluation: every statistic with its true-against-true value.
-        real: the test maps, float32 (N, C, H, W), physical units.
-        generated: the samples at the same parameters, of the same shape.
+        evaluation: every statistic, of all maps.
+        real: a real map at the parameters of each sample, float32 (N, C, H, W), physical units.
+        generated: the samples, of the same shape.
         params: the parameters, float32 (N, P).
         report: path of the JSON report.
         figure: path of the PNG figure.
@@ -105,7 +113,7 @@ def _row(model: TrainedModel, given: Mapping[str, float]) -> NDArray[np.float32]
     values = {**constant, **given}
     missing = [name for name in scaler.names if name not in values]
     if missing:
-        example = ",".join(f"{name}={mean:.3g}" for name, mean in zip(scaler.names, scaler.mean, strict=True))
+        example = ",".join(f"{name}={value:.3g}" for name, value in zip(scaler.names, scaler.centre, strict=True))
         raise InputError(f"--params: {', '.join(missing)} missing; give all of them, such as --params {example}")
     row = np.array([values[name] for name in scaler.names], dtype=np.float32)
     if not np.isfinite(row).all():
@@ -127,13 +135,17 @@ def sample_run(
     maps, nfe = yield from _draw(model, params, plan)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_samples(path, maps, params, model, plan)
-    units = str(model.data["units"])
-    unphysical = units != NORMALISED and not (maps >= 0).all()
-    power = None if unphysical else measured_power(maps[:, 0], model.data["box_size"], units)
+    box_size, fields, units = model.data["box_size"], model.field_names, model.field_units
+    spectra = tuple(_power(maps[:, channel], box_size, unit) for channel, unit in enumerate(units))
     figure = path.with_suffix(".png")
-    names, data = model.scaler.names, model.data
-    draw_samples(figure, None, maps, params, names, box_size=data["box_size"], units=data["units"], title=run.name)
-    return SamplingResult(maps, params, power, path, figure, nfe)
+    names = model.scaler.names
+    draw_samples(figure, None, maps, params, names, box_size=box_size, units=units, fields=fields, title=run.name)
+    return SamplingResult(maps, params, fields, units, spectra, path, figure, nfe)
+
+
+def _power(maps: NDArray[np.float32], box_size: float, units: str) -> PowerSpectrum | None:
+    unphysical = units != NORMALISED and not (maps >= 0).all()
+    return None if unphysical else measured_power(maps, box_size, units)
 
 
 def output_path(run: RunFolder, plan: SamplingPlan, output: Path | None) -> Path:
@@ -179,47 +191,64 @@ def draw_physical(
 
 
 def evaluate_run(
-    run: RunFolder, model: TrainedModel, plan: SamplingPlan, count: int | None, output: Path | None = None
+    run: RunFolder,
+    model: TrainedModel,
+    plan: SamplingPlan,
+    count: int | None,
+    output: Path | None = None,
+    held_back: HeldBack | None = None,
 ) -> Generator[DataProgress | SamplingProgress, None, EvaluationResult]:
-    """Draw a map at the parameters of each test map and compare; yield progress and return the result.
+    """Draw maps at the parameters of real ones and compare; yield progress and return the result.
 
-    The report is written to the folder `output`, or to the run folder, replacing an older one.
+    Real maps are the test maps, with one generated map each, or those of held-back universes. The report is written
+    to the folder `output`, or to the run folder, replacing an older one; that of held-back universes has its own name.
 
     Raises:
-        InputError: the data are missing or have changed.
+        InputError: the data are missing or have changed, or there can be no held-back universes.
         FocusError: the generated maps are not physical.
         OSError: a file can't be written.
     """
+    if held_back is not None:  # before universes are simulated anew
+        check_held_back(model.config, model.scaler.names, held_back, count)
     maps = yield from open_maps(model.config, run.path)
     if maps.fingerprint != model.data["fingerprint"]:
         raise InputError(f"{run.name}: its data have changed since it was trained; bring the old files back")
-    ids = spread(maps.maps_of(model.data["split"]["test"]), count or MAX_TEST_MAPS)
-    params, real = maps.params_of(ids), maps.read(ids)
-    generated, _ = yield from _draw(model, params, plan)
-    evaluation = evaluate_maps(
-        real[:, 0],
-        generated[:, 0],
-        real_simulation_ids=maps.simulation_of(ids),
-        box_size=maps.box_size,
-        physical=maps.physical,
-    )
-    report, figure = (output or run.path) / "evaluation.json", (output or run.figs) / "evaluation.png"
+    split = model.data["split"]
+    if held_back is None:
+        truth = held_out_truth(maps, split["test"], count)
+    else:
+        truth = yield from universe_truth(model.config, maps, split["train"], held_back, count)
+    generated, _ = yield from _draw(model, truth.params, plan)
+    fields = maps.field_names if len(maps.field_names) > 1 else ()
+    evaluation = judge(truth.maps, generated, truth.design, maps.box_size, physical=maps.physical, fields=fields)
+    stem = "evaluation" if held_back is None else "evaluation_universes"
+    report, figure = (output or run.path) / f"{stem}.json", (output or run.figs) / f"{stem}.png"
+    result = EvaluationResult(evaluation, truth.paired_maps(), generated, truth.params, report, figure)
+    _write_report(run, model, plan, result, maps)
+    return result
+
+
+def _write_report(
+    run: RunFolder, model: TrainedModel, plan: SamplingPlan, result: EvaluationResult, maps: MapSet
+) -> None:
+    """Write the JSON report and its figure."""
+    report, evaluation = result.report, result.evaluation
     report.parent.mkdir(parents=True, exist_ok=True)
-    figure.parent.mkdir(parents=True, exist_ok=True)
+    result.figure.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(report) as temporary:
         temporary.write_text(json.dumps(report_document(evaluation, model, plan), indent=1) + "\n", encoding="utf-8")
-    shown = spread(np.arange(len(ids)), 6)  # of different simulations
+    shown = spread(np.arange(len(result.params)), 6)  # of different simulations
     draw_evaluation(
-        figure,
+        result.figure,
         evaluation,
-        real=real[shown],
-        generated=generated[shown],
-        params=params[shown],
+        real=result.real[shown],
+        generated=result.generated[shown],
+        params=result.params[shown],
         param_names=model.scaler.names,
-        units=maps.units,
+        units=maps.field_units,
+        fields=maps.field_names,
         title=f"{run.name}, {model.source.get('file', '')} (epoch {model.source.get('epoch', '?')})",
     )
-    return EvaluationResult(evaluation, real, generated, params, report, figure)
 
 
 def report_document(evaluation: Evaluation, model: TrainedModel, plan: SamplingPlan) -> dict[str, object]:

@@ -16,6 +16,8 @@ from torch import nn
 from focus_engine.atomic import write_atomically
 from focus_engine.config.samplers import choose_sampler
 from focus_engine.config.schema import Config
+from focus_engine.data.channels import ONE_FIELD
+from focus_engine.data.digests import from_text
 from focus_engine.data.normalise import Normaliser, ParameterScaler
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
@@ -61,6 +63,18 @@ class TrainedModel:
         """Channels, height and width of a map."""
         channels, height, width = self.data["map_shape"]
         return int(channels), int(height), int(width)
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """Names of the channels, (C,); checkpoints of earlier versions hold none."""
+        channels = self.map_shape[0]
+        default = [ONE_FIELD] if channels == 1 else [f"channel {number}" for number in range(channels)]
+        return tuple(self.data.get("fields", default))
+
+    @property
+    def field_units(self) -> tuple[str, ...]:
+        """Units of the channels, (C,)."""
+        return tuple(self.data.get("field_units", [self.data["units"]] * self.map_shape[0]))
 
     def plan(self, **changes: Any) -> SamplingPlan:  # noqa: ANN401  (the fields of SamplingPlan)
         """Return the config's sampling plan with the `changes` that are not None, checked against the process.
@@ -176,7 +190,8 @@ def write_samples(
 ) -> None:
     """Write the .npz of `focus sample`; during training it also holds the real maps.
 
-    `maps` is float32 (N, C, H, W) in physical units; maps of one channel are written as (N, H, W). Raises OSError.
+    `maps` is float32 (N, C, H, W) in physical units; maps of one channel are written as (N, H, W), and `units` is then
+    one text instead of one for each of `fields`. Raises OSError.
     """
     single = model.map_shape[0] == 1
     source = dict(model.source) or {"file": "", "epoch": epoch, "sha256": ""}
@@ -185,7 +200,10 @@ def write_samples(
         "params": params,
         "param_names": np.array(model.scaler.names, dtype=str),
         "box_size": model.data["box_size"],
-        "units": model.data["units"],
+        "fields": np.array(model.field_names, dtype=str),
+        "units": model.field_units[0] if single else np.array(model.field_units, dtype=str),
+        "data_fingerprint": model.data["fingerprint"],
+        "training_digests": from_text(model.data.get("training_digests", "")),
         "seed": plan.seed,
         "sampler": plan.sampler,
         "steps": plan.steps,

@@ -27,7 +27,7 @@ class Event:
     def from_dict(cls, row: dict[str, Any]) -> Self:
         """Return the event in a parsed line, skipping unknown fields. Raises TypeError when a field is missing."""
         names = _field_names(cls)  # type: ignore[arg-type]  # classes are hashable, which mypy doubts for type[Self]
-        return cls(**{name: _tuples(row[name]) for name in names if name in row})
+        return cls(**{name: as_tuples(row[name]) for name in names if name in row})
 
 
 @cache  # `fields` for every line would cost 15 % of the time to parse a log
@@ -45,5 +45,6 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  (JSON holds anything)
     return value
 
 
-def _tuples(value: Any) -> Any:  # noqa: ANN401  (JSON holds anything)
-    return tuple([_tuples(item) if type(item) is list else item for item in value]) if type(value) is list else value
+def as_tuples(value: Any) -> Any:  # noqa: ANN401  (JSON holds anything)
+    """Return parsed JSON with its lists as tuples."""
+    return tuple([as_tuples(item) if type(item) is list else item for item in value]) if type(value) is list else value

@@ -1,4 +1,4 @@
-"""The history of a run that may have been resumed: the one fold of the epochs, spectra and samples in its log.
+"""The history of a run that may have been resumed: the one fold of the epochs, statistics and samples in its log.
 
 What a killed worker did after its last checkpoint is lost, but its events stay in the log. `RunStarted.epoch` says
 after which epoch training went on; earlier events of later epochs are superseded.
@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TypeVar
 
-from focus_engine.events.table import EpochFinished, Event, PowerSpectrumMeasured, RunStarted, SamplesDrawn
+from focus_engine.events.statistics import LivePower
+from focus_engine.events.table import EpochFinished, Event, RunStarted, SamplesDrawn, StatisticsMeasured
 
-ByEpoch = TypeVar("ByEpoch", bound=EpochFinished | PowerSpectrumMeasured | SamplesDrawn)
+ByEpoch = TypeVar("ByEpoch", bound=EpochFinished | StatisticsMeasured | SamplesDrawn)
 
 
 @dataclass(frozen=True)
@@ -20,15 +21,20 @@ class History:
 
     Attributes:
         epochs: finished epochs.
-        spectra: P(k) of samples.
+        statistics: statistics of samples.
         samples: thumbnails of samples.
         resumed_after: epochs after which training was resumed.
     """
 
     epochs: tuple[EpochFinished, ...] = ()
-    spectra: tuple[PowerSpectrumMeasured, ...] = ()
+    statistics: tuple[StatisticsMeasured, ...] = ()
     samples: tuple[SamplesDrawn, ...] = ()
     resumed_after: tuple[int, ...] = ()
+
+    @property
+    def spectra(self) -> tuple[LivePower, ...]:
+        """P(k) of samples, in order of the epochs."""
+        return tuple(event.power for event in self.statistics if event.power is not None)
 
     def then(self, event: Event) -> "History":
         """Return the history with `event` added."""
@@ -37,8 +43,8 @@ class History:
                 return self._resumed(event.epoch)
             case EpochFinished():
                 return replace(self, epochs=(*_until(self.epochs, event.epoch - 1), event))
-            case PowerSpectrumMeasured():
-                return replace(self, spectra=(*_until(self.spectra, event.epoch - 1), event))
+            case StatisticsMeasured():
+                return replace(self, statistics=(*_until(self.statistics, event.epoch - 1), event))
             case SamplesDrawn():
                 return replace(self, samples=(*_until(self.samples, event.epoch - 1), event))
             case _:
@@ -49,7 +55,7 @@ class History:
         resumed_after = tuple(resume for resume in self.resumed_after if resume < epoch)
         return History(
             epochs=_until(self.epochs, epoch),
-            spectra=_until(self.spectra, epoch),
+            statistics=_until(self.statistics, epoch),
             samples=_until(self.samples, epoch),
             resumed_after=(*resumed_after, epoch) if epoch else resumed_after,
         )
@@ -61,11 +67,11 @@ def history_of(events: Iterable[Event]) -> History:
 
 
 def without_superseded(events: Iterable[Event]) -> list[Event]:
-    """Return `events` without superseded epochs, spectra and samples."""
+    """Return `events` without superseded epochs, statistics and samples."""
     every = list(events)
     history = history_of(every)
-    kept = {id(one) for one in (*history.epochs, *history.spectra, *history.samples)}
-    by_epoch = (EpochFinished, PowerSpectrumMeasured, SamplesDrawn)
+    kept = {id(one) for one in (*history.epochs, *history.statistics, *history.samples)}
+    by_epoch = (EpochFinished, StatisticsMeasured, SamplesDrawn)
     return [event for event in every if not isinstance(event, by_epoch) or id(event) in kept]
 
 

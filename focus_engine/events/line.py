@@ -8,6 +8,8 @@ from dataclasses import fields
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
+from focus_engine.events.former import FORMER_TYPES, FormerPowerSpectrum
+from focus_engine.events.statistics import Measure, MeasuredCurve
 from focus_engine.events.table import EVENT_TYPES, Event
 
 _NUMBERS: tuple[type, ...] = (int, float)
@@ -17,12 +19,19 @@ def parse_event(line: bytes | str) -> Event | None:
     """Return the event on `line`, or None when the line is torn, of an unknown type or has fields of wrong types."""
     try:
         row = json.loads(line)
-        kind = EVENT_TYPES[row["type"]]
-        event = kind.from_dict(row)
+        kind = row["type"]
+        event = (FORMER_TYPES[kind] if kind in FORMER_TYPES else EVENT_TYPES[kind]).from_dict(row)
+        if not _well_typed(event):
+            return None
+        return event.today() if isinstance(event, FormerPowerSpectrum) else event
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    known = all(type(getattr(event, name)) in kinds for name, kinds in _KINDS[kind.type])
-    return event if known and all(_holds(getattr(event, name), of) for name, of in _TUPLES[kind.type]) else None
+
+
+def _well_typed(part: object) -> bool:
+    """Whether the fields of an event, or of a part of one, have the types that the table states."""
+    known = all(type(getattr(part, name)) in kinds for name, kinds in _KINDS[type(part)])
+    return known and all(_holds(getattr(part, name), of) for name, of in _TUPLES[type(part)])
 
 
 def _parts(annotation: object) -> tuple[object, ...]:
@@ -49,7 +58,9 @@ def _holds(values: object, annotation: object) -> bool:
     if inside[-1] is Ellipsis:
         inside = (inside[0],) * len(values)
     return all(
-        type(value) in _kinds(of) and (not isinstance(value, tuple) or _holds(value, of))
+        type(value) in _kinds(of)
+        and (not isinstance(value, tuple) or _holds(value, of))
+        and (type(value) not in PARTS or _well_typed(value))
         for value, of in zip(values, inside, strict=True)
     )
 
@@ -58,11 +69,13 @@ def _is_tuple(annotation: object) -> bool:
     return any(get_origin(part) is tuple for part in _parts(annotation))
 
 
-_KINDS = {kind.type: tuple((one.name, _kinds(one.type)) for one in fields(kind)) for kind in EVENT_TYPES.values()}
-"""The fields of each event type with the types that they may have."""
+PARTS: tuple[type, ...] = (Measure, MeasuredCurve)
+"""The types of the parts of events."""
 
-_TUPLES = {
-    kind.type: tuple((one.name, one.type) for one in fields(kind) if _is_tuple(one.type))
-    for kind in EVENT_TYPES.values()
-}
-"""The fields of each event type that hold tuples, with their annotations."""
+_ALL: tuple[type, ...] = (*EVENT_TYPES.values(), *FORMER_TYPES.values(), *PARTS)
+
+_KINDS = {kind: tuple((one.name, _kinds(one.type)) for one in fields(kind)) for kind in _ALL}
+"""The fields of each event type or part with the types that they may have."""
+
+_TUPLES = {kind: tuple((one.name, one.type) for one in fields(kind) if _is_tuple(one.type)) for kind in _ALL}
+"""The fields of each that hold tuples, with their annotations."""

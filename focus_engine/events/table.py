@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from focus_engine.events.event import Event as Event  # noqa: PLC0414  (re-exported: the table includes its base)
+from focus_engine.events.statistics import StatisticsMeasured as StatisticsMeasured  # noqa: PLC0414
 
 SCHEMA = 1
 """Version of this table; raised when a field changes its meaning, not when one is added."""
@@ -201,7 +202,9 @@ class EpochFinished(Event):
         plateau_patience: bad epochs until the rate is cut; null without plateau.
         early_stop_count: epochs without improvement for early stopping.
         early_stop_patience: training stops at this count; null when it never does.
-        pk_error: latest median |P/P_true - 1| of samples during training.
+        pk_error: latest median |ratio - 1| of P(k) of samples during training (see `statistics`).
+        pk_error_std: its standard error.
+        pk_error_null: its mean for a perfect generator measured with as many maps.
         eta_seconds: seconds left if all epochs run.
     """
 
@@ -230,6 +233,8 @@ class EpochFinished(Event):
     early_stop_patience: int | None
     pk_error: Number
     eta_seconds: Number
+    pk_error_std: Number = None
+    pk_error_null: Number = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,42 +258,6 @@ class CheckpointSaved(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PowerSpectrumMeasured(Event):
-    """P(k) of samples drawn during training against validation maps at the same parameters.
-
-    Attributes:
-        epoch: epoch of the weights.
-        k: mean wavenumber of each bin [h/Mpc].
-        real_mean: mean P(k) of the validation maps [(Mpc/h)^2].
-        real_std: its scatter from map to map (cosmic variance) [(Mpc/h)^2].
-        generated_mean: mean P(k) of the samples [(Mpc/h)^2].
-        ratio: generated_mean / real_mean.
-        k_nyquist: Nyquist wavenumber [h/Mpc].
-        median_abs_error: median |ratio - 1| below 0.8 k_nyquist.
-        true_vs_true: the same between two halves of the validation maps; null when there are too few.
-        n_maps: number of samples.
-        normalised: whether the maps are a normalised field (`data.stored_as: unknown`), not a density.
-    """
-
-    type: ClassVar[str] = "power_spectrum"
-    epoch: int
-    k: tuple[float, ...]
-    real_mean: tuple[Number, ...]
-    real_std: tuple[Number, ...]
-    generated_mean: tuple[Number, ...]
-    ratio: tuple[Number, ...]
-    k_nyquist: float
-    median_abs_error: Number
-    true_vs_true: Number
-    n_maps: int
-    normalised: bool = False
-
-    def __post_init__(self) -> None:
-        if len({len(curve) for curve in (self.k, self.real_mean, self.real_std, self.generated_mean, self.ratio)}) > 1:
-            raise ValueError("the curves of a power spectrum have one value for each k")
-
-
-@dataclass(frozen=True, kw_only=True)
 class SamplesDrawn(Event):
     """Thumbnails of samples during training: real beside generated maps at the same parameters.
 
@@ -307,6 +276,11 @@ class SamplesDrawn(Event):
         seconds: how long sampling took.
         nfe: network function evaluations per sample.
         normalised: whether the maps are a normalised field; low and high are then its values, not log10.
+        fields: names of the channels; empty if the only one has none. low to generated are those of the first.
+        units: units of the channels.
+        other_ranges: low and high of each further channel.
+        other_real: real of each further channel.
+        other_generated: generated of each further channel.
     """
 
     type: ClassVar[str] = "samples"
@@ -322,6 +296,16 @@ class SamplesDrawn(Event):
     seconds: float
     nfe: int
     normalised: bool = False
+    fields: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    other_ranges: tuple[tuple[float, float], ...] = ()
+    other_real: tuple[tuple[str, ...], ...] = ()
+    other_generated: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """Number of channels that all have their range and maps."""
+        return 1 + min(len(self.other_ranges), len(self.other_real), len(self.other_generated))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -387,7 +371,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         StepProgress,
         EpochFinished,
         CheckpointSaved,
-        PowerSpectrumMeasured,
+        StatisticsMeasured,
         SamplesDrawn,
         Warned,
         StopRequested,

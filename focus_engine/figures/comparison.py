@@ -68,12 +68,12 @@ def cost_panel(
 ) -> None:
     """Draw the leading score of each model against the cost `what` of a map, `nfe` or `seconds_per_map`.
 
-    `truth` is the score of real maps against other real maps of the same simulations, None when unknown.
+    `truth` is what a perfect generator scores on average, None when unknown.
     """
     leading = leading_score()
     scale = 100 if leading.unit == "%" else 1
     if truth is not None:
-        label = "true vs true, same simulations"
+        label = "a perfect model, on average"
         axes.axhline(scale * truth, color=FAINT, lw=points(1.2), ls="--", label=label)
     for place, (name, costs) in enumerate(models):
         scored = [(getattr(cost, what), cost.scores[leading.key], cost.steps) for cost in costs]

@@ -7,7 +7,9 @@ background. Files are written atomically. The contents of the panels are defined
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -17,6 +19,7 @@ from matplotlib.figure import Figure, SubFigure
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.atomic import write_atomically
+from focus_engine.config.statistic_spec import StatisticSpec
 from focus_engine.config.statistics import STATISTICS
 from focus_engine.figures.comparison import cost_panel
 from focus_engine.figures.history import Epoch, loss_panel, rate_panel
@@ -25,12 +28,14 @@ from focus_engine.figures.panels import (
     STYLE,
     SURFACE_DENSITY,
     PowerCurves,
-    map_rows,
+    field_rows,
     power_panels,
 )
-from focus_engine.figures.statistics import draw_statistic, draw_statistic_of_models
+from focus_engine.figures.scores import scores_panel
+from focus_engine.figures.statistics import draw_statistic, draw_statistic_of_models, has_panel
 from focus_engine.runs.comparison import SamplingCost
 from focus_engine.statistics.compare import Evaluation
+from focus_engine.statistics.protocol import Result
 from focus_engine.units import NORMALISED
 
 Array = NDArray[np.float64]
@@ -72,23 +77,26 @@ def draw_samples(
     param_names: Sequence[str],
     *,
     box_size: float,
-    units: str = SURFACE_DENSITY,
+    units: str | Sequence[str] = SURFACE_DENSITY,
+    fields: Sequence[str] = (),
     title: str = "",
 ) -> None:
-    """Draw the first six generated maps (N, H, W), below real maps at the same parameters (N, P) if given.
+    """Draw the first six generated maps (N, H, W) or (N, C, H, W), below real maps at the same parameters if given.
 
-    All maps share one logarithmic colour scale, that of the first row. Raises OSError when the file can't be written.
+    `params` is (N, P); `units` and `fields` are those of the channels. All maps of a channel share one logarithmic
+    colour scale, that of its first row. Raises OSError when the file can't be written.
     """
+    units = _each(units)
     rows = [("generated", _maps(generated))]
     if real is not None:
         rows.insert(0, ("real", _maps(real)))
     with mpl.rc_context(STYLE):
         columns = min(MAX_COLUMNS, np.shape(generated)[0])
         height, width = np.shape(generated)[-2:]
-        size = (1.6 + 1.9 * max(columns, 2), 1.1 + len(rows) * 1.9 * height / width)
+        size = (1.6 + 1.9 * max(columns, 2), 0.3 + len(units) * (0.8 + len(rows) * 1.9 * height / width))
         figure = Figure(figsize=size, layout="constrained")
         figure.suptitle(title, fontsize=11)
-        map_rows(figure, rows, np.asarray(params), param_names, box_size, units)
+        field_rows(figure, rows, np.asarray(params), param_names, box_size, units, fields)
         save(figure, path)
 
 
@@ -111,27 +119,33 @@ def draw_evaluation(
     generated: ArrayLike | None = None,
     params: ArrayLike | None = None,
     param_names: Sequence[str] = (),
-    units: str = SURFACE_DENSITY,
+    units: str | Sequence[str] = SURFACE_DENSITY,
+    fields: Sequence[str] = (),
     title: str = "",
 ) -> None:
-    """Draw the report of `focus evaluate`: a panel per statistic, and maps below if given.
+    """Draw the report of `focus evaluate` as PNG or PDF: a panel per statistic, and maps below if given.
 
     Raises OSError when the file can't be written.
     """
+    units = _each(units)
     with_maps = real is not None and generated is not None
     with mpl.rc_context(STYLE):
-        n_rows = math.ceil(len(evaluation.results) / PANELS_PER_ROW)
-        heights = [1.0] * n_rows + ([0.9] if with_maps else [])
-        figure = Figure(figsize=(13.5, 4.9 * n_rows + (4.5 if with_maps else 0)), layout="constrained")
-        figure.suptitle(title, fontsize=12)
+        drawn = _drawn(evaluation, units)
+        n_rows = math.ceil(len(drawn) / PANELS_PER_ROW)
+        scores = 0.4 + 0.05 * sum(score.null is not None for score in evaluation.scores())
+        heights = [scores] + [1.0] * n_rows + ([0.9 * len(units)] if with_maps else [])
+        figure = Figure(figsize=(13.5, 4.9 * sum(heights)), layout="constrained")
+        verdict = textwrap.fill(evaluation.verdict.text, 120)
+        figure.suptitle(f"{title}\n{verdict}" if title else verdict, fontsize=12)
         rows = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)
-        _statistics(list(rows[:n_rows, 0]), evaluation, units)
+        scores_panel(rows[0, 0].subplots(), evaluation.scores())
+        _statistics(list(rows[1 : n_rows + 1, 0]), drawn)
         if real is not None and generated is not None:
             values = np.empty((np.shape(real)[0], 0)) if params is None else np.asarray(params)
             box_size = evaluation.box_size
             pairs = [("real", _maps(real)), ("generated", _maps(generated))]
-            map_rows(rows[-1, 0], pairs, values, param_names, box_size, units)
-        save(figure, path)
+            field_rows(rows[-1, 0], pairs, values, param_names, box_size, units, fields)
+        save(figure, path, "pdf" if Path(path).suffix == ".pdf" else "png")
 
 
 def draw_comparison(
@@ -153,27 +167,51 @@ def draw_comparison(
             draw_statistic_of_models(axes, spec, results)
         for axes in panels[len(specs) :]:
             axes.set_axis_off()
-        truth = models[0][1].scores()[0].same_simulation
+        truth = models[0][1].scores()[0].null
         costs = [(name, one) for name, _, one in models]
         cost_panel(steps, costs, truth, "nfe", "NFE (network function evaluations per map)")
         cost_panel(seconds, costs, truth, "seconds_per_map", "seconds per map")
         save(figure, path)
 
 
-def _statistics(rows: Sequence[SubFigure], evaluation: Evaluation, units: str) -> None:
-    """Draw the statistics of an evaluation, three per row; the first, which has two panels, is slightly wider."""
-    found = [(STATISTICS[name], result) for name, result in evaluation.results.items()]
-    columns = min(PANELS_PER_ROW, len(found))
+Panel = tuple[StatisticSpec, Result, str]
+"""A statistic, its result, and the unit of the maps."""
+
+
+def _drawn(evaluation: Evaluation, units: Sequence[str]) -> list[Panel]:
+    """Return what has a panel: statistics of each field, titled with its name where there are several."""
+    of_fields = {evaluation.field: evaluation.results, **evaluation.others}
+    of_units = [*units, *[""] * len(of_fields)]
+    return [
+        (
+            replace(STATISTICS[name], title=f"{field}: {STATISTICS[name].title}" if field else STATISTICS[name].title),
+            result,
+            unit if evaluation.physical else NORMALISED,
+        )
+        for (field, results), unit in zip(of_fields.items(), of_units, strict=False)
+        for name, result in results.items()
+        if has_panel(STATISTICS[name])
+    ]
+
+
+def _statistics(rows: Sequence[SubFigure], drawn: Sequence[Panel]) -> None:
+    """Draw statistics, three per row; the first, which has two panels, is slightly wider."""
+    columns = min(PANELS_PER_ROW, len(drawn))
     widths = (1.15, 1, 1)[:columns]
     places = [place for row in rows for place in row.subfigures(1, columns, width_ratios=widths, squeeze=False)[0]]
-    for (spec, result), place in zip(found, places, strict=False):
-        draw_statistic(place, spec, result, units if evaluation.physical else NORMALISED)
+    for (spec, result, units), place in zip(drawn, places, strict=False):
+        draw_statistic(place, spec, result, units)
+
+
+def _each(units: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the unit of each channel; a text is that of the only one."""
+    return (units,) if isinstance(units, str) else tuple(units)
 
 
 def _maps(maps: ArrayLike) -> Array:
-    """Return the first `MAX_COLUMNS` maps as (N, H, W), of their first channel."""
+    """Return the first `MAX_COLUMNS` maps as (N, C, H, W)."""
     array = np.asarray(maps)[:MAX_COLUMNS].astype(np.float64)
-    return array[:, 0] if array.ndim == 4 else array
+    return array if array.ndim == 4 else array[:, None]
 
 
 def save(figure: Figure, path: str | Path, suffix: str = "png") -> None:

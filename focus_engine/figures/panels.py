@@ -19,7 +19,9 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
+from focus_engine.events.statistics import Measure
 from focus_engine.statistics.pdf import PdfComparison
+from focus_engine.statistics.significance import Estimate
 from focus_engine.statistics.slab import SlabMeanComparison
 from focus_engine.units import NORMALISED
 
@@ -64,7 +66,7 @@ _PARAMETER_SYMBOLS = {
 
 
 class PowerCurves(Protocol):
-    """The fields that a P(k) figure needs, of a `PowerComparison` or a `PowerSpectrumMeasured` event."""
+    """The fields that a P(k) figure needs, of a `PowerComparison` or of a `LivePower`."""
 
     @property
     def k(self) -> Curve: ...  # noqa: D102
@@ -74,6 +76,10 @@ class PowerCurves(Protocol):
     def real_std(self) -> Curve: ...  # noqa: D102
     @property
     def generated_mean(self) -> Curve: ...  # noqa: D102
+    @property
+    def ratio(self) -> Curve: ...  # noqa: D102
+    @property
+    def ratio_std(self) -> Curve: ...  # noqa: D102
     @property
     def k_nyquist(self) -> float: ...  # noqa: D102
     @property
@@ -92,8 +98,9 @@ def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) ->
     """
     spectrum, ratio_axes = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
     k, real, generated = numbers(curves.k), numbers(curves.real_mean), numbers(curves.generated_mean)
-    low, high = _band(real, numbers(curves.real_std))
-    spectrum.fill_between(k, low, high, color=BAND, alpha=0.6, lw=0, label="real ±1σ (cosmic variance)")
+    fixed = getattr(curves, "fixed_std", None)
+    low, high = _band(real, numbers(curves.real_std if fixed is None else fixed))
+    spectrum.fill_between(k, low, high, color=BAND, alpha=0.6, lw=0, label=band_label(curves))
     spectrum.plot(k, real, color=REAL, lw=points(1.8), label="real mean")
     spectrum.plot(k, generated, color=GENERATED, lw=points(1.8), ls=(0, (4, 1.2)), label="generated mean")
     of_field = getattr(curves, "normalised", False)
@@ -103,8 +110,7 @@ def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) ->
     shown = np.concatenate([real, generated])
     spectrum.set_ylim(np.nanmin(shown) / 2.5, np.nanmax(np.concatenate([high, generated])) * 1.8)
     spectrum.legend(loc="lower left")
-    ratio = generated / real
-    spread = numbers(getattr(curves, "ratio_std", np.full(k.shape, np.nan)))
+    ratio, spread = numbers(curves.ratio), numbers(curves.ratio_std)
     ratio_axes.axhspan(0.9, 1.1, color=BAND, alpha=0.35, lw=0)
     ratio_axes.axhspan(0.95, 1.05, color=BAND, alpha=0.6, lw=0)
     ratio_axes.axhline(1, color=REAL, lw=points(1))
@@ -132,16 +138,20 @@ def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) ->
     _score(spectrum, curves)
 
 
+def band_label(curves: PowerCurves) -> str:
+    """Return the name of the band: the scatter at fixed parameters, or over the set where it is all that is known."""
+    known = getattr(curves, "fixed_std", None) is not None
+    return "real ±1σ at fixed parameters" if known else "real ±1σ over the set"
+
+
 def _score(axes: Axes, curves: PowerCurves) -> None:
-    """Write the median error and its true-against-true value into the panel."""
-    error = curves.median_abs_error
-    if error is None or not np.isfinite(error):
+    """Write the median error, its standard error and the score of a perfect generator into the panel."""
+    value = curves.median_abs_error
+    if value is None or not np.isfinite(value):
         return
-    text = f"median |ΔP/P| {100 * error:.1f} %"
-    names = ("true_vs_true_median_abs_error", "true_vs_true")
-    truth = next((getattr(curves, name) for name in names if hasattr(curves, name)), None)
-    if truth is not None and np.isfinite(truth):
-        text += f"\ntrue vs true {100 * truth:.1f} %"
+    score = getattr(curves, "scores", {}).get("median_abs_error")
+    error = "" if score is None or score.error is None else f" ± {100 * score.error:.1f}"
+    text = f"median |ΔP/P| {100 * value:.1f}{error} %{_perfect(score)}"
     axes.annotate(
         text,
         (curves.k_nyquist, 0.97),
@@ -166,22 +176,37 @@ def pdf_panel(axes: Axes, pdf: PdfComparison, units: str) -> None:
     axes.set_ylim(np.min(positive[positive > 0], initial=1.0) / 2, positive.max() * 6)
     axes.set(xlabel=rf"$\log_{{10}}$ of the map [{units}]", ylabel="PDF per dex", title="one-point distribution")
     axes.legend(loc="lower center", fontsize=points(8.5))
-    text = f"$W_1$ = {pdf.w1:.3f} σ\ntrue vs true {pdf.true_vs_true_w1:.3f} σ"
+    text = f"$W_1$ = {pdf.w1:.3f} σ{_perfect(pdf.scores.get('w1'), 'σ')}"
     axes.text(0.97, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=points(9))
+
+
+def _perfect(score: Estimate | Measure | None, unit: str = "%") -> str:
+    """Return what 95 % of perfect generators score, as text; nothing if unknown."""
+    if score is None or score.null is None or score.null_spread is None:
+        return ""
+    scale, digits = (100, 1) if unit == "%" else (1, 3)
+    null, reach = scale * score.null, 2 * scale * score.null_spread
+    return f"\n(perfect: {null:.{digits}f} ± {reach:.{digits}f} {unit})"
+
+
+def _at_points(values: Array, point: NDArray[np.intp]) -> Array:
+    """Return the mean of values (N,) at each parameter point."""
+    return np.asarray(np.bincount(point, weights=values) / np.bincount(point), dtype=np.float64)
 
 
 def slab_panel(axes: Axes, slab: SlabMeanComparison, units: str) -> None:
     """Draw the mean of each generated map against that of the real one at the same parameters."""
-    both = np.concatenate([slab.real, slab.generated])
+    real, generated = _at_points(slab.real, slab.points[0]), _at_points(slab.generated, slab.points[1])
+    both = np.concatenate([real, generated])
     margin = 0.06 * (both.max() - both.min()) or 0.05 * both.max()
     span = (both.min() - margin, both.max() + margin)
     axes.plot(span, span, color=REAL, lw=points(1))
-    axes.scatter(slab.real, slab.generated, s=16, color=GENERATED, alpha=0.75, lw=0)
-    axes.set(xlim=span, ylim=span, aspect="equal", title="slab mean at equal parameters")
+    axes.scatter(real, generated, s=16, color=GENERATED, alpha=0.75, lw=0)
+    axes.set(xlim=span, ylim=span, aspect="equal", title="slab mean at each parameter point")
     axes.set(xlabel=f"real  [{units}]", ylabel=f"generated  [{units}]")
     text = (
-        f"bias {100 * slab.bias:+.3g} ± {100 * slab.bias_std:.2g} %\n"
-        f"scatter {100 * slab.scatter:.3g} %  (true vs true {100 * slab.true_vs_true_scatter:.3g} %)"
+        f"bias {100 * slab.bias:+.3g} ± {100 * slab.bias_std:.2g} %{_perfect(slab.scores.get('bias'))}\n"
+        f"scatter {100 * slab.scatter:+.3g} %{_perfect(slab.scores.get('scatter'))}"
     )
     axes.text(0.03, 0.97, text, transform=axes.transAxes, ha="left", va="top", fontsize=points(9))
 
@@ -202,7 +227,7 @@ def map_rows(
     real = rows[0][1]
     columns = min(MAX_COLUMNS, len(real))
     grid = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
-    low, norm = _scale(real[:columns], units)
+    low, norm = colour_scale(real[:columns], units)
     depth = box_size * real.shape[1] / real.shape[2]
     picture: AxesImage | None = None
     for row, (maps, label) in enumerate((maps, label) for label, maps in rows):
@@ -227,7 +252,29 @@ def map_rows(
         figure.colorbar(picture, ax=grid, label=units, shrink=0.9, aspect=28, pad=0.015, extend="both")
 
 
-def _scale(maps: Array, units: str) -> tuple[float, Normalize]:
+def field_rows(
+    figure: Figure | SubFigure,
+    rows: Sequence[tuple[str, Array]],
+    params: Array,
+    names: Sequence[str],
+    box_size: float,
+    units: Sequence[str],
+    fields: Sequence[str],
+) -> None:
+    """Draw labelled rows of maps (N, C, H, W) as `map_rows` does, for each of `fields` with its name and its own scale.
+
+    `units` are those of the fields; a single field is not named.
+    """
+    if len(units) == 1:
+        map_rows(figure, [(label, maps[:, 0]) for label, maps in rows], params, names, box_size, units[0])
+        return
+    parts = figure.subfigures(len(units), 1, squeeze=False)[:, 0]
+    for channel, (part, field, unit) in enumerate(zip(parts, fields, units, strict=True)):
+        labelled = [(f"{field}, {label}", maps[:, channel]) for label, maps in rows]
+        map_rows(part, labelled, params if channel == 0 else params[:0], names, box_size, unit)
+
+
+def colour_scale(maps: Array, units: str) -> tuple[float, Normalize]:
     """Return the lowest value shown and the colour scale of `maps`."""
     seen = maps[np.isfinite(maps)] if units == NORMALISED else maps[maps > 0]
     low, high = np.percentile(seen, [0.5, 99.9]) if seen.size else (1.0, 10.0)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from focus_engine.config.statistics import CurveSpec, Score, StatisticCurve, StatisticSpec
+from focus_engine.config.statistic_spec import CurveSpec, StatisticCurve, StatisticSpec
 from focus_engine.figures.comparison import pdfs_panel, ratios_panel, series_colour
 from focus_engine.figures.panels import (
     BAND,
@@ -18,10 +18,12 @@ from focus_engine.figures.panels import (
     REAL,
     numbers,
     pdf_panel,
+    plain_log_ticks,
     points,
     power_panels,
     slab_panel,
 )
+from focus_engine.figures.scores import response_panel, widths_panel
 from focus_engine.statistics.protocol import Result
 from focus_engine.units import NORMALISED
 
@@ -35,6 +37,8 @@ OWN_PANELS: dict[str, Callable[[Figure | SubFigure, Any, str], None]] = {
     "power_spectrum": _power,
     "pdf": lambda figure, result, units: pdf_panel(figure.subplots(), result, units),
     "slab_mean": lambda figure, result, units: slab_panel(figure.subplots(), result, units),
+    "response": lambda figure, result, _: response_panel(figure.subplots(), result),
+    "covariance": lambda figure, result, _: widths_panel(figure.subplots(), result),
 }
 """Functions that draw the result of one model, by the name of the statistic."""
 
@@ -56,8 +60,11 @@ def draw_statistic(figure: Figure | SubFigure, spec: StatisticSpec, result: Resu
         axes.set_axis_off()
     else:
         _curve_panel(axes, spec.curve, curve, physical=units != NORMALISED)
-    words = "\n".join(_score_words(score) for score in spec.scores_in(result))
-    axes.text(0.97, 0.97, words, transform=axes.transAxes, ha="right", va="top", fontsize=points(9))
+
+
+def has_panel(spec: StatisticSpec) -> bool:
+    """Return whether a statistic has anything to draw but its scores."""
+    return spec.curve is not None or spec.name in OWN_PANELS
 
 
 def draw_statistic_of_models(axes: Axes, spec: StatisticSpec, models: Sequence[tuple[str, Result]]) -> None:
@@ -94,15 +101,7 @@ def _set_axes(axes: Axes, where: CurveSpec, curve: StatisticCurve, *, physical: 
     axes.set(xlabel=label, ylabel=where.y_label(physical=physical))
     axes.set_xscale("log" if where.x_scale == "log" else "linear")
     axes.set_yscale("log" if where.y_scale == "log" else "linear")
+    if where.x_scale == "log":
+        plain_log_ticks(axes)
     if curve.limit is not None:
         axes.axvline(curve.limit, color=FAINT, lw=points(1), ls=":")
-
-
-def _score_words(score: Score) -> str:
-    """Return a score, its error and its true-against-true values as text."""
-    spec = score.spec
-    unit = "" if spec.unit in {"%", ""} else f" {spec.unit}"
-    error = "" if score.error is None else f" ± {spec.text(score.error)}"
-    truths = [spec.text(value) + unit for value in (score.true_vs_true, score.same_simulation) if value is not None]
-    beside = f" (true vs true {' to '.join(truths)})" if truths else ""
-    return f"{spec.title}: {spec.text(score.value)}{unit}{error}{beside}"

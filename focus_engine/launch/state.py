@@ -14,13 +14,14 @@ from typing import Any
 from focus_engine.config.methods import DEFAULT_METHOD, method_named
 from focus_engine.events.history import without_superseded
 from focus_engine.events.log import read_recent_events
+from focus_engine.events.statistics import POWER_ERROR
 from focus_engine.events.table import (
     EpochFinished,
     Event,
-    PowerSpectrumMeasured,
     Queued,
     RunEnded,
     RunStarted,
+    StatisticsMeasured,
     StepProgress,
     StopRequested,
     StopWithdrawn,
@@ -87,13 +88,20 @@ def _fold(values: dict[str, Any], event: Event) -> dict[str, Any]:
         case EpochFinished():
             shared = RunSummary.__dataclass_fields__.keys() & EpochFinished.__dataclass_fields__.keys()
             changes = {"state": _busy(values)} | {name: getattr(event, name) for name in shared}
-        case PowerSpectrumMeasured():
-            changes = {"pk_error": event.median_abs_error}
+        case StatisticsMeasured():
+            changes = _scored(event)
         case StopRequested() | StopWithdrawn() if values.get("state") in LIVE_STATES:  # else the run had ended
             changes = {"state": "stopping" if isinstance(event, StopRequested) else "running"}
         case RunEnded():
             changes = _CLEARED | {"state": event.state, "reason": event.reason}
     return {**values, **changes, "updated": event.time}
+
+
+def _scored(event: StatisticsMeasured) -> dict[str, Any]:
+    score = event.measure(POWER_ERROR)
+    if score is None:
+        return {}
+    return {"pk_error": score.value, "pk_error_std": score.error, "pk_error_null": score.null}
 
 
 def _queued(event: Queued, values: dict[str, Any]) -> dict[str, Any]:

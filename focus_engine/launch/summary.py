@@ -43,6 +43,8 @@ class RunSummary:
     early_stop_count: int | None = None
     early_stop_patience: int | None = None
     pk_error: float | None = None
+    pk_error_std: float | None = None
+    pk_error_null: float | None = None
     pid: int | None = None
     host: str | None = None
     started: float | None = None

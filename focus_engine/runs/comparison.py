@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from focus_engine.config.statistics import STATISTICS, Score, StatisticCurve
+from focus_engine.config.scores import Score
+from focus_engine.config.statistic_spec import StatisticCurve
+from focus_engine.config.statistics import STATISTICS, scores_in
 from focus_engine.runs.folder import RunFolder
 
 REPORT_FILES = "comparison_*.json"
@@ -89,7 +91,11 @@ def comparison_path(runs: Sequence[RunFolder]) -> Path:
 
 
 def model_scores(
-    name: str, sampling: tuple[str, int], found: Mapping[str, Any], costs: Sequence[SamplingCost]
+    name: str,
+    sampling: tuple[str, int],
+    found: Mapping[str, Any],
+    scores: Sequence[Score],
+    costs: Sequence[SamplingCost],
 ) -> ModelScores:
     """Return the scores of a model from the results of its statistics.
 
@@ -97,12 +103,12 @@ def model_scores(
         name: name of its experiment.
         sampling: its sampler, and the number of steps in its config.
         found: the result of each statistic by name, or its JSON; a missing statistic is unknown.
+        scores: every score.
         costs: cost by number of steps, fewest first.
     """
     specs = [(spec, found.get(spec.name)) for spec in STATISTICS.values()]
     curves = {spec.name: curve for spec, one in specs if (curve := spec.curve_in(one)) is not None}
-    scores = tuple(score for spec, one in specs for score in spec.scores_in(one))
-    return ModelScores(name, *sampling, scores, curves, tuple(costs))
+    return ModelScores(name, *sampling, tuple(scores), curves, tuple(costs))
 
 
 def read_comparison(document: Mapping[str, Any]) -> ComparisonScores:
@@ -120,7 +126,8 @@ def read_comparison(document: Mapping[str, Any]) -> ComparisonScores:
 def _read_model(run: Mapping[str, Any]) -> ModelScores:
     sampling = run["sampling"]
     sampler, steps = str(sampling["sampler"]), int(sampling["steps"])
-    return model_scores(str(run["name"]), (sampler, steps), run, [_read_cost(one) for one in run["steps"]])
+    costs = [_read_cost(one) for one in run["steps"]]
+    return model_scores(str(run["name"]), (sampler, steps), run, scores_in(run), costs)
 
 
 def _read_cost(one: Mapping[str, Any]) -> SamplingCost:

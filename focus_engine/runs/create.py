@@ -139,13 +139,22 @@ def rebase_paths(text: str, old: Path, new: Path) -> str:
     if _real(old) == _real(new):
         return text
     data_dir = None if data.data_dir is None else old / Path(data.data_dir).expanduser()
-    settings = []
-    for key, given in (("maps_path", data.maps_path), ("params_path", data.params_path), ("data_dir", data.data_dir)):
-        if given is None or Path(given).expanduser().is_absolute():
-            continue
-        if key != "data_dir" and data_dir is not None and ((data_dir / given).exists() or not (old / given).exists()):
-            continue
-        settings.append(f"data.{key}={yaml_value(os.path.relpath(_real(old / given), _real(new)))}")
+
+    def rebased(given: str, *, below: Path | None) -> str:
+        if Path(given).expanduser().is_absolute():
+            return given
+        if below is not None and ((below / given).exists() or not (old / given).exists()):
+            return given
+        return os.path.relpath(_real(old / given), _real(new))
+
+    maps = [rebased(given, below=data_dir) for given in data.map_files]
+    moved = {
+        "maps_path": maps[0] if isinstance(data.maps_path, str) else maps or None,
+        "params_path": data.params_path and rebased(data.params_path, below=data_dir),
+        "data_dir": data.data_dir and rebased(data.data_dir, below=None),
+    }
+    written = data.model_dump(mode="json")
+    settings = [f"data.{key}={yaml_value(value)}" for key, value in moved.items() if value != written[key]]
     return set_keys(text, settings, old / "config.yaml")
 
 

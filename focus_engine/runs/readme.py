@@ -123,8 +123,8 @@ def _method_words(config: Config) -> dict[str, str]:
 def _data_words(config: Config) -> dict[str, str]:
     data = config.data
     if data.source == "files":
-        path = data.maps_path or data.data_dir
-        return {"data": f"`{path}`", "data_ko": f"`{path}`"}
+        paths = ", ".join(f"`{path}`" for path in data.map_files or (data.data_dir,))
+        return {"data": paths, "data_ko": paths}
     size = f"{data.map_size} x {data.map_size}"
     return {
         "data": f"{data.simulations} universes that FOCUS simulates itself, {size} pixels",

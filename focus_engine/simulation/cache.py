@@ -12,12 +12,14 @@ from collections.abc import Generator
 from pathlib import Path
 
 from focus_engine.cache import cache_folder
+from focus_engine.config.designs import DEFAULT_DESIGN
 from focus_engine.config.schema import DataBlock
 from focus_engine.simulation.folder import UniverseFolder
 from focus_engine.simulation.simulate import UniverseLayout
 from focus_engine.simulation.universes import (
     FinishedUniverses,
     SimulationProgress,
+    UniverseSet,
     plan_universes,
     simulate_universes,
 )
@@ -29,12 +31,16 @@ def cached_universes_folder(data: DataBlock, cache_dir: Path | None = None) -> U
     Raises:
         InputError: no universe can be made with these sizes.
     """
-    arguments = plan_universes(data.simulations, _layout(data), data.simulation_seed, None, None, "cpu").arguments
+    wanted = plan_universes(data.simulations, layout_of(data), data.simulation_seed, None, None, "cpu")
+    return folder_in_cache(f"{data.simulations}x{data.maps_per_simulation}", wanted, cache_dir)
+
+
+def folder_in_cache(sizes: str, wanted: UniverseSet, cache_dir: Path | None) -> UniverseFolder:
+    """Return the folder of a set in the cache: `sizes` names its numbers, a fingerprint tells all its arguments."""
+    layout, design = wanted.layout, ("design", DEFAULT_DESIGN)
+    arguments = dict(pair for pair in wanted.arguments.items() if pair != design)  # as before there were designs
     fingerprint = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()[:8]
-    name = (
-        f"{data.simulations}x{data.maps_per_simulation}_grid{data.grid}_map{data.map_size}"
-        f"_box{data.box_size:g}_seed{data.simulation_seed}_{fingerprint}"
-    )
+    name = f"{sizes}_grid{layout.grid}_map{layout.map_size}_box{layout.box_size:g}_seed{wanted.seed}_{fingerprint}"
     return UniverseFolder((cache_dir or cache_folder()) / "universes" / name)
 
 
@@ -52,9 +58,10 @@ def simulate_cached_universes(
     """
     folder = cached_universes_folder(data, cache_dir)
     return simulate_universes(
-        folder.path, simulations=data.simulations, layout=_layout(data), seed=data.simulation_seed
+        folder.path, simulations=data.simulations, layout=layout_of(data), seed=data.simulation_seed
     )
 
 
-def _layout(data: DataBlock) -> UniverseLayout:
+def layout_of(data: DataBlock) -> UniverseLayout:
+    """Return the sizes of the universes of a data block."""
     return UniverseLayout(data.grid, data.map_size, data.box_size, data.maps_per_simulation)

@@ -7,7 +7,6 @@ on its own seed, so a resumed set has the same bytes as an uninterrupted one.
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from collections.abc import Generator, Iterator, Mapping
@@ -19,13 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from focus_engine.config.designs import DEFAULT_DESIGN
 from focus_engine.errors import InputError
 from focus_engine.simulation.cosmology import Cosmology
+from focus_engine.simulation.designs import DEFAULT_RANGES, design_set
 from focus_engine.simulation.folder import UniverseFolder
 from focus_engine.simulation.simulate import UniverseLayout, particle_history, project
-
-DEFAULT_RANGES = {"Omega_m": (0.1, 0.5), "sigma_8": (0.6, 1.0)}
-"""The ranges of the CAMELS LH sets."""
 
 PHYSICS_REVISION = 2
 """Incremented when the same arguments would give other maps; part of a set's fingerprint."""
@@ -71,6 +69,7 @@ class UniverseSet:
     Attributes:
         layout: the sizes of each universe.
         params: (simulations, 2) float64: Omega_m, sigma_8.
+        fields: (simulations,) number of the initial field of each universe.
         seed: seed of the whole set.
         device: a torch device.
         arguments: the user's arguments, as recorded and compared.
@@ -78,16 +77,21 @@ class UniverseSet:
 
     layout: UniverseLayout
     params: NDArray[np.float64]
+    fields: NDArray[np.int64]
     seed: int
     device: torch.device
     arguments: Mapping[str, object]
 
+    def seed_of(self, index: int) -> int:
+        """Return the seed of the initial field of universe `index`."""
+        field = int(self.fields[index])
+        return int(np.random.SeedSequence([self.seed, field]).generate_state(1, np.uint64)[0])
+
     def simulate(self, index: int, stop: threading.Event) -> NDArray[np.float32] | None:
         """Return the maps of universe `index`, or None if `stop` was set meanwhile."""
         cosmology = Cosmology(*(float(value) for value in self.params[index]))
-        seed = int(np.random.SeedSequence([self.seed, index]).generate_state(1, np.uint64)[0])
         today = None
-        for today in particle_history(cosmology, self.layout, seed, self.device):  # noqa: B007 - only the last one is used
+        for today in particle_history(cosmology, self.layout, self.seed_of(index), self.device):  # noqa: B007 - only the last one is used
             if stop.is_set():
                 return None
         return None if today is None else project(cosmology, self.layout, today)
@@ -101,6 +105,7 @@ def simulate_universes(
     seed: int = 0,
     params_range: Mapping[str, tuple[float, float]] | None = None,
     params: ArrayLike | None = None,
+    design: str = DEFAULT_DESIGN,
     device: str = "cpu",
 ) -> Generator[SimulationProgress, None, FinishedUniverses]:
     """Simulate, continue or find a set of universes in `folder`; yield progress per universe and return the set.
@@ -113,9 +118,10 @@ def simulate_universes(
         simulations: number of universes.
         layout: particles, pixels, box and maps of each universe.
         seed: seed of parameters and initial fields; universe i depends only on (seed, i).
-        params_range: lowest and highest Omega_m and sigma_8 of a scrambled Sobol sequence, by default
-            `DEFAULT_RANGES`; equal ends fix a parameter.
-        params: (simulations, 2), Omega_m and sigma_8 of each universe, instead of ranges.
+        params_range: lowest and highest Omega_m and sigma_8 of the design, by default `DEFAULT_RANGES`; equal ends
+            fix a parameter.
+        params: (simulations, 2), Omega_m and sigma_8 of each universe, instead of ranges and a design.
+        design: how the parameters are chosen, a name in `DESIGNS`. Universes of a 1P set share one initial field.
         device: cpu, cuda or cuda:N.
 
     Raises:
@@ -123,8 +129,8 @@ def simulate_universes(
             other data (raised at the first step).
         FocusError: a file can't be written.
     """
-    wanted = plan_universes(simulations, layout, seed, params_range, params, device)
-    return _fill(UniverseFolder(folder), wanted)
+    wanted = plan_universes(simulations, layout, seed, params_range, params, device, design)
+    return fill_universes(UniverseFolder(folder), wanted)
 
 
 def plan_universes(
@@ -134,8 +140,9 @@ def plan_universes(
     params_range: Mapping[str, tuple[float, float]] | None,
     params: ArrayLike | None,
     device: str,
+    design: str = DEFAULT_DESIGN,
 ) -> UniverseSet:
-    """Check the arguments of `simulate_universes` and draw the parameters.
+    """Check the arguments of `simulate_universes` and choose the parameters.
 
     Raises:
         InputError: an argument is invalid; the message gives the value and what is allowed.
@@ -144,21 +151,17 @@ def plan_universes(
         raise InputError(f"simulations = {simulations}: give at least 1")
     if not 0 <= seed < 2**63:
         raise InputError(f"seed = {seed}: it must be between 0 and 2⁶³ − 1")
-    if params is not None and params_range is not None:
-        raise InputError("params and params_range are both given: give the parameters themselves, or their ranges")
+    if params is not None and (params_range is not None or design != DEFAULT_DESIGN):
+        raise InputError("params are given with params_range or a design: give the parameters themselves, or a design")
     place = _device(device)
+    described: dict[str, object]
     if params is None:
-        ranges = _ranges(params_range or {})
-        table = _draw(ranges, simulations, seed)
-        described: object = {name: list(bounds) for name, bounds in ranges.items()}
+        designed = design_set(design, simulations, seed, params_range)
+        table, fields = designed.params, designed.fields
+        described = {"design": design, "params": {name: list(bounds) for name, bounds in designed.ranges.items()}}
     else:
-        table = np.asarray(params, dtype=np.float64)
-        if table.shape != (simulations, 2):
-            raise InputError(
-                f"params has shape {table.shape}: give (simulations, 2) = ({simulations}, 2), Omega_m and sigma_8"
-            )
-        table = table.round(5)
-        described = table.tolist()
+        table, fields = _own_params(params, simulations), np.arange(simulations)
+        described = {"params": table.tolist()}
     for omega_m, sigma_8 in table:
         Cosmology(float(omega_m), float(sigma_8))
     arguments = {
@@ -168,14 +171,26 @@ def plan_universes(
         "box_size": layout.box_size,
         "maps_per_simulation": layout.maps_per_simulation,
         "seed": seed,
-        "params": described,
+        **described,
         "device": place.type,
         "physics_revision": PHYSICS_REVISION,
     }
-    return UniverseSet(layout, table, seed, place, arguments)
+    return UniverseSet(layout, table, fields, seed, place, arguments)
 
 
-def _fill(folder: UniverseFolder, wanted: UniverseSet) -> Generator[SimulationProgress, None, FinishedUniverses]:
+def _own_params(params: ArrayLike, simulations: int) -> NDArray[np.float64]:
+    table = np.asarray(params, dtype=np.float64)
+    if table.shape != (simulations, 2):
+        raise InputError(
+            f"params has shape {table.shape}: give (simulations, 2) = ({simulations}, 2), Omega_m and sigma_8"
+        )
+    return table.round(5)
+
+
+def fill_universes(
+    folder: UniverseFolder, wanted: UniverseSet
+) -> Generator[SimulationProgress, None, FinishedUniverses]:
+    """Simulate, continue or find a planned set (see `simulate_universes`)."""
     total = len(wanted.params)
     universes = FinishedUniverses(total, folder.maps_path, folder.params_path)
     folder.check(wanted.arguments)
@@ -233,27 +248,6 @@ def _workers(wanted: UniverseSet, universes: int) -> int:
     memory = 400 * wanted.layout.grid**3  # bytes at the peak of a force computation
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, torch.get_num_threads(), universes, _MEMORY_FOR_UNIVERSES // memory))
-
-
-def _ranges(given: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    for name in given:
-        if name not in DEFAULT_RANGES:
-            raise InputError(f"params_range: {name!r} can't vary; allowed are {', '.join(DEFAULT_RANGES)}")
-    ranges = {name: given.get(name, default) for name, default in DEFAULT_RANGES.items()}
-    for name, (low, high) in ranges.items():
-        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-            raise InputError(f"params_range: {name} from {low:g} to {high:g}; give lowest and highest, in this order")
-    return {name: (float(low), float(high)) for name, (low, high) in ranges.items()}
-
-
-def _draw(ranges: Mapping[str, tuple[float, float]], simulations: int, seed: int) -> NDArray[np.float64]:
-    """Return a scrambled Sobol sequence (Owen 1998), rounded to 5 decimals as in CAMELS, (simulations, 2)."""
-    # This torch class is untyped.
-    engine = torch.quasirandom.SobolEngine(len(ranges), scramble=True, seed=seed)  # type: ignore[no-untyped-call]
-    unit = engine.draw(simulations, dtype=torch.float64).numpy()
-    low, high = np.array(list(ranges.values())).T
-    drawn: NDArray[np.float64] = np.clip((low + (high - low) * unit).round(5), low, high)
-    return drawn
 
 
 def _device(name: str) -> torch.device:

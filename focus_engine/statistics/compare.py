@@ -1,52 +1,67 @@
 """Comparison of generated with real maps at equal parameters, by every statistic of the table.
 
-A score alone means nothing, because the scatter between universes is large and not Gaussian. Each score is therefore
-reported with its true-against-true value: the score of real maps against other real maps, as the median over random
-halvings. `true_vs_true…` splits by simulation. Its halves differ in parameters and hold half the maps, whereas
-generated maps are compared at equal parameters; it is generous, and staying below it is necessary but not sufficient.
-`true_vs_true_same_simulation` splits the maps within each simulation: equal parameters, but shared structures, so it
-is strict. A perfect generator scores close to the second value.
+A score alone means nothing, because the scatter between universes is large and not Gaussian. Each score is reported
+with its uncertainty and with its null: what a perfect generator scores with as many maps and simulations (see
+`focus_engine.statistics.design`). The verdict is corrected for the number of scores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import combinations
 from typing import Any, TypeVar
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from focus_engine.config.statistics import STATISTICS, Score, StatisticSpec
+from focus_engine.config.scores import Score
+from focus_engine.config.statistic_spec import StatisticSpec
+from focus_engine.config.statistics import STATISTICS
 from focus_engine.errors import FocusError, InputError
-from focus_engine.statistics.map_stack import MapStack, as_map_stack, physical_chunks
+from focus_engine.events.table import DataProgress
+from focus_engine.progress import drain
+from focus_engine.statistics.design import Design
+from focus_engine.statistics.map_stack import MapStack, as_channels, physical_chunks
 from focus_engine.statistics.pdf import PdfComparison
 from focus_engine.statistics.power import DENSITY_LABEL, FIELD_LABEL, PowerComparison
 from focus_engine.statistics.protocol import Result, plain, statistic_of
-from focus_engine.statistics.simulations import DRAWS, Simulations
+from focus_engine.statistics.simulations import DRAWS
 from focus_engine.statistics.slab import SlabMeanComparison
+from focus_engine.statistics.verdict import Verdict, judged, verdict_of
 
 ResultT = TypeVar("ResultT", bound=Result)
+Results = Mapping[str, Result]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The report of `focus evaluate`.
+    """The report of `focus evaluate` and of `focus judge`.
 
     Attributes:
-        results: the result of each statistic that the maps allow, by its name in the table.
-        n_maps: number of real maps, and of generated maps.
-        n_simulations: number of simulations that the maps belong to.
+        results: the result of each statistic that the maps allow, by its name in the table, of the first field.
+        n_maps: number of real maps.
+        n_generated: number of generated maps.
+        n_simulations: number of simulations that the real maps belong to.
+        n_points: number of parameter points.
         box_size: side of the maps along the last axis [Mpc/h].
-        seed: seed of the halvings and the bootstrap.
+        seed: seed of all draws.
         physical: whether the maps are a density rather than a normalised field.
+        others: the results of the other fields by name, and those of pairs of fields, such as `Mcdm x HI`.
+        field: name of the first field; empty if there is one.
     """
 
-    results: Mapping[str, Result]
+    results: Results
     n_maps: int
     n_simulations: int
     box_size: float
     seed: int
     physical: bool = True
+    n_generated: int = 0
+    n_points: int = 0
+    others: Mapping[str, Results] = field(default_factory=dict)
+    field: str = ""
 
     @property
     def power_spectrum(self) -> PowerComparison:
@@ -63,23 +78,36 @@ class Evaluation:
         """The comparison of the means of maps. Raises InputError for a normalised field."""
         return self._result("slab_mean", SlabMeanComparison)
 
+    @cached_property
+    def _scores(self) -> tuple[Score, ...]:
+        of_fields = {self.field: self.results, **self.others}
+        return judged([score for name, results in of_fields.items() for score in _scores_of(name, results)])
+
     def scores(self) -> tuple[Score, ...]:
-        """Return every score, in the order of the table; None where one needs a density that is not given."""
-        found = ((spec, self.results.get(name)) for name, spec in STATISTICS.items())
-        return tuple(score for spec, result in found for score in spec.scores_in(result))
+        """Return every score of every field, in the order of the table; None where one can't be computed."""
+        return self._scores
+
+    @property
+    def verdict(self) -> Verdict:
+        """What all scores together say."""
+        return verdict_of(self.scores())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document of `focus evaluate --json`: plain floats and lists, null for unknown values."""
-        found = {name: self.results.get(name) for name in STATISTICS}
         numbers = {
             "of": DENSITY_LABEL if self.physical else FIELD_LABEL,
             "n_maps": self.n_maps,
+            "n_generated": self.n_generated,
             "n_simulations": self.n_simulations,
+            "n_points": self.n_points,
             "box_size": plain(self.box_size),
             "halvings": DRAWS,
             "seed": self.seed,
+            "scores": [plain(score.to_dict()) for score in self.scores()],
+            "verdict": plain(self.verdict.to_dict()),
         }
-        return {name: None if result is None else result.to_dict() for name, result in found.items()} | numbers
+        others = {name: _documents(results) for name, results in self.others.items()}
+        return _documents(self.results) | numbers | ({"field": self.field, "fields": others} if others else {})
 
     def _result(self, name: str, kind: type[ResultT]) -> ResultT:
         result = self.results.get(name)
@@ -88,45 +116,169 @@ class Evaluation:
         return result
 
 
+def _documents(results: Results) -> dict[str, Any]:
+    of_pair = any(STATISTICS[one].needs == "pair" for one in results)
+    found = {name: results.get(name) for name, spec in STATISTICS.items() if (spec.needs == "pair") == of_pair}
+    return {name: None if result is None else result.to_dict() for name, result in found.items()}
+
+
+def _scores_of(name: str, results: Results) -> Iterable[Score]:
+    of_pair = any(STATISTICS[one].needs == "pair" for one in results)
+    for spec in (one for one in STATISTICS.values() if (one.needs == "pair") == of_pair):
+        for score in spec.scores_in(results.get(spec.name)):
+            yield replace(score, field=name)
+
+
 def evaluate_maps(
     real: ArrayLike,
     generated: ArrayLike,
     *,
     real_simulation_ids: ArrayLike,
     box_size: float,
+    params: ArrayLike | None = None,
     physical: bool = True,
     seed: int = 0,
+    fields: Sequence[str] = (),
 ) -> Evaluation:
-    """Compare generated with real maps by each statistic that fits; for a normalised field, those that need no density.
+    """Compare one generated map for each real map, at the same parameters.
 
     Args:
-        real: maps (N, H, W) or (N, 1, H, W).
+        real: maps (N, H, W) or (N, C, H, W).
         generated: maps of the same shape as `real`; row i has the parameters of real row i.
         real_simulation_ids: (N,) id of the simulation of each real map.
         box_size: side along the last axis [Mpc/h].
+        params: (N, P) parameters of each map; without them the null of most scores is unknown.
         physical: whether the maps are a density rather than a normalised field.
-        seed: seed of the random halvings and the bootstrap.
+        seed: seed of all draws.
+        fields: names of the C fields.
 
     Raises:
         InputError: shapes or ids do not match, or a real map is not physical or not finite.
         FocusError: a generated map is not finite, has negative pixels or is zero everywhere.
     """
-    real, generated = as_map_stack(real, "real maps"), as_map_stack(generated, "generated maps")
+    real, generated = np.asarray(real), np.asarray(generated)
     if real.shape != generated.shape:
         raise InputError(
             f"real maps have shape {real.shape}, generated ones {generated.shape}: each generated map is "
             "compared with the real one of the same row"
         )
-    simulations = Simulations.of(real_simulation_ids, real.shape[0])
-    stacks = (
-        MapStack(real, box_size, physical, "real map"),
-        MapStack(generated, box_size, physical, "generated map"),
+    ids = np.asarray(real_simulation_ids)
+    if ids.shape != real.shape[:1]:
+        raise InputError(f"simulation ids have shape {ids.shape} for {len(real)} maps; one id per map is needed")
+    return judge(real, generated, Design.paired(ids, params, seed), box_size, physical=physical, fields=fields)
+
+
+def judge(
+    real: ArrayLike,
+    generated: ArrayLike,
+    design: Design,
+    box_size: float,
+    *,
+    physical: bool = True,
+    fields: Sequence[str] = (),
+    training: NDArray[np.generic] | None = None,
+) -> Evaluation:
+    """Compare generated with real maps, placed by `design`, by each statistic that fits; see `judging`."""
+    work = judging(real, generated, design, box_size, physical=physical, fields=fields, training=training)
+    return drain(work)
+
+
+def judging(
+    real: ArrayLike,
+    generated: ArrayLike,
+    design: Design,
+    box_size: float,
+    *,
+    physical: bool = True,
+    fields: Sequence[str] = (),
+    training: NDArray[np.generic] | None = None,
+) -> Generator[DataProgress, None, Evaluation]:
+    """Compare generated with real maps; yield the statistic in progress and return the evaluation.
+
+    Args:
+        real: maps (N_r, H, W) or (N_r, C, H, W).
+        generated: maps (N_g, H, W) or (N_g, C, H, W).
+        design: parameter point and simulation of each row of both.
+        box_size: side along the last axis [Mpc/h].
+        physical: whether the maps are a density rather than a normalised field.
+        fields: names of the C fields.
+        training: maps (N_t, C, H, W) that the generator was trained on, for its memory of them.
+
+    Raises:
+        InputError: shapes or rows do not match, or a real map is not physical or not finite.
+        FocusError: a generated map is not finite, has negative pixels or is zero everywhere.
+    """
+    truth, drawn = as_channels(real, "real maps"), as_channels(generated, "generated maps")
+    _check_shapes(truth, drawn, design)
+    names = tuple(fields) or (("",) if truth.shape[1] == 1 else tuple(f"field {c}" for c in range(truth.shape[1])))
+    if len(names) != truth.shape[1]:
+        raise InputError(f"{len(names)} names are given for {truth.shape[1]} fields")
+    stacks = [_stacks(truth, drawn, channel, box_size, physical, training) for channel in range(truth.shape[1])]
+    found: dict[str, Results] = {}
+    for name, pair in zip(names, stacks, strict=True):
+        found[name] = yield from _results(*pair, design, f"{name}: " if name else "")
+    pairs = yield from _pairs(truth, drawn, names, stacks, design)
+    first, *rest = names
+    return Evaluation(
+        found[first],
+        n_maps=len(truth),
+        n_generated=len(drawn),
+        n_simulations=design.real.units,
+        n_points=design.count,
+        box_size=float(box_size),
+        seed=design.seed,
+        physical=physical,
+        others={name: found[name] for name in rest} | pairs,
+        field=first if rest else "",
     )
+
+
+def _pairs(
+    real: NDArray[np.generic],
+    generated: NDArray[np.generic],
+    names: Sequence[str],
+    stacks: Sequence[tuple[MapStack, MapStack]],
+    design: Design,
+) -> Generator[DataProgress, None, dict[str, Results]]:
+    """Return the results of statistics of two fields for each pair of fields."""
+    found: dict[str, Results] = {}
+    together = list(combinations(range(len(names)), 2))
+    for done, (one, other) in enumerate(together):
+        yield DataProgress(what=f"measuring {names[one]} x {names[other]}", done=done, total=len(together))
+        truth, drawn = stacks[one]
+        pair = replace(truth, partner=real[:, other]), replace(drawn, partner=generated[:, other])
+        specs = [spec for spec in STATISTICS.values() if spec.needs == "pair"]
+        found[f"{names[one]} x {names[other]}"] = {
+            spec.name: statistic_of(spec).compare(*_measured(spec, *pair), design) for spec in specs
+        }
+    return found
+
+
+def _check_shapes(real: NDArray[np.generic], generated: NDArray[np.generic], design: Design) -> None:
+    if real.shape[1:] != generated.shape[1:]:
+        raise InputError(
+            f"real maps have shape {real.shape}, generated ones {generated.shape}: channels and pixels must be equal"
+        )
+    for maps, rows, what in ((real, design.real, "real"), (generated, design.generated, "generated")):
+        if len(maps) != rows.point.size:
+            raise InputError(f"{len(maps)} {what} maps are given and {rows.point.size} are placed")
+
+
+def _stacks(
+    real: NDArray[np.generic],
+    generated: NDArray[np.generic],
+    channel: int,
+    box_size: float,
+    physical: bool,
+    training: NDArray[np.generic] | None,
+) -> tuple[MapStack, MapStack]:
+    """Return the stacks of one channel, checked."""
+    known = None if training is None else training[:, channel]
+    truth = MapStack(real[:, channel], box_size, physical, "real map", known)
+    drawn = MapStack(generated[:, channel], box_size, physical, "generated map", known)
     if physical:
-        _check_densities(*stacks)
-    fitting = [spec for spec in STATISTICS.values() if spec.fits(physical=physical)]
-    results = {spec.name: _comparison_by(spec, *stacks, simulations, seed) for spec in fitting}
-    return Evaluation(results, int(real.shape[0]), simulations.count, float(box_size), seed, physical)
+        _check_densities(truth, drawn)
+    return truth, drawn
 
 
 def _check_densities(real: MapStack, generated: MapStack) -> None:
@@ -139,9 +291,25 @@ def _check_densities(real: MapStack, generated: MapStack) -> None:
         raise FocusError(str(error)) from error
 
 
-def _comparison_by(
-    spec: StatisticSpec, real: MapStack, generated: MapStack, simulations: Simulations, seed: int
-) -> Result:
+def _results(
+    real: MapStack, generated: MapStack, design: Design, field: str
+) -> Generator[DataProgress, None, dict[str, Result]]:
+    """Return the result of each statistic that fits; a measurement that several share is made once."""
+    measured: dict[str, tuple[Any, Any]] = {}
+    results = {}
+    have_training = real.training is not None
+    fitting = [one for one in STATISTICS.values() if one.fits(physical=real.physical)]
+    fitting = [one for one in fitting if have_training or not one.needs_training]
+    for done, spec in enumerate(fitting):
+        yield DataProgress(what=f"measuring {field}{spec.title}", done=done, total=len(fitting))
+        source = spec.measured_by or spec.name
+        if source not in measured:
+            measured[source] = _measured(STATISTICS[source], real, generated)
+        results[spec.name] = statistic_of(spec).compare(*measured[source], design)
+    return results
+
+
+def _measured(spec: StatisticSpec, real: MapStack, generated: MapStack) -> tuple[Any, Any]:
     statistic = statistic_of(spec)
     bins = statistic.bins(real, generated)
-    return statistic.compare(statistic.measure(real, bins), statistic.measure(generated, bins), simulations, seed)
+    return statistic.measure(real, bins), statistic.measure(generated, bins)

@@ -24,12 +24,16 @@ class MapStack:
         box_size: side along the last axis [Mpc/h].
         physical: whether they are a density rather than a normalised field.
         what: the name of one map in error messages.
+        training: the maps that the generator was trained on (N_t, H, W); None if unknown.
+        partner: another field of the same maps (N, H, W), for statistics of a pair of fields.
     """
 
     values: NDArray[np.generic]
     box_size: float
     physical: bool = True
     what: str = "map"
+    training: NDArray[np.generic] | None = None
+    partner: NDArray[np.generic] | None = None
 
 
 def as_map_stack(maps: ArrayLike, what: str = "maps") -> NDArray[np.generic]:
@@ -52,6 +56,19 @@ def as_map_stack(maps: ArrayLike, what: str = "maps") -> NDArray[np.generic]:
     if stack.ndim != 3 or stack.shape[0] == 0 or stack.shape[1] * stack.shape[2] < 2:
         raise InputError(f"{what} have shape {stack.shape}; (N, H, W) or (H, W) is needed, with N ≥ 1")
     return stack
+
+
+def as_channels(maps: ArrayLike, what: str = "maps") -> NDArray[np.generic]:
+    """Return maps as (N, C, H, W) without copying; (N, H, W) and (H, W) have one channel.
+
+    Raises:
+        InputError: `maps` is not a stack of real-valued maps of at least 2 pixels.
+    """
+    stack = np.asarray(maps)
+    if stack.ndim == 4 and stack.shape[1] > 1:
+        as_map_stack(stack[:, 0], what)
+        return stack
+    return as_map_stack(stack, what)[:, None]
 
 
 def chunks(stack: NDArray[np.generic]) -> Iterator[tuple[int, Array]]:
@@ -78,6 +95,24 @@ def physical_chunks(stack: NDArray[np.generic], what: str = "map") -> Iterator[t
                 "units, not the logarithm of a field or a normalised one"
             )
         yield first, chunk, means
+
+
+def positive_range(maps: MapStack) -> tuple[float, float]:
+    """Return the smallest positive and the highest pixel of physical maps.
+
+    Raises:
+        InputError: as `physical_chunks`.
+    """
+    smallest, highest = np.inf, 0.0
+    for _, chunk, _ in physical_chunks(maps.values, maps.what):
+        smallest = min(smallest, float(np.min(chunk, where=chunk > 0, initial=np.inf)))
+        highest = max(highest, float(chunk.max()))
+    return smallest, highest
+
+
+def log_floor(real: MapStack) -> float:
+    """Return the value to which pixels are raised before a logarithm: a tenth of the smallest positive real pixel."""
+    return positive_range(real)[0] / 10
 
 
 def _fault(pixels: Array) -> str:

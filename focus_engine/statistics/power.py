@@ -7,18 +7,24 @@ maps are not CIC-painted. Imports numpy alone, so that `focus power` starts fast
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.errors import InputError
+from focus_engine.statistics.bands import BANDS, band_weights
 from focus_engine.statistics.map_stack import MapStack, as_map_stack, chunks, physical_chunks
-from focus_engine.statistics.protocol import Result
-from focus_engine.statistics.simulations import Simulations
+from focus_engine.statistics.protocol import Result, known
 from focus_engine.units import NORMALISED
+
+if TYPE_CHECKING:  # scipy is imported with these, and `focus power` does without it
+    from focus_engine.statistics.design import Design
+    from focus_engine.statistics.sample import Sample
+    from focus_engine.statistics.significance import Tail
 
 Array = NDArray[np.float64]
 
@@ -40,6 +46,10 @@ class PowerSpectrum:
     box_size: float  # Mpc/h: side along the last axis
     k_nyquist: float  # h/Mpc: π / pixel size; bins above it hold only the corners of Fourier space
     label: str = DENSITY_LABEL  # the field that was transformed
+
+    def take(self, rows: NDArray[np.intp]) -> PowerSpectrum:
+        """Return the measurement of these maps alone."""
+        return replace(self, power=self.power[rows])
 
     @property
     def n_maps(self) -> int:
@@ -68,13 +78,15 @@ class PowerComparison(Result):
     """P(k) of generated and of real maps, in the bins below the Nyquist wavenumber."""
 
     k: Array  # (n_bins,) h/Mpc
-    real_mean: Array  # (n_bins,) (Mpc/h)²
-    real_std: Array  # (n_bins,) (Mpc/h)²: scatter between maps (cosmic variance and parameters); NaN for one
+    real_mean: Array  # (n_bins,) (Mpc/h)²: mean over parameter points
+    real_std: Array  # (n_bins,) (Mpc/h)²: scatter over the set, between maps and between parameters; NaN for one map
+    fixed_std: Array  # (n_bins,) (Mpc/h)²: scatter between maps of equal parameters (cosmic variance)
     generated_mean: Array  # (n_bins,) (Mpc/h)²
     ratio: Array  # (n_bins,) generated_mean / real_mean
     ratio_std: Array  # (n_bins,) uncertainty of ratio: bootstrap by simulation; NaN with one simulation
+    ratio_null_std: Array  # (n_bins,) spread of the ratio of a perfect generator; NaN if unknown
     median_abs_error: float  # median of |ratio − 1| over the bins below 0.8 k_nyquist
-    true_vs_true_median_abs_error: float  # the same between halves of the real simulations (see compare.py)
+    true_vs_true_median_abs_error: float  # the same between halves of the real simulations (other parameters)
     true_vs_true_same_simulation: float  # the same between halves of the maps within each simulation
     k_nyquist: float  # h/Mpc
     normalised: bool = False  # whether the maps are a normalised field, whose P(k) is not physical and has no unit
@@ -124,6 +136,40 @@ def measured_power(maps: ArrayLike, box_size: float, units: str) -> PowerSpectru
     return power_spectrum(maps, box_size)
 
 
+def log_power_spectrum(maps: ArrayLike, box_size: float, floor: float) -> PowerSpectrum:
+    """Measure the power of the fluctuations of log10 f of physical maps (N, H, W), in (Mpc/h)².
+
+    Args:
+        maps: physical, non-negative maps.
+        box_size: side along the last axis [Mpc/h].
+        floor: pixels below it, such as zeros, are raised to it.
+
+    Raises:
+        InputError: as `power_spectrum`.
+    """
+    return _spectrum(as_map_stack(maps), box_size, LOG_LABEL, floor)
+
+
+def pair_spectra(
+    fields: Sequence[ArrayLike], pairs: Sequence[tuple[int, int]], box_size: float, label: str = DENSITY_LABEL
+) -> tuple[PowerSpectrum, ...]:
+    """Measure the spectrum of each pair (a, b) of several fields of the same maps: P(k) for a = b, else P_ab(k).
+
+    `fields` are stacks (N, H, W) of one shape. P_ab(k) is the mean of Re(δ_a δ_b*) over the modes of each bin, with
+    the bins and the normalisation of `power_spectrum`; it may be negative. `label` as in `PowerSpectrum`: the fields
+    are divided by their means only where it is `DENSITY_LABEL`.
+
+    Raises:
+        InputError: the shapes differ, or as `power_spectrum` or `field_power_spectrum`.
+    """
+    stacks = [as_map_stack(field) for field in fields]
+    shapes = {stack.shape for stack in stacks}
+    if len(shapes) > 1:
+        words = " and ".join(map(str, sorted(shapes)))
+        raise InputError(f"fields have shapes {words}; cross spectra need fields of the same maps")
+    return _spectra(stacks, pairs, box_size, label)
+
+
 def bins(real: MapStack, generated: MapStack) -> None:
     """Return None: maps of one shape and box have the same modes."""
 
@@ -135,64 +181,105 @@ def measure(maps: MapStack, bins: None) -> PowerSpectrum:  # noqa: ARG001
     return field_power_spectrum(maps.values, maps.box_size, FIELD_LABEL)
 
 
-def compare(real: PowerSpectrum, generated: PowerSpectrum, simulations: Simulations, seed: int) -> PowerComparison:
-    """Return the comparison of the mean P(k) of generated and of real maps at equal parameters.
-
-    `simulations` groups the rows of both. The bootstrap draws the real and generated maps of a simulation together, so
-    that the scatter between parameters cancels in the ratio.
-    """
+def compare(real: PowerSpectrum, generated: PowerSpectrum, design: Design) -> PowerComparison:
+    """Return the comparison of the mean P(k) of generated and of real maps at equal parameters."""
     shown = real.below(1.0)
     scored = real.below(SCORED_FRACTION)[shown]
-    real_totals = simulations.totals(real.power[:, shown])
-    generated_totals = simulations.totals(generated.power[:, shown])
-    with np.errstate(divide="ignore", invalid="ignore"):  # constant maps have no power: NaN
-        ratio = generated.mean[shown] / real.mean[shown]
-        resampled = [
-            generated_totals[draw].sum(axis=0) / real_totals[draw].sum(axis=0) for draw in simulations.bootstrap(seed)
-        ]
-        halves = _ratios_of_halves(real_totals, simulations, seed)
-        within = [
-            real.power[first][:, shown].mean(axis=0) / real.power[~first][:, shown].mean(axis=0)
-            for first in simulations.map_halves(seed)
-        ]
-        ratio_std = np.std(resampled, axis=0) if resampled else np.full(ratio.shape, np.nan)
+    scaled = design.scale(real.power[:, shown], generated.power[:, shown], "ratio")
+    weights, words = band_weights(real.k_edges[: int(shown.sum()) + 1], SCORED_FRACTION * real.k_nyquist)
+
+    def scores(sample: Sample) -> Array:
+        ratio = _ratio(*raw_means(sample))
+        return np.concatenate([[_median_abs_error(ratio[scored])], band_ratios(sample, weights), ratio])
+
+    n_bins = int(shown.sum())
+    tails: list[Tail] = ["upper", *["both"] * (len(BANDS) + n_bins)]  # type: ignore[list-item]
+    error, *rest = design.estimate(scores, scaled, tails)
+    bands = [replace(one, band=band) for one, band in zip(rest, words, strict=False)]
+    ratios = rest[len(BANDS) :]
+    real_mean, generated_mean = raw_means(scaled.sample())
     return PowerComparison(
         k=real.k[shown],
-        real_mean=real.mean[shown],
+        real_mean=real_mean,
         real_std=real.std[shown],
-        generated_mean=generated.mean[shown],
-        ratio=ratio,
-        ratio_std=ratio_std,
-        median_abs_error=_median_abs_error(ratio[scored]),
-        true_vs_true_median_abs_error=_median_of_errors(halves, scored),
-        true_vs_true_same_simulation=_median_of_errors(within, scored),
+        fixed_std=scaled.scatter * real_mean,
+        generated_mean=generated_mean,
+        ratio=_ratio(real_mean, generated_mean),
+        ratio_std=known([one.error for one in ratios]),
+        ratio_null_std=known([one.null_spread for one in ratios]),
+        median_abs_error=known([error.value])[0],
+        true_vs_true_median_abs_error=_error_of_halves(real.power[:, shown][:, scored], design),
+        true_vs_true_same_simulation=_error_within(real.power[:, shown][:, scored], design),
         k_nyquist=real.k_nyquist,
         normalised=real.label == FIELD_LABEL,
+        scores={"median_abs_error": error, **dict(zip(BANDS, bands, strict=True))},
     )
 
 
-def _ratios_of_halves(totals: Array, simulations: Simulations, seed: int) -> list[Array]:
-    """Return the ratio of the mean P(k) of the two random halves of the simulations, for each halving."""
-    sizes = simulations.sizes
-    return [
-        (totals[one].sum(axis=0) / sizes[one].sum()) / (totals[other].sum(axis=0) / sizes[other].sum())
-        for one, other in simulations.halves(seed)
-    ]
+def band_ratios(sample: Sample, weights: Array) -> Array:
+    """Return generated over real P(k) relative to the reference, less 1, averaged in each band, (3,)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        excess = sample.generated.mean / sample.real.mean - 1
+    used = weights > 0
+    return np.array(
+        [excess[held] @ row[held] if held.any() else np.nan for row, held in zip(weights, used, strict=True)]
+    )
+
+
+def band_means(values: Array, weights: Array) -> Array:
+    """Return the mean of values (…, n_bins) in each band, (…, 3), from the bins with weight; NaN for an empty band."""
+    means = [values[..., row > 0] @ row[row > 0] for row in weights]
+    empty = [not (row > 0).any() for row in weights]
+    return np.stack([np.full_like(one, np.nan) if gap else one for one, gap in zip(means, empty, strict=True)], axis=-1)
+
+
+def raw_means(sample: Sample) -> tuple[Array, Array]:
+    """Return the mean over parameter points of the real and of the generated vectors in their own unit."""
+    real, generated = (view.point_means * sample.centre for view in (sample.real, sample.generated))
+    return np.asarray(real.mean(axis=0)), np.asarray(generated.mean(axis=0))
+
+
+def _ratio(real: Array, generated: Array) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):  # constant maps have no power: NaN
+        return np.asarray(generated / real, dtype=np.float64)
 
 
 def _median_abs_error(ratio: Array) -> float:
     return float(np.median(np.abs(ratio - 1))) if ratio.size else float("nan")
 
 
-def _median_of_errors(ratios: list[Array], scored: NDArray[np.bool_]) -> float:
-    return float(np.median([_median_abs_error(one[scored]) for one in ratios])) if ratios else float("nan")
+def _error_of_halves(power: Array, design: Design) -> float:
+    """Return the median error between random halves of the real simulations, whose parameters differ."""
+    simulations = design.real_simulations
+    totals, sizes = simulations.totals(power), simulations.sizes
+    errors = [
+        _median_abs_error(
+            _ratio(totals[other].sum(axis=0) / sizes[other].sum(), totals[one].sum(axis=0) / sizes[one].sum())
+        )
+        for one, other in simulations.halves(design.seed)
+    ]
+    return float(np.median(errors)) if errors else float("nan")
 
 
-def _fluctuations(stack: NDArray[np.generic], label: str) -> Iterator[tuple[int, Array]]:
+def _error_within(power: Array, design: Design) -> float:
+    """Return the median error between random halves of the maps within each simulation, which share structures."""
+    errors = [
+        _median_abs_error(_ratio(power[~first].mean(axis=0), power[first].mean(axis=0)))
+        for first in design.real_simulations.map_halves(design.seed)
+    ]
+    return float(np.median(errors)) if errors else float("nan")
+
+
+def _fluctuations(stack: NDArray[np.generic], label: str, floor: float | None) -> Iterator[tuple[int, Array]]:
     """Yield (first, chunk) of the field to transform: the density contrast, or the field less its mean."""
     if label == DENSITY_LABEL:
         for first, chunk, means in physical_chunks(stack):
             yield first, np.divide(chunk, means[:, None, None], out=chunk) - 1
+        return
+    if floor is not None:
+        for first, chunk, _ in physical_chunks(stack):
+            logs = np.log10(np.maximum(chunk, floor, out=chunk), out=chunk)
+            yield first, logs - logs.mean(axis=(1, 2))[:, None, None]
         return
     for first, chunk in chunks(stack):
         means = chunk.mean(axis=(1, 2))
@@ -229,28 +316,45 @@ def _binning(height: int, width: int) -> _Binning:
     return _Binning(flat, modes.astype(np.int64), mean_n)
 
 
-def _spectrum(stack: NDArray[np.generic], box_size: float, label: str) -> PowerSpectrum:
+def _spectrum(stack: NDArray[np.generic], box_size: float, label: str, floor: float | None = None) -> PowerSpectrum:
+    return _spectra((stack,), ((0, 0),), box_size, label, floor)[0]
+
+
+def _spectra(
+    fields: Sequence[NDArray[np.generic]],
+    pairs: Sequence[tuple[int, int]],
+    box_size: float,
+    label: str,
+    floor: float | None = None,
+) -> tuple[PowerSpectrum, ...]:
+    """Return the spectrum Re⟨F_a F_b*⟩ of each pair (a, b) of `fields`, each a stack of maps of one shape."""
     if not (np.isfinite(box_size) and box_size > 0):
         raise InputError(f"box_size is {box_size}; a positive length in Mpc/h is needed")
-    n_maps, height, width = stack.shape
+    n_maps, height, width = fields[0].shape
     binning = _binning(height, width)
     pixel = box_size / width
     k_fundamental = 2 * np.pi / (pixel * max(height, width))
     n_bins = binning.modes.size
-    power = np.empty((n_maps, n_bins))
-    for first, chunk in _fluctuations(stack, label):
-        transform = np.fft.rfft2(chunk)
-        squares = transform.real**2 + transform.imag**2
-        for row, square in enumerate(squares.reshape(len(chunk), -1), first):
-            power[row] = np.bincount(binning.index, weights=square)[1:]
+    powers = np.empty((len(pairs), n_maps, n_bins))
+    for parts in zip(*(_fluctuations(stack, label, floor) for stack in fields), strict=True):
+        first = parts[0][0]
+        transforms = [np.fft.rfft2(chunk) for _, chunk in parts]
+        for power, (a, b) in zip(powers, pairs, strict=True):
+            one, other = transforms[a], transforms[b]
+            products = one.real * other.real + one.imag * other.imag
+            for row, product in enumerate(products.reshape(len(products), -1), first):
+                power[row] = np.bincount(binning.index, weights=product)[1:]
     # L_x L_y / (H W)², which is L² / N⁴ for a square map, over the modes of each bin.
-    power *= pixel**2 / (height * width) / binning.modes
-    return PowerSpectrum(
-        k=binning.mean_n * k_fundamental,
-        power=power,
-        modes=binning.modes.copy(),
-        k_edges=k_fundamental * np.arange(1, n_bins + 2),
-        box_size=float(box_size),
-        k_nyquist=float(np.pi / pixel),
-        label=label,
+    powers *= pixel**2 / (height * width) / binning.modes
+    return tuple(
+        PowerSpectrum(
+            k=binning.mean_n * k_fundamental,
+            power=power,
+            modes=binning.modes.copy(),
+            k_edges=k_fundamental * np.arange(1, n_bins + 2),
+            box_size=float(box_size),
+            k_nyquist=float(np.pi / pixel),
+            label=label,
+        )
+        for power in powers
     )

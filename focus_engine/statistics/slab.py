@@ -1,7 +1,8 @@
 """The mean of a map (slab mean), compared at equal parameters.
 
 P(k) is normalised by the mean and depends little on Ω_m; the mean surface density of a slab carries that information.
-In a map of total matter its expectation is Ω_m ρ_c times the depth of the slab.
+In a map of total matter its expectation is Ω_m ρ_c times the depth of the slab. The bias is a ratio of means: the mean
+of ratios would exceed 0 for a perfect generator, by the squared scatter of the real means.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from focus_engine.statistics.design import Design
 from focus_engine.statistics.map_stack import MapStack, physical_chunks
-from focus_engine.statistics.protocol import Result
-from focus_engine.statistics.simulations import Simulations
+from focus_engine.statistics.protocol import Result, known
+from focus_engine.statistics.response import response_slope
+from focus_engine.statistics.sample import Sample
 
 Array = NDArray[np.float64]
 
@@ -23,11 +26,12 @@ Array = NDArray[np.float64]
 class SlabMeanComparison(Result):
     """Differences between the means of generated and of real maps at equal parameters."""
 
-    real: Array  # (n_maps,) in the unit of the maps
-    generated: Array  # (n_maps,) in the unit of the maps; row i has the parameters of real row i
-    bias: float  # mean of generated / real − 1 over maps
-    bias_std: float  # its uncertainty: bootstrap by simulation; NaN with one simulation
-    scatter: float  # standard deviation of generated / real − 1; NaN for one map
+    real: Array  # (n_real,) in the unit of the maps
+    generated: Array  # (n_generated,) in the unit of the maps
+    points: tuple[NDArray[np.intp], NDArray[np.intp]]  # parameter point of each real and of each generated map
+    bias: float  # mean of the generated means over that of the real ones, relative to the reference, less 1
+    bias_std: float  # its uncertainty: bootstrap by simulation; NaN if unknown
+    scatter: float  # standard deviation at fixed parameters, generated over real, less 1; NaN with a map per point
     true_vs_true_bias: float  # median |bias| between random halves of the maps within each simulation
     true_vs_true_scatter: float  # standard deviation of one real map / another of its simulation − 1
 
@@ -43,7 +47,8 @@ class SlabMeanComparison(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores, with the mean over all maps in place of the mean of each map."""
-        numbers = {name: value for name, value in super().to_dict().items() if name not in {"real", "generated"}}
+        each = {"real", "generated", "points"}
+        numbers = {name: value for name, value in super().to_dict().items() if name not in each}
         return {"real_mean": self.real_mean, "generated_mean": self.generated_mean, **numbers}
 
 
@@ -60,36 +65,44 @@ def measure(maps: MapStack, bins: None) -> Array:  # noqa: ARG001
     return np.concatenate([means for _, _, means in physical_chunks(maps.values, maps.what)])
 
 
-def compare(real: Array, generated: Array, simulations: Simulations, seed: int) -> SlabMeanComparison:
-    """Return the comparison, row by row, of the means of generated and of real maps at equal parameters.
-
-    The true-against-true values also compare at equal parameters: real maps against other real maps of the same
-    simulation. Both are NaN (unknown) when a simulation has a single map.
-    """
-    difference = generated / real - 1
-    totals = simulations.totals(difference)
-    resampled = [totals[draw].sum() / simulations.sizes[draw].sum() for draw in simulations.bootstrap(seed)]
+def compare(real: Array, generated: Array, design: Design) -> SlabMeanComparison:
+    """Return the comparison of the means of generated and of real maps at equal parameters."""
+    scaled = design.scale(real[:, None], generated[:, None], "ratio")
+    bias, scatter, slope = design.estimate(_scores, scaled, ("both",) * 3)
     return SlabMeanComparison(
         real=real,
         generated=generated,
-        bias=float(difference.mean()),
-        bias_std=float(np.std(resampled)) if resampled else float("nan"),
-        scatter=float(difference.std(ddof=1)) if difference.size > 1 else float("nan"),
-        true_vs_true_bias=_bias_of_halves(real, simulations, seed),
-        true_vs_true_scatter=_scatter_of_pairs(real, simulations),
+        points=(design.real.point, design.generated.point),
+        bias=known([bias.value])[0],
+        bias_std=known([bias.error])[0],
+        scatter=known([scatter.value])[0],
+        true_vs_true_bias=_bias_of_halves(real, design),
+        true_vs_true_scatter=_scatter_of_pairs(real, design),
+        scores={"bias": bias, "scatter": scatter, "slope": slope},
     )
 
 
-def _bias_of_halves(real: Array, simulations: Simulations, seed: int) -> float:
+def _scores(sample: Sample) -> Array:
+    real, generated = sample.real, sample.generated
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bias, scatter = generated.mean[0] / real.mean[0] - 1, np.sqrt(generated.variance[0] / real.variance[0]) - 1
+        apart = np.log(generated.point_means[:, 0] / real.point_means[:, 0])
+        reference = np.log(sample.centre * sample.refit)[:, 0]
+        return np.array([bias, scatter, response_slope(reference, apart)])
+
+
+def _bias_of_halves(real: Array, design: Design) -> float:
+    simulations = design.real_simulations
     biases = []
-    for first in simulations.map_halves(seed):
+    for first in simulations.map_halves(design.seed):
         halves = [simulations.totals(np.where(half, real, 0)) / simulations.totals(half) for half in (first, ~first)]
-        biases.append(abs(np.mean(halves[0] / halves[1]) - 1))
+        biases.append(abs(halves[0].sum() / halves[1].sum() - 1))
     return float(np.median(biases)) if biases else float("nan")
 
 
-def _scatter_of_pairs(real: Array, simulations: Simulations) -> float:
+def _scatter_of_pairs(real: Array, design: Design) -> float:
     """Return the standard deviation of m_i / m_j − 1 over all pairs i ≠ j within simulations."""
+    simulations = design.real_simulations
     if simulations.sizes.min() < 2:
         return float("nan")
     ratios = []

@@ -34,7 +34,8 @@ class Checkpoint:
         state: the training state (`TrainState.to_dict`).
         normaliser: `Normaliser.to_dict()`.
         scaler: `ParameterScaler.to_dict()`.
-        data: fingerprint, box_size [Mpc/h], map_shape, param_names, maps_per_simulation, split, units.
+        data: fingerprint, training_digests, box_size [Mpc/h], map_shape, param_names, maps_per_simulation, split,
+            units, fields and field_units of the channels.
         provenance: versions, host, device, seed, git commit.
     """
 

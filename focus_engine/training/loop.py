@@ -257,6 +257,8 @@ def _close_epoch(
         early_stop_count=state.stopping.count,
         early_stop_patience=settings.early_stopping.patience or None,
         pk_error=state.pk_error,
+        pk_error_std=state.pk_error_std,
+        pk_error_null=state.pk_error_null,
         eta_seconds=_eta(training, seconds, settings.num_epochs - epoch),
     )
 

@@ -16,6 +16,7 @@ import torch
 
 from focus_engine.config.schema import Config, plain_config
 from focus_engine.data.batches import Batches, Share
+from focus_engine.data.digests import set_digests, to_text
 from focus_engine.data.maps import MapSet
 from focus_engine.data.normalise import Normaliser, ParameterScaler, fit_normaliser
 from focus_engine.data.opening import spread
@@ -47,6 +48,7 @@ class PreparedData:
         normaliser: fitted on the training maps, or taken from a checkpoint.
         scaler: likewise for the parameters.
         fingerprint: SHA-256 of maps and parameters.
+        training_digests: digests of the training maps (`focus_engine.data.digests.to_text`); empty if unknown.
     """
 
     maps: MapSet
@@ -54,11 +56,13 @@ class PreparedData:
     normaliser: Normaliser
     scaler: ParameterScaler
     fingerprint: str
+    training_digests: str = ""
 
     def describe(self) -> dict[str, Any]:
         """Return the description of the data stored in a checkpoint, as plain values."""
         return {
             "fingerprint": self.fingerprint,
+            "training_digests": self.training_digests,
             "box_size": self.maps.box_size,
             "map_shape": list(self.maps.shape),
             "param_names": list(self.maps.param_names),
@@ -67,6 +71,8 @@ class PreparedData:
             "split": {name: list(getattr(self.split, name)) for name in ("train", "validation", "test")},
             "validation_params": self.maps.params[list(self.split.validation)].tolist(),
             "units": self.maps.units,
+            "fields": list(self.maps.field_names),
+            "field_units": list(self.maps.field_units),
         }
 
 
@@ -123,11 +129,12 @@ def prepare_data(config: Config, maps: MapSet, saved: Checkpoint | None = None) 
         split = Split(**{name: tuple(ids) for name, ids in saved.data["split"].items()})
         normaliser = Normaliser.from_dict(saved.normaliser)
         scaler = ParameterScaler.from_dict(saved.scaler)
-        return PreparedData(maps, split, normaliser, scaler, fingerprint)
-    split = split_by_simulation(maps.n_simulations, config.data.train_split, config.training.seed)
+        return PreparedData(maps, split, normaliser, scaler, fingerprint, saved.data.get("training_digests", ""))
+    split = split_by_simulation(maps.n_simulations, config.data.train_split, config.data.split_seed)
     transform = config.data.normalize if maps.physical else "none"
     normaliser = fit_normaliser(maps, maps.maps_of(split.train), transform)
-    return PreparedData(maps, split, normaliser, ParameterScaler.fit(maps, split.train), fingerprint)
+    scaler, digests = ParameterScaler.fit(maps, split.train), set_digests(maps, maps.maps_of(split.train))
+    return PreparedData(maps, split, normaliser, scaler, fingerprint, to_text(digests))
 
 
 def prepare_run(

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from focus_engine.config.schema import TrainingBlock
+from focus_engine.events.statistics import Measure
 from focus_engine.models.ema import ExponentialAverage
 from focus_engine.training.schedule import Plateau
 from focus_engine.training.stopping import EarlyStopping
@@ -59,7 +60,10 @@ class TrainState:
         step: optimiser steps done.
         best_val_loss: lowest validation loss so far.
         best_epoch: epoch of that loss; None before the first epoch.
-        pk_error: latest P(k) error of samples during training.
+        pk_error: latest P(k) error of samples during training. Like the next two it is read from the log on resume
+            and is not in checkpoints: the number of maps measured depends on the speed of the machine.
+        pk_error_std: its standard error.
+        pk_error_null: its mean for a perfect generator.
         running: sums of the current epoch.
     """
 
@@ -73,6 +77,8 @@ class TrainState:
     best_val_loss: float = math.inf
     best_epoch: int | None = None
     pk_error: float | None = None
+    pk_error_std: float | None = None
+    pk_error_null: float | None = None
     running: EpochSums = field(default_factory=EpochSums)
 
     def to_dict(self) -> dict[str, Any]:
@@ -88,7 +94,6 @@ class TrainState:
             "step": self.step,
             "best_val_loss": self.best_val_loss,
             "best_epoch": self.best_epoch,
-            "pk_error": self.pk_error,
         }
 
     def load_dict(self, saved: dict[str, Any]) -> None:
@@ -101,7 +106,11 @@ class TrainState:
         self.running = EpochSums(**saved["running"])
         self.epoch, self.step = saved["epoch"], saved["step"]
         self.best_val_loss, self.best_epoch = saved["best_val_loss"], saved["best_epoch"]
-        self.pk_error = saved["pk_error"]
+
+    def take_score(self, score: Measure | None) -> None:
+        """Keep the latest score of P(k) of samples, which the next epochs report."""
+        if score is not None:
+            self.pk_error, self.pk_error_std, self.pk_error_null = score.value, score.error, score.null
 
 
 def new_state(network: nn.Module, training: TrainingBlock) -> TrainState:

@@ -115,7 +115,8 @@ class _FigureWriter:
                 drawn["params"],
                 [str(name) for name in drawn["param_names"]],
                 box_size=float(drawn["box_size"]),
-                units=str(drawn["units"]),
+                units=[str(unit) for unit in np.atleast_1d(drawn["units"])],
+                fields=[str(name) for name in drawn["fields"]] if "fields" in drawn else (),
                 title=f"{self._run.name}, epoch {epoch}",
             )
 

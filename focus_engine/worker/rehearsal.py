@@ -26,7 +26,7 @@ from focus_engine.training.devices import choose_device, device_name
 from focus_engine.training.loop import train
 from focus_engine.training.memory import is_out_of_memory, memory_advice
 from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
-from focus_engine.worker.samples import POWER_MAPS
+from focus_engine.worker.live import FEWEST_MAPS, maps_to_measure
 
 TIMED_STEPS = 3
 """Number of timed steps, after a first one that is not timed."""
@@ -116,6 +116,7 @@ def _measured(run: RunFolder, prepared: PreparedRun, free: int) -> Rehearsal:
     config, training, data = prepared.config, prepared.training, prepared.data
     seconds, waited = _time_steps(prepared)
     validation = _time_validation(prepared)
+    per_epoch = seconds * training.steps_per_epoch + validation
     per_simulation = data.maps.maps_per_simulation
     train_maps, validation_maps, test_maps = (
         len(part) * per_simulation for part in (data.split.train, data.split.validation, data.split.test)
@@ -134,9 +135,9 @@ def _measured(run: RunFolder, prepared: PreparedRun, free: int) -> Rehearsal:
         steps_per_epoch=training.steps_per_epoch,
         seconds_per_step=seconds,
         data_wait=min(1.0, waited / seconds) if seconds else 0.0,
-        seconds_per_epoch=seconds * training.steps_per_epoch + validation,
+        seconds_per_epoch=per_epoch,
         num_epochs=config.training.num_epochs,
-        sampling_seconds=_time_sampling(prepared) if config.training.sample_every else None,
+        sampling_seconds=_time_sampling(prepared, per_epoch) if config.training.sample_every else None,
         peak_memory=_peak_memory(prepared.device),
         free_memory=free,
         checkpoint_bytes=_tensor_bytes(prepared.state.to_dict()),
@@ -180,10 +181,10 @@ def _time_validation(prepared: PreparedRun) -> float:
     return (times[1] - times[0]) * validation.n_batches
 
 
-def _time_sampling(prepared: PreparedRun) -> float:
+def _time_sampling(prepared: PreparedRun, seconds_per_epoch: float) -> float:
     """Return the seconds of drawing the samples of an epoch, scaled up from a few steps of the sampler."""
     model = model_in_training(prepared)
-    count = min(POWER_MAPS, prepared.config.training.batch_size)
+    count = min(FEWEST_MAPS, prepared.config.training.batch_size)
     plan = model.plan(batch_size=count)
     params = prepared.data.maps.params_of(prepared.data.maps.maps_of(prepared.data.split.validation)[:count])
     times = [time.perf_counter()]
@@ -193,7 +194,9 @@ def _time_sampling(prepared: PreparedRun) -> float:
         if len(times) > 3:
             break
     steps = times[1:] if len(times) > 2 else times
-    return (steps[-1] - steps[0]) / (len(steps) - 1) * plan.steps * -(-POWER_MAPS // count)
+    batch = (steps[-1] - steps[0]) / (len(steps) - 1) * plan.steps
+    every = prepared.config.training.sample_every
+    return batch * -(-maps_to_measure(batch / count, every * seconds_per_epoch) // count)
 
 
 def _synchronise(device: torch.device) -> None:

@@ -6,122 +6,186 @@ next.
 
 import base64
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from focus_engine.data.batches import Share
 from focus_engine.data.maps import MapSet
-from focus_engine.data.opening import spread
 from focus_engine.evaluation.trained_model import TrainedModel, write_samples
-from focus_engine.events.table import PowerSpectrumMeasured, SamplesDrawn
-from focus_engine.generative.sampling import DrawnBatches, SamplingPlan
+from focus_engine.events.table import SamplesDrawn, StatisticsMeasured
+from focus_engine.generative.sampling import SamplingPlan
 from focus_engine.runs.folder import RunFolder
-from focus_engine.statistics import power
-from focus_engine.statistics.simulations import Simulations
 from focus_engine.training.prepare import PreparedRun
-from focus_engine.training.ranks import Ranks
+from focus_engine.worker.live import FEWEST_MAPS, LiveReference, SampleRows, maps_to_measure, power_of
 
-POWER_MAPS = 16
-"""Maps drawn for P(k) during training."""
 THUMBNAILS = 4
 THUMBNAIL_PIXELS = 64
 
-
-def draw_run_samples(
-    run: PreparedRun, model: TrainedModel, folder: RunFolder, stop_now: Callable[[], bool]
-) -> tuple[SamplesDrawn, PowerSpectrumMeasured | None] | None:
-    """Draw maps of the run's EMA weights, write them to the run folder and measure their P(k).
-
-    Each rank draws a part; rank 0 writes and measures. Returns None on the other ranks, and when `stop_now` cut the
-    sampling short; the spectrum is None while the maps are not physical yet. Raises OSError when the disk refuses.
-    """
-    began = time.monotonic()
-    maps, epoch = run.data.maps, run.state.epoch
-    ids = spread(maps.maps_of(run.data.split.validation), POWER_MAPS)
-    params = maps.params_of(ids)
-    plan = model.plan(seed=run.config.training.seed, batch_size=min(POWER_MAPS, run.config.training.batch_size))
-    parts = run.training.ranks.gather(_draw_part(model, params, plan, run.training.ranks, stop_now))
-    if not parts or None in parts:
-        return None
-    for part in parts:
-        if isinstance(part, Exception):
-            raise part
-    drawn = [part for part in parts if isinstance(part, DrawnPart)]
-    generated, real = model.physical(torch.cat([part.maps for part in drawn])), maps.read(ids)
-    path = folder.sample_maps(epoch)
-    write_samples(path, generated, params, model, plan, epoch=epoch, real=real, real_ids=ids.tolist())
-    shown = _thumbnails(real, generated, physical=maps.physical)
-    samples = SamplesDrawn(
-        epoch=epoch,
-        path=str(path.relative_to(folder.path)),
-        params=tuple(tuple(float(value) for value in row) for row in params[:THUMBNAILS]),
-        seconds=time.monotonic() - began,
-        nfe=drawn[0].nfe,
-        **shown,
-    )
-    return samples, _measure(real, generated, maps.simulation_of(ids), maps, epoch)
+Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True, eq=False)
 class DrawnPart:
-    """The maps one rank drew: normalised (N, C, H, W), and the network function evaluations (NFE) of each."""
+    """The maps one rank drew.
 
-    maps: torch.Tensor
+    Attributes:
+        maps: physical maps (n, C, H, W), if they were to be kept; else no map.
+        power: their P(k) (n, V); None if one has none, because the maps are not physical yet.
+        nfe: network function evaluations (NFE) of each.
+    """
+
+    maps: NDArray[np.float32]
+    power: NDArray[np.float64] | None
     nfe: int
 
 
-def _draw_part(
-    model: TrainedModel, params: NDArray[np.float32], plan: SamplingPlan, ranks: Ranks, stop_now: Callable[[], bool]
-) -> DrawnPart | Exception | None:
-    """Draw this rank's maps; None when cut short. An error is returned, because the other ranks wait for a value."""
-    part, weight = Share(ranks.rank, ranks.size).of(len(params))
-    drawn = DrawnBatches()
-    try:
-        for progress in model.draw(params[part], replace(plan, first=part.start)):
-            if stop_now():
-                return None
-            drawn.add(progress)
-    except Exception as error:  # noqa: BLE001  (rank 0 raises it)
-        return error
-    return DrawnPart(drawn.maps if weight else drawn.maps[:0], drawn.nfe)
+class RunSampler:
+    """Draws and measures the samples of a run; keeps the reference and the cost from one sample time to the next."""
+
+    def __init__(self, run: PreparedRun, model: TrainedModel, folder: RunFolder) -> None:
+        self._run, self._model, self._folder = run, model, folder
+        self._rows = SampleRows.of(run.data.maps, run.data.split)
+        self._reference: LiveReference | None = None
+        self._seconds_per_map: float | None = None
+
+    def draw(
+        self, training_seconds: float | None, stop_now: Stop
+    ) -> tuple[SamplesDrawn, StatisticsMeasured | None] | None:
+        """Draw maps of the EMA weights, write the first to the run folder and measure the P(k) of all.
+
+        `training_seconds` is the time of training between two sample times, which limits the number of maps. Each rank
+        draws a part; rank 0 writes and measures. Returns None on the other ranks, and when `stop_now` cut the
+        sampling short; the statistics are None while the maps are not physical yet. Raises OSError when the disk
+        refuses.
+        """
+        began, ranks = time.monotonic(), self._run.training.ranks
+        first = ranks.gather(self._draw_part(0, FEWEST_MAPS, stop_now, keep=True))
+        wanted = ranks.agree(self._count(first, time.monotonic() - began, training_seconds))
+        rest = ranks.gather(self._draw_part(FEWEST_MAPS, wanted, stop_now)) if wanted > FEWEST_MAPS else []
+        if not ranks.lead:
+            return None
+        parts = _whole([*first, *rest])
+        if parts is None:
+            return None
+        samples = self._written(np.concatenate([part.maps for part in parts]), parts[0].nfe)
+        measured = self._measured([part.power for part in parts], stop_now)
+        return replace(samples, seconds=time.monotonic() - began), measured
+
+    def _count(self, parts: Sequence[object], seconds: float, training_seconds: float | None) -> int:
+        """Return how many maps to draw in all, from the cost of the first; no more if they were cut short or failed."""
+        if not all(isinstance(part, DrawnPart) and part.power is not None for part in parts):
+            return FEWEST_MAPS
+        cost = seconds / FEWEST_MAPS  # the first of a process is slow: the least counts
+        self._seconds_per_map = min(cost, self._seconds_per_map or cost)
+        return maps_to_measure(self._seconds_per_map, training_seconds)
+
+    def _draw_part(self, start: int, stop: int, stop_now: Stop, *, keep: bool = False) -> DrawnPart | Exception | None:
+        """Draw this rank's share of the maps from `start` to `stop`; None when cut short.
+
+        An error is returned, because the other ranks wait for a value.
+        """
+        ranks, model, data = self._run.training.ranks, self._model, self._run.data.maps
+        part, weight = Share(ranks.rank, ranks.size).of(stop - start)
+        params = data.params[self._rows.simulations[start:stop]][part]
+        kept, power, nfe = [np.empty((0, *model.map_shape), np.float32)], [], 0
+        try:
+            plan = replace(self._plan(stop - start), first=start + part.start)
+            for progress in model.draw(params, plan):
+                if stop_now():
+                    return None
+                nfe = progress.nfe
+                if progress.finished is not None and weight:
+                    maps = model.physical(progress.finished)
+                    power.append(power_of(maps, data))
+                    kept += [maps] if keep else []
+        except Exception as error:  # noqa: BLE001  (rank 0 raises it)
+            return error
+        whole = [one for one in power if one is not None]
+        return DrawnPart(np.concatenate(kept), _stacked(whole) if len(whole) == len(power) else None, nfe)
+
+    def _plan(self, count: int) -> SamplingPlan:
+        training = self._run.config.training
+        return self._model.plan(seed=training.seed, batch_size=min(count, training.batch_size))
+
+    def _written(self, generated: NDArray[np.float32], nfe: int) -> SamplesDrawn:
+        """Write the maps that have a real one at the same parameters, and return their event."""
+        data, epoch, ids = self._run.data.maps, self._run.state.epoch, self._rows.pairs
+        real, generated, params = data.read(ids), generated[: len(ids)], data.params_of(ids)
+        path, plan = self._folder.sample_maps(epoch), self._plan(FEWEST_MAPS)
+        write_samples(path, generated, params, self._model, plan, epoch=epoch, real=real, real_ids=ids.tolist())
+        return SamplesDrawn(
+            epoch=epoch,
+            path=str(path.relative_to(self._folder.path)),
+            params=tuple(tuple(float(value) for value in row) for row in params[:THUMBNAILS]),
+            seconds=0.0,
+            nfe=nfe,
+            **_thumbnails(real, generated, data),
+        )
+
+    def _measured(self, power: Sequence[NDArray[np.float64] | None], stop_now: Stop) -> StatisticsMeasured | None:
+        known = [one for one in power if one is not None and one.size]
+        if not known or any(one is None for one in power):
+            return None
+        if self._reference is None:
+            self._reference = LiveReference.read(self._run.data.maps, self._run.data.split, stop_now)
+        if self._reference is None:
+            return None
+        samples = np.concatenate(known)
+        return self._reference.measure(samples, self._rows.simulations[: len(samples)], self._run.state.epoch)
 
 
-def _measure(
-    real: NDArray[np.float32],
-    generated: NDArray[np.float32],
-    simulations: NDArray[np.int64],
-    of: MapSet,
-    epoch: int,
-) -> PowerSpectrumMeasured | None:
-    if not np.isfinite(generated).all() or (of.physical and (generated < 0).any()) or len(real) < 2:
-        return None
-    compared = power.compare(
-        power.measured_power(real[:, 0], of.box_size, of.units),
-        power.measured_power(generated[:, 0], of.box_size, of.units),
-        Simulations.of(simulations, len(real)),
-        seed=0,
-    )
-    return PowerSpectrumMeasured(epoch=epoch, n_maps=len(real), normalised=not of.physical, **_curves(compared))
+def _whole(parts: Sequence[DrawnPart | Exception | None]) -> list[DrawnPart] | None:
+    """Return the parts of all ranks; None if one was cut short. Raises the error of the first that failed."""
+    for part in parts:
+        if isinstance(part, Exception):
+            raise part
+    drawn = [part for part in parts if isinstance(part, DrawnPart)]
+    return drawn if len(drawn) == len(parts) else None
 
 
-def _curves(compared: power.PowerComparison) -> dict[str, Any]:
-    curves = {name: tuple(getattr(compared, name).tolist()) for name in ("k", "real_mean", "real_std", "ratio")}
-    return curves | {
-        "generated_mean": tuple(compared.generated_mean.tolist()),
-        "k_nyquist": compared.k_nyquist,
-        "median_abs_error": compared.median_abs_error,
-        "true_vs_true": compared.true_vs_true_median_abs_error,
+def _stacked(power: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return np.concatenate(power) if power else np.empty((0, 0))
+
+
+def _thumbnails(real: NDArray[np.float32], generated: NDArray[np.float32], of: MapSet) -> dict[str, Any]:
+    """Return the first few pairs of each channel as the fields of `SamplesDrawn`."""
+    channels = range(real.shape[1])
+    (first, *others) = [_shades(real[:, one], generated[:, one], physical=of.physical) for one in channels]
+    return {
+        "height": first.height,
+        "width": first.width,
+        "low": first.low,
+        "high": first.high,
+        "real": first.real,
+        "generated": first.generated,
+        "normalised": not of.physical,
+        "fields": of.field_names if others else (),
+        "units": of.field_units,
+        "other_ranges": tuple((one.low, one.high) for one in others),
+        "other_real": tuple(one.real for one in others),
+        "other_generated": tuple(one.generated for one in others),
     }
 
 
-def _thumbnails(real: NDArray[np.float32], generated: NDArray[np.float32], *, physical: bool) -> dict[str, Any]:
-    """Return the first few pairs as the fields of `SamplesDrawn`: bytes of log10, or of a normalised field's values."""
-    real, generated = _reduce(real[:THUMBNAILS, 0]), _reduce(generated[:THUMBNAILS, 0])
+@dataclass(frozen=True)
+class _Shades:
+    """Thumbnails of a channel: base64 of bytes from `low` to `high`, which are log10 or a normalised field's values."""
+
+    height: int
+    width: int
+    low: float
+    high: float
+    real: tuple[str, ...]
+    generated: tuple[str, ...]
+
+
+def _shades(real: NDArray[np.float32], generated: NDArray[np.float32], *, physical: bool) -> _Shades:
+    """Return the first few pairs of maps (N, H, W) on the colour scale of the real ones."""
+    real, generated = _reduce(real[:THUMBNAILS]), _reduce(generated[:THUMBNAILS])
     seen = np.log10(real[real > 0]) if physical else real
     low, high = np.percentile(seen, [0.5, 99.5]) if seen.size else (0.0, 1.0)
     span = max(float(high - low), 1e-6)
@@ -132,15 +196,7 @@ def _thumbnails(real: NDArray[np.float32], generated: NDArray[np.float32], *, ph
         levels = np.clip(255 * (shades - low) / span, 0, 255).round().astype(np.uint8)
         return tuple(base64.b64encode(one.tobytes()).decode() for one in levels)
 
-    return {
-        "height": real.shape[1],
-        "width": real.shape[2],
-        "low": float(low),
-        "high": float(low + span),
-        "real": encode(real),
-        "generated": encode(generated),
-        "normalised": not physical,
-    }
+    return _Shades(real.shape[1], real.shape[2], float(low), float(low + span), encode(real), encode(generated))
 
 
 def _reduce(maps: NDArray[np.float32]) -> NDArray[np.float32]:

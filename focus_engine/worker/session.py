@@ -22,13 +22,14 @@ from focus_engine.errors import FocusError, InputError
 from focus_engine.evaluation.trained_model import model_in_training
 from focus_engine.events.log import read_events
 from focus_engine.events.outcome import Outcome
+from focus_engine.events.statistics import POWER_ERROR
 from focus_engine.events.table import (
     CheckpointSaved,
     DataProgress,
     EpochFinished,
     Event,
-    PowerSpectrumMeasured,
     RunStarted,
+    StatisticsMeasured,
     Warned,
 )
 from focus_engine.models.build import count_parameters
@@ -49,7 +50,7 @@ from focus_engine.training.prepare import PreparedData, PreparedRun, prepare_dat
 from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.trust import check_stamp, runs_code
 from focus_engine.worker.artist import Artist
-from focus_engine.worker.samples import draw_run_samples
+from focus_engine.worker.samples import RunSampler
 
 if TYPE_CHECKING:
     from focus_engine.worker.recorder import Recorder
@@ -255,12 +256,20 @@ class _Session:
     artist: Artist
     advised: bool = field(default=False, init=False)
     saved: float = field(default_factory=time.monotonic, init=False)
+    epoch_seconds: float | None = field(default=None, init=False)
+    sampler: RunSampler = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sampler = RunSampler(self.prepared, model_in_training(self.prepared), self.run)
 
     def catch_up(self) -> Iterator[Event]:
         """Draw the samples of the checkpoint's epoch where they are missing: the checkpoint is written before them."""
         state = self.prepared.state
-        known = [event for event in read_events(self.run.events) if isinstance(event, PowerSpectrumMeasured)]
-        state.pk_error = next((one.median_abs_error for one in reversed(known) if one.epoch <= state.epoch), None)
+        events = read_events(self.run.events)
+        known = [one for one in events if isinstance(one, StatisticsMeasured) and one.epoch <= state.epoch]
+        self.epoch_seconds = next((one.seconds for one in reversed(events) if isinstance(one, EpochFinished)), None)
+        if known:
+            state.take_score(known[-1].measure(POWER_ERROR))
         missing = state.running.batch == 0 and not any(one.epoch == state.epoch for one in known)
         if missing and self._samples_due(state.epoch) and not self._stop_now():
             yield from self._sample(state.epoch)
@@ -292,6 +301,7 @@ class _Session:
 
     def _after_epoch(self, event: EpochFinished) -> Iterator[Event]:
         yield from self._save(is_best=event.is_best)
+        self.epoch_seconds = event.seconds
         self._draw("history")
         advice = data_wait_advice(event.data_wait, self.prepared.config.data.num_workers, "training waits")
         if advice and not self.advised:
@@ -338,18 +348,19 @@ class _Session:
 
     def _sample(self, epoch: int) -> Iterator[Event]:
         """Draw maps and measure P(k); a failure is recorded as a warning and training goes on."""
+        every, epoch_seconds = self.prepared.config.training.sample_every, self.epoch_seconds
         try:
-            drawn = draw_run_samples(self.prepared, model_in_training(self.prepared), self.run, self.switch.now)
+            drawn = self.sampler.draw(None if epoch_seconds is None else every * epoch_seconds, self.switch.now)
         except Exception as error:  # noqa: BLE001  (no failure of the samples ends training)
             first = (str(error).splitlines() or [type(error).__name__])[0]
             yield self.recorder.record(Warned(code="samples", message=f"no samples at epoch {epoch}: {first}"))
             return
         if drawn is None:
             return
-        samples, power = drawn
+        samples, measured = drawn
         yield self.recorder.record(samples)
         self._draw(f"samples {epoch}")
-        if power is not None:
-            self.prepared.state.pk_error = power.median_abs_error
-            yield self.recorder.record(power)
+        if measured is not None:
+            self.prepared.state.take_score(measured.measure(POWER_ERROR))
+            yield self.recorder.record(measured)
             self._draw(f"power {epoch}")

@@ -64,26 +64,32 @@ def draw_power(
     title: str = "",
     k_nyquist: float | None = None,
     generated_label: str = "generated",
+    band_label: str = "±1σ",
+    ratio: ArrayLike | None = None,
+    ratio_std: ArrayLike | None = None,
     y_label: str = DENSITY_POWER,
 ) -> str:
     """Return P(k) [(Mpc/h)²] of generated maps over the real mean and its ±1σ, with their ratio below.
 
-    k is in h/Mpc. The ratio panel has lines at ±5 % and ±10 %. On the logarithmic axis the lower edge of the band is
-    as far below the mean as mean + σ is above it.
+    k is in h/Mpc. The `ratio` is that of the two means if it is not given; ± `ratio_std` is shaded. Its panel has lines
+    at ±5 % and ±10 %. On the logarithmic axis the lower edge of the band is as far below the mean as mean + σ is above
+    it.
     """
     k, real, std, generated = (as_floats(values) for values in (k, real_mean, real_std, generated_mean))
     if words := too_small(width, height, k, real):
         return words
     x, band = log10(k), scatter_band(log10(k), real, std)
     curves = [*band, Curve(x, log10(real)), generated_curve(x, log10(generated), color)]
-    entries = [("━", "real", TEXT), (BAND, "±1σ", GREY), generated_entry(color, generated_label)]
+    entries = [("━", "real", TEXT), (BAND, band_label, GREY), generated_entry(color, generated_label)]
     head = Legend(title, y_label, entries + _nyquist_entry(k_nyquist)).lines(width, color)
     rows = height - len(head) - 4  # two axis rows, the tick labels and the label of the axis
     below = max(3, rows * 3 // 10)
     x_limits = padded(x, _nyquist(k_nyquist), margin=0.02)
     upper = _log_log(curves, x_limits, max(1, rows - below), width, k_nyquist, x_labels=False)
     with np.errstate(divide="ignore", invalid="ignore"):
-        lower = _ratio(x, generated / real, x_limits, below, width, color, k_nyquist)
+        relative = generated / real if ratio is None else as_floats(ratio)
+    spread = np.full(k.shape, np.nan) if ratio_std is None else as_floats(ratio_std)
+    lower = _ratio(x, relative, spread, x_limits, below, width, color, k_nyquist)
     return compose(head, [upper, lower] if rows >= 7 else [_tall(upper, rows + 1)], "k [h/Mpc]", width, color)
 
 
@@ -236,14 +242,17 @@ def _log_log(
 
 
 def _ratio(
-    x: Array, ratio: Array, x_limits: Limits, rows: int, width: int, color: bool, k_nyquist: float | None
+    x: Array, ratio: Array, std: Array, x_limits: Limits, rows: int, width: int, color: bool, k_nyquist: float | None
 ) -> Panel:
     """Return the panel of generated / real around 1, with lines at ±5 % and ±10 % where rows are fine enough."""
     known = np.abs(ratio[np.isfinite(ratio)] - 1)
     reach = float(np.clip(known.max(initial=0.0) * 1.1, 0.12, 1.0))
     limits = (1 - reach, 1 + reach)
     row = 2 * reach / rows
-    curves = [horizontal_line(1 + sign * 0.05, x_limits, "┈") for sign in (-1, 1) if row < 0.05]
+    sure = np.isfinite(ratio) & np.isfinite(std)
+    low, high = ((ratio + sign * std)[sure].clip(*limits) for sign in (-1, 1))
+    curves = [Curve(x[sure], high, GREY, BAND, down_to=low)] if sure.any() else []
+    curves += [horizontal_line(1 + sign * 0.05, x_limits, "┈") for sign in (-1, 1) if row < 0.05]
     curves += [horizontal_line(1 + sign * 0.1, x_limits, "╌") for sign in (-1, 1) if row < 0.1]
     curves.append(horizontal_line(1.0, x_limits, "─"))
     if k_nyquist:

@@ -21,21 +21,30 @@ LABEL_ROWS = 2
 """Text rows above each row of pairs: the parameters, and which map is real."""
 
 
-def thumbnails(event: SamplesDrawn) -> tuple[list[Array], list[Array]]:
-    """Return the real and the generated maps (H, W) of an event, in physical units or those of a normalised field.
+def shades_of(event: SamplesDrawn, channel: int = 0) -> tuple[float, float]:
+    """Return the values of the lowest and the highest byte of a channel, as in `SamplesDrawn`."""
+    low, high = (event.low, event.high) if channel == 0 else event.other_ranges[channel - 1]
+    return float(low), float(high)
+
+
+def thumbnails(event: SamplesDrawn, channel: int = 0) -> tuple[list[Array], list[Array]]:
+    """Return the real and the generated maps (H, W) of a channel, in physical units or those of a normalised field.
 
     Raises ValueError when the bytes or their range are not those of maps.
     """
-    if not -300 < event.low <= event.high < 300:
-        raise ValueError(f"a range of 10^{event.low} to 10^{event.high} is none of maps")
-    low, high = float(event.low), float(event.high)
+    low, high = shades_of(event, channel)
+    if not -300 < low <= high < 300:
+        raise ValueError(f"a range of 10^{low} to 10^{high} is none of maps")
+    real, generated = event.real, event.generated
+    if channel:
+        real, generated = event.other_real[channel - 1], event.other_generated[channel - 1]
 
     def decode(text: str) -> Array:
         levels = np.frombuffer(base64.b64decode(text), dtype=np.uint8).reshape(event.height, event.width)
         values = low + (high - low) * levels / 255
         return np.asarray(values if event.normalised else 10**values, dtype=np.float64)
 
-    return [decode(text) for text in event.real], [decode(text) for text in event.generated]
+    return [decode(text) for text in real], [decode(text) for text in generated]
 
 
 @dataclass(frozen=True)

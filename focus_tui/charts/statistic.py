@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from focus_engine.config.statistics import CurveSpec, StatisticCurve
+from focus_engine.config.statistic_spec import CurveSpec, StatisticCurve
 from focus_tui.charts.canvas import (
     BAND,
     GREY,

@@ -93,10 +93,30 @@ def evaluate(
     steps: Steps = None,
     eta: Eta = None,
     sampler: Sampler = None,
-    n_maps: Annotated[int | None, typer.Option("-n", metavar="N", help="Test maps to use.", show_default=False)] = None,
+    n_maps: Annotated[
+        int | None,
+        typer.Option("-n", metavar="N", help="Maps to draw, and test maps to use [300].", show_default=False),
+    ] = None,
+    universes: Annotated[
+        int | None,
+        typer.Option(
+            "--universes",
+            metavar="N",
+            help="Truth: N simulated universes at each held-back cosmology.",
+            show_default=False,
+        ),
+    ] = None,
+    cosmologies: Annotated[
+        int | None, typer.Option("--cosmologies", metavar="M", help="How many of them [8].", show_default=False)
+    ] = None,
     guidance: Guidance = None,
     seed: Seed = 0,
     checkpoint: Checkpoint = "best",
+    report: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Report: .html, .png, .pdf or .json.", show_default=False),
+    ] = None,
+    latex: Annotated[bool, typer.Option("--latex", help="Print the scores as a LaTeX table (booktabs).")] = False,
     batch_size: Batch = None,
     device: Device = None,
     as_json: Json = False,
@@ -105,7 +125,11 @@ def evaluate(
 ) -> None:
     """Judge samples against held-out maps.
 
-    Each statistic (P(k), PDF, slab mean; see docs/statistics.md) is shown beside its true-against-true value.
+    With --universes, against universes simulated at cosmologies that the training set does not hold: the more, the
+    better the truth is known. They stay in the cache.
+
+    Every score (docs/statistics.md) has its error and what a perfect model scores. The run folder keeps the report
+    as evaluation.json and a PNG; -o report.html writes one page to share.
 
     Example: focus evaluate experiment_diffusion --json > report.json
     """
@@ -119,6 +143,10 @@ def evaluate(
         seed=seed,
         checkpoint=checkpoint,
         n_maps=n_maps,
+        report=report,
+        latex=latex,
+        universes=universes,
+        cosmologies=cosmologies,
         batch_size=batch_size,
         device=device,
         json=as_json,

@@ -18,8 +18,9 @@ from focus_engine.evaluation.comparison import (
 from focus_engine.runs.comparison import ModelScores, comparison_path
 from focus_engine.runs.folder import RunFolder
 from focus_tui.charts.overlay import NamedCurve, draw_overlay, draw_ratios, named_legend
-from focus_tui.compute.drawing import ProgressReporter, open_model, relative
+from focus_tui.compute.drawing import SamplingReporter, open_model
 from focus_tui.compute.options import CompareOptions
+from focus_tui.compute.progress import relative
 from focus_tui.terminal import cells, colours, fitted, out, visible
 from focus_tui.view.compare import METRICS, Difference, config_differences, config_of, data_warning, metric_row
 from focus_tui.view.comparison_report import cost_curves, cost_rows, cost_title, ratio_curves, score_rows
@@ -37,7 +38,7 @@ def compare(runs: Sequence[RunFolder], options: CompareOptions) -> None:
         InputError: the data of a run are missing or have changed, or an option does not fit its model.
         FocusError: the generated maps are not physical.
     """
-    reporter = ProgressReporter(options.progress)
+    reporter = SamplingReporter(options.progress)
     views = [read_view(run) for run in runs]
     different = config_differences([config_of(view) for view in views])
     comparison: Comparison | None = None
@@ -68,7 +69,7 @@ def _no_checkpoint(runs: Sequence[RunFolder], options: CompareOptions) -> str | 
     return f"{', '.join(untrained)} has no checkpoint yet" if untrained else None
 
 
-def _contenders(runs: Sequence[RunFolder], options: CompareOptions, reporter: ProgressReporter) -> list[Contender]:
+def _contenders(runs: Sequence[RunFolder], options: CompareOptions, reporter: SamplingReporter) -> list[Contender]:
     """Open the model of each run; all use the smallest of their batch sizes."""
     found = [Contender(run, *open_model(run, options, reporter)) for run in runs]
     batch = min(one.plan.batch_size for one in found)
@@ -76,7 +77,7 @@ def _contenders(runs: Sequence[RunFolder], options: CompareOptions, reporter: Pr
 
 
 def _compare_samples(
-    contenders: Sequence[Contender], options: CompareOptions, reporter: ProgressReporter
+    contenders: Sequence[Contender], options: CompareOptions, reporter: SamplingReporter
 ) -> Comparison:
     output = options.output or comparison_path([one.run for one in contenders])
     steps = compare_models(contenders, options.n_maps, options.ladder or STEP_COUNTS, output)

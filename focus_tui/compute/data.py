@@ -9,18 +9,34 @@ from pathlib import Path
 
 import numpy as np
 
+from focus_engine.config.yaml_edit import yaml_value
 from focus_engine.data.bring_in import import_maps
 from focus_engine.data.maps import MapSet, StoredAs, StoredValues, open_map_set
-from focus_engine.data.summary import DataSummary, describe
+from focus_engine.data.summary import ChannelSummary, DataSummary, describe
 from focus_engine.errors import InputError
 from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
 from focus_engine.units import NORMALISED
 from focus_tui.charts.curves import DENSITY_POWER, FIELD_POWER, draw_single_power
 from focus_tui.charts.half_blocks import ColorDepth, draw_map
-from focus_tui.terminal import colours, out, say
+from focus_tui.terminal import colours, out, say, visible
 from focus_tui.view.follow import Printer
 from focus_tui.view.words import bar_line, duration, size
+
+
+@dataclass(frozen=True)
+class FieldOptions:
+    """The options that say which array and which fields map files hold; None for the default.
+
+    Attributes:
+        key: name of the array in an .npz, HDF5 or Zarr file.
+        fields: names of the channels.
+        units: their units.
+    """
+
+    key: str | None = None
+    fields: tuple[str, ...] | None = None
+    units: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +45,7 @@ class SimulateOptions:
 
     folder: Path
     simulations: int
+    design: str
     grid: int
     map_size: int
     box_size: float
@@ -55,6 +72,7 @@ def simulate(options: SimulateOptions) -> None:
         layout=layout,
         seed=options.seed,
         params_range=options.params_range or None,
+        design=options.design,
         device=options.device,
     )
     bar = _Bar("universes")
@@ -70,7 +88,7 @@ def simulate(options: SimulateOptions) -> None:
 
 
 def import_data(
-    maps: Path,
+    maps: list[Path],
     params: Path,
     name: str,
     root: Path,
@@ -78,7 +96,7 @@ def import_data(
     box_size: float,
     maps_per_simulation: int,
     link: bool,
-    key: str | None,
+    held: FieldOptions,
     stored: tuple[StoredAs, float, float],
 ) -> None:
     """Check maps and parameters, copy them to `root`/`name`, and print the folder.
@@ -96,15 +114,22 @@ def import_data(
         box_size=box_size,
         maps_per_simulation=maps_per_simulation,
         link=link,
-        maps_key=key,
+        maps_key=held.key,
+        fields=held.fields,
+        units=held.units,
         stored=StoredValues(*stored),
     )
     imported = drain(steps, lambda step: bars[step.stage].show(step.done, step.total))
     bars["copy"].clear()
     out(str(imported.folder))
     say("in a config:\n  data:")
-    say(f"    maps_path: {imported.map_set.maps_path.absolute()}")
-    say(f"    params_path: {imported.map_set.params_path.absolute()}")
+    found = imported.map_set
+    files = [str(path.absolute()) for path in dict.fromkeys(field.path for field in found.fields)]
+    say(f"    maps_path: {files[0] if len(files) == 1 else yaml_value(files)}")
+    say(f"    params_path: {found.params_path.absolute()}")
+    if (channels := len(found.fields)) > 1:
+        say(f"    fields: {yaml_value(list(found.field_names))}\n    units: {yaml_value(list(found.field_units))}")
+        say(f"  model:\n    in_channels: {channels}\n    out_channels: {channels}")
 
 
 def info(
@@ -114,7 +139,7 @@ def info(
     *,
     box_size: float,
     maps_per_simulation: int,
-    key: str | None,
+    held: FieldOptions,
 ) -> None:
     """Print shape, units, ranges, zeros, parameters, a map and P(k) of a set of maps.
 
@@ -124,14 +149,14 @@ def info(
         params: the parameter table of a maps file.
         box_size: side of the box [Mpc/h] of a file.
         maps_per_simulation: maps per simulation of a file.
-        key: name of the array in an .npz or HDF5 file.
+        held: array and fields of a file.
 
     Raises:
         InputError: these are no maps.
     """
     _show(
         describe(
-            _open_run(run) if run is not None else _open_files(what or ".", params, box_size, maps_per_simulation, key)
+            _open_run(run) if run is not None else _open_files(what or ".", params, box_size, maps_per_simulation, held)
         )
     )
 
@@ -146,9 +171,11 @@ def _open_run(run: RunFolder) -> MapSet:
     return maps
 
 
-def _open_files(what: str, params: Path | None, box_size: float, maps_per_simulation: int, key: str | None) -> MapSet:
+def _open_files(
+    what: str, params: Path | None, box_size: float, maps_per_simulation: int, held: FieldOptions
+) -> MapSet:
     from focus_engine.config.schema import DataBlock
-    from focus_engine.data.locate import resolve_map_paths
+    from focus_engine.data.locate import files_of_fields, resolve_map_paths
 
     path = Path(what).expanduser().absolute()
     if not os.path.lexists(path):
@@ -159,48 +186,69 @@ def _open_files(what: str, params: Path | None, box_size: float, maps_per_simula
     block = DataBlock(
         source="files",
         data_dir=str(folder),
-        maps_path=None if is_set else str(path),
+        maps_path=tuple(map(str, files_of_fields(path))) or None if is_set else str(path),
         params_path=None if params is None else str(params.absolute()),
     )
     maps_path, params_path = resolve_map_paths(block, folder)
     return open_map_set(
-        maps_path, params_path, box_size=box_size, maps_per_simulation=maps_per_simulation, maps_key=key
+        maps_path,
+        params_path,
+        box_size=box_size,
+        maps_per_simulation=maps_per_simulation,
+        maps_key=held.key,
+        fields=held.fields,
+        units=held.units,
     )
 
 
 def _show(summary: DataSummary) -> None:
     s = summary
     channels, height, width = s.shape
+    several = channels > 1
     out(f"{s.n_maps} maps of {s.n_simulations} simulations ({s.maps_per_simulation} each): {s.layout}")
     out(f"  shape       ({channels}, {height}, {width}) {s.dtype}, {size(s.n_bytes)}")
-    out(f"  units       {s.units}, box {s.box_size:g} Mpc/h")
-    for number, channel in enumerate(s.channels):
-        label = "values" if len(s.channels) == 1 else f"channel {number}"
+    out(f"  units       {', '.join(dict.fromkeys(one.units for one in s.channels))}, box {s.box_size:g} Mpc/h")
+    for channel in s.channels:
+        label = visible(channel.name) if several else "values"
         zeros = f"{channel.zeros:,} zeros of {channel.pixels:,} pixels"
-        out(f"  {label:<11} {channel.low:.4g} to {channel.high:.4g}, mean {channel.mean:.4g}, {zeros}")
+        unit = f" {visible(channel.units)}" if several else ""
+        out(f"  {label:<11} {channel.low:.4g} to {channel.high:.4g}{unit}, mean {channel.mean:.4g}, {zeros}")
     if s.read_maps < s.n_maps:
         out(f"  (values of {s.read_maps} maps spread over the set)")
     for parameter in s.parameters:
         out(f"  {parameter.name:<11} {parameter.low:.4g} to {parameter.high:.4g}, mean {parameter.mean:.4g}")
+    for channel in s.channels:
+        _draw_channel(channel, f"{visible(channel.name)}, " if several else "", s.example_id)
+
+
+def _draw_channel(channel: ChannelSummary, name: str, example_id: int) -> None:
+    """Draw a map and P(k) of a channel; `name` comes before their titles."""
     columns = min(100, shutil.get_terminal_size().columns)
     depth: ColorDepth = "truecolor" if colours() else None
+    units, wide = visible(channel.units), min(64, columns)
     out()
-    title = f"map {s.example_id}"
-    example, wide = np.asarray(s.example), min(64, columns)
-    out(draw_map(example, width=wide, height=26, color_depth=depth, title=title, units=s.units))
+    out(
+        draw_map(
+            np.asarray(channel.example),
+            width=wide,
+            height=26,
+            color_depth=depth,
+            title=f"{name}map {example_id}",
+            units=units,
+        )
+    )
     out()
-    spectrum = s.spectrum
-    std = None if spectrum.n_maps < 2 else spectrum.std
+    spectrum = channel.spectrum
     chart = draw_single_power(
         spectrum.k,
         spectrum.mean,
-        std,
+        None if spectrum.n_maps < 2 else spectrum.std,
         width=columns,
         height=18,
         color=colours(),
-        title=f"{spectrum.n_maps} maps",
+        title=f"{name}{spectrum.n_maps} maps",
         k_nyquist=spectrum.k_nyquist,
-        y_label=FIELD_POWER if s.units == NORMALISED else DENSITY_POWER,
+        y_label=FIELD_POWER if units == NORMALISED else DENSITY_POWER,
     )
     out(chart)
 

@@ -18,9 +18,10 @@ from focus_engine.launch.summary import RunSummary
 from focus_engine.progress import drain
 from focus_engine.runs.create import create_experiment
 from focus_engine.runs.folder import RunFolder
-from focus_tui.compute.drawing import ProgressReporter, open_model, relative
+from focus_tui.compute.drawing import SamplingReporter, open_model
 from focus_tui.compute.evaluating import show_report
 from focus_tui.compute.options import EvaluateOptions
+from focus_tui.compute.progress import relative
 from focus_tui.terminal import out, say
 from focus_tui.view.follow import Printer, print_log
 from focus_tui.view.words import bar_line, duration
@@ -53,7 +54,7 @@ def demo(root: Path, settings: tuple[str, ...] = ()) -> None:
     trained = time.monotonic()
 
     step(4, "samples against universes it never saw", f"focus evaluate {run.name}")
-    reporter = ProgressReporter()
+    reporter = SamplingReporter()
     model, plan = open_model(run, EvaluateOptions(), reporter)
     evaluated: EvaluationResult = reporter.track(evaluate_run(run, model, plan, None), plan)
     show_report(evaluated)

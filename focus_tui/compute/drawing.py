@@ -1,10 +1,6 @@
 """Opens checkpoints and reports progress for `focus sample`, `evaluate`, `compare` and `demo`."""
 
-import json
-import math
-import time
 from collections.abc import Generator
-from pathlib import Path
 from typing import TypeVar
 
 from focus_engine.config.advice import guidance_warning
@@ -12,46 +8,19 @@ from focus_engine.evaluation.comparison import ComparisonProgress
 from focus_engine.evaluation.trained_model import TrainedModel, find_checkpoint, open_trained
 from focus_engine.events.table import DataProgress
 from focus_engine.generative.sampling import SamplingPlan, SamplingProgress
-from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.safety import check_links
 from focus_engine.trust import runs_code
 from focus_tui.compute.options import DrawOptions
-from focus_tui.terminal import say, visible
-from focus_tui.view.follow import Printer
-from focus_tui.view.words import bar_line
+from focus_tui.compute.progress import ProgressReporter
+from focus_tui.terminal import visible
 
 Step = TypeVar("Step", bound=SamplingProgress | DataProgress | ComparisonProgress)
 Result = TypeVar("Result")
-REPORT_SECONDS = 0.1
-"""Least time between two lines of `--progress json` [s]; the last line is always written."""
 
 
-class ProgressReporter:
-    """Reports progress on stderr: as a bar, or as one JSON object per line."""
-
-    def __init__(self, progress: str = "bar") -> None:
-        self._json = progress == "json"
-        self._printer = Printer()
-        self._reported = -math.inf
-
-    def note(self, words: str) -> None:
-        """Write a note."""
-        say(json.dumps({"note": words}) if self._json else words)
-
-    def warn(self, words: str) -> None:
-        """Write a warning."""
-        say(json.dumps({"warning": words}) if self._json else f"warning: {words}")
-
-    def progress(self, done: int, total: int, words: list[str]) -> None:
-        """Update the bar, or write a line of JSON at most every `REPORT_SECONDS`."""
-        if not self._json:
-            self._printer.progress(bar_line(done, total, words))
-            return
-        now = time.monotonic()
-        if now - self._reported >= REPORT_SECONDS or done == total:
-            self._reported = now
-            say(json.dumps({"done": done, "total": total, "words": ", ".join(words)}))
+class SamplingReporter(ProgressReporter):
+    """Reports the progress of work that draws maps."""
 
     def track(self, work: Generator[Step, None, Result], plan: SamplingPlan) -> Result:
         """Run `work` to its end with its progress reported; return its result."""
@@ -64,10 +33,7 @@ class ProgressReporter:
             else:
                 self.progress(step.done, step.total, [step.what])
 
-        try:
-            return drain(work, report)
-        finally:
-            self._printer.clear()
+        return self.drain(work, report)
 
 
 def _sampling_progress(step: SamplingProgress, plan: SamplingPlan) -> tuple[int, int, list[str]]:
@@ -104,11 +70,3 @@ def open_model(run: RunFolder, options: DrawOptions, reporter: ProgressReporter)
         f"eta {plan.eta:g}, seed {plan.seed}"
     )
     return model, plan
-
-
-def relative(path: Path) -> str:
-    """Return `path` relative to the current folder if it lies below it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

@@ -1,101 +1,45 @@
-"""`focus evaluate`: compares samples with held-out maps, each statistic beside its true-against-true value."""
+"""`focus evaluate`: compares samples with held-out maps, each score beside what a perfect model scores."""
 
 import json
-import shutil
-from collections.abc import Callable, Sequence
 
-from focus_engine.config.statistics import STATISTICS, CurveSpec, Score, StatisticCurve, StatisticSpec
+from focus_engine.evaluation.run_report import run_report
 from focus_engine.evaluation.sampling import EvaluationResult, evaluate_run, report_document
+from focus_engine.evaluation.truth import HeldBack
+from focus_engine.figures.latex_table import latex_table
+from focus_engine.figures.report import write_report
 from focus_engine.runs.folder import RunFolder
-from focus_engine.statistics.compare import Evaluation
-from focus_engine.units import NORMALISED, SURFACE_DENSITY
-from focus_tui.charts.curves import draw_maps, draw_power
-from focus_tui.charts.statistic import draw_statistic
-from focus_tui.compute.drawing import ProgressReporter, open_model, relative
+from focus_tui.compute.drawing import SamplingReporter, open_model
 from focus_tui.compute.options import EvaluateOptions
-from focus_tui.terminal import color_depth, colours, out
-from focus_tui.view.run_view import floats
+from focus_tui.compute.progress import relative
+from focus_tui.compute.report_view import draw_report
+from focus_tui.terminal import out
 
 
 def evaluate(run: RunFolder, options: EvaluateOptions) -> None:
-    """Evaluate `run` on its test maps and print the report.
+    """Evaluate `run` on its test maps, or on held-back universes, and print the report.
 
     Raises:
         InputError: the checkpoint or the data are missing, or the data have changed.
         FocusError: the generated maps are not physical.
     """
-    reporter = ProgressReporter(options.progress)
+    held_back = HeldBack.given(options.universes, options.cosmologies)
+    reporter = SamplingReporter(options.progress)
     model, plan = open_model(run, options, reporter)
-    evaluated: EvaluationResult = reporter.track(evaluate_run(run, model, plan, options.n_maps, options.output), plan)
+    work = evaluate_run(run, model, plan, options.n_maps, options.output, held_back)
+    evaluated: EvaluationResult = reporter.track(work, plan)
+    if options.report is not None:
+        write_report(options.report, run_report(run, evaluated, model, plan))
+        reporter.note(f"report  {relative(options.report)}")
     if options.json:
         out(json.dumps(report_document(evaluated.evaluation, model, plan)))
+        return
+    if options.latex:
+        out(latex_table(evaluated.evaluation.scores(), evaluated.evaluation.verdict.text))
         return
     show_report(evaluated)
     out(f"report  {relative(evaluated.report)}\nfigure  {relative(evaluated.figure)}")
 
 
 def show_report(evaluated: EvaluationResult) -> None:
-    """Draw maps and the curve of each statistic, and print the scores."""
-    columns, _ = shutil.get_terminal_size((80, 24))
-    width, evaluation = min(columns, 110), evaluated.evaluation
-    units = SURFACE_DENSITY if evaluation.physical else NORMALISED
-    pair = [evaluated.real[0, 0], evaluated.generated[0, 0]]
-    titles = ("real", "generated")
-    out(draw_maps(pair, width=width, height=20, titles=titles, color_depth=color_depth(), units=units))
-    for name, result in evaluation.results.items():
-        spec = STATISTICS[name]
-        where, curve = spec.curve, spec.curve_in(result)
-        if where is not None and curve is not None:
-            chart = OWN_CHARTS.get(name, _chart)
-            out(chart(spec, where, curve, width, evaluation.physical))
-    for line in score_lines(evaluation):
-        out(line)
-
-
-def _chart(spec: StatisticSpec, where: CurveSpec, curve: StatisticCurve, width: int, physical: bool) -> str:
-    return draw_statistic(where, curve, width=width, height=14, color=colours(), title=spec.title, physical=physical)
-
-
-def _power_chart(spec: StatisticSpec, where: CurveSpec, curve: StatisticCurve, width: int, physical: bool) -> str:
-    """Draw P(k) with the ratio below it."""
-    return draw_power(
-        floats(curve.x),
-        floats(curve.real),
-        floats(curve.real_std),
-        floats(curve.generated),
-        width=width,
-        height=22,
-        color=colours(),
-        title=f"{spec.short} of samples against held-out maps",
-        k_nyquist=curve.limit,
-        y_label=where.y_label(physical=physical),
-    )
-
-
-OWN_CHARTS: dict[str, Callable[[StatisticSpec, CurveSpec, StatisticCurve, int, bool], str]] = {
-    "power_spectrum": _power_chart
-}
-"""Charts of statistics that `draw_statistic` does not draw, by name of the statistic."""
-
-
-def score_lines(evaluation: Evaluation) -> list[str]:
-    """Return a table of scores, each beside the score of real maps against other real maps."""
-    rows = [("statistic", "generated", "true vs true", "same sims")]
-    for name, result in evaluation.results.items():
-        rows += [_score_row(score) for score in STATISTICS[name].scores_in(result)]
-    head = f"{evaluation.n_maps} maps of {evaluation.n_simulations} test simulations against as many samples"
-    lines = [f"{name:<26}{value:>12}{between:>14}{within:>12}" for name, value, between, within in rows]
-    left_out = [spec.short for spec in STATISTICS.values() if spec.name not in evaluation.results]
-    note = f"scores of the {NORMALISED}: {_listed(left_out)} need a density"
-    return [head, *lines, *([] if evaluation.physical else [note])]
-
-
-def _score_row(score: Score) -> tuple[str, str, str, str]:
-    spec = score.spec
-    between = spec.text(score.true_vs_true) if spec.true_vs_true else ""
-    within = spec.text(score.same_simulation) if spec.same_simulation else ""
-    return spec.title, spec.text(score.value), between, within
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), *names[-1:]] if len(names) > 1 else names)
+    """Draw the report of an evaluated model."""
+    draw_report(evaluated.evaluation, evaluated.real, evaluated.generated)

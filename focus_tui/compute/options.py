@@ -13,6 +13,8 @@ from focus_engine.errors import InputError
 
 MAX_SEED = 2**63 - 1
 PROGRESS = ("bar", "json")
+REPORT_SUFFIXES = (".html", ".png", ".pdf", ".json")
+"""Formats of a report."""
 
 Params = tuple[tuple[str, float], ...]
 
@@ -97,15 +99,27 @@ class EvaluateOptions(DrawOptions):
     """The options of `focus evaluate`.
 
     Attributes:
+        universes: universes to simulate at each held-back cosmology; None compares with the test maps.
+        cosmologies: held-back cosmologies; None for the default.
         output: folder of the report (JSON and PNG); None for the experiment's own.
+        report: further file of the report; None for none.
+        latex: print a LaTeX table instead of drawing the report.
         json: print the document instead of drawing it.
     """
 
+    universes: int | None = None
+    cosmologies: int | None = None
     output: Path | None = None
+    report: Path | None = None
+    latex: bool = False
     json: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.latex and self.json:
+            raise InputError("--latex and --json are both given: keep one of them")
+        if self.report is not None:
+            check_report(self.report)
         if self.output is not None and self.output.exists() and not self.output.is_dir():
             raise InputError("is not a folder", where=f"-o {self.output}")
 
@@ -174,6 +188,13 @@ def check_output(path: Path, suffix: str) -> Path:
     if not path.absolute().parent.is_dir():
         raise InputError(f"the folder {path.absolute().parent} does not exist", where=f"-o {path}")
     return path
+
+
+def check_report(path: Path) -> Path:
+    """Return `path` if a report can be written there. Raises InputError."""
+    if path.suffix not in REPORT_SUFFIXES:
+        raise InputError(f"give a file name that ends in {', '.join(REPORT_SUFFIXES)}", where=f"-o {path}")
+    return check_output(path, path.suffix)
 
 
 def _number(text: str, name: str) -> float:

@@ -14,9 +14,9 @@ from matplotlib.ticker import MaxNLocator
 from focus_engine.errors import InputError
 from focus_engine.figures.history import loss_panel, rate_panel
 from focus_engine.figures.pages import save
-from focus_engine.figures.panels import STYLE, SURFACE_DENSITY, map_rows, power_panels
+from focus_engine.figures.panels import STYLE, SURFACE_DENSITY, field_rows, power_panels
 from focus_engine.runs.folder import RunFolder
-from focus_engine.units import NORMALISED
+from focus_engine.units import NORMALISED, UNKNOWN_UNIT
 from focus_tui.charts.map_pairs import thumbnails
 from focus_tui.view.panes import PaperFigure, load
 from focus_tui.view.run_view import RunView
@@ -92,16 +92,20 @@ def power_figure(view: RunView, _: RunFolder) -> Figure:
 def maps_figure(view: RunView, run: RunFolder) -> Figure:
     """Return the latest samples below real maps."""
     real, generated, box_size = _pairs(view, run)
-    depth = real.shape[1] / real.shape[2]
-    figure = Figure(figsize=(COLUMN, 0.45 + 1.55 * depth), layout="constrained")
+    depth = real.shape[2] / real.shape[3]
+    drawn = view.samples[-1]
+    channels = real.shape[1]
+    known = drawn.units or ((SURFACE_DENSITY,) if channels == 1 else ())  # logs of earlier versions hold no units
+    units = [NORMALISED] * channels if drawn.normalised else [*known, *[UNKNOWN_UNIT] * channels][:channels]
+    fields = [*drawn.fields, *(f"channel {number}" for number in range(len(drawn.fields), channels))][:channels]
+    figure = Figure(figsize=(COLUMN, len(units) * (0.45 + 1.55 * depth)), layout="constrained")
     rows = [("real", real), ("generated", generated)]
-    units = NORMALISED if view.samples[-1].normalised else SURFACE_DENSITY
-    map_rows(figure, rows, np.empty((len(real), 0)), (), box_size, units)
+    field_rows(figure, rows, np.empty((len(real), 0)), (), box_size, units, fields)
     return figure
 
 
 def _pairs(view: RunView, run: RunFolder) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], float]:
-    """Return real and generated maps (N, H, W) and the side of the box [Mpc/h].
+    """Return real and generated maps (N, C, H, W) and the side of the box [Mpc/h].
 
     Full maps if the run still has them, else the thumbnails of its log.
     """
@@ -112,8 +116,10 @@ def _pairs(view: RunView, run: RunFolder) -> tuple[np.ndarray[Any, Any], np.ndar
             real, generated, box_size = kept["real"], kept["maps"], float(kept["box_size"])
     except (OSError, ValueError, KeyError):
         try:
-            real, generated = (np.stack(maps) for maps in thumbnails(drawn))
+            pairs = [thumbnails(drawn, channel) for channel in range(drawn.channels)]
+            real, generated = (np.stack([maps[side] for maps in pairs], axis=1) for side in (0, 1))
         except ValueError as error:
             raise InputError(f"{run.events}: the maps of epoch {drawn.epoch} can't be read: {error}") from error
+    real, generated = (maps if maps.ndim == 4 else maps[:, None] for maps in (real, generated))
     count = min(MAP_COLUMNS, len(real), len(generated))
     return real[:count], generated[:count], box_size

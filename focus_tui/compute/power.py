@@ -8,37 +8,43 @@ import numpy as np
 
 from focus_engine.data.map_files import HDF5_SUFFIXES, open_maps_file
 from focus_engine.errors import InputError
-from focus_engine.statistics.map_stack import as_map_stack
-from focus_engine.statistics.maps_file import load_maps_file
+from focus_engine.statistics.map_stack import as_channels
+from focus_engine.statistics.maps_file import MapsFile, load_maps_file
 from focus_engine.statistics.power import PowerSpectrum, power_spectrum
-from focus_tui.terminal import colours, out, say
+from focus_tui.terminal import colours, out, say, visible
 
 DEFAULT_BOX = 25.0
 """Side of the box if neither the file nor the user gives it [Mpc/h]."""
 
 
 def power(file: Path, box_size: float | None, *, as_json: bool) -> None:
-    """Measure P(k) of the maps in `file` and draw or print it.
+    """Measure P(k) of the maps in `file`, of each field by itself, and draw or print it.
 
     Raises:
         InputError: the file holds no maps, or `--box-size` contradicts it.
     """
     if file.is_dir() or file.suffix in HDF5_SUFFIXES:
         opened = open_maps_file(file)
-        maps, stored_box = as_map_stack(np.stack([opened[index] for index in range(opened.shape[0])]), str(file)), None
+        held = MapsFile(as_channels(np.stack([opened[index] for index in range(opened.shape[0])]), str(file)))
     else:
-        maps, stored_box = load_maps_file(file)
+        held = load_maps_file(file)
+    stored_box = held.box_size
     if box_size is not None and stored_box is not None and abs(box_size - stored_box) > 1e-6 * stored_box:
         raise InputError(f"--box-size {box_size:g}: {file} has a box of {stored_box:g} Mpc/h")
     box = box_size or stored_box
     if box is None:
         box = DEFAULT_BOX
         say(f"{file} does not hold its box size: {box:g} Mpc/h is assumed (--box-size)")
-    spectrum = power_spectrum(maps, box)
+    channels = held.maps.shape[1]
+    spectra = [power_spectrum(held.maps[:, channel], box) for channel in range(channels)]
+    names = held.fields or tuple(f"channel {channel}" for channel in range(channels))
     if as_json:
-        out(power_json(spectrum))
-    else:
-        draw(spectrum, file.name)
+        of_fields = zip(names, spectra, strict=True)
+        fields = [{"name": name, "power": json.loads(power_json(spectrum))} for name, spectrum in of_fields]
+        out(power_json(spectra[0]) if channels == 1 else json.dumps({"fields": fields}))
+        return
+    for name, spectrum in zip(names, spectra, strict=True):
+        draw(spectrum, file.name if channels == 1 else f"{file.name}, {visible(name)}")
 
 
 def power_json(spectrum: PowerSpectrum) -> str:

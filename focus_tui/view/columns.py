@@ -12,7 +12,7 @@ from focus_engine.errors import InputError
 from focus_engine.launch.summary import LIVE_STATES, RunSummary
 from focus_engine.runs.labels import Labels
 from focus_tui.terminal import cells, visible
-from focus_tui.view.words import GLYPHS, counted, duration, loss, percent, rate, state_words
+from focus_tui.view.words import GLYPHS, counted, duration, loss, measured, perfect, rate, state_words
 
 GAP = 2
 """Spaces between two columns."""
@@ -143,7 +143,20 @@ COLUMNS = (
     Column("val", "VAL", lambda row, _: loss(row.summary.val_loss), lambda row: row.summary.val_loss, 5),
     Column("best", "BEST", lambda row, _: loss(row.summary.best_val_loss), lambda row: row.summary.best_val_loss, 2),
     Column("at", "AT", lambda row, _: _count(row.summary.best_epoch), lambda row: row.summary.best_epoch, 6),
-    Column("pk", "P(k)", lambda row, _: percent(row.summary.pk_error), lambda row: row.summary.pk_error, 4),
+    Column(
+        "pk",
+        "P(k)",
+        lambda row, _: measured(row.summary.pk_error, row.summary.pk_error_std),
+        lambda row: row.summary.pk_error,
+        4,
+    ),
+    Column(
+        "perfect",
+        "PERFECT",
+        lambda row, _: perfect(row.summary.pk_error_null),
+        lambda row: row.summary.pk_error_null,
+        5,
+    ),
     Column("lr", "LR", lambda row, _: rate(row.summary.lr), lambda row: row.summary.lr, 7),
     Column("time", "PER EPOCH", lambda row, _: duration(row.seconds_per_epoch), lambda r: r.seconds_per_epoch, 9),
     Column("eta", "LEFT", lambda row, _: duration(row.summary.eta_seconds), lambda row: row.summary.eta_seconds, 3),
@@ -171,7 +184,7 @@ COLUMNS = (
 """Every column, in the order of the widest list."""
 
 BY_KEY = {column.key: column for column in COLUMNS}
-LIST_KEYS = ("state", "name", "method", "epoch", "val", "best", "at", "pk", "lr", "eta", "age")
+LIST_KEYS = ("state", "name", "method", "epoch", "val", "best", "at", "pk", "perfect", "lr", "eta", "age")
 """The columns of `focus ls`, which adds `tags` if any run has a tag."""
 DASHBOARD_KEYS = (
     "state",
@@ -182,6 +195,7 @@ DASHBOARD_KEYS = (
     "best",
     "at",
     "pk",
+    "perfect",
     "lr",
     "time",
     "eta",

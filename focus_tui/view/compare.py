@@ -8,7 +8,7 @@ from typing import Any
 from focus_engine.config.methods import DEFAULT_METHOD, METHODS
 from focus_tui.terminal import visible
 from focus_tui.view.run_view import RunView
-from focus_tui.view.words import counted, duration, loss, percent, state_words
+from focus_tui.view.words import counted, duration, loss, measured, perfect, state_words
 
 NAMES = "experiment."
 """The config block that only names the run, so it is left out of the differences."""
@@ -55,7 +55,7 @@ def _shown(value: object) -> str:
     return "(none)" if value is None else json.dumps(value)
 
 
-METRICS = ("STATE", "EPOCH", "BEST", "AT", "CHANGE", "P(k)", "PER EPOCH")
+METRICS = ("STATE", "EPOCH", "BEST", "AT", "CHANGE", "P(k)", "PERFECT", "PER EPOCH")
 """Headings of `metric_row`."""
 
 
@@ -74,9 +74,17 @@ def metric_row(view: RunView, reference: RunView) -> tuple[str, ...]:
         loss(s.best_val_loss),
         "-" if s.best_epoch is None else str(s.best_epoch),
         change,
-        percent(view.spectra[-1].median_abs_error if view.spectra else s.pk_error),
+        *_power_cells(view),
         duration(sum(seconds) / len(seconds) if seconds else None),
     )
+
+
+def _power_cells(view: RunView) -> tuple[str, str]:
+    """Return the P(k) error of the latest samples with its standard error, and that of a perfect generator."""
+    if view.spectra:
+        last = view.spectra[-1]
+        return measured(last.score.value, last.score.error), perfect(last.score.null)
+    return measured(view.summary.pk_error, view.summary.pk_error_std), perfect(view.summary.pk_error_null)
 
 
 def data_warning(views: Sequence[RunView]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from focus_engine.config.scores import Score
 from focus_engine.config.statistics import STATISTICS, leading_score
 from focus_engine.runs.comparison import ComparisonScores, ModelScores, SamplingCost
 from focus_tui.charts.overlay import NamedCurve
@@ -10,21 +11,22 @@ from focus_tui.view.run_view import floats
 
 
 def score_rows(report: ComparisonScores) -> list[tuple[str, ...]]:
-    """Return one row of scores per model, followed by the scores of real maps against real maps."""
-    headings = (score.heading for spec in STATISTICS.values() for score in spec.scores)
+    """Return one row of the compared scores per model, followed by what a perfect model scores."""
+    headings = [score.heading for spec in STATISTICS.values() for score in spec.scores if score.compared]
     rows: list[tuple[str, ...]] = [("", "sampler", "NFE", "s/map", *headings)]
     for one in report.models:
         cost = one.own_cost
-        scores = (score.spec.text(score.value) for score in one.scores)
+        scores = [score.value_words for score in _compared(one)]
         rows.append((one.name, f"{one.sampler} {one.steps}", str(cost.nfe), f"{cost.seconds_per_map:.2g}", *scores))
-    truths = report.models[0].scores
-    for words, values in (
-        ("true vs true", [score.true_vs_true for score in truths]),
-        ("  same simulations", [score.same_simulation for score in truths]),
-    ):
-        cells = (score.spec.text(value) for score, value in zip(truths, values, strict=True))
-        rows.append((words, "", "", "", *cells))
+    rows.append(("perfect model", "", "", "", *(score.null_words for score in _compared(report.models[0]))))
     return rows
+
+
+def _compared(model: ModelScores) -> list[Score]:
+    """Return the compared scores of the first field, in the order of the table."""
+    found = {(score.statistic, score.spec.name): score for score in reversed(model.scores)}
+    specs = [(spec.name, score) for spec in STATISTICS.values() for score in spec.scores if score.compared]
+    return [found.get((name, score.name), Score(score, name)) for name, score in specs]
 
 
 def cost_title() -> str:

@@ -20,14 +20,14 @@ from focus_engine.events.log import read_events
 from focus_engine.events.table import EpochFinished, SamplesDrawn
 from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder
-from focus_tui.charts.map_pairs import thumbnails
+from focus_tui.charts.map_pairs import shades_of, thumbnails
 from focus_tui.view.run_view import RunView, fold
 
 Cell = float | str | None
 
 EPOCH_FIELDS = ("epoch", *(one.name for one in fields(EpochFinished) if one.name != "epoch"))
 """Columns of the table of epochs: every field of the event; booleans are 1 and 0."""
-POWER_FIELDS = ("epoch", "k", "real_mean", "real_std", "generated_mean", "ratio")
+POWER_FIELDS = ("epoch", "k", "real_mean", "real_std", "generated_mean", "ratio", "ratio_std")
 STEP_FIELDS = ("epoch", "train_loss", "lr", "grad_norm", "maps_per_second")
 SCALARS = (
     ("loss/train", "train_loss"),
@@ -164,8 +164,10 @@ def _records(view: RunView) -> list[Any]:
         if value is not None and math.isfinite(value)
     ]
     for one in view.samples:
-        picture = summary.image("real_above_generated", pair_picture(one), dataformats="HW")
-        records.append(Record(wall_time=one.time, step=step(one.epoch), summary=picture))
+        for channel in range(one.channels):
+            name = f"/{one.fields[channel]}" if channel < len(one.fields) else ""
+            picture = summary.image(f"real_above_generated{name}", pair_picture(one, channel), dataformats="HW")
+            records.append(Record(wall_time=one.time, step=step(one.epoch), summary=picture))
     return records
 
 
@@ -176,14 +178,15 @@ def _steps_of(view: RunView) -> Callable[[int], int]:
     return lambda epoch: known.get(epoch, epoch * each)
 
 
-def pair_picture(event: SamplesDrawn) -> NDArray[np.uint8]:
-    """Return thumbnails as one grey image (2 H + 1, N W + N - 1): real maps above generated ones.
+def pair_picture(event: SamplesDrawn, channel: int = 0) -> NDArray[np.uint8]:
+    """Return thumbnails of a channel as one grey image (2 H + 1, N W + N - 1): real maps above generated ones.
 
-    Grey is log10 of the map, from `event.low` (black) to `event.high` (white), on one scale for all maps.
+    Grey is log10 of the map, from the channel's low (black) to its high (white), on one scale for all maps.
     """
-    real, generated = (np.log10(np.stack(maps[:MAX_PAIRS])) for maps in thumbnails(event))
+    real, generated = (np.log10(np.stack(maps[:MAX_PAIRS])) for maps in thumbnails(event, channel))
+    low, high = shades_of(event, channel)
     columns = min(len(real), len(generated))
-    shades = (np.concatenate([real[:columns], generated[:columns]]) - event.low) / ((event.high - event.low) or 1.0)
+    shades = (np.concatenate([real[:columns], generated[:columns]]) - low) / ((high - low) or 1.0)
     padded = np.pad(np.clip(shades, 0, 1), ((0, 0), (0, 1), (0, 1)), constant_values=1)  # white lines between maps
     rows = padded.reshape(2, columns, event.height + 1, event.width + 1).transpose(0, 2, 1, 3)
     picture = rows.reshape(2 * (event.height + 1), columns * (event.width + 1))[:-1, :-1]

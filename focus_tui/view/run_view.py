@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 
 from focus_engine.config.advice import data_wait_advice
 from focus_engine.events.history import History
+from focus_engine.events.statistics import LivePower
 from focus_engine.events.table import (
     CheckpointSaved,
     DataProgress,
     EpochFinished,
     Event,
-    PowerSpectrumMeasured,
     RunEnded,
     RunStarted,
     SamplesDrawn,
+    StatisticsMeasured,
     StepProgress,
     Warned,
     WorkerStarting,
@@ -101,7 +102,7 @@ class RunView:
         summary: its verified state; set by the feed, unchanged by `fold`.
         worker: the event of the latest worker.
         started: its `RunStarted` event, which holds the whole config.
-        history: epochs, spectra and samples, without those superseded by a resume.
+        history: epochs, statistics and samples, without those superseded by a resume.
         step: the latest progress inside the current epoch; None between epochs.
         steps: measurements inside epochs.
         data: progress of preparing the data, before training starts.
@@ -134,7 +135,7 @@ class RunView:
         return self.history.resumed_after
 
     @property
-    def spectra(self) -> tuple[PowerSpectrumMeasured, ...]:
+    def spectra(self) -> tuple[LivePower, ...]:
         """P(k) of samples, by epoch."""
         return self.history.spectra
 
@@ -210,7 +211,7 @@ def _fold(view: RunView, event: Event) -> RunView:
             changes = {"data": event}
         case EpochFinished():
             changes = {"history": view.history.then(event), "step": None}
-        case PowerSpectrumMeasured() | SamplesDrawn():
+        case StatisticsMeasured() | SamplesDrawn():
             changes = {"history": view.history.then(event)}
         case CheckpointSaved():
             others = tuple(one for one in view.checkpoints if one.kind != event.kind)
@@ -283,22 +284,29 @@ def _data_advice(view: RunView) -> str:
 
 
 def _power_advice(view: RunView) -> str:
-    """Return the range of k where P(k) deviates, if by more than twice the scatter between real maps."""
+    """Return the range of k where P(k) deviates by more than 10 %, twice its error and twice a perfect score."""
     if not view.spectra:
         return ""
     last = view.spectra[-1]
     k, off = np.array(last.k), floats(last.ratio) - 1
     known = np.isfinite(off) & (k < 0.8 * last.k_nyquist)
-    allowed = max(POWER_OFF, 2 * (last.true_vs_true or 0.0))  # few maps scatter much: report only a clear excess
-    if not known.any() or np.median(np.abs(off[known])) <= allowed:
+    if not known.any() or np.median(np.abs(off[known])) <= max(POWER_OFF, 2 * (last.score.null or 0.0)):
         return ""
     side = 1 if np.median(off[known]) > 0 else -1
-    beyond = known & (side * off > allowed)
+    beyond = known & (side * off > np.maximum(POWER_OFF, 2 * ratio_errors(last)))
     if not beyond.any():
         return ""
     mean = float(np.mean(np.abs(off[beyond])))
     where = f"k = {k[beyond].min():.2g} to {k[beyond].max():.2g} h/Mpc"
     return f"P(k) {percent(mean)} {'high' if side > 0 else 'low'} at {where} (epoch {last.epoch})"
+
+
+def ratio_errors(power: LivePower) -> Array:
+    """Return the standard error of the ratio of P(k) in each bin (n,); old logs hold only the scatter of real maps."""
+    if any(one is not None for one in power.ratio_std):
+        return np.nan_to_num(floats(power.ratio_std))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.nan_to_num(floats(power.real_std) / floats(power.real_mean)) * math.sqrt(2 / max(1, power.n_maps))
 
 
 def _overfit_advice(view: RunView) -> str:

@@ -93,6 +93,24 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
+def measured(value: float | None, error: float | None) -> str:
+    """Return a fraction with its standard error as percentages: `12 ± 5 %`, `3.1 ± 1.2 %`."""
+    if value is None or error is None:
+        return percent(value)
+    digits = 1 if error < 0.0195 else 0  # two digits of an error below 2 %
+    return f"{100 * value:.{digits}f} ± {100 * error:.{digits}f} %"
+
+
+def perfect(null: float | None) -> str:
+    """Return the score of a perfect generator as a percentage: `6.2 %`, `12 %`."""
+    return "-" if null is None else f"{100 * null:.{1 if null < 0.0995 else 0}f} %"
+
+
+def with_perfect(value: float | None, error: float | None, null: float | None) -> tuple[str, str]:
+    """Return a score with its error, and in brackets that of a perfect generator; empty if unknown."""
+    return measured(value, error), "" if null is None else f" (perfect {perfect(null)})"
+
+
 def counted(count: int | None, limit: int | None) -> str:
     """Return `2/10`; `2` without a limit, `-` without a count."""
     if count is None:
@@ -180,7 +198,7 @@ def status_lines(summary: RunSummary, now: float | None = None) -> list[str]:
         ("LR", None if s.lr is None else rate(s.lr)),
         ("plateau", _gauge(s.bad_epochs, s.plateau_patience, "bad epochs")),
         ("early stop", _gauge(s.early_stop_count, s.early_stop_patience, "patience")),
-        ("P(k) error", None if s.pk_error is None else f"{percent(s.pk_error)} (median, samples during training)"),
+        ("P(k) error", None if s.pk_error is None else _power_words(s)),
         ("time left", None if s.eta_seconds is None else f"{duration(s.eta_seconds)}, if all epochs run"),
         ("process", None if s.pid is None else f"{s.pid} on {s.host}, started {age(s.started, now)} ago"),
         ("updated", None if s.updated is None else f"{age(s.updated, now)} ago"),
@@ -200,6 +218,11 @@ def _loss_words(s: RunSummary) -> str | None:
         return None
     best = "" if s.best_val_loss is None else f", best {loss(s.best_val_loss)} at epoch {s.best_epoch}"
     return f"train {loss(s.train_loss)}, val {loss(s.val_loss)}{best}"
+
+
+def _power_words(s: RunSummary) -> str:
+    null = "" if s.pk_error_null is None else f"; a perfect generator scores {perfect(s.pk_error_null)}"
+    return f"{measured(s.pk_error, s.pk_error_std)} (median, samples during training{null})"
 
 
 def _gauge(count: int | None, limit: int | None, unit: str) -> str | None:

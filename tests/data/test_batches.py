@@ -52,7 +52,7 @@ def test_maps_and_parameters_belong_together(write_set: WriteSet):
         physical = torch.from_numpy(maps.read(batch.ids))
         assert torch.allclose(batch.maps, normaliser.normalise(physical), atol=1e-6)
         assert torch.allclose(normaliser.physical(batch.maps), physical, rtol=1e-5, atol=0)
-        assert torch.allclose(scaler.physical(batch.cond), torch.from_numpy(maps.params_of(batch.ids)), atol=1e-6)
+        assert torch.allclose(scaler.physical(batch.cond), torch.from_numpy(maps.params_of(batch.ids)), rtol=1e-5)
 
 
 @pytest.mark.parametrize("augmentation", [None, Augmentation()])

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from focus_engine.config.schema import DataBlock
 from focus_engine.data.bring_in import ImportedMaps, ImportProgress, import_maps
+from focus_engine.data.locate import resolve_map_paths
+from focus_engine.data.summary import describe
 from focus_engine.errors import FocusError, InputError
 from focus_engine.progress import drain
 
@@ -104,3 +107,36 @@ def test_a_data_root_that_is_a_file_fails(write_set: WriteSet, tmp_path: Path):
     (tmp_path / "data").write_text("in the way", encoding="utf-8")
     with pytest.raises(FocusError, match="can't be written"):
         bring_in(write_set(), "mine", tmp_path / "data")
+
+
+def camels_set(folder: Path, camels: Path, design: str, rows: int, maps: np.ndarray) -> tuple[Path, Path]:
+    """Write maps beside a real CAMELS table, cut after `rows` simulations, under the names of CMD."""
+    table = (camels / f"CosmoAstroSeed_IllustrisTNG_L25n256_{design}.txt").read_text(encoding="utf-8").splitlines()
+    header = sum(line.startswith("#") for line in table)
+    params = folder / f"params_{design}_IllustrisTNG.txt"
+    params.write_text("\n".join(table[: header + rows]) + "\n", encoding="utf-8")
+    path = folder / f"Maps_Mcdm_IllustrisTNG_{design}_z=0.00.npy"
+    np.save(path, maps)
+    return path, params
+
+
+@pytest.mark.parametrize(("design", "rows"), [("CV", 27), ("1P", 30)])
+def test_real_sets_of_cv_and_1p_arrive_and_are_recognised(
+    tmp_path: Path, camels: Path, lognormal_maps: MakeMaps, design: str, rows: int
+):
+    paths = camels_set(tmp_path, camels, design, rows, lognormal_maps(rows * 3, 8, 8))
+    found = bring_in(paths, "real", tmp_path / "data").map_set
+    assert describe(found).layout.startswith(design)
+    block = DataBlock(source="files", data_dir=str(tmp_path / "data" / "real"))
+    assert resolve_map_paths(block, tmp_path) == ((found.maps_path,), found.params_path)
+    assert found.n_simulations == rows
+    assert found.params_of([0, 1, 2]).tolist() == [found.params[0].tolist()] * 3
+
+
+def test_maps_of_parameters_that_no_model_here_knows_are_refused(
+    tmp_path: Path, camels: Path, lognormal_maps: MakeMaps
+):
+    paths = camels_set(tmp_path, camels, "1P", 140, lognormal_maps(140 * 3, 4, 4))
+    with pytest.raises(InputError, match="1P_p7_n2 varies parameter 7 of 28"):
+        bring_in(paths, "real", tmp_path / "data")
+    assert not (tmp_path / "data").exists()

@@ -18,7 +18,8 @@ def resolve(tmp_path: Path, **keys: str) -> tuple[str, str]:
     experiment.mkdir(exist_ok=True)
     maps, params = resolve_map_paths(DataBlock(source="files", **keys), experiment)
     root = tmp_path.resolve()
-    return str(maps.resolve().relative_to(root)), str(params.resolve().relative_to(root))
+    (only,) = maps
+    return str(only.resolve().relative_to(root)), str(params.resolve().relative_to(root))
 
 
 def test_paths_are_relative_to_the_config(tmp_path: Path):

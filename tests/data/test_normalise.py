@@ -122,7 +122,7 @@ def test_invalid_maps_and_maps_without_structure_are_refused(write_set: WriteSet
             fit_normaliser(opened(write_set(maps=np.full((18, 8, 8), 7e10))), range(18), transform)
     empty_channel = lognormal_maps(18, 2, 8, 8)
     empty_channel[:, 1] = 0
-    with pytest.raises(InputError, match="channel 1 of the training maps is zero"):
+    with pytest.raises(InputError, match=r"channel 1 of map 0 .* holds only zero"):
         fit_normaliser(opened(write_set(maps=empty_channel)), range(18), "log10")
 
 
@@ -145,7 +145,46 @@ def test_parameters_are_standardised_over_the_training_simulations(write_set: Wr
     chosen = standard[[0, 2, 3, 5]].double()
     assert torch.allclose(chosen.mean(dim=0), torch.zeros(6, dtype=torch.double), atol=1e-6)
     assert torch.allclose(chosen.std(dim=0, correction=0), torch.ones(6, dtype=torch.double), atol=1e-5)
-    assert torch.allclose(scaler.physical(standard), params, atol=1e-6)
+    assert torch.allclose(scaler.physical(standard), params, rtol=1e-5)
+
+
+def test_feedback_parameters_are_standardised_in_log(write_set: WriteSet):
+    maps = opened(write_set())
+    scaler = ParameterScaler.fit(maps, range(6))
+    logs = np.log10(maps.params.astype(np.float64)[:, 2:])
+    expected = (logs - logs.mean(axis=0)) / logs.std(axis=0)
+    assert np.allclose(scaler.standardise(torch.from_numpy(maps.params))[:, 2:], expected, atol=1e-5)
+    doubled, halved = scaler.standardise(torch.tensor([[0.3, 0.8, 2.0, 1, 1, 1], [0.3, 0.8, 0.5, 1, 1, 1]]))[:, 2]
+    one = scaler.standardise(torch.tensor([0.3, 0.8, 1.0, 1, 1, 1]))[2]
+    assert float(doubled - one) == pytest.approx(float(one - halved))  # a factor is a distance
+    assert torch.allclose(scaler.standardise(torch.tensor(scaler.centre)), torch.zeros(6), atol=1e-5)
+
+
+def test_a_checkpoint_without_scales_keeps_its_linear_ones(write_set: WriteSet):
+    maps = opened(write_set())
+    saved = ParameterScaler.fit(maps, range(6)).to_dict()
+    del saved["scale"]
+    old = ParameterScaler.from_dict(saved)
+    params = torch.from_numpy(maps.params)
+    expected = (maps.params - np.float32(old.mean)) / np.float32(old.std)
+    assert torch.allclose(old.standardise(params), torch.from_numpy(expected.astype(np.float32)))
+    assert torch.allclose(old.physical(old.standardise(params)), params, rtol=1e-5)
+
+
+def test_feedback_that_is_not_positive_is_refused_where_its_log_is_needed(tmp_path: Path, write_set: WriteSet):
+    maps_path, params_path = write_set()
+    table = np.loadtxt(params_path)
+    table[:, :2], table[2, 3] = [0.3, 0.8], 0.0  # as in the set EX, without feedback
+    extremes = tmp_path / "extremes.txt"
+    np.savetxt(extremes, table)
+    with pytest.raises(InputError, match=r"extremes.txt: A_AGN1 is 0, .* must be above 0"):
+        ParameterScaler.fit(opened((maps_path, extremes)), range(6))
+    scaler = ParameterScaler.fit(opened((maps_path, params_path)), range(6))
+    with pytest.raises(InputError, match="A_SN2 is -1"):
+        scaler.standardise(torch.tensor([0.3, 0.8, 1, 1, -1, 1]))
+    table[:, 3] = 0.0
+    np.savetxt(extremes, table)
+    assert ParameterScaler.fit(opened((maps_path, extremes)), range(6)).scale[3] == "linear"  # constant: no scale
 
 
 def test_a_constant_parameter_stays_finite(tmp_path: Path, write_set: WriteSet):

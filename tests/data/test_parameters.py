@@ -6,6 +6,7 @@ import pytest
 
 from focus_engine.config.schema import PARAMETER_NAMES
 from focus_engine.data.parameters import check_parameter_order, read_parameter_table, select_parameters
+from focus_engine.data.summary import guess_layout
 from focus_engine.errors import InputError
 
 
@@ -61,7 +62,7 @@ def test_a_damaged_table_is_refused_by_line(tmp_path: Path, text: str, says: str
     assert "params.txt" in str(refusal.value)
 
 
-def test_a_file_that_is_no_table_is_refused(tmp_path: Path, camels: Path):
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path):
     with pytest.raises(InputError, match="no such parameter file"):
         read_parameter_table(tmp_path / "missing.txt")
     with pytest.raises(InputError, match="can't be read"):
@@ -74,8 +75,37 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, camels: Path):
         file.truncate(2**32)
     with pytest.raises(InputError, match="4096 MiB"):
         read_parameter_table(binary)
-    with pytest.raises(InputError, match="29 parameter columns"):
-        read_parameter_table(camels / "CosmoAstroSeed_IllustrisTNG_L25n256_1P_head.txt")
+
+
+def extended_rows(camels: Path) -> list[str]:
+    return (camels / "CosmoAstroSeed_IllustrisTNG_L25n256_1P.txt").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_first_six_of_the_extended_1p_table_are_read_in_the_usual_units(tmp_path: Path, camels: Path):
+    """p3, p5 and p6 are settings of the code there (3.6, 7.4 and 20 at the fiducial point)."""
+    table = read_parameter_table(write(tmp_path, "\n".join(extended_rows(camels)[:31])))  # the header, p1 to p6
+    assert table.shape == (30, 6)
+    assert np.ptp(table, axis=0) == pytest.approx([0.4, 0.4, 3.75, 3.75, 1.5, 1.5])
+    moved = table != [0.3, 0.8, 1, 1, 1, 1]
+    assert moved.sum(axis=1).tolist() == [1, 1, 0, 1, 1] * 6
+    for column in range(6):
+        assert np.flatnonzero(moved[:, column]).tolist() == [5 * column + step for step in (0, 1, 3, 4)]
+    np.testing.assert_allclose(table[20:25, 4], 2.0 ** np.array([-1, -0.5, 0, 0.5, 1]), atol=1e-3)
+    assert guess_layout(table).startswith("1P")
+
+
+def test_a_row_that_varies_another_parameter_is_refused_by_name(tmp_path: Path, camels: Path):
+    with pytest.raises(InputError, match=r"1P_p7_n2 varies parameter 7 of 28 \(0.029, elsewhere 0.049\).* the 52 rows"):
+        read_parameter_table(camels / "CosmoAstroSeed_IllustrisTNG_L25n256_1P.txt")
+    without_names = [row.split(None, 1)[1] for row in extended_rows(camels)[1:]]
+    with pytest.raises(InputError, match="simulation in line 31 varies"):
+        read_parameter_table(write(tmp_path, "\n".join(without_names)))
+
+
+def test_an_extended_table_in_usual_units_is_left_as_it_is(tmp_path: Path, latin_hypercube: np.ndarray):
+    rows = np.column_stack([latin_hypercube[:20], np.ones((20, 22))])
+    np.savetxt(tmp_path / "params.txt", rows, fmt="%.5f")
+    np.testing.assert_array_equal(read_parameter_table(tmp_path / "params.txt"), latin_hypercube[:20])
 
 
 def test_every_distinguishable_order_is_refused_with_the_one_that_fits(latin_hypercube: np.ndarray):

@@ -4,15 +4,18 @@ import ast
 import json
 import math
 import os
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
+from example_events import spectrum
 
+from focus_engine.config.statistics import STATISTICS, leading_score
 from focus_engine.events.line import parse_event
 from focus_engine.events.log import EventTail, append_event, read_events, read_recent_events
+from focus_engine.events.statistics import POWER, POWER_ERROR, Measure
 from focus_engine.events.table import EVENT_TYPES, EpochFinished, StepProgress, Warned
 
 
@@ -32,6 +35,8 @@ def value_of(hint, empty):
         return inner[0]
     if origin is tuple:
         return tuple(value_of(part, empty) for part in inner if part is not Ellipsis)
+    if is_dataclass(hint):
+        return hint(**{name: value_of(part, empty) for name, part in get_type_hints(hint).items()})
     if origin is dict or hint is dict:
         return {"torch": "2.10"}
     return {int: 3, float: 0.25, str: "σ_8 \x1b[2J 한글\n", bool: True}[hint]
@@ -96,6 +101,60 @@ def test_fields_that_came_later_have_defaults():
         if field.default is not MISSING or field.default_factory is not MISSING:
             row.pop(field.name, None)
     assert parse_event(json.dumps(row)) is not None
+
+
+FORMER = {
+    "type": "power_spectrum",
+    "time": 7.0,
+    "epoch": 3,
+    "k": [0.5, 1.0],
+    "real_mean": [4.0, 2.0],
+    "real_std": [1.0, None],
+    "generated_mean": [5.0, 1.0],
+    "ratio": [1.25, 0.5],
+    "k_nyquist": 2.0,
+    "median_abs_error": 0.375,
+    "true_vs_true": 0.3,
+    "n_maps": 16,
+}
+
+
+def test_p_of_k_in_an_old_log_is_read_as_a_statistic_without_error_and_null():
+    event = parse_event(json.dumps(FORMER))
+    assert (event.type, event.time, event.epoch, event.n_maps) == ("statistics", 7.0, 3, 16)
+    assert (event.reference, event.n_points) == ("validation", None)
+    assert event.measures == (Measure(name=POWER_ERROR, value=0.375),)
+    power = event.power
+    assert (power.k, power.real_mean) == ((0.5, 1.0), (4.0, 2.0))
+    assert (power.real_std, power.ratio, power.fixed_std) == ((1.0, None), (1.25, 0.5), None)
+    assert (power.median_abs_error, power.score.null, power.k_nyquist) == (0.375, None, 2.0)
+    assert parse_event(event.to_json()) == event  # as a log that is copied holds it
+    assert parse_event(json.dumps(FORMER | {"ratio": [1.0]})) is None
+    assert parse_event(json.dumps(FORMER | {"epoch": "3"})) is None
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("measures", {"value": "0.1"}),
+        ("measures", {"name": None}),
+        ("curves", {"x": [0.5]}),
+        ("curves", {"ratio": 1.0}),
+        ("curves", {"x": [[0.5], [1.0]]}),
+    ],
+)
+def test_a_statistic_with_a_part_of_another_type_is_skipped(part, change):
+    row = json.loads(spectrum(3).to_json())
+    assert parse_event(json.dumps(row)) == spectrum(3)
+    row[part] = [row[part][0] | change]
+    assert parse_event(json.dumps(row)) is None
+    row[part] = 3
+    assert parse_event(json.dumps(row)) is None
+
+
+def test_the_names_of_p_of_k_stand_in_the_table_of_statistics():
+    assert POWER_ERROR in {score.key for score in STATISTICS[POWER].scores}
+    assert (next(iter(STATISTICS)), leading_score().key) == (POWER, POWER_ERROR)
 
 
 def warning(number):

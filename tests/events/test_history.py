@@ -57,10 +57,11 @@ def test_everybody_tells_the_same_epochs(log, events, epochs, resumed_after):
     assert summary.val_loss == (epochs[-1][1] if epochs else None)
 
 
-def test_spectra_and_samples_are_lost_with_their_epoch():
+def test_statistics_and_samples_are_lost_with_their_epoch():
     history = history_of([*LOST, *RESUMED])
-    assert history.spectra == history.samples == ()
-    assert history_of(LOST).spectra == (LOST[-2],)
+    assert history.statistics == history.spectra == history.samples == ()
+    assert history_of(LOST).statistics == (LOST[-2],)
+    assert [one.epoch for one in history_of(LOST).spectra] == [3]
     assert without_superseded([*LOST, *RESUMED]) == [*LOST[:4], *RESUMED]
 
 

@@ -1,10 +1,12 @@
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import matplotlib.image
 import numpy as np
 import pytest
+from example_events import spectrum
 
 from focus_engine.figures.pages import draw_evaluation, draw_power_spectrum, draw_samples, draw_training_history
 from focus_engine.statistics.compare import evaluate_maps
@@ -71,6 +73,18 @@ def test_samples(tmp_path, n):
     picture(tmp_path / "s.png")
 
 
+def test_each_field_has_its_own_scale(tmp_path):
+    maps = np.stack([lognormal(0, 2), 1e-9 * lognormal(1, 2)], axis=1)
+    pages = []
+    for factor in (1, 1e3):  # only the numbers beside the colour bar of its field change
+        scaled = maps * np.array([1, factor])[:, None, None]
+        same = {"box_size": 25.0, "units": ("U1", "U2"), "fields": ("Mcdm", "T")}
+        draw_samples(tmp_path / "s.png", None, scaled, np.empty((2, 0)), [], **same)
+        pages.append(picture(tmp_path / "s.png"))
+    assert pages[0].shape == pages[1].shape
+    assert 0 < (pages[0] != pages[1]).any(axis=-1).mean() < 0.02
+
+
 def test_samples_with_zeros_channels_and_other_shapes(tmp_path):
     real = lognormal(0, 3)[:, None, :, :8]
     real[0, 0, :4] = 0
@@ -105,17 +119,14 @@ def test_power_spectrum_and_evaluation(tmp_path):
 
 
 def test_unknown_values_leave_gaps(tmp_path):
-    """In the event of a single map, the scatter and the true-against-true value are null."""
-    curves = SimpleNamespace(
-        k=(0.3, 0.6, 0.9),
-        real_mean=(3.0, 2.0, 1.0),
-        real_std=(None, None, None),
-        generated_mean=(3.1, None, 1.2),
-        k_nyquist=1.0,
-        median_abs_error=None,
-        true_vs_true=None,
-    )
-    draw_power_spectrum(tmp_path / "p.png", curves)
+    """In an old event of a single map, the scatter and the errors are null."""
+    event = spectrum(3, (1.0, 1.1, 0.9), value=None, error=None, null=None)
+    empty = {"scatter": (None,) * 3, "generated": (90.0, None, 20.0), "ratio_error": (None,) * 3}
+    event = replace(event, curves=(replace(event.curves[0], **empty),))
+    draw_power_spectrum(tmp_path / "p.png", event.power)
+    picture(tmp_path / "p.png")
+    (tmp_path / "p.png").unlink()
+    draw_power_spectrum(tmp_path / "p.png", spectrum(3).power, title="with its error and the perfect score")
     picture(tmp_path / "p.png")
 
 

@@ -71,7 +71,8 @@ def test_a_new_experiment_is_created_and_knows_nothing_else(run):
     assert set(summary.to_dict()) == {
         *("name", "path", "method", "state", "phase", "epoch", "num_epochs", "step", "lr", "train_loss", "val_loss"),
         *("best_val_loss", "best_epoch", "bad_epochs", "plateau_patience", "early_stop_count", "early_stop_patience"),
-        *("pk_error", "pid", "host", "started", "updated", "eta_seconds", "queue_place", "reason"),
+        *("pk_error", "pk_error_std", "pk_error_null"),
+        *("pid", "host", "started", "updated", "eta_seconds", "queue_place", "reason"),
     }
 
 
@@ -158,8 +159,13 @@ def test_epochs_after_the_checkpoint_were_lost_with_the_worker(run, living):
 
 
 def test_pk_error_comes_from_its_own_event(run, living):
-    pk = spectrum(3, median_abs_error=0.12)
-    assert write(run, identity(living.pid), STARTED, EPOCH, pk).pk_error == 0.12
+    after = write(run, identity(living.pid), STARTED, EPOCH, spectrum(3, value=0.12, error=0.05, null=0.06))
+    assert (after.pk_error, after.pk_error_std, after.pk_error_null) == (0.12, 0.05, 0.06)
+    later = replace(EPOCH, epoch=4, pk_error=0.3, pk_error_std=None, pk_error_null=None)
+    after = write(run, identity(living.pid), later)  # each epoch repeats the latest
+    assert (after.pk_error, after.pk_error_std, after.pk_error_null) == (0.3, None, None)
+    other = replace(spectrum(4), measures=())
+    assert write(run, identity(living.pid), other).pk_error == 0.3  # without this score it changes nothing
 
 
 @pytest.mark.parametrize(

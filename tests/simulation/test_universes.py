@@ -56,6 +56,7 @@ def test_a_set_is_in_camels_layout(made: Made):
 
 def test_the_record_tells_how_the_set_was_made(made: Made):
     record = json.loads((made[0] / "simulation.json").read_text())
+    assert record["arguments"]["design"] == "LH"
     assert record["arguments"]["seed"] == 3
     assert record["arguments"]["params"] == {"Omega_m": [0.1, 0.5], "sigma_8": [0.6, 1.0]}
     assert record["units"].replace("Msun", "M☉").replace("^2", "²") == SURFACE_DENSITY
@@ -177,7 +178,9 @@ def test_ranges_are_kept_and_filled(tmp_path: Path):
         ({"device": "abacus"}, "abacus"),
         ({"device": "meta"}, "meta"),
         ({"params": [[0.3, 0.8]]}, "shape"),
-        ({"params": [[0.3, 0.8]] * 6, "params_range": {}}, "both"),
+        ({"params": [[0.3, 0.8]] * 6, "params_range": {}}, "params_range or a design"),
+        ({"params": [[0.3, 0.8]] * 6, "design": "CV"}, "params_range or a design"),
+        ({"design": "QQ"}, "'QQ': unknown design; allowed: LH"),
         ({"params": [[0.01, 0.8]] * 6}, "Omega_m"),
         ({"params_range": {"h": (0.6, 0.7)}}, "'h'"),
         ({"params_range": {"Omega_m": (0.5, 0.1)}}, "Omega_m from 0.5"),
@@ -202,6 +205,11 @@ def test_the_cache_makes_a_set_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert np.load(maps).shape == (9, 8, 8)
     assert read_parameter_table(params).shape == (3, 6)
     assert list(simulate_cached_universes(DATA)) == []
+
+
+def test_the_folder_of_a_default_set_keeps_the_name_that_it_had_before_there_were_designs(tmp_path: Path):
+    folder = cached_universes_folder(DataBlock(), tmp_path)
+    assert folder.path.name == "100x15_grid32_map32_box25_seed0_1bf84a5e"
 
 
 def test_other_data_has_another_folder(tmp_path: Path):

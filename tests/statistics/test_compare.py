@@ -3,8 +3,11 @@ import json
 import numpy as np
 import pytest
 
+from focus_engine.config.statistics import STATISTICS
 from focus_engine.errors import FocusError, InputError
-from focus_engine.statistics.compare import evaluate_maps
+from focus_engine.statistics.compare import evaluate_maps, judge
+from focus_engine.statistics.design import Design
+from focus_engine.statistics.protocol import known
 from focus_engine.statistics.simulations import Simulations
 
 pytestmark = pytest.mark.xdist_group("evaluation")  # its tests share a fixture that takes seconds
@@ -12,35 +15,44 @@ pytestmark = pytest.mark.xdist_group("evaluation")  # its tests share a fixture 
 BOX = 25.0
 N_SIMULATIONS, PER_SIMULATION, SIDE = 12, 5, 16
 IDS = np.repeat(np.arange(N_SIMULATIONS), PER_SIMULATION)
+PARAMS = np.random.default_rng(99).uniform(0.7, 1.3, size=(N_SIMULATIONS, 2))[IDS]
 
 
-def universes(seed, amplitude=0.5, spread=0.3):
-    """Return lognormal maps whose mean and amplitude depend on their simulation and whose phases do not."""
-    parameters = np.random.default_rng(99).uniform(1 - spread, 1 + spread, size=(N_SIMULATIONS, 2))[IDS]
+def universes(seed, amplitude=0.5, params=PARAMS):
+    """Return lognormal maps whose mean and amplitude follow the parameters and whose phases do not."""
     rng = np.random.default_rng(seed)
     n = np.hypot(np.fft.fftfreq(SIDE, 1 / SIDE)[:, None], np.fft.fftfreq(SIDE, 1 / SIDE))
     red = np.where(n > 0, np.maximum(n, 1) ** -1.0, 0)
-    waves = np.fft.ifft2(np.fft.fft2(rng.normal(size=(IDS.size, SIDE, SIDE))) * red).real
-    field = np.exp(amplitude * parameters[:, 1, None, None] * waves / waves.std())
-    slab = 1 + 0.02 * rng.normal(size=(IDS.size, 1, 1))
-    return 1e11 * parameters[:, 0, None, None] * slab * field / field.mean(axis=(1, 2), keepdims=True)
+    waves = np.fft.ifft2(np.fft.fft2(rng.normal(size=(len(params), SIDE, SIDE))) * red).real
+    field = np.exp(amplitude * params[:, 1, None, None] * waves / waves.std())
+    slab = 1 + 0.02 * rng.normal(size=(len(params), 1, 1))
+    return 1e11 * params[:, 0, None, None] * slab * field / field.mean(axis=(1, 2), keepdims=True)
+
+
+def compared(real, generated, **changes):
+    options = {"real_simulation_ids": IDS, "box_size": BOX, "params": PARAMS, **changes}
+    return evaluate_maps(real, generated, **options)
 
 
 @pytest.fixture(scope="module")
 def evaluation():
-    return evaluate_maps(universes(100), universes(1), real_simulation_ids=IDS, box_size=BOX)
+    return compared(universes(100), universes(1))
 
 
-def test_a_perfect_generator_stays_within_true_against_true(evaluation):
-    power, pdf, slab = evaluation.power_spectrum, evaluation.pdf, evaluation.slab_mean
-    assert 0 < power.median_abs_error < 2 * power.true_vs_true_median_abs_error
-    assert 0 < power.median_abs_error < 2 * power.true_vs_true_same_simulation
-    assert 0 < pdf.w1 < 2 * pdf.true_vs_true_same_simulation < pdf.true_vs_true_w1
-    assert abs(slab.bias) < 3 * slab.bias_std
-    assert slab.scatter == pytest.approx(slab.true_vs_true_scatter, rel=0.3)
-    assert slab.scatter == pytest.approx(0.02 * np.sqrt(2), rel=0.3)
-    assert slab.true_vs_true_bias < 0.01
+def score(evaluation, key):
+    return next(one for one in evaluation.scores() if one.spec.key == key)
+
+
+def test_a_perfect_generator_is_within_its_null(evaluation):
+    for one in evaluation.scores():
+        assert (one.value is None) == STATISTICS[one.statistic].needs_training, one.spec.key
+        assert one.p_value is None or one.p_value > 1e-3, one.sentence
+    assert evaluation.verdict.p_value > 1e-2
+    assert evaluation.verdict.text.startswith("indistinguishable")
+    power = evaluation.power_spectrum
     assert np.mean(np.abs(power.ratio - 1) < 2 * power.ratio_std) > 0.8
+    assert np.mean(np.abs(power.ratio - 1) < 2 * power.ratio_null_std) > 0.8
+    assert power.fixed_std.mean() < power.real_std.mean()
 
 
 def test_definitions_by_hand(evaluation):
@@ -48,30 +60,76 @@ def test_definitions_by_hand(evaluation):
     power = evaluation.power_spectrum
     np.testing.assert_allclose(power.ratio, power.generated_mean / power.real_mean)
     scored = power.k < 0.8 * power.k_nyquist
-    assert power.median_abs_error == np.median(np.abs(power.ratio[scored] - 1))
+    assert power.median_abs_error == pytest.approx(np.median(np.abs(power.ratio[scored] - 1)))
     assert power.k.max() < power.k_nyquist == pytest.approx(np.pi * SIDE / BOX)
 
 
-def test_true_against_true_of_two_simulations_by_hand():
-    maps = universes(0)[:10]
-    result = evaluate_maps(maps, maps, real_simulation_ids=IDS[:10], box_size=BOX)
-    one = evaluate_maps(maps[:5], maps[5:], real_simulation_ids=IDS[:5], box_size=BOX)
-    other = evaluate_maps(maps[5:], maps[:5], real_simulation_ids=IDS[:5], box_size=BOX)
-    lowest, highest = sorted(e.power_spectrum.median_abs_error for e in (one, other))
-    assert lowest <= result.power_spectrum.true_vs_true_median_abs_error <= highest
-    assert result.power_spectrum.median_abs_error == 0
+def test_equal_maps_have_no_errors():
+    maps = universes(0)
+    evaluation = compared(maps, maps)
+    for key in ("power_error", "power_large", "log_power_small", "pdf_w1", "slab_bias", "slab_scatter"):
+        assert score(evaluation, key).value == pytest.approx(0, abs=1e-12)
+    for key in ("slab_slope", "response_middle"):
+        assert score(evaluation, key).value == pytest.approx(1)
 
 
-def test_errors_are_found():
-    real, good = universes(100), universes(1)
-    strong = evaluate_maps(real, universes(1, amplitude=0.65), real_simulation_ids=IDS, box_size=BOX)
-    assert strong.power_spectrum.median_abs_error > strong.power_spectrum.true_vs_true_median_abs_error
-    assert strong.pdf.w1 > strong.pdf.true_vs_true_w1
-    heavy = evaluate_maps(real, 1.1 * good, real_simulation_ids=IDS, box_size=BOX)
-    assert heavy.slab_mean.bias == pytest.approx(0.1, abs=0.02)
-    assert heavy.slab_mean.bias > 5 * heavy.slab_mean.bias_std
-    swapped = evaluate_maps(real, good[::-1], real_simulation_ids=IDS, box_size=BOX)
-    assert swapped.slab_mean.scatter > 3 * swapped.slab_mean.true_vs_true_scatter
+@pytest.mark.parametrize(
+    ("fault", "key", "word"),
+    [
+        (lambda: universes(1, amplitude=0.65), "log_power_middle", "high"),
+        (lambda: 1.1 * universes(1), "slab_bias", "dense"),
+        (lambda: 0.9 * universes(1), "slab_bias", "light"),
+        (lambda: universes(1)[np.roll(np.arange(IDS.size), PER_SIMULATION)], "slab_slope", "weak"),
+        (lambda: np.repeat(universes(1)[::PER_SIMULATION], PER_SIMULATION, axis=0), "width_middle", "narrow"),
+    ],
+)
+def test_faults_are_found_and_named(fault, key, word):
+    evaluation = compared(universes(100), fault())
+    assert score(evaluation, key).verdict == word
+    assert evaluation.verdict.distinguishable
+    assert "a perfect model scores" in evaluation.verdict.text
+
+
+def test_a_ratio_of_means_is_unbiased_where_a_mean_of_ratios_is_not():
+    """Maps whose means scatter by 40 %: the mean of ratios exceeds 0 by the squared scatter, the bias does not."""
+    rng = np.random.default_rng(5)
+    means = rng.lognormal(-0.08, 0.4, size=(2, 3000))
+    real, generated = means[..., None, None] * np.ones((1, 1, 2, 2))
+    found = evaluate_maps(real, generated, real_simulation_ids=np.arange(3000), box_size=BOX)
+    assert (means[1] / means[0] - 1).mean() > 0.1
+    assert abs(found.slab_mean.bias) < 4 * 0.4 * np.sqrt(2 / 3000)
+
+
+def test_generated_maps_need_not_be_paired():
+    """Rows in another order, and another number of maps at each point, are compared at the same parameters."""
+    many = np.repeat(PARAMS[::PER_SIMULATION], 9, axis=0)
+    drawn, order = universes(3, params=many), np.random.default_rng(0).permutation(len(many))
+    placed = Design.matched(PARAMS, IDS, many[order])
+    evaluation = judge(universes(100), drawn[order], placed, BOX)
+    assert (evaluation.n_maps, evaluation.n_generated, evaluation.n_points) == (IDS.size, len(many), N_SIMULATIONS)
+    assert abs(evaluation.slab_mean.bias) < 0.02
+    assert evaluation.verdict.p_value > 1e-2
+    with pytest.raises(InputError, match="no real maps"):
+        Design.matched(PARAMS, IDS, many * 1.01)
+
+
+def test_a_grouped_generated_set_has_a_grouped_null():
+    """Maps that share a deviation within a simulation: independent draws scatter less than whole simulations."""
+    ids = np.repeat(np.arange(40), 10)
+    params = np.random.default_rng(1).uniform(0.7, 1.3, size=(40, 1))[ids]
+    rng = np.random.default_rng(2)
+
+    def stacks():
+        shared = rng.lognormal(0, 0.1, size=40)[ids]
+        return (params[:, 0] * shared)[:, None, None] * np.ones((1, 2, 2))
+
+    real, generated = stacks(), stacks()
+    found = [
+        judge(real, generated, Design.matched(params, ids, params, generated_ids), BOX) for generated_ids in (None, ids)
+    ]
+    alone, grouped = (score(one, "slab_bias").null_spread for one in found)
+    assert grouped == pytest.approx(0.1 * np.sqrt(2 / 40), rel=0.3)
+    assert alone == pytest.approx(0.1 * np.sqrt(1 / 40 + 1 / 400), rel=0.3)
 
 
 def test_the_json_document(evaluation):
@@ -86,20 +144,24 @@ def test_the_json_document(evaluation):
         "true_vs_true_median_abs_error",
     }
     assert {len(v) for v in document["power_spectrum"].values() if isinstance(v, list)} == {7}
-    for statistic in (value for value in document.values() if isinstance(value, dict)):
-        assert any(key.startswith("true_vs_true") for key in statistic)
     assert document["n_maps"] == IDS.size
+    keys = {"name", "statistic", "band", "value", "error", "null", "null_spread", "p_value", "verdict"}
+    assert all(set(one) == keys for one in document["scores"])
+    assert len(document["scores"]) == len(evaluation.scores())
+    assert set(document["verdict"]) == {"text", "p_value", "deciding_score"}
 
 
 def test_unknown_is_null():
     maps = universes(0)[:1]
-    document = evaluate_maps(maps, maps, real_simulation_ids=[3], box_size=BOX).to_dict()
+    document = compared(maps, maps, real_simulation_ids=[3], params=PARAMS[:1]).to_dict()
     assert document["power_spectrum"]["median_abs_error"] == 0.0
     assert document["power_spectrum"]["true_vs_true_median_abs_error"] is None
     assert set(document["power_spectrum"]["real_std"]) == {None}
     assert document["pdf"]["true_vs_true_w1"] is None
     assert document["slab_mean"]["true_vs_true_bias"] is None
     assert document["slab_mean"]["scatter"] is None
+    assert all(one["p_value"] is None and one["null"] is None for one in document["scores"])
+    assert document["verdict"]["p_value"] is None
     json.dumps(document, allow_nan=False)
 
 
@@ -110,29 +172,30 @@ def test_featureless_and_tiny_maps_do_not_fail():
     json.dumps(evaluate_maps(tiny, tiny, real_simulation_ids=[0, 1], box_size=1).to_dict(), allow_nan=False)
 
 
-def test_same_seed_same_answer():
-    real, generated = universes(100), universes(1)
-    first, again, other = (
-        evaluate_maps(real, generated, real_simulation_ids=IDS, box_size=BOX, seed=seed).to_dict() for seed in (5, 5, 6)
-    )
-    assert first == again
+def test_same_seed_same_answer(evaluation):
+    again, other = (compared(universes(100), universes(1), seed=seed).to_dict() for seed in (0, 6))
+    assert evaluation.to_dict() == again
     key = "true_vs_true_median_abs_error"
-    assert first["power_spectrum"][key] != other["power_spectrum"][key]
-    assert first["power_spectrum"][key] == pytest.approx(other["power_spectrum"][key], rel=0.25)
+    assert again["power_spectrum"][key] != other["power_spectrum"][key]
+    assert again["power_spectrum"][key] == pytest.approx(other["power_spectrum"][key], rel=0.25)
+    nulls = [[one["null_spread"] for one in document["scores"]] for document in (again, other)]
+    np.testing.assert_allclose(*(known(spreads) for spreads in nulls), rtol=0.4)
 
 
 def test_bad_input_is_named():
     real = universes(0)
     with pytest.raises(InputError, match="same row"):
-        evaluate_maps(real, real[:-1], real_simulation_ids=IDS, box_size=BOX)
+        compared(real, real[:-1])
     with pytest.raises(InputError, match="one id per map"):
-        evaluate_maps(real, real, real_simulation_ids=IDS[:-1], box_size=BOX)
+        compared(real, real, real_simulation_ids=IDS[:-1])
+    with pytest.raises(InputError, match="maps of different parameters"):
+        compared(real, real, real_simulation_ids=np.zeros(IDS.size))
     broken = real.copy()
     broken[7, 2, 2] = np.nan
     with pytest.raises(InputError, match="real map 7"):
-        evaluate_maps(broken, real, real_simulation_ids=IDS, box_size=BOX)
+        compared(broken, real)
     with pytest.raises(FocusError, match="generated map 7") as caught:
-        evaluate_maps(real, broken, real_simulation_ids=IDS, box_size=BOX)
+        compared(real, broken)
     assert caught.value.exit_code == 1
 
 
@@ -144,3 +207,22 @@ def test_halves_are_disjoint_and_whole():
         np.testing.assert_array_equal(simulations.totals(first), [1, 1, 1])
     np.testing.assert_array_equal(simulations.totals(np.ones(7)), [2, 2, 3])
     assert list(Simulations.of([4, 4], 2).halves(seed=0)) == []
+
+
+def test_every_field_is_judged_and_every_pair_crosswise():
+    """A second field that follows the first in the real maps and not in the generated ones: only the pair shows it."""
+    real, generated = (np.stack([one, one**1.5], axis=1) for one in (universes(100), universes(1)))
+    alone = np.stack([universes(1), universes(2) ** 1.5], axis=1)
+    options = {"fields": ("Mcdm", "T")}
+    right, wrong = compared(real, generated, **options), compared(real, alone, **options)
+    assert {one.field for one in right.scores()} == {"Mcdm", "T", "Mcdm x T"}
+    assert right.verdict.p_value > 1e-2
+    assert wrong.verdict.deciding_score.startswith("cross.")
+    for field in ("Mcdm", "T"):
+        assert all(one.p_value is None or one.p_value > 1e-3 for one in wrong.scores() if one.field == field)
+    document = json.loads(json.dumps(wrong.to_dict(), allow_nan=False))
+    assert set(document["fields"]) == {"T", "Mcdm x T"}
+    assert document["fields"]["T"]["power_spectrum"]["median_abs_error"] > 0
+    assert len({(one["field"], one["statistic"], one["name"]) for one in document["scores"]}) == len(document["scores"])
+    with pytest.raises(InputError, match="3 names are given for 2 fields"):
+        compared(real, generated, fields=("a", "b", "c"))

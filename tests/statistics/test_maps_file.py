@@ -9,21 +9,30 @@ MAPS = np.arange(1, 129, dtype=np.float32).reshape(2, 8, 8)
 
 def test_npy_is_memory_mapped(tmp_path):
     np.save(tmp_path / "maps.npy", MAPS)
-    maps, box_size = load_maps_file(tmp_path / "maps.npy")
-    np.testing.assert_array_equal(maps, MAPS)
-    assert box_size is None
-    assert isinstance(maps.base, np.memmap)
+    held = load_maps_file(tmp_path / "maps.npy")
+    np.testing.assert_array_equal(held.maps[:, 0], MAPS)
+    assert (held.box_size, held.fields) == (None, ())
+    assert isinstance(held.maps.base.base, np.memmap)
 
 
 def test_npz_says_its_box(tmp_path):
     np.savez(tmp_path / "a.npz", maps=MAPS[:, None], box_size=np.float64(50.0))
-    maps, box_size = load_maps_file(str(tmp_path / "a.npz"))
-    assert maps.shape == MAPS.shape
-    assert box_size == 50.0
+    held = load_maps_file(str(tmp_path / "a.npz"))
+    assert held.maps.shape == (2, 1, 8, 8)
+    assert held.box_size == 50.0
     np.savez_compressed(tmp_path / "b.npz", maps=MAPS[0])
-    maps, box_size = load_maps_file(tmp_path / "b.npz")
-    assert maps.shape == (1, 8, 8)
-    assert box_size is None
+    held = load_maps_file(tmp_path / "b.npz")
+    assert held.maps.shape == (1, 1, 8, 8)
+    assert held.box_size is None
+
+
+def test_npz_names_its_fields(tmp_path):
+    two = np.stack([MAPS, MAPS], axis=1)
+    np.savez(tmp_path / "a.npz", maps=two, fields=np.array(["HI", "T"]))
+    assert load_maps_file(tmp_path / "a.npz").fields == ("HI", "T")
+    np.savez(tmp_path / "b.npz", maps=two, fields=np.array(["HI"]))
+    assert load_maps_file(tmp_path / "b.npz").fields == ()
+    assert load_maps_file(tmp_path / "b.npz").maps.shape == (2, 2, 8, 8)
 
 
 def test_missing_and_folder(tmp_path):

@@ -3,10 +3,10 @@ import pytest
 
 from focus_engine.errors import InputError
 from focus_engine.statistics import pdf
+from focus_engine.statistics.design import Design
 from focus_engine.statistics.map_stack import MapStack
-from focus_engine.statistics.simulations import Simulations
 
-SIMULATIONS = Simulations.of(np.repeat(np.arange(6), 3), 18)
+SIMULATIONS = np.repeat(np.arange(6), 3)
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def rng():
 def compare_pdfs(real, generated, simulations, seed):
     stacks = MapStack(real, 25.0), MapStack(generated, 25.0, what="generated map")
     bins = pdf.bins(*stacks)
-    return pdf.compare(*(pdf.measure(stack, bins) for stack in stacks), simulations, seed)
+    return pdf.compare(*(pdf.measure(stack, bins) for stack in stacks), Design.paired(simulations, seed=seed))
 
 
 def lognormal(rng, mean=11.0, sigma=0.5, n_maps=18):
@@ -81,7 +81,7 @@ def test_outliers_count_but_do_not_stretch_the_picture(rng):
 
 def test_unknown_without_a_second_simulation(rng):
     real = lognormal(rng, n_maps=2)
-    result = compare_pdfs(real, real, Simulations.of([7, 7], 2), seed=0)
+    result = compare_pdfs(real, real, [7, 7], seed=0)
     assert np.isnan(result.true_vs_true_w1)
     assert np.isnan(result.real_std).all()
     assert result.w1 == 0
@@ -89,7 +89,7 @@ def test_unknown_without_a_second_simulation(rng):
 
 def test_constant_maps_have_no_sigma():
     flat = np.full((2, 4, 4), 3.0)
-    assert np.isnan(compare_pdfs(flat, flat, Simulations.of([0, 1], 2), seed=0).w1)
+    assert np.isnan(compare_pdfs(flat, flat, [0, 1], seed=0).w1)
 
 
 def test_an_unphysical_map_is_named(rng):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import Any, get_type_hints
 
+from focus_engine.events.statistics import POWER, POWER_ERROR, Measure, MeasuredCurve
 from focus_engine.events.table import (
     EVENT_TYPES,
     CheckpointSaved,
@@ -15,10 +16,10 @@ from focus_engine.events.table import (
     EndState,
     EpochFinished,
     Event,
-    PowerSpectrumMeasured,
     RunEnded,
     RunStarted,
     SamplesDrawn,
+    StatisticsMeasured,
     StepProgress,
     WorkerStarting,
 )
@@ -128,6 +129,8 @@ def epoch(number: int, val: float = 0.5, **given: object) -> EpochFinished:
         "early_stop_count": 0,
         "early_stop_patience": 10,
         "pk_error": None,
+        "pk_error_std": None,
+        "pk_error_null": None,
         "eta_seconds": 2.0 * (20 - number),
     }
     return EpochFinished(**(values | given))
@@ -139,24 +142,36 @@ def saved(number: int, kind: str = "last", **given: object) -> CheckpointSaved:
     return CheckpointSaved(**(values | given))
 
 
-def spectrum(number: int, ratio: Sequence[float] = (1.0, 1.1, 0.9), **given: object) -> PowerSpectrumMeasured:
-    """Return the P(k) of samples at epoch `number`."""
+def spectrum(number: int, ratio: Sequence[float] = (1.0, 1.1, 0.9), **given: object) -> StatisticsMeasured:
+    """Return the statistics of samples at epoch `number`: P(k) of the given ratio to the real maps.
+
+    `value`, `error` and `null` are those of the score; the rest are fields of the event.
+    """
     k = tuple(0.5 * 8 ** (i / max(1, len(ratio) - 1)) for i in range(len(ratio)))
     real = tuple(100 / value for value in k)
+    curve = MeasuredCurve(
+        name=POWER,
+        x=k,
+        reference=real,
+        scatter=tuple(0.3 * value for value in real),
+        generated=tuple(a * b for a, b in zip(real, ratio, strict=True)),
+        ratio=tuple(ratio),
+        ratio_error=(0.04,) * len(k),
+        limit=4.0,
+    )
+    score = {"value": 0.1, "error": 0.03, "null": 0.06}
+    score |= {name: given.pop(name) for name in score.keys() & given.keys()}
     values = {
         "time": NOW + number,
         "epoch": number,
-        "k": k,
-        "real_mean": real,
-        "real_std": tuple(0.3 * value for value in real),
-        "generated_mean": tuple(a * b for a, b in zip(real, ratio, strict=True)),
-        "ratio": tuple(ratio),
-        "k_nyquist": 4.0,
-        "median_abs_error": 0.1,
-        "true_vs_true": 0.08,
-        "n_maps": 16,
+        "n_maps": 64,
+        "n_points": 10,
+        "reference": "trend",
+        "reference_error": 0.02,
+        "measures": (Measure(name=POWER_ERROR, **score),),
+        "curves": (curve,),
     }
-    return PowerSpectrumMeasured(**(values | given))
+    return StatisticsMeasured(**(values | given))
 
 
 def samples(number: int, **given: object) -> SamplesDrawn:

@@ -27,7 +27,9 @@ device: cpu
 notify: {{command: 'echo "$FOCUS_STATE $FOCUS_EPOCH" >> {{told}}'}}
 """
 DATA = "simulations: 8, grid: 8, map_size: 16, maps_per_simulation: 15, train_split: 0.6"
-TIMES = {"time", "seconds", "maps_per_second", "data_wait", "eta_seconds"}
+TIMES = {"time", "seconds", "maps_per_second", "data_wait", "eta_seconds"} | {
+    *("pk_error", "pk_error_std", "pk_error_null")  # the number of maps follows from the time that drawing takes
+}
 Make = Callable[..., RunFolder]
 Until = Callable[..., None]
 

@@ -172,7 +172,9 @@ def test_sampling_from_a_checkpoint_that_contradicts_itself(
 ):
     batches = bench().training.batches
     parts = {"normaliser": batches._normaliser.to_dict()} if normaliser else {}
-    scaler = ParameterScaler(names=("a",), mean=(0.0,), std=(1.0,), low=(0.0,), high=(1.0,)).to_dict()
+    scaler = ParameterScaler(
+        names=("a",), mean=(0.0,), std=(1.0,), low=(0.0,), high=(1.0,), scale=("linear",)
+    ).to_dict()
     save_checkpoint(saved, replace(checkpoint, config=config, scaler=scaler, **parts))
     with pytest.raises(InputError, match=message) as refused:
         open_trained(saved)

@@ -8,6 +8,7 @@ import pytest
 from focus_engine.config.schema import Config
 from focus_engine.data.maps import open_map_set
 from focus_engine.generative.build import build_process
+from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.prepare import prepare_data, terminal_snr
 
 SIZE = 16
@@ -46,3 +47,22 @@ def test_a_field_of_one_wave_has_all_its_power_there(tmp_path):
 def test_zero_terminal_snr_leaves_none(tmp_path):
     data = prepared(tmp_path, 0.3 * np.random.default_rng(2).standard_normal((10, SIZE, SIZE)))
     assert terminal_snr(process(prediction="v", zero_terminal_snr=True), data) == 0.0
+
+
+def test_the_split_follows_split_seed_alone_and_a_checkpoint_keeps_its_own(tmp_path):
+    first = prepared(tmp_path, 0.3 * np.random.default_rng(3).standard_normal((20, SIZE, SIZE)))
+
+    def again(saved=None, **blocks):
+        return prepare_data(Config.model_validate(blocks), first.maps, saved).split
+
+    other = again(data={"split_seed": 1})
+    assert again(training={"seed": 5}) == first.split != other
+    held = Checkpoint(
+        config={},
+        state={},
+        normaliser=first.normaliser.to_dict(),
+        scaler=first.scaler.to_dict(),
+        data=first.describe() | {"split": vars(other)},
+        provenance={},
+    )
+    assert again(saved=held) == other

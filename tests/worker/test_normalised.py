@@ -11,7 +11,7 @@ from focus_engine.data.maps import StoredValues, open_map_set
 from focus_engine.data.normalise import fit_normaliser
 from focus_engine.errors import InputError
 from focus_engine.events.log import read_events
-from focus_engine.events.table import PowerSpectrumMeasured, SamplesDrawn
+from focus_engine.events.table import SamplesDrawn, StatisticsMeasured
 from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.power import FIELD_LABEL, field_power_spectrum, measured_power, power_spectrum
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
@@ -98,7 +98,7 @@ def run(make: Make, files: tuple[Path, Path]) -> RunFolder:
 def test_from_training_to_the_report(run: RunFolder, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch):
     monkeypatch.setenv("FOCUS_EXPERIMENTS", str(tmp_path))
     events = read_events(run.events)
-    (spectrum,) = [event for event in events if isinstance(event, PowerSpectrumMeasured)]
+    (spectrum,) = [event for event in events if isinstance(event, StatisticsMeasured)]
     (drawn,) = [event for event in events if isinstance(event, SamplesDrawn)]
     assert spectrum.normalised
     assert drawn.normalised

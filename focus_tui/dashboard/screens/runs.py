@@ -24,7 +24,7 @@ from focus_tui.view.columns import BY_KEY, RunRow, columns_of, in_default_order
 from focus_tui.view.machine import MachineLoad, machine_words
 from focus_tui.view.query import parse_query, sort_rows
 from focus_tui.view.run_view import RunView, phase_words, plateau_words
-from focus_tui.view.words import GLYPHS, age, counted, duration, loss, percent, rate
+from focus_tui.view.words import GLYPHS, age, counted, duration, loss, rate, with_perfect
 
 
 class RunsScreen(BaseScreen):
@@ -225,11 +225,10 @@ class RunsScreen(BaseScreen):
         text.append(f"{GLYPHS[s.state][0]} {visible(s.name)}", style="bold")
         text.append(f"  {phase_words(s, view.warmup_epochs)}\n")
         best = "" if s.best_val_loss is None else f"   best {loss(s.best_val_loss)} @ {s.best_epoch}"
-        error = "-" if s.pk_error is None else percent(s.pk_error)
         lines = [
             f"epoch {counted(s.epoch, s.num_epochs)}   LR {rate(s.lr)}",
             f"val {loss(s.val_loss)}{best}",
-            f"P(k) error {error}",
+            "P(k) error " + "".join(with_perfect(s.pk_error, s.pk_error_std, s.pk_error_null)),
             plateau_words(view) if view.epochs and s.state in LIVE_STATES else "",
             "" if s.eta_seconds is None else f"{duration(s.eta_seconds)} left, if all epochs run",
             visible(s.reason or ""),

@@ -12,13 +12,14 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.widgets import Static
 
-from focus_engine.events.table import PowerSpectrumMeasured
+from focus_engine.events.statistics import LivePower
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
 from focus_tui.charts.half_blocks import ColorDepth, draw_maps
 from focus_tui.dashboard.jobs import JobProgress, SampledPower, SampleResult
 from focus_tui.dashboard.widgets.chart import Chart
 from focus_tui.terminal import visible
 from focus_tui.view.pictures.maps import SYMBOLS
+from focus_tui.view.pictures.power import band_words
 from focus_tui.view.run_view import floats
 from focus_tui.view.words import bar_line
 
@@ -34,13 +35,14 @@ class DrawnMaps:
     """Maps from a .npz file of `focus sample`.
 
     Attributes:
-        maps: the first `MAX_MAPS`, first channel, (n, H, W).
+        maps: the first `MAX_MAPS`, of the first field, (n, H, W).
         params: their parameters, (n, P).
         names: of the parameters.
         total: number of maps in the file.
         low: lower end of the common colour scale.
         high: upper end of the common colour scale.
         units: of the maps.
+        field: name of the field and the number of fields, if they are several.
     """
 
     maps: NDArray[np.float32]
@@ -50,6 +52,7 @@ class DrawnMaps:
     low: float
     high: float
     units: str = SURFACE_DENSITY
+    field: str = ""
 
 
 def read_maps(path: Path) -> DrawnMaps:
@@ -59,10 +62,12 @@ def read_maps(path: Path) -> DrawnMaps:
         maps = np.array(whole[:MAX_MAPS] if whole.ndim == 3 else whole[:MAX_MAPS, 0], dtype=np.float32)
         params = np.array(file["params"][:MAX_MAPS], dtype=np.float32)
         names = tuple(str(name) for name in file["param_names"])
-        units = str(file["units"]) if "units" in file else SURFACE_DENSITY
+        units = str(file["units"].flat[0]) if "units" in file else SURFACE_DENSITY
+        several = whole.ndim == 4 and whole.shape[1] > 1
+        field = f"{file['fields'].flat[0]}, the first of {whole.shape[1]} fields; " if several else ""
     seen = maps[np.isfinite(maps) & ((maps > 0) | (units == NORMALISED))]
     low, high = np.percentile(seen, [0.5, 99.9]) if seen.size else (1.0, 10.0)
-    return DrawnMaps(maps, params, names, len(whole), float(low), float(high), units)
+    return DrawnMaps(maps, params, names, len(whole), float(low), float(high), units, field)
 
 
 def fitting(width: int, height: int, shape: tuple[int, int], count: int) -> int:
@@ -155,14 +160,12 @@ class ResultPane(Vertical, can_focus=True):
             text.append(f"   shown {here}, pgdn pgup for others", style="dim")
         self.say(text + more)
 
-    def show(
-        self, drawn: DrawnMaps, progress: JobProgress[SampleResult], real: PowerSpectrumMeasured | None, files: str
-    ) -> None:
+    def show(self, drawn: DrawnMaps, progress: JobProgress[SampleResult], real: LivePower | None, files: str) -> None:
         """Show maps, P(k) and file names."""
         self.show_progress(progress)
         self._drawn, self._first = drawn, 0
         self.query_one("#pictures").display = True
-        self.query_one("#files", Static).update(Text(visible(files)))
+        self.query_one("#files", Static).update(Text(visible(drawn.field + files)))
         self._show_maps()
         power = None if progress.finished is None else progress.finished.power
         self.query_one("#power", Chart).show(lambda width, height: power_text(power, real, width, height, self._color))
@@ -205,9 +208,7 @@ class ResultPane(Vertical, can_focus=True):
             self._show_maps()
 
 
-def power_text(
-    power: SampledPower | None, real: PowerSpectrumMeasured | None, width: int, height: int, color: bool
-) -> str:
+def power_text(power: SampledPower | None, real: LivePower | None, width: int, height: int, color: bool) -> str:
     """Return the chart of P(k) of the samples, with that of real maps if both have the same bins."""
     from focus_tui.charts.curves import DENSITY_POWER, FIELD_POWER, draw_power, draw_single_power
 
@@ -223,7 +224,8 @@ def power_text(
             width=width,
             height=height,
             color=color,
-            title="P(k), real: validation",
+            title="P(k), real: at the parameters of validation maps",
+            band_label=band_words(real, width),
             k_nyquist=real.k_nyquist,
             y_label=FIELD_POWER if real.normalised else DENSITY_POWER,
         )

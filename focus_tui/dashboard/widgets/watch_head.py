@@ -14,7 +14,7 @@ from focus_engine.launch.summary import LIVE_STATES
 from focus_tui.terminal import cells, visible
 from focus_tui.view.machine import MachineLoad, machine_words
 from focus_tui.view.run_view import RunView, advice, phase_words, plateau_words
-from focus_tui.view.words import GLYPHS, counted, duration, loss, percent, rate
+from focus_tui.view.words import GLYPHS, counted, duration, loss, percent, rate, with_perfect
 
 COLOURS = {90: "bright_black", 31: "red", 32: "green", 33: "yellow", 34: "blue"}
 FACT_GAP = 3
@@ -73,8 +73,7 @@ def _facts(view: RunView) -> list[Text]:
         facts.append(_labelled("best", f"{loss(s.best_val_loss)} @ {s.best_epoch}"))
     if view.spectra:
         last = view.spectra[-1]
-        between = "" if last.true_vs_true is None else f" (real maps {percent(last.true_vs_true)})"
-        facts.append(_labelled("P(k) error", percent(last.median_abs_error), between))
+        facts.append(_labelled("P(k) error", *with_perfect(last.score.value, last.score.error, last.score.null)))
     if s.method:
         facts.append(Text(visible(s.method), style="dim"))
     return facts

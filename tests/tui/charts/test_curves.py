@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from focus_engine.config.statistics import STATISTICS, CurveSpec, StatisticCurve
+from focus_engine.config.statistic_spec import CurveSpec, StatisticCurve
+from focus_engine.config.statistics import STATISTICS
 from focus_tui.charts.canvas import reduced, smoothed
 from focus_tui.charts.curves import draw_losses, draw_lr, draw_power, draw_single_power
 from focus_tui.charts.statistic import draw_statistic

@@ -59,6 +59,9 @@ def files(folder):
         (["data", "info", "x"], "no such file, folder or experiment"),
         (["data", "simulate", "--Omega_m", "0.5:0.1"], "--Omega_m"),
         (["data", "simulate", "-n", "0"], "at least 1"),
+        (["data", "simulate", "--design", "XX"], "--design 'XX': unknown design; allowed: LH"),
+        (["data", "simulate", "--design", "1P", "-n", "8"], "such as 7 or 9"),
+        (["data", "simulate", "--design", "CV", "--sigma_8", "0.7:0.9"], "one value of each parameter"),
         (["data", "import", "a.npy", "b.txt", "--name", "../x"], "plain folder name"),
         (["--root"], "requires an argument"),
     ],
@@ -154,6 +157,21 @@ def test_power_of_white_noise(focus, tmp_path):
     np.savez(tmp_path / "maps.npz", maps=noise[:1], box_size=10.0)
     assert json.loads(focus("power", "maps.npz", "--json")[1])["power_std"][0] is None
     assert focus("power", "maps.npz", "--box-size", "20")[0] == 2
+    two = np.stack([noise, 3 * noise], axis=1)
+    np.savez(tmp_path / "two.npz", maps=two, box_size=10.0, fields=np.array(["Mcdm", "T"]))
+    first, second = json.loads(focus("power", "two.npz", "--json")[1])["fields"]
+    assert (first["name"], second["name"]) == ("Mcdm", "T")
+    assert first["power"]["power_mean"] == pytest.approx(second["power"]["power_mean"])
+    assert "two.npz, T: 20 maps" in focus("power", "two.npz")[1]
+
+
+@pytest.mark.parametrize(("design", "n_maps"), [("CV", 27), ("1P", 9), ("EX", 4)])
+def test_a_design_has_its_own_number_of_universes_and_is_named_by_info(focus, design, n_maps):
+    code, out, _ = focus("data", "simulate", "set", "--design", design, "--grid", "4", "--maps-per-simulation", "3")
+    assert (code, out) == (0, "set\n")
+    code, out, _ = focus("data", "info", "set", "--maps-per-simulation", "3")
+    assert code == 0
+    assert f"{n_maps * 3} maps of {n_maps} simulations (3 each): {design} (" in out
 
 
 def test_data_are_simulated_described_and_imported(focus, tmp_path):

@@ -99,12 +99,12 @@ def test_maps_fill_the_height_and_as_many_stand_side_by_side_as_fit():
         assert 1 <= fitting(width, height, (256, 256), 9) <= 9
 
 
-POWER = SampledPower(k=(*spectrum(3).k, 6.0), mean=(100.0, 50.0, 20.0, 1.0), std=None, k_nyquist=4.0)
+POWER = SampledPower(k=(*spectrum(3).power.k, 6.0), mean=(100.0, 50.0, 20.0, 1.0), std=None, k_nyquist=4.0)
 
 
 def test_samples_are_drawn_over_real_maps_where_the_bins_agree():
-    assert "real" in power_text(POWER, spectrum(3), 80, 24, color=False)
-    other = spectrum(3, ratio=(1.0, 1.0))
+    assert "real" in power_text(POWER, spectrum(3).power, 80, 24, color=False)
+    other = spectrum(3, ratio=(1.0, 1.0)).power
     shifted = SampledPower(k=(0.6, 1.1), mean=(100.0, 50.0), std=(1.0, 1.0), k_nyquist=4.0)
     assert "real" not in power_text(shifted, other, 80, 24, color=False)
     assert "P(k) of the samples" in power_text(POWER, None, 80, 24, color=False)

@@ -54,7 +54,9 @@ def trained(name: str, n: int, low: float, **summary: object):
             "early_stop_count": 3,
             "num_epochs": 40,
         }
-        events.append(epoch(number, val, best_val_loss=val, pk_error=0.08, **more))
+        events.append(
+            epoch(number, val, best_val_loss=val, pk_error=0.1, pk_error_std=0.03, pk_error_null=0.06, **more)
+        )
         if number % 5 == 0:
             k = np.geomspace(0.3, 4.0, 24)
             ratio = 1 + 0.3 / number * np.sin(3 * k)

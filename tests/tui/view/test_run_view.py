@@ -1,5 +1,7 @@
 """`RunView`: the view of a run after any sequence of events."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from dashboard import view_from
@@ -125,6 +127,13 @@ def test_advice_says_where_power_is_off():
     view = view_from([started(), epoch(1), spectrum(1, ratio=(1.0, 0.8, 0.7, 0.6))])
     assert advice(view) == ("P(k) 25.0 % low at k = 1 to 2 h/Mpc (epoch 1)",)
     assert advice(view_from([started(), epoch(1), spectrum(1, ratio=(1.0, 1.05, 0.95))])) == ()
+    assert advice(view_from([started(), epoch(1), spectrum(1, ratio=(1.0, 0.8, 0.7, 0.6), null=0.2)])) == ()
+
+
+def test_advice_of_an_old_log_allows_for_the_scatter_of_few_maps():
+    event = spectrum(1, ratio=(1.0, 0.8, 0.7, 0.6), null=None)
+    old = replace(event, n_maps=4, curves=(replace(event.curves[0], ratio_error=(None,) * 4),))
+    assert advice(view_from([started(), epoch(1), old])) == ()  # twice √(2/4) of 30 %
 
 
 def test_advice_of_overfitting_wants_both_a_rising_and_a_falling_loss():

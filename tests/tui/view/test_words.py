@@ -1,12 +1,24 @@
 """Runs as text: pure functions, fixed widths, wide characters, hostile names."""
 
+from dataclasses import replace
+
 import pytest
 from example_events import end, making_data
 
 from focus_engine.events.table import Warned
 from focus_engine.launch.summary import RunSummary
 from focus_tui.terminal import cells, visible
-from focus_tui.view.words import GLYPHS, bar_line, duration, event_note, progress_line, size, state_words, status_lines
+from focus_tui.view.words import (
+    GLYPHS,
+    bar_line,
+    duration,
+    event_note,
+    progress_line,
+    size,
+    state_words,
+    status_lines,
+    with_perfect,
+)
 
 RUNNING = RunSummary(
     name="experiment_diffusion",
@@ -51,6 +63,26 @@ LOST = RunSummary(name="한글 실험", path="/e/한글 실험", state="lost", r
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "null", "text"),
+    [
+        (None, None, None, "-"),
+        (0.4381, None, None, "43.8 %"),  # an old log has neither
+        (0.1234, 0.05, 0.062, "12 ± 5 % (perfect 6.2 %)"),
+        (0.0312, 0.0121, 0.0995, "3.1 ± 1.2 % (perfect 10 %)"),
+        (0.5, 0.0194, None, "50.0 ± 1.9 %"),
+        (1.5, 0.25, 0.3, "150 ± 25 % (perfect 30 %)"),
+    ],
+)
+def test_a_score_is_shown_with_its_error_and_a_perfect_one(value, error, null, text):
+    assert "".join(with_perfect(value, error, null)) == text
+
+
+def test_status_says_what_a_perfect_generator_scores():
+    (line,) = [one for one in status_lines(replace(RUNNING, pk_error_std=0.05, pk_error_null=0.06)) if "P(k)" in one]
+    assert line == "  P(k) error  12 ± 5 % (median, samples during training; a perfect generator scores 6.0 %)"
 
 
 @pytest.mark.parametrize(

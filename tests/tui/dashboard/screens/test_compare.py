@@ -229,13 +229,23 @@ def scored(names, **changes):
                 "true_vs_true_w1": 0.2,
                 "true_vs_true_same_simulation": 0.04,
             },
-            "slab_mean": {
-                "bias": 0.01,
-                "bias_std": None,
-                "scatter": 0.3,
-                "true_vs_true_bias": 0.02,
-                "true_vs_true_scatter": 0.4,
-            },
+            "slab_mean": {"bias": 0.01, "scatter": 0.3},
+            "scores": [
+                {
+                    "statistic": "power_spectrum",
+                    "name": "median_abs_error",
+                    "value": error,
+                    "error": 0.02,
+                    "null": 0.05,
+                    "null_spread": 0.01,
+                    "p_value": 0.2,
+                    "band": None,
+                    "verdict": "indistinguishable",
+                },
+                {"statistic": "pdf", "name": "w1", "value": 0.05, "error": None, "null": None, "null_spread": None},
+                {"statistic": "slab_mean", "name": "bias", "value": 0.01},
+                {"statistic": "of a later version", "name": "unheard", "value": 1.0},
+            ],
             "steps": [
                 {"steps": 5, "nfe": 5, "seconds_per_map": 0.02, "power_error": None},
                 {"steps": 50, "nfe": 50, "seconds_per_map": 0.2, "power_error": error},
@@ -246,12 +256,19 @@ def scored(names, **changes):
     return {"n_maps": 96, "n_simulations": 10, "device": "CPU", "runs": runs, **changes}
 
 
-def test_scores_stand_beside_what_real_maps_score():
+def by_heading(rows, row):
+    """Return the cells of a row by their headings."""
+    return dict(zip(rows[0], rows[row], strict=True))
+
+
+def test_scores_stand_beside_what_a_perfect_model_scores():
     report = read_comparison(scored(("alpha", "beta")))
     rows = score_rows(report)
-    assert rows[1] == ("alpha", "ddim 50", "50", "0.2", "7.0 %", "0.050", "1.0 %", "30.0 %")
-    assert rows[3] == ("true vs true", "", "", "", "20.0 %", "0.200", "-", "-")
-    assert rows[4] == ("  same simulations", "", "", "", "10.0 %", "0.040", "2.0 %", "40.0 %")
+    assert rows[1][:5] == ("alpha", "ddim 50", "50", "0.2", "7.0 ± 2.0 %")
+    cells = by_heading(rows, 1)
+    assert (cells["PDF W1"], cells["slab bias"], cells["log P small"]) == ("0.050", "+1.0 %", "-")
+    assert rows[3][:5] == ("perfect model", "", "", "", "up to 7.0 %")
+    assert by_heading(rows, 3)["PDF W1"] == "unknown"
     assert cost_rows(report)[1] == ("5", "5", "0.02", "-", "5", "0.02", "-")
     assert [curve.y.tolist() for curve in cost_curves(report, "nfe")] == [[7.000000000000001], [17.0]]
     assert ratio_curves(report.models, "power_spectrum")[1].y.tolist() == [1.0, 1.17]
@@ -259,9 +276,11 @@ def test_scores_stand_beside_what_real_maps_score():
 
 def test_a_report_from_before_a_statistic_was_there_leaves_it_unknown():
     document = scored(("alpha",))
-    del document["runs"][0]["slab_mean"]
-    report = read_comparison(document)
-    assert score_rows(report)[1][-3:] == ("0.050", "-", "-")
+    for name in ("slab_mean", "scores"):
+        del document["runs"][0][name]
+    rows = score_rows(read_comparison(document))
+    cells = by_heading(rows, 1)
+    assert (cells["P(k)"], cells["PDF W1"], cells["slab bias"]) == ("7.0 %", "0.050", "-")
     with pytest.raises(KeyError):
         read_comparison({**document, "runs": [{"name": "alpha"}]})
 
@@ -288,7 +307,7 @@ async def test_the_newest_comparison_of_these_runs_is_shown(on_disk):
         await pilot.pause()
         text = words(pilot, "#scores-text")
         assert "22 maps of 10 unseen simulations" in text
-        assert "true vs true" in text
+        assert "perfect model" in text
         app.open_compare((on_disk["alpha"], on_disk["gamma"]))
         await pilot.pause()
         assert "c draws samples" in words(pilot, "#scores-text")

@@ -77,7 +77,7 @@ def stand_in(monkeypatch, tmp_path):
     play = Play()
     play.started = []
     path = write_maps(tmp_path / "drawn.npz", np.full((40, 8, 8), 1e11) * np.geomspace(0.1, 10, 64).reshape(8, 8))
-    power = {"k": spectrum(6).k, "power_mean": [90.0, 50.0, 20.0], "power_std": [None] * 3, "k_nyquist": 4.0}
+    power = {"k": spectrum(6).power.k, "power_mean": [90.0, 50.0, 20.0], "power_std": [None] * 3, "k_nyquist": 4.0}
     result = {"path": str(path), "figure": str(path.with_suffix(".png")), "n_maps": 40, "nfe": 20, "power": power}
     play.script = f"say(done=1, total=2, words='sampling')\nprint({json.dumps(json.dumps(result))})"
     jobs = []

@@ -119,7 +119,8 @@ async def test_only_changed_panes_are_redrawn(app, feed):
         maps = app.screen.query_one("#maps", Chart)
         before = maps._strips
         view = full_view()
-        feed.news(view_from([worker(), started(), *view.epochs, epoch(10, 0.05), *view.spectra, *view.samples]))
+        measured = view.history.statistics
+        feed.news(view_from([worker(), started(), *view.epochs, epoch(10, 0.05), *measured, *view.samples]))
         await pilot.pause()
         assert "0.0500" in words(app)
         assert maps._strips is before
@@ -284,7 +285,7 @@ def test_the_head_keeps_to_its_lines_and_says_the_state_first(width, height):
 
 def test_at_80_columns_the_words_hold_phase_gauges_and_error():
     said = "\n".join(line.plain for line in head_lines(full_view(), None, 80, head_rows(24)))
-    for word in ("TRAINING", "bad epochs", "patience", "P(k) error 10.0 %", "real maps 8.0 %", "LR drops to"):
+    for word in ("TRAINING", "bad epochs", "patience", "P(k) error 10 ± 3 %", "perfect 6.0 %", "LR drops to"):
         assert word in said
 
 
@@ -300,7 +301,7 @@ def test_a_step_changes_only_the_line_of_progress():
 async def test_a_step_draws_no_picture_again(app, feed):
     async with on_screen(app, 120, 40) as pilot:
         before = {chart.id: chart._strips for chart in app.screen.query(Chart)}
-        events = [worker(), started(), *full_view().epochs, *full_view().spectra, *full_view().samples]
+        events = [worker(), started(), *full_view().epochs, *full_view().history.statistics, *full_view().samples]
         feed.news(view_from([*events, step_of_50(25)]))
         await pilot.pause()
         assert " 50 %" in words(app)

@@ -1,0 +1,229 @@
+"""The design of a comparison: which maps share parameters, which share a simulation, and how both are resampled.
+
+Real maps come in groups: those of one simulation share its structures. A model draws its maps independently. The null
+of a score is therefore the comparison of whole real simulations with single maps drawn independently; a generated set
+that has simulations itself is drawn by whole simulations. Maps are measured once; only the measured vectors are
+resampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from focus_engine.errors import InputError
+from focus_engine.statistics.reference import Kind, reference_of, standardised
+from focus_engine.statistics.sample import Draw, Rows, Sample, Scaled
+from focus_engine.statistics.significance import Estimate, Tail, estimate_of
+from focus_engine.statistics.simulations import Simulations
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+NULL_DRAWS = 400
+"""Draws of a perfect generator: its mean and spread are then known to 5 % of the spread."""
+
+BOOTSTRAP_DRAWS = 200
+"""Resamplings of the maps, for the uncertainty of a score."""
+
+EQUAL_PARAMS = 1e-5
+"""Difference up to which two values of a parameter are equal: of its largest value if that is above 1 or below 0.01."""
+
+NEIGHBOURS = 8
+"""Fewest simulations from which the residuals of a parameter point are drawn."""
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Real and generated maps at the same parameter points.
+
+    Attributes:
+        params: (G, P) parameters of the points; P is 0 if they are unknown.
+        real: the point and the simulation of each real map.
+        generated: the point of each generated map, and its simulation if it has one.
+        seed: seed of all draws.
+        values_only: whether errors and nulls are left unknown, which saves nearly all of the time.
+    """
+
+    params: Array
+    real: Rows
+    generated: Rows
+    seed: int = 0
+    values_only: bool = False
+
+    @classmethod
+    def paired(cls, simulation_ids: ArrayLike, params: ArrayLike | None = None, seed: int = 0) -> Design:
+        """Return the design of one generated map for each real map, in the same rows.
+
+        Args:
+            simulation_ids: (N,) the simulation of each real map.
+            params: (N, P) parameters of each map; without them, each simulation is a point of its own.
+            seed: seed of all draws.
+        """
+        ids = np.asarray(simulation_ids)
+        if ids.ndim != 1 or ids.size == 0:
+            raise InputError(f"simulation ids have shape {ids.shape}; one id per map is needed")
+        table = np.zeros((ids.size, 0)) if params is None else np.asarray(params, dtype=np.float64)
+        if params is None:
+            place = np.unique(ids, return_inverse=True)[1].reshape(-1).astype(np.intp)
+            points = np.zeros((int(place.max()) + 1, 0))
+        else:
+            points, place = distinct_params(table)
+        return cls(points, Rows.of(place, ids), Rows.of(place), seed)
+
+    @classmethod
+    def matched(
+        cls,
+        real_params: ArrayLike,
+        real_ids: ArrayLike,
+        generated_params: ArrayLike,
+        generated_ids: ArrayLike | None = None,
+        seed: int = 0,
+    ) -> Design:
+        """Return the design of maps whose rows are matched by parameters equal to `EQUAL_PARAMS`.
+
+        Args:
+            real_params: (N_r, P).
+            real_ids: (N_r,) the simulation of each real map.
+            generated_params: (N_g, P).
+            generated_ids: (N_g,) the simulation of each generated map; None if they were drawn independently.
+            seed: seed of all draws.
+
+        Raises:
+            InputError: there are generated maps without real ones at their parameters, or the reverse.
+        """
+        real, generated = (np.asarray(one, dtype=np.float64) for one in (real_params, generated_params))
+        points, place = distinct_params(np.concatenate([real, generated]))
+        of_real, of_generated = place[: len(real)], place[len(real) :]
+        for held, other, what in ((of_real, of_generated, "real"), (of_generated, of_real, "generated")):
+            missing = np.setdiff1d(other, held)
+            if missing.size:
+                row = ", ".join(f"{value:g}" for value in points[missing[0]])
+                raise InputError(
+                    f"there are no {what} maps at {missing.size} of {len(points)} parameter points, such as ({row}); "
+                    "both sets need maps at the same parameters"
+                )
+        return cls(points, Rows.of(of_real, real_ids), Rows.of(of_generated, generated_ids), seed)
+
+    @property
+    def count(self) -> int:
+        """Number of parameter points."""
+        return len(self.params)
+
+    @cached_property
+    def real_simulations(self) -> Simulations:
+        """The simulation of each real map."""
+        return Simulations(self.real.unit, np.bincount(self.real.unit, minlength=self.real.units).astype(np.intp))
+
+    @cached_property
+    def x(self) -> Array:
+        """Standardised logarithms of the parameters that vary, (G, varying)."""
+        return standardised(self.params)
+
+    def scale(self, real: Array, generated: Array, kind: Kind) -> Scaled:
+        """Return vectors (N, V) of both relative to the mean of the real maps at their parameters (see `Scaled`)."""
+        reference = reference_of(self.params, self.real.point_means(real), self.real.units, kind)
+        return Scaled.of(real, generated, self.real, self.generated, reference, kind)
+
+    def estimate(self, score: Callable[[Sample], Array], scaled: Scaled, tails: Sequence[Tail]) -> tuple[Estimate, ...]:
+        """Return the value, error, null and p-value of each score.
+
+        Args:
+            score: function from a sample to K numbers.
+            scaled: the vectors that it is computed from.
+            tails: for each number, `both` if a perfect generator's are on both sides of the null, `upper` if a fault
+                only raises it.
+        """
+        value = score(scaled.sample())
+        resampled = np.array([score(scaled.sample(draw)) for draw in self.bootstraps])
+        null = self.perfect_scores(score, scaled)
+        freedom = self.real.units - scaled.reference.terms
+        return tuple(
+            estimate_of(
+                float(value[k]),
+                resampled[:, k] if len(resampled) else None,
+                null[:, k] if len(null) else None,
+                freedom,
+                tail,
+            )
+            for k, tail in enumerate(tails)
+        )
+
+    def perfect_scores(self, score: Callable[[Sample], Array], scaled: Scaled) -> Array:
+        """Return the scores of perfect generators, (draws, K); they depend on the real maps alone. Empty if unknown."""
+        return np.array([score(scaled.perfect(draw)) for draw in self.nulls if scaled.reference.known])
+
+    @cached_property
+    def bootstraps(self) -> tuple[Draw, ...]:
+        """Resamplings of the measured maps: simulations within points, or points where one has a single simulation."""
+        enough = self.count > 1 or self.real.units > 1
+        return tuple(self._bootstraps()) if enough and not self.values_only else ()
+
+    def _bootstraps(self) -> Iterator[Draw]:
+        rng = np.random.default_rng([self.seed, 11])
+        within = self.real.units_per_point.min() > 1
+        for _ in range(BOOTSTRAP_DRAWS):
+            points = np.arange(self.count) if within else rng.integers(self.count, size=self.count)
+            yield Draw(self.real.resampled(points, rng), self.generated.resampled(points, rng), points.astype(np.intp))
+
+    @cached_property
+    def nulls(self) -> tuple[Draw, ...]:
+        """Draws of a perfect generator and of other real simulations, as rows of the real maps."""
+        return () if self.values_only else tuple(self._nulls())
+
+    def _nulls(self) -> Iterator[Draw]:
+        """Yield draws, each from another resampling of the simulations.
+
+        So the null holds what is uncertain of the scatter of real maps, also for a score of generated maps alone.
+        """
+        rng = np.random.default_rng([self.seed, 12])
+        real, generated, points = self.real, self.generated, np.arange(self.count, dtype=np.intp)
+        for _ in range(NULL_DRAWS):
+            counts = self._resampled_neighbours(rng)
+            rows = real.whole_units(real, self._drawn(counts, real.point_of_unit, rng))
+            if generated.independent:
+                yield Draw(rows, real.single_rows(self._drawn(counts, generated.point, rng), rng), points)
+            else:
+                yield Draw(rows, real.whole_units(generated, self._drawn(counts, generated.point_of_unit, rng)), points)
+
+    def _resampled_neighbours(self, rng: np.random.Generator) -> Index:
+        """Return the cumulated number of times that a resampling holds each neighbour of each point, (G, K)."""
+        times = np.bincount(rng.integers(self.real.units, size=self.real.units), minlength=self.real.units)
+        held = times[self._neighbours]
+        held[held.sum(axis=1) == 0] = 1
+        return np.cumsum(held, axis=1).astype(np.intp)
+
+    def _drawn(self, counts: Index, points: Index, rng: np.random.Generator) -> Index:
+        """Return a simulation near each of `points` (n,), drawn from a resampling."""
+        place = rng.integers(counts[points, -1])
+        return np.asarray(self._neighbours[points, (counts[points] <= place[:, None]).sum(axis=1)], dtype=np.intp)
+
+    @cached_property
+    def _neighbours(self) -> Index:
+        """Return for each point the real simulations whose residuals resemble its own, (G, K)."""
+        wanted = int(max(NEIGHBOURS, self.real.units // 5, self.real.units_per_point.min()))
+        distance = ((self.x[:, None, :] - self.x[None, self.real.point_of_unit, :]) ** 2).sum(axis=2)
+        return np.argsort(distance, axis=1, kind="stable")[:, :wanted].astype(np.intp)
+
+
+def distinct_params(params: Array) -> tuple[Array, Index]:
+    """Return the distinct parameter points (G, P) of rows (N, P), and the point of each row (N,).
+
+    Values that differ by at most `EQUAL_PARAMS` are equal: absolutely for parameters of about 1, such as Omega_m, else
+    relative to the largest magnitude of their parameter.
+    """
+    size = np.abs(params).max(axis=0, initial=0.0)
+    scale = np.where((size > 0) & (size < 0.01), size, np.maximum(size, 1.0))
+    place = np.zeros(len(params), dtype=np.intp)
+    for column in (params / scale).T:
+        order = np.argsort(column, kind="stable")
+        steps = np.concatenate([[0], np.cumsum(np.diff(column[order]) > EQUAL_PARAMS)])
+        value = np.empty(len(params), dtype=np.intp)
+        value[order] = steps
+        place = np.unique(place * (int(steps[-1]) + 1) + value, return_inverse=True)[1].reshape(-1).astype(np.intp)
+    _, first = np.unique(place, return_index=True)
+    return params[first], place

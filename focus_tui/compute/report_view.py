@@ -1,0 +1,88 @@
+"""The report of a judgement in the terminal: maps, the curve of each statistic, and the scores. Needs no torch."""
+
+import shutil
+import textwrap
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from focus_engine.config.scores import Score
+from focus_engine.config.statistic_spec import CurveSpec, StatisticCurve, StatisticSpec
+from focus_engine.config.statistics import STATISTICS
+from focus_engine.statistics.compare import Evaluation
+from focus_engine.units import NORMALISED, SURFACE_DENSITY
+from focus_tui.charts.curves import draw_maps, draw_power
+from focus_tui.charts.statistic import draw_statistic
+from focus_tui.terminal import cells, color_depth, colours, out, padded
+from focus_tui.view.run_view import floats
+
+Maps = NDArray[np.generic]
+
+
+def draw_report(evaluation: Evaluation, real: Maps, generated: Maps) -> None:
+    """Draw the first of the maps (N, C, H, W) and the curve of each statistic, and print the scores."""
+    columns, _ = shutil.get_terminal_size((80, 24))
+    width = min(columns, 110)
+    units = SURFACE_DENSITY if evaluation.physical else NORMALISED
+    pair = [real[0, 0], generated[0, 0]]
+    titles = ("real", "generated")
+    out(draw_maps(pair, width=width, height=20, titles=titles, color_depth=color_depth(), units=units))
+    for name, result in evaluation.results.items():
+        spec = STATISTICS[name]
+        where, curve = spec.curve, spec.curve_in(result)
+        if where is not None and curve is not None:
+            chart = OWN_CHARTS.get(name, _chart)
+            out(chart(spec, where, curve, width, evaluation.physical))
+    for line in score_lines(evaluation):
+        out(line)
+
+
+def _chart(spec: StatisticSpec, where: CurveSpec, curve: StatisticCurve, width: int, physical: bool) -> str:
+    return draw_statistic(where, curve, width=width, height=14, color=colours(), title=spec.title, physical=physical)
+
+
+def _power_chart(spec: StatisticSpec, where: CurveSpec, curve: StatisticCurve, width: int, physical: bool) -> str:
+    """Draw P(k) with the ratio below it."""
+    return draw_power(
+        floats(curve.x),
+        floats(curve.real),
+        floats(curve.real_std),
+        floats(curve.generated),
+        width=width,
+        height=22,
+        color=colours(),
+        title=f"{spec.short} of samples against held-out maps",
+        k_nyquist=curve.limit,
+        y_label=where.y_label(physical=physical),
+    )
+
+
+OWN_CHARTS: dict[str, Callable[[StatisticSpec, CurveSpec, StatisticCurve, int, bool], str]] = {
+    "power_spectrum": _power_chart
+}
+"""Charts of statistics that `draw_statistic` does not draw, by name of the statistic."""
+
+
+def score_lines(evaluation: Evaluation) -> list[str]:
+    """Return the verdict and a table of scores, each beside what a perfect model scores."""
+    truth = f"{evaluation.n_maps} real maps of {evaluation.n_simulations} simulations"
+    head = f"{evaluation.n_generated} generated maps against {truth}, at {evaluation.n_points} parameter points"
+    rows = [("score", "generated", "perfect model", "verdict"), *map(_score_row, evaluation.scores())]
+    wide = max(34, *(cells(name) + 1 for name, *_ in rows))
+    lines = [f"{padded(name, wide)}{value:>17}{null:>18}  {word}" for name, value, null, word in rows]
+    left_out = [spec.short for spec in STATISTICS.values() if not spec.fits(physical=evaluation.physical)]
+    note = f"scores of the {NORMALISED}: {_listed(left_out)} need a density"
+    verdict = textwrap.wrap(f"verdict: {evaluation.verdict.text}", 78)
+    return [head, *verdict, *lines, *([] if evaluation.physical else [note])]
+
+
+def _score_row(score: Score) -> tuple[str, str, str, str]:
+    field = f"{score.field}: " if score.field else ""
+    title = f"{field}{score.spec.title}{f', {score.band}' if score.band else ''}"
+    word = {"indistinguishable": "ok", "unknown": "?"}.get(score.verdict, score.verdict)
+    return title.removesuffix(" h/Mpc"), score.value_words, score.null_words, word
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), *names[-1:]] if len(names) > 1 else names)

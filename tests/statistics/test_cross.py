@@ -1,0 +1,110 @@
+"""Cross spectra: laws of linear fields, and the mean of the product in real space."""
+
+import numpy as np
+import pytest
+
+from focus_engine.errors import InputError
+from focus_engine.statistics.cross import cross_spectra
+from focus_engine.statistics.power import field_power_spectrum, power_spectrum
+
+BOX = 25.0
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def smoothed(fields: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Return fields filtered by a real transfer function (H, W) of Fourier space."""
+    return np.fft.ifft2(np.fft.fft2(fields) * kernel).real
+
+
+def transfer(size: int) -> np.ndarray:
+    """Return a filter that depends on the annulus of the mode alone, and is positive."""
+    n = np.fft.fftfreq(size, 1 / size)
+    return 1 / (1 + np.floor(np.hypot(*np.meshgrid(n, n)) + 1e-9))
+
+
+def test_a_multiple_is_perfectly_correlated_and_scales_the_cross_spectrum():
+    field = noise(5, 16, 16)
+    measured = cross_spectra(np.stack([field, -3 * field], axis=1), BOX, physical=False)
+    alone = field_power_spectrum(field, BOX).power
+    assert np.array_equal(measured.auto[:, 0], alone)
+    assert np.allclose(measured.cross[:, 0], -3 * alone)
+    assert np.allclose(measured.correlation, -1)
+    assert np.allclose(measured.mean_correlation, -1)
+
+
+def test_the_contrast_of_a_density_does_not_know_its_unit():
+    density = np.exp(noise(4, 16, 16))
+    measured = cross_spectra(np.stack([density, 7 * density], axis=1), BOX)
+    assert np.allclose(measured.cross[:, 0], power_spectrum(density, BOX).power)
+    assert np.allclose(measured.correlation, 1)
+
+
+def test_a_filter_in_k_leaves_the_correlation():
+    field = noise(3, 16, 16)
+    kernel = transfer(16)
+    pair = np.stack([field, smoothed(field, kernel)], axis=1)
+    measured = cross_spectra(pair, BOX, physical=False)
+    assert np.allclose(measured.correlation, 1)
+    by_bin = 1 / (1 + np.arange(1, len(measured.k) + 1))
+    assert np.allclose(measured.cross[:, 0], by_bin * measured.auto[:, 0])
+
+
+def test_independent_fields_are_uncorrelated_within_the_error():
+    n_maps = 200
+    measured = cross_spectra(noise(n_maps, 3, 16, 16), BOX, physical=False)
+    assert measured.pairs == ((0, 1), (0, 2), (1, 2))
+    error = 1 / np.sqrt(2 * measured.modes * n_maps)  # two real numbers in each mode
+    deviations = measured.mean_correlation / error
+    assert np.abs(deviations).max() < 4.5
+    assert 0.6 < deviations.std() < 1.5
+    assert not np.allclose(measured.mean_correlation, 0, atol=1e-4)
+
+
+def test_a_common_part_gives_its_share_of_the_power():
+    common, own = noise(400, 1, 16, 16), noise(400, 2, 16, 16, seed=1)
+    measured = cross_spectra(common + 0.5 * own, BOX, physical=False)
+    assert np.allclose(measured.mean_correlation, 1 / 1.25, atol=0.05)
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (12, 16), (9, 15)])
+def test_the_cross_spectrum_is_that_of_a_sum_over_the_whole_plane(shape: tuple[int, int]):
+    maps = noise(2, 2, *shape) + noise(2, 1, *shape, seed=1)
+    measured = cross_spectra(maps, BOX, physical=False)
+    height, width = shape
+    waves = np.fft.fft2(maps - maps.mean(axis=(2, 3), keepdims=True))
+    product = (waves[:, 0] * waves[:, 1].conj()).real
+    rows, columns = np.meshgrid(*(np.fft.fftfreq(side, 1 / side) for side in shape), indexing="ij")
+    longest = max(shape)
+    bins = np.floor(np.hypot(rows * longest / height, columns * longest / width) + 1e-9).astype(int)
+    own_mirror = (rows % (height / 2) == 0) & (columns % (width / 2) == 0)
+    weights = np.where(own_mirror, 1.0, 0.5)  # each pair of conjugate modes counts once
+    area = (BOX / width) ** 2 / (height * width)
+    for index in range(len(measured.k)):
+        inside = bins == index + 1
+        expected = area * (product[:, inside] * weights[inside]).sum(axis=1) / weights[inside].sum()
+        assert np.allclose(measured.cross[:, 0, index], expected)
+        assert measured.modes[index] == weights[inside].sum()
+
+
+def test_a_swap_of_channels_changes_nothing():
+    maps = np.exp(noise(2, 2, 8, 8))
+    one, other = cross_spectra(maps, BOX), cross_spectra(maps[:, ::-1], BOX)
+    assert np.array_equal(one.cross, other.cross)
+    assert np.array_equal(one.auto, other.auto[:, ::-1])
+
+
+def test_a_field_without_power_has_no_correlation():
+    maps = np.stack([noise(2, 8, 8), np.zeros((2, 8, 8))], axis=1)
+    assert np.isnan(cross_spectra(maps, BOX, physical=False).correlation).all()
+
+
+def test_what_is_no_set_of_channels_is_refused():
+    with pytest.raises(InputError, match="2 or more channels"):
+        cross_spectra(noise(4, 1, 8, 8), BOX)
+    with pytest.raises(InputError, match="2 or more channels"):
+        cross_spectra(noise(4, 8, 8), BOX)
+    with pytest.raises(InputError, match="map 1 holds 1 negative"):
+        cross_spectra(np.where(np.arange(256).reshape(2, 2, 8, 8) == 200, -1.0, 1.0), BOX)
