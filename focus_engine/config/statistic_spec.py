@@ -44,6 +44,7 @@ class CurveSpec:
         y_scale: scale of the vertical axis.
         limit: key of the x beyond which nothing is resolved; empty if none.
         ratio: whether generated / real is meaningful.
+        printed: whether it is drawn in the terminal; figures and pages draw every curve.
     """
 
     x: str
@@ -57,6 +58,7 @@ class CurveSpec:
     y_scale: Literal["linear", "log"] = "linear"
     limit: str = ""
     ratio: bool = False
+    printed: bool = False
 
     def y_label(self, *, physical: bool = True) -> str:
         """Return the name and unit of the vertical axis; the unit of a normalised field is unknown."""

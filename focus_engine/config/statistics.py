@@ -23,6 +23,7 @@ POWER_CURVE = CurveSpec(
     y_scale="log",
     limit="k_nyquist",
     ratio=True,
+    printed=True,
 )
 
 LOG_POWER_CURVE = CurveSpec(
@@ -113,6 +114,7 @@ STATISTICS = {
                 y_name="PDF per dex",
                 x_scale="exponent",
                 y_scale="log",
+                printed=True,
             ),
         ),
         StatisticSpec(

@@ -37,7 +37,7 @@ def draw_report(evaluation: Evaluation, real: Maps, generated: Maps) -> None:
         for name, result in results.items():
             spec = STATISTICS[name]
             where, curve = spec.curve, spec.curve_in(result)
-            if where is not None and curve is not None:
+            if where is not None and curve is not None and where.printed:
                 chart = OWN_CHARTS.get(name, _chart)
                 out(chart(spec, where, curve, width, evaluation.physical, of))
     for line in score_lines(evaluation):
