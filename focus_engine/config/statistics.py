@@ -14,7 +14,7 @@ from focus_engine.units import SURFACE_DENSITY
 POWER_CURVE = CurveSpec(
     x="k",
     real="real_mean",
-    real_std="real_std",
+    real_std="fixed_std",
     generated="generated_mean",
     x_label="k [h/Mpc]",
     y_name="P(k)",

@@ -63,6 +63,7 @@ def _power_chart(
         color=colours(),
         title=f"{spec.short} of samples against held-out maps{of}",
         k_nyquist=curve.limit,
+        band_label="±1σ at fixed parameters",
         y_label=where.y_label(physical=physical),
     )
 
