@@ -58,9 +58,7 @@ def compare(real: PowerSpectrum, generated: PowerSpectrum, design: Design) -> Re
         generated=(reference + excess).T,
         parameter_slopes=_parameter_slopes(design.x, apart).T,
         r_squared=np.nan if r_squared.value is None else r_squared.value,
-        r_squared_bands=np.array(
-            [_r_squared(reference[:, [b]], (reference + excess)[:, [b]]) for b in range(len(BANDS))]
-        ),
+        r_squared_bands=np.array([_r_squared(one[:, None], drawn[:, None]) for one, drawn in by_band]),
         scores={
             **{f"slope_{name}": replace(one, band=band) for name, one, band in zip(BANDS, slopes, words, strict=True)},
             "r_squared": r_squared,
