@@ -232,9 +232,16 @@ class Scaled:
 
     @classmethod
     def of(
-        cls, real: Array, generated: Array, real_rows: Rows, generated_rows: Rows, reference: Reference, kind: Kind
+        cls,
+        real: Array,
+        generated: Array,
+        real_rows: Rows,
+        generated_rows: Rows,
+        reference: Reference,
+        kind: Kind,
+        sources: float,
     ) -> Scaled:
-        """Scale both by the reference at the points of their maps."""
+        """Scale both by the reference at the points of their maps; nulls draw from `sources` simulations near each."""
         centre = reference.centre
         ones = np.ones(real.shape[1])
         if kind == "ratio":
@@ -247,7 +254,7 @@ class Scaled:
             spread = np.sqrt((apart**2).sum(axis=0) / freedom)
             spread = np.where(spread > 0, spread, 1)
             scaled = apart / spread, (generated - centre[generated_rows.point]) / spread
-        pool = _inflated(scaled[0], real_rows, reference.terms)
+        pool = _inflated(scaled[0], real_rows, reference, sources)
         return cls(*scaled, pool, (real_rows, generated_rows), reference, kind, spread)
 
     def transformed(self, change: Callable[[Array], Array]) -> Scaled:
@@ -279,15 +286,18 @@ class Scaled:
         return Sample(real, generated, self.reference)
 
 
-def _inflated(values: Array, rows: Rows, terms: int) -> Array:
+def _inflated(values: Array, rows: Rows, reference: Reference, sources: float) -> Array:
     """Return values with the deviations between units that fitting and resampling remove restored.
 
-    A fit of T terms to U units leaves (U − T) / U of the variance, a resampling (U − 1) / U of that. Deviations of the
-    means of units are scaled: those of logarithms where all are positive, so that values stay so.
+    A fit of T terms to U units leaves (U − T) / U of the variance, the mean of a point of n units (n − 1) / n, and a
+    resampling from S `sources` (S − 1) / S of that. Deviations of the means of units are scaled: those of logarithms
+    where all are positive, so that values stay so.
     """
-    if rows.units - terms < 1 or rows.units < 2:
+    own, left = rows.units_per_point[rows.point_of_unit], rows.units - reference.terms
+    if left < 1 or sources < 2:
         return values
-    scale = rows.units / np.sqrt((rows.units - terms) * (rows.units - 1))
+    removed = rows.units / left if reference.features is not None else own / np.maximum(own - 1, 1)
+    scale = np.broadcast_to(np.sqrt(removed * sources / (sources - 1)), own.shape)[:, None]
     means = rows.unit_means(values)
     positive = (means > 0).all(axis=0)
     logs = np.log(np.where(positive, means, 1))
