@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -148,13 +149,24 @@ class Reference:
         """
         if self.features is None:
             return ratios
-        features = self.features if points is None else self.features[points]
+        projection = self._projection if points is None else _projection(self.features[points])
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.log(ratios)
         known = np.isfinite(logs).all(axis=0)
         fit = np.ones_like(ratios)
-        fit[:, known] = np.exp(features @ np.linalg.lstsq(features, logs[:, known], rcond=None)[0])
+        fit[:, known] = np.exp(projection @ logs[:, known])
         return fit
+
+    @cached_property
+    def _projection(self) -> Array:
+        """The matrix (G, G) from values at the points to their fit."""
+        return _projection(self.features)
+
+
+def _projection(features: Array | None) -> Array:
+    if features is None:
+        raise ValueError("the means of points have no fit")
+    return np.asarray(features @ np.linalg.pinv(features), dtype=np.float64)
 
 
 def reference_of(points: Array, means: Array, simulations: NDArray[np.intp], kind: Kind) -> Reference:

@@ -204,6 +204,22 @@ class Sample:
         """The reference that a fit to these real maps gives, relative to `centre` (ratio), (G, V)."""
         return self.reference.refitted(self.real.point_means, self.points)
 
+    @cached_property
+    def excess(self) -> Array:
+        """Mean of the generated vectors (ratio) over that of the real ones, less 1, (V,).
+
+        Measured vectors are relative to a fit to the real means, whose error raises generated over real: by T σ² / U
+        for T terms and U simulations that scatter by σ. Vectors drawn for a null are therefore divided by a fit to
+        them. A bootstrap sample is not: with points repeated, a fit would be far worse.
+        """
+        if self.points is None:
+            real, generated = (view.point_means / self.refit for view in (self.real, self.generated))
+            real, generated = real.mean(axis=0), generated.mean(axis=0)
+        else:
+            real, generated = self.real.mean, self.generated.mean
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(generated / real - 1, dtype=np.float64)
+
 
 @dataclass(frozen=True, eq=False)
 class Scaled:

@@ -7,7 +7,7 @@ from focus_engine.statistics.design import Design
 from focus_engine.statistics.neighbours import NEIGHBOURS, Neighbours
 from focus_engine.statistics.sample import Rows
 
-SEEDS = 16
+SEEDS = 24
 
 
 def deviations(score, points, sizes, each, scatter=0.2, varying=2):
@@ -43,7 +43,12 @@ def width(sample):
 
 
 def excess(sample):
-    return sample.generated.mean / sample.real.mean - 1
+    return sample.excess
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    monkeypatch.setattr("focus_engine.statistics.design.NULL_DRAWS", 120)
 
 
 @pytest.mark.parametrize("score", [width, excess])
@@ -52,6 +57,16 @@ def test_points_with_one_simulation_beside_one_with_many(score):
     found = deviations(score, [0] * 30 + list(range(1, 12)), [5] * 41, 15)
     assert abs(found.mean()) < 0.8
     assert found.std() < 1.5
+
+
+@pytest.mark.parametrize(
+    ("points", "varying"), [(np.repeat(range(40), 3), 2), (np.arange(100), 6)], ids=["own means", "fit of 28 terms"]
+)
+def test_the_error_of_the_reference_belongs_to_the_null(points, varying):
+    """A ratio to a reference that scatters by s is too high by s²: 5 % here, nearly one null spread."""
+    found = deviations(excess, points, np.ones(points.size, dtype=int), 1, scatter=0.4, varying=varying)
+    assert abs(found.mean()) < 0.6
+    assert 0.6 < found.std() < 1.5
 
 
 def test_simulations_of_unequal_size_are_not_filled_with_copies():
