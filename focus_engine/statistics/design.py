@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.errors import InputError
-from focus_engine.statistics.neighbours import Neighbours
+from focus_engine.statistics.neighbours import NEIGHBOURS, Neighbours
 from focus_engine.statistics.reference import Kind, reference_of, standardised
 from focus_engine.statistics.sample import Draw, Rows, Sample, Scaled
 from focus_engine.statistics.significance import Estimate, Tail, estimate_of
@@ -157,16 +157,21 @@ class Design:
 
     @cached_property
     def bootstraps(self) -> tuple[Draw, ...]:
-        """Resamplings of the measured maps: simulations within points, or points where one has a single simulation."""
+        """Resamplings of the measured maps: within points that have enough simulations and maps, else points."""
         enough = self.count > 1 or self.real.units > 1
         return tuple(self._bootstraps()) if enough and not self.values_only else ()
 
     def _bootstraps(self) -> Iterator[Draw]:
         rng = np.random.default_rng([self.seed, 11])
-        within = self.real.units_per_point.min() > 1
+        fewest = min(rows.units_per_point.min() for rows in (self.real, self.generated))
+        within = self.count == 1 or fewest >= min(NEIGHBOURS, self.count)
         for _ in range(BOOTSTRAP_DRAWS):
-            points = np.arange(self.count) if within else rng.integers(self.count, size=self.count)
-            yield Draw(self.real.resampled(points, rng), self.generated.resampled(points, rng), points.astype(np.intp))
+            if within:
+                points = np.arange(self.count, dtype=np.intp)
+                yield Draw(self.real.resampled(rng), self.generated.resampled(rng), points)
+            else:
+                points = rng.integers(self.count, size=self.count).astype(np.intp)
+                yield Draw(self.real.of_points(points), self.generated.of_points(points), points)
 
     @cached_property
     def nulls(self) -> tuple[Draw, ...]:

@@ -86,14 +86,20 @@ class Rows:
         """Return the mean of values (N, …) in each unit, (U, …)."""
         return _grouped_means(values, self.unit, self._unit_order)
 
-    def resampled(self, points: Index, rng: np.random.Generator) -> Index:
-        """Return the rows of a bootstrap sample (N,), of the units at `points` (G,), with replacement."""
+    def resampled(self, rng: np.random.Generator) -> Index:
+        """Return the rows of a bootstrap sample (N,): units of each point, drawn with replacement."""
+        table, counts, _ = self._units_by_point
+        source = self.point_of_unit
+        return self._filled(table[source, rng.integers(counts[source])], self)
+
+    def of_points(self, points: Index) -> Index:
+        """Return the rows of these `points` (G,) at the places of all points (N,).
+
+        A point with more units than its place has loses the last; one with fewer repeats them.
+        """
+        table, counts, rank = self._units_by_point
         source = points[self.point_of_unit]  # the point that fills the place of each unit
-        table, counts = self._units_by_point
-        chosen = table[source, rng.integers(counts[source])]
-        if not self.independent and self.units_per_point.min() == 1:
-            chosen = table[source, 0]
-        return self._filled(chosen, self)
+        return self._filled(table[source, rank % counts[source]], self)
 
     def whole_units(self, places: Rows, chosen: Index) -> Index:
         """Return rows of these maps for the maps of `places`, where unit u holds the maps of unit chosen[u]."""
@@ -117,8 +123,8 @@ class Rows:
         return _table(self.unit, self.units)
 
     @cached_property
-    def _units_by_point(self) -> tuple[Index, Index]:
-        return _table(self.point_of_unit, self.points)[:2]
+    def _units_by_point(self) -> tuple[Index, Index, Index]:
+        return _table(self.point_of_unit, self.points)
 
     @cached_property
     def _point_order(self) -> tuple[Index, Index]:

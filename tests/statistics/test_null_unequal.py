@@ -89,3 +89,21 @@ def test_a_point_with_many_simulations_draws_from_its_own():
     drawn = near.drawn(np.full(200, 1), times, np.random.default_rng(0))
     assert np.unique(drawn).size == NEIGHBOURS
     assert near.sources == pytest.approx((3 * NEIGHBOURS + NEIGHBOURS + 2) / 4)
+
+
+@pytest.mark.parametrize(("sims", "each"), [(3, 1), (1, 15)])
+def test_the_error_is_the_scatter_of_the_value(sims, each):
+    """Also with one generated map per point, whose scatter no resampling within points shows."""
+    points = np.repeat(np.arange(40), sims)
+    place = np.repeat(np.arange(40), each)
+    params = np.random.default_rng(1).uniform(0.1, 0.5, size=(40, 2))
+    values, errors = [], []
+    for seed in range(60):
+        rng = np.random.default_rng([seed, 4])
+        design = Design(params, Rows.of(points, np.arange(points.size)), Rows.of(place), seed)
+        design.__dict__["nulls"] = ()
+        maps = (np.exp(0.2 * rng.normal(size=(one.size, 1))) for one in (points, place))
+        (one,) = design.estimate(excess, design.scale(*maps, "ratio"), ("both",))
+        values.append(one.value)
+        errors.append(one.error)
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.3)
