@@ -1,18 +1,17 @@
 """Settings and fixtures that tests of several folders share."""
 
+import gc
 import os
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from warm_workers import WarmWorkers
-
-from focus_engine.launch import start
+from warm_workers import FORKED, PATCHED, REAL_VARIABLE, WarmWorkers
 
 # Fixed examples on every machine; HYPOTHESIS_PROFILE=search generates other and more examples.
 settings.register_profile("fixed", derandomize=True, deadline=None)
@@ -29,6 +28,10 @@ os.environ.setdefault("FOCUS_KEY_FILE", str(Path(tempfile.gettempdir()) / f"focu
 # Set before torch is loaded; inherited by the workers that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# An app of the dashboard leaves so many objects in circles that the usual thresholds spend a sixth of the CPU time on
+# searching all objects of torch and textual again. pytest still collects at the end, and fails what was left open.
+gc.set_threshold(20_000, 10, 10)
+
 # A shell that runs the tests in the background ignores these signals, which the workers would inherit.
 for number, usual in (
     (signal.SIGINT, signal.default_int_handler),
@@ -37,6 +40,11 @@ for number, usual in (
 ):
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, usual)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests that start processes first: they take seconds, and at the end other workers would wait for them."""
+    items.sort(key=lambda item: item.get_closest_marker("process") is None)
 
 
 @pytest.fixture
@@ -54,15 +62,16 @@ def until() -> Callable[..., None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def warm_workers() -> Iterator[WarmWorkers]:
-    """Fork background workers from a process that has torch loaded; a test marked `real_start` launches its own."""
+    """Fork workers, ranks and figure processes from one that has torch loaded, but for tests marked `real_start`."""
     warm = WarmWorkers()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(start, "subprocess", warm.module)
+        for module in PATCHED:
+            patch.setattr(import_module(module), "subprocess", warm.module)
         yield warm
     warm.close()
 
 
 @pytest.fixture(autouse=True)
 def _real_start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.node.get_closest_marker("real_start"):
-        monkeypatch.setattr(start, "subprocess", subprocess)
+    if (mark := request.node.get_closest_marker("real_start")) is not None:
+        monkeypatch.setenv(REAL_VARIABLE, " ".join(mark.args or FORKED))

@@ -96,6 +96,7 @@ def test_its_checkpoint_draws_the_same_maps(old, tmp_path):
         assert np.allclose(found["maps"], expected["maps"], rtol=1e-4)
 
 
+@pytest.mark.process
 def test_its_submitted_script_resumes_and_finishes(old):
     """A script that waits in the SLURM queue while FOCUS is upgraded still runs."""
     script = old / "logs" / "job.sh"

@@ -44,6 +44,7 @@ class CurveSpec:
         y_scale: scale of the vertical axis.
         limit: key of the x beyond which nothing is resolved; empty if none.
         ratio: whether generated / real is meaningful.
+        printed: whether it is drawn in the terminal; figures and pages draw every curve.
     """
 
     x: str
@@ -57,6 +58,7 @@ class CurveSpec:
     y_scale: Literal["linear", "log"] = "linear"
     limit: str = ""
     ratio: bool = False
+    printed: bool = False
 
     def y_label(self, *, physical: bool = True) -> str:
         """Return the name and unit of the vertical axis; the unit of a normalised field is unknown."""
@@ -128,7 +130,7 @@ class StatisticSpec:
         return StatisticCurve(
             x=_numbers(found, where.x),
             real=_numbers(found, where.real),
-            real_std=_numbers(found, where.real_std),
+            real_std=_scatter(found, where),
             generated=_numbers(found, where.generated),
             limit=_number(found, where.limit),
         )
@@ -144,6 +146,13 @@ def _number(found: object, name: str) -> float | None:
 
 def _numbers(found: object, name: str) -> tuple[float | None, ...]:
     return tuple(_known(value) for value in _field(found, name))
+
+
+def _scatter(found: object, where: CurveSpec) -> tuple[float | None, ...]:
+    """Return the scatter of the real maps; unknown in a document of a version that did not measure it."""
+    if isinstance(found, Mapping) and where.real_std not in found:
+        return (None,) * len(_field(found, where.x))
+    return _numbers(found, where.real_std)
 
 
 def _known(value: float | None) -> float | None:

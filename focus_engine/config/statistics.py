@@ -14,7 +14,7 @@ from focus_engine.units import SURFACE_DENSITY
 POWER_CURVE = CurveSpec(
     x="k",
     real="real_mean",
-    real_std="real_std",
+    real_std="fixed_std",
     generated="generated_mean",
     x_label="k [h/Mpc]",
     y_name="P(k)",
@@ -23,6 +23,7 @@ POWER_CURVE = CurveSpec(
     y_scale="log",
     limit="k_nyquist",
     ratio=True,
+    printed=True,
 )
 
 LOG_POWER_CURVE = CurveSpec(
@@ -113,6 +114,7 @@ STATISTICS = {
                 y_name="PDF per dex",
                 x_scale="exponent",
                 y_scale="log",
+                printed=True,
             ),
         ),
         StatisticSpec(

@@ -33,6 +33,8 @@ class CovarianceComparison(Result):
     generated_correlation: Array  # (n_bins, n_bins) the same of generated maps
     real_std: Array  # (n_bins,) standard deviation of ln P of the real maps
     generated_std: Array  # (n_bins,) the same of the generated maps
+    chi_square_split: float  # χ² per bin of generated maps, with mean and variance of all simulations (see below)
+    true_chi_square_split: float  # the same of real maps, each against the simulations other than its own
 
 
 def bins(real: MapStack, generated: MapStack) -> None:
@@ -60,6 +62,8 @@ def compare(real: PowerSpectrum, generated: PowerSpectrum, design: Design) -> Co
         generated_correlation=_correlation(measured.generated),
         real_std=np.sqrt(measured.real.variance),
         generated_std=np.sqrt(measured.generated.variance),
+        chi_square_split=split_chi_square(measured.generated, measured.real),
+        true_chi_square_split=split_chi_square(measured.real, measured.real),
         scores={
             **{f"width_{name}": replace(one, band=band) for name, one, band in zip(BANDS, widths, words, strict=True)},
             "correlation": correlation,
@@ -103,6 +107,26 @@ def _correlation(view: View) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = np.sqrt(np.diag(products))
         return np.asarray(products / scale[:, None] / scale[None, :])
+
+
+def split_chi_square(judged: View, real: View) -> float:
+    """Return the mean over maps and bins of (x − m)² / s², with m and s² of real maps of other simulations.
+
+    Vectors are relative to the reference, so that simulations of other parameters give the scatter at these. A real
+    map is left out with its whole simulation, whose maps share structures. NaN with fewer than 3 simulations.
+    """
+    units, x = real.rows.unit, real.values
+    if real.rows.units < 3 or not x.size:
+        return float("nan")
+    counts = np.bincount(units)[:, None].astype(np.float64)
+    sums, squares = real.rows.unit_means(x) * counts, real.rows.unit_means(x**2) * counts
+    left = 0.0 if judged is not real else 1.0
+    n = counts.sum() - left * counts
+    mean = (sums.sum(axis=0) - left * sums) / n
+    variance = ((squares.sum(axis=0) - left * squares) / n - mean**2) * n / (n - 1)
+    of = units if judged is real else np.zeros(len(judged.values), dtype=np.intp)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(((judged.values - mean[of]) ** 2 / variance[of]).mean())
 
 
 def _chi_square(sample: Sample) -> float:

@@ -32,6 +32,7 @@ class ResponseComparison(Result):
     generated: Array  # (3, G) the same of the generated maps, relative to the real ones' reference
     parameter_slopes: Array  # (3, P) error of d ln P / d x in each band: x, a parameter's standardised logarithm
     r_squared: float  # share of the variance of ln P between parameter points that generated maps follow, all bands
+    r_squared_bands: Array  # (3,) the same in each band
 
 
 def bins(real: MapStack, generated: MapStack) -> None:
@@ -51,11 +52,13 @@ def compare(real: PowerSpectrum, generated: PowerSpectrum, design: Design) -> Re
 
     *slopes, r_squared = design.estimate(scores, scaled, ["both"] * (len(BANDS) + 1))
     reference, excess, apart = _by_point(scaled.sample(), weights)
+    by_band = zip(reference.T, (reference + excess).T, strict=True)
     return ResponseComparison(
         reference=reference.T,
         generated=(reference + excess).T,
         parameter_slopes=_parameter_slopes(design.x, apart).T,
         r_squared=np.nan if r_squared.value is None else r_squared.value,
+        r_squared_bands=np.array([_r_squared(one[:, None], drawn[:, None]) for one, drawn in by_band]),
         scores={
             **{f"slope_{name}": replace(one, band=band) for name, one, band in zip(BANDS, slopes, words, strict=True)},
             "r_squared": r_squared,

@@ -14,35 +14,44 @@ from focus_engine.statistics.compare import Evaluation
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
 from focus_tui.charts.curves import draw_maps, draw_power
 from focus_tui.charts.statistic import draw_statistic
-from focus_tui.terminal import cells, color_depth, colours, out, padded
+from focus_tui.terminal import cells, color_depth, colours, out, padded, visible
 from focus_tui.view.run_view import floats
 
 Maps = NDArray[np.generic]
 
 
 def draw_report(evaluation: Evaluation, real: Maps, generated: Maps) -> None:
-    """Draw the first of the maps (N, C, H, W) and the curve of each statistic, and print the scores."""
+    """Draw the first of the maps (N, C, H, W) and the curve of each statistic, and print the scores.
+
+    The fields of several follow each other with their names; the curves of pairs of fields come last.
+    """
     columns, _ = shutil.get_terminal_size((80, 24))
-    width = min(columns, 110)
-    units = SURFACE_DENSITY if evaluation.physical else NORMALISED
-    pair = [real[0, 0], generated[0, 0]]
-    titles = ("real", "generated")
-    out(draw_maps(pair, width=width, height=20, titles=titles, color_depth=color_depth(), units=units))
-    for name, result in evaluation.results.items():
-        spec = STATISTICS[name]
-        where, curve = spec.curve, spec.curve_in(result)
-        if where is not None and curve is not None:
-            chart = OWN_CHARTS.get(name, _chart)
-            out(chart(spec, where, curve, width, evaluation.physical))
+    width, channels = min(columns, 110), real.shape[1]
+    units = NORMALISED if not evaluation.physical else SURFACE_DENSITY if channels == 1 else ""
+    of_fields = {evaluation.field: evaluation.results, **evaluation.others}  # the C fields, then their pairs
+    for channel, (field, results) in enumerate(of_fields.items()):
+        of = f", {visible(field)}" if field else ""
+        if channel < channels:
+            pair, titles = [real[0, channel], generated[0, channel]], (f"real{of}", f"generated{of}")
+            out(draw_maps(pair, width=width, height=20, titles=titles, color_depth=color_depth(), units=units))
+        for name, result in results.items():
+            spec = STATISTICS[name]
+            where, curve = spec.curve, spec.curve_in(result)
+            if where is not None and curve is not None and where.printed:
+                chart = OWN_CHARTS.get(name, _chart)
+                out(chart(spec, where, curve, width, evaluation.physical, of))
     for line in score_lines(evaluation):
         out(line)
 
 
-def _chart(spec: StatisticSpec, where: CurveSpec, curve: StatisticCurve, width: int, physical: bool) -> str:
-    return draw_statistic(where, curve, width=width, height=14, color=colours(), title=spec.title, physical=physical)
+def _chart(spec: StatisticSpec, where: CurveSpec, curve: StatisticCurve, width: int, physical: bool, of: str) -> str:
+    title = f"{spec.title}{of}"
+    return draw_statistic(where, curve, width=width, height=14, color=colours(), title=title, physical=physical)
 
 
-def _power_chart(spec: StatisticSpec, where: CurveSpec, curve: StatisticCurve, width: int, physical: bool) -> str:
+def _power_chart(
+    spec: StatisticSpec, where: CurveSpec, curve: StatisticCurve, width: int, physical: bool, of: str
+) -> str:
     """Draw P(k) with the ratio below it."""
     return draw_power(
         floats(curve.x),
@@ -52,13 +61,14 @@ def _power_chart(spec: StatisticSpec, where: CurveSpec, curve: StatisticCurve, w
         width=width,
         height=22,
         color=colours(),
-        title=f"{spec.short} of samples against held-out maps",
+        title=f"{spec.short} of samples against held-out maps{of}",
         k_nyquist=curve.limit,
+        band_label="±1σ at fixed parameters",
         y_label=where.y_label(physical=physical),
     )
 
 
-OWN_CHARTS: dict[str, Callable[[StatisticSpec, CurveSpec, StatisticCurve, int, bool], str]] = {
+OWN_CHARTS: dict[str, Callable[[StatisticSpec, CurveSpec, StatisticCurve, int, bool, str], str]] = {
     "power_spectrum": _power_chart
 }
 """Charts of statistics that `draw_statistic` does not draw, by name of the statistic."""

@@ -6,8 +6,10 @@ import pytest
 from focus_engine.config.statistics import STATISTICS
 from focus_engine.errors import FocusError, InputError
 from focus_engine.statistics.compare import evaluate_maps, judge
+from focus_engine.statistics.covariance import split_chi_square
 from focus_engine.statistics.design import Design
 from focus_engine.statistics.protocol import known
+from focus_engine.statistics.sample import Rows, View
 from focus_engine.statistics.simulations import Simulations
 
 pytestmark = pytest.mark.xdist_group("evaluation")  # its tests share a fixture that takes seconds
@@ -226,3 +228,15 @@ def test_every_field_is_judged_and_every_pair_crosswise():
     assert len({(one["field"], one["statistic"], one["name"]) for one in document["scores"]}) == len(document["scores"])
     with pytest.raises(InputError, match="3 names are given for 2 fields"):
         compared(real, generated, fields=("a", "b", "c"))
+
+
+def test_chi_square_split_by_simulation_is_that_of_independent_gaussians():
+    """χ² of n independent Gaussians against m others is (1 + 1/m) (m − 1) / (m − 3) on average."""
+    rows = Rows.of(np.repeat(np.arange(20), 3), np.repeat(np.arange(20), 3))
+    rng = np.random.default_rng(3)
+    real, generated = (View(rng.normal(size=(60, 400)), rows) for _ in range(2))
+    for judged, m in ((generated, 60), (real, 57)):
+        assert split_chi_square(judged, real) == pytest.approx((1 + 1 / m) * (m - 1) / (m - 3), rel=0.02)
+    assert split_chi_square(View(generated.source + 1, rows), real) == pytest.approx(2.05, rel=0.05)
+    few = Rows.of(np.zeros(4, dtype=np.intp), np.array([0, 0, 1, 1]))
+    assert np.isnan(split_chi_square(View(np.ones((4, 2)), few), View(np.ones((4, 2)), few)))

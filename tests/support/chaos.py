@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from preload import load_optimiser
 from workers import same, write_config
 
 from focus_engine.errors import FocusError
@@ -58,6 +59,7 @@ class Chaos:
         self.folder = folder
         self.random = random.Random(seed)  # noqa: S311  (moments, not secrets)
         self._made = 0
+        load_optimiser()
         self.whole = self.make("undisturbed")
         self.finish(self.whole)
         self.wanted = load_checkpoint(self.whole.checkpoint_last).state

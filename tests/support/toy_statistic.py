@@ -22,7 +22,9 @@ SPEC = StatisticSpec(
         ScoreSpec("shift", key="toy_shift", title="toy, shift of the extremes", heading="toy shift", unit="s"),
         ScoreSpec("lowest", key="toy_lowest", title="toy, lowest", heading="toy low", compared=True),
     ),
-    curve=CurveSpec("which", "real_mean", "real_std", "generated_mean", "which extreme", "value", "a unit"),
+    curve=CurveSpec(
+        "which", "real_mean", "real_std", "generated_mean", "which extreme", "value", "a unit", printed=True
+    ),
 )
 
 

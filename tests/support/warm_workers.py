@@ -1,9 +1,10 @@
-"""Workers forked from a process that has torch loaded, for tests whose law is not how a worker starts.
+"""Processes forked from one that has torch and matplotlib loaded, for tests whose law is not how a process starts.
 
-Importing torch and its optimisers costs a worker three seconds of CPU, and the suite starts sixty workers. A server
-without threads imports everything once and forks a worker for each request: a real process with its own pid, session,
-signals and exit code, which runs `focus_engine.worker.__main__.main`. Tests marked `real_start` launch workers as users
-do.
+Importing torch and its optimisers costs a worker three seconds of CPU, matplotlib one, and the suite starts hundreds
+of workers, ranks and figure processes. A server without threads (`warm_server.py`) imports everything once and forks a
+process for each request: a real one with its own pid, session, signals and exit code, which runs the `main` of the
+module that the command names. Its parent is the server. Tests marked `real_start` start processes as users do: all,
+or those of the modules that the mark names.
 """
 
 import contextlib
@@ -14,55 +15,108 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
-WORKER = "focus_engine.worker"
+PATCHED = ("focus_engine.launch.start", "focus_engine.launch.torchrun", "focus_engine.worker.artist")
+"""Modules whose `subprocess` is replaced."""
+FORKED = ("focus_engine.worker", "focus_engine.worker.artist", "focus_engine.worker.rank", "torch.distributed.run")
+"""Modules that are forked; other commands are started."""
+REAL_VARIABLE = "FOCUS_TEST_REAL_START"
+"""Environment variable that names the modules of `FORKED` that are started nevertheless."""
+DESCRIPTORS = ("stdin", "stdout", "stderr", "pipe", "lock")
 
 
 class WarmWorkers:
-    """The server, as its client sees it; `module` takes the place of `subprocess` in `focus_engine.launch.start`."""
+    """The server, as its client sees it; `module` takes the place of `subprocess` in the modules `PATCHED`."""
 
-    def __init__(self) -> None:
-        self._socket: socket.socket | None = None
+    def __init__(self, server: str | None = None) -> None:
+        """Ask the server at the socket `server`; None starts one at the first request."""
+        self._address = server
+        self._server: subprocess.Popen[bytes] | None = None
         self.module = SimpleNamespace(
-            Popen=self.popen, DEVNULL=subprocess.DEVNULL, TimeoutExpired=subprocess.TimeoutExpired
+            Popen=self.popen,
+            PIPE=subprocess.PIPE,
+            DEVNULL=subprocess.DEVNULL,
+            TimeoutExpired=subprocess.TimeoutExpired,
         )
 
-    def _start(self) -> socket.socket:
-        ours, theirs = socket.socketpair()
+    def _start(self) -> str:
+        self._folder = tempfile.TemporaryDirectory(prefix="focus-warm-")
+        address = str(Path(self._folder.name) / "socket")
+        self._alive, theirs = socket.socketpair()
         with theirs:
-            self._server = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())], pass_fds=(theirs.fileno(),), start_new_session=True
-            )
-        return ours
+            descriptor = theirs.fileno()
+            command = [sys.executable, str(Path(__file__).with_name("warm_server.py")), str(descriptor), address]
+            self._server = subprocess.Popen(command, pass_fds=(descriptor,), start_new_session=True)
+        assert self._alive.recv(1), "the server of the tests' workers did not start"
+        return address
 
     def close(self) -> None:
-        """End the server; its workers go on."""
-        if self._socket is not None:
-            self._socket.close()
+        """End the server; what it forked goes on."""
+        if self._server is not None:
+            self._alive.close()
             self._server.wait()
+            self._folder.cleanup()
 
-    def popen(self, command: Sequence[str], *, stdout: Any, pass_fds: tuple[int, ...], env: dict[str, str], **_: Any):
-        """Fork the worker that `command` would start."""
-        assert list(command[1:3]) == ["-m", WORKER]
-        self._socket = self._socket or self._start()
-        read, write = os.pipe()
-        order = {"arguments": command[3:], "env": env, "cwd": str(Path.cwd())}
-        text = json.dumps(order).encode()
-        socket.send_fds(self._socket, [len(text).to_bytes(4, "big")], [stdout.fileno(), pass_fds[0], write])
-        self._socket.sendall(text)
-        os.close(write)
-        return WarmProcess(command, read)
+    def popen(self, args: Sequence[str], **options: Any) -> "WarmProcess | subprocess.Popen[bytes]":
+        """Fork the process that `subprocess.Popen` would start; other commands than `python -m FORKED` are started."""
+        module, arguments = _module_of(args)
+        if module not in FORKED or module in os.environ.get(REAL_VARIABLE, "").split():
+            return subprocess.Popen(args, **options)
+        self._address = self._address or self._start()
+        connection = socket.socket(socket.AF_UNIX)
+        with connection:
+            try:
+                connection.connect(self._address)
+            except OSError:  # the tests are over, and this process outlives them
+                return subprocess.Popen(args, **options)
+            order = {"module": module, "arguments": arguments, "cwd": str(Path.cwd())}
+            return _ask(connection, args, order | {"env": dict(options.get("env") or os.environ)}, options)
+
+
+def _module_of(args: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Return the module and the arguments of `python -m`; None for another command."""
+    words = list(args)
+    if words[0] != sys.executable or "-m" not in words[1:3]:
+        return None, []
+    start = words.index("-m") + 1
+    return words[start], words[start + 1 :]
+
+
+def _ask(
+    connection: socket.socket, args: Sequence[str], order: dict[str, Any], options: dict[str, Any]
+) -> "WarmProcess":
+    read, write = os.pipe()
+    stdin: IO[bytes] | None = None
+    with contextlib.ExitStack() as closing:
+        closing.callback(os.close, write)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        closing.callback(os.close, nothing)
+        sent = [_descriptor(options.get(name), number, nothing) for number, name in enumerate(DESCRIPTORS[:3])]
+        if options.get("stdin") == subprocess.PIPE:
+            sent[0], ours = os.pipe()
+            closing.callback(os.close, sent[0])
+            stdin = os.fdopen(ours, "wb", buffering=0)
+        socket.send_fds(connection, [json.dumps(order).encode()], [*sent, write, *options.get("pass_fds", (nothing,))])
+        connection.shutdown(socket.SHUT_WR)
+    return WarmProcess(args, read, stdin)
+
+
+def _descriptor(given: Any, number: int, nothing: int) -> int:
+    if given is None:
+        return number
+    return nothing if isinstance(given, int) else int(given.fileno())
 
 
 class WarmProcess:
-    """A forked worker, with the part of `subprocess.Popen` that a launcher uses."""
+    """A forked process, with the part of `subprocess.Popen` that its callers use."""
 
-    def __init__(self, command: Sequence[str], pipe: int) -> None:
-        self.args, self._pipe = command, os.fdopen(pipe)
+    def __init__(self, args: Sequence[str], pipe: int, stdin: IO[bytes] | None) -> None:
+        self.args, self.stdin, self._pipe = args, stdin, os.fdopen(pipe)
         self.pid = int(self._pipe.readline())
         self.returncode: int | None = None
 
@@ -85,82 +139,10 @@ class WarmProcess:
         """Send SIGTERM."""
         os.kill(self.pid, signal.SIGTERM)
 
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        os.kill(self.pid, signal.SIGKILL)
+
     def _read(self) -> None:
         self.returncode = int(self._pipe.readline() or -signal.SIGKILL)
         self._pipe.close()
-
-
-def serve(connection: socket.socket) -> None:
-    """Fork a worker for each order, and report exit codes, until the client is gone."""
-    pipes: dict[int, int] = {}
-    while True:
-        ready = select.select([connection], [], [], 0.02 if pipes else None)[0]
-        _reap(pipes)
-        if not ready:
-            continue
-        head, fds, *_ = socket.recv_fds(connection, 4, 3)
-        if not head:
-            return
-        text = b""
-        while len(text) < int.from_bytes(head, "big"):
-            text += connection.recv(65536)
-        log, lock, pipe = fds
-        pid = os.fork()
-        if not pid:
-            _work(json.loads(text), log, lock, [connection.fileno(), pipe, *pipes.values()])
-        os.write(pipe, f"{pid}\n".encode())
-        os.close(log)
-        os.close(lock)
-        pipes[pid] = pipe
-
-
-def _reap(pipes: dict[int, int]) -> None:
-    while pipes:
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        if not pid:
-            return
-        pipe = pipes.pop(pid)
-        with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
-            os.write(pipe, f"{os.waitstatus_to_exitcode(status)}\n".encode())
-        os.close(pipe)
-
-
-def _work(order: dict[str, Any], log: int, lock: int, others: Sequence[int]) -> None:
-    """Be the worker; does not return."""
-    code = 70
-    try:
-        os.setsid()
-        for one in others:
-            os.close(one)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((nothing, 0), (log, 1), (log, 2)):
-            os.dup2(source, target)
-        os.environ.clear()
-        os.environ.update(order["env"])
-        os.environ[LOCK_VARIABLE] = str(lock)
-        os.chdir(order["cwd"])
-        # As `python -m` with this environment.
-        sys.path[:1] = [
-            str(Path.cwd()),
-            *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)),
-        ]
-        from focus_engine.worker.__main__ import main
-
-        code = main(order["arguments"])
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-if __name__ == "__main__":
-    import torch
-
-    import focus_engine.worker.session  # noqa: F401
-    from focus_engine.launch.start import LOCK_VARIABLE
-    from focus_engine.worker import __main__ as _main  # noqa: F401
-
-    torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))]).step()  # loads what every optimiser loads
-    serve(socket.socket(fileno=int(sys.argv[1])))

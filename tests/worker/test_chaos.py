@@ -6,7 +6,7 @@ import pytest
 from chaos import Chaos
 from chaos_faults import FAULTS
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.xdist_group("chaos")]  # they share the run that nothing disturbs
 
 
 @pytest.fixture(scope="module")

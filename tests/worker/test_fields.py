@@ -100,6 +100,11 @@ def test_from_training_to_the_figures(run: RunFolder, said: Said):
     assert [(one["name"], one["units"]) for one in report["fields"]] == [("Mcdm", "M"), ("heat", "keV")]
     assert report["power"] == report["fields"][0]["power"] != report["fields"][1]["power"]
     assert "heat, map" in said("data", "info", "two")
+    told = said("evaluate", "two")
+    for words in ("real, Mcdm", "generated, heat", "held-out maps, heat", "Mcdm x heat"):
+        assert words in told
+    samples = run.path / drawn.path
+    assert "Mcdm x heat" in said("judge", samples, "--against", samples)
 
     view = fold(RunView(summary=summarise(run)), read_events(run.events))
     picture = maps_picture(view, PictureOptions(color_depth=None))

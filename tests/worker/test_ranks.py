@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from warm_workers import FORKED, REAL_VARIABLE
 from workers import Make, Until, ended, epochs_of, ignore, outcome_of, same, write_config
 
 from focus_engine.data.batches import Share
@@ -56,6 +57,7 @@ def two(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FOCUS_CACHE", str(cache))
         patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv(REAL_VARIABLE, " ".join(FORKED))  # as a user starts them; other tests fork theirs
         run = RunFolder(tmp_path_factory.mktemp("ranks") / "two")
         run.path.mkdir()
         write_uneven(run, "devices: 2")

@@ -85,6 +85,7 @@ def test_from_start_to_finish_and_on(make: Make, until: Until):
     assert told(run) == ["finished 2", "finished 3"]
 
 
+@pytest.mark.real_start("focus_engine.worker.artist")  # found by its command; ends with the worker
 def test_a_killed_run_is_lost_and_goes_on_bit_for_bit(make: Make, until: Until):
     run, whole = make("killed", epochs=2, sample_every=1), make("whole", epochs=2, sample_every=1)
     run.make_folders()

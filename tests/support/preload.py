@@ -1,0 +1,20 @@
+"""Loads what the processes of a run load late, before such processes are forked from this one."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+import focus_engine.worker.session  # noqa: F401
+from focus_engine.figures.pages import draw_training_history
+
+
+def load_optimiser() -> None:
+    """Import what torch imports at the first step of an optimiser: torch._dynamo, over a second of CPU."""
+    torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))]).step()
+
+
+def load_figures() -> None:
+    """Import what matplotlib imports at the first figure, and let it read its fonts."""
+    with tempfile.TemporaryDirectory() as folder:
+        draw_training_history(Path(folder) / "history.png", [])

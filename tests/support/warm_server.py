@@ -1,0 +1,118 @@
+"""The process that `warm_workers` forks from: `python warm_server.py DESCRIPTOR SOCKET`.
+
+It has no threads. Each request is one connection with the arguments as JSON and five descriptors: standard input,
+output and error, the pipe to which pid and exit code are written, and the lock of the run (or a null device).
+"""
+
+import contextlib
+import json
+import os
+import select
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch.distributed.run
+from preload import load_figures, load_optimiser
+from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
+from warm_workers import DESCRIPTORS, PATCHED, WarmWorkers
+
+from focus_engine.launch.start import LOCK_VARIABLE
+from focus_engine.worker import __main__ as worker
+from focus_engine.worker import artist, rank
+
+MAINS: dict[str, Callable[[], int | None]] = {
+    "focus_engine.worker": worker.main,
+    "focus_engine.worker.artist": artist.main,
+    "focus_engine.worker.rank": rank.main,
+    "torch.distributed.run": torch.distributed.run.main,
+}
+
+
+def serve(client: int, listener: socket.socket) -> None:
+    """Fork a process for each request, and report exit codes, until the descriptor `client` is closed."""
+    pipes: dict[int, int] = {}
+    while True:
+        ready = select.select([client, listener], [], [], 0.02 if pipes else None)[0]
+        _reap(pipes)
+        if client in ready:
+            return
+        if listener in ready:
+            connection = listener.accept()[0]
+            with connection:
+                text, descriptors = _receive(connection)
+            pid = os.fork()
+            if not pid:
+                _be(json.loads(text), descriptors, [client, listener.fileno(), *pipes.values()], listener.getsockname())
+            pipes[pid] = descriptors.pop(DESCRIPTORS.index("pipe"))
+            for one in descriptors:
+                os.close(one)
+
+
+def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
+    text, descriptors, *_ = socket.recv_fds(connection, 65536, len(DESCRIPTORS))
+    while more := connection.recv(65536):
+        text += more
+    return text, descriptors
+
+
+def _reap(pipes: dict[int, int]) -> None:
+    while pipes:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            return
+        pipe = pipes.pop(pid)
+        with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+            os.write(pipe, f"{os.waitstatus_to_exitcode(status)}\n".encode())
+        os.close(pipe)
+
+
+def _be(order: dict[str, Any], descriptors: Sequence[int], others: Sequence[int], server: str) -> None:
+    """Be the process that was ordered; does not return."""
+    code = 70
+    try:
+        os.setsid()  # before the pid is known, because a process group may be signalled
+        for one in others:
+            os.close(one)
+        *standard, pipe, lock = descriptors
+        os.write(pipe, f"{os.getpid()}\n".encode())
+        os.close(pipe)
+        for target, source in enumerate(standard):
+            os.dup2(source, target)
+            os.close(source)
+        _prepare(order, lock, server)
+        code = MAINS[order["module"]]() or 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _prepare(order: dict[str, Any], lock: int, server: str) -> None:
+    """Set what `python -m` with this environment sets, and fork what this process starts from the server too."""
+    os.environ.clear()
+    os.environ.update(order["env"])
+    if LOCK_VARIABLE in os.environ:
+        os.environ[LOCK_VARIABLE] = str(lock)
+    os.chdir(order["cwd"])
+    paths = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[:1] = [str(Path.cwd()), *paths]
+    sys.argv = [order["module"], *order["arguments"]]
+    warm = WarmWorkers(server)
+    for module in PATCHED:
+        sys.modules[module].subprocess = warm.module  # type: ignore[attr-defined]
+    subprocess_handler.Popen = warm.popen
+
+
+if __name__ == "__main__":
+    load_optimiser()
+    load_figures()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(sys.argv[2])
+        listening.listen(64)
+        os.write(int(sys.argv[1]), b"1")
+        serve(int(sys.argv[1]), listening)
