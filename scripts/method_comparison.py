@@ -19,7 +19,7 @@ from typing import Any
 from focus_engine import Experiment
 
 SEEDS = (0, 1)
-EPOCHS = 12
+EPOCHS = 10
 MAPS = 160
 UNIVERSES, COSMOLOGIES = 24, 8
 METHODS = {"diffusion": "small", "flow": "small_flow"}
