@@ -88,7 +88,7 @@ def page(document: Mapping[str, Any]) -> str:
             "## Faults caught",
             "",
             "Share of trials in which the whole verdict catches the fault (p < 0.05 after Holm's correction), and the",
-            "scores that do so most often.",
+            f"scores that do so most often. {_fewest_trials(sizes)} trials or more of each.",
             "",
             *_faults(sizes),
             "",
@@ -128,6 +128,13 @@ def _faults(sizes: Mapping[str, Any]) -> list[str]:
         names = [name for name, rate in sorted(best.items(), key=lambda item: -item[1]) if rate > 0]
         lines.append(_row(fault.words, *rates, ", ".join(f"`{name}`" for name in names[:3]) or "-"))
     return lines
+
+
+def _fewest_trials(sizes: Mapping[str, Any]) -> int:
+    return min(
+        (found[fault.name]["trials"] for fault in _wrong(sizes) for found in sizes.values() if fault.name in found),
+        default=0,
+    )
 
 
 def _missed(sizes: Mapping[str, Any]) -> list[str]:
