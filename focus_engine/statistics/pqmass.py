@@ -1,10 +1,11 @@
 """PQMass: do real and generated maps have equal shares of random regions of the space of scattering coefficients?
 
-The regions are the Voronoi cells of random real maps; the numbers of real and of generated maps in them are compared
-by χ² (Lemos et al. 2024, arXiv:2402.04355). On independent Gaussian samples of 1,000 in 5 dimensions, shifted by 0, 0.1
-and 0.2 σ, their library (pqm 0.6.3, 50 cells) and this code found mean χ² of 48.6 and 48.4, 52.3 and 52.4, 62.7 and
-61.6, with errors of 0.8 to 1.5. Unlike a classifier it asks how many maps are where, and so sees modes
-that are missed or repeated. Real maps come in groups, for which the law of χ² fails: its null comes from the design.
+The regions are Voronoi cells of random points that are spread as real maps are; the numbers of real and of generated
+maps in them are compared by χ² (Lemos et al. 2024, arXiv:2402.04355). On independent Gaussian samples of 1,000 in 5
+dimensions, shifted by 0, 0.1 and 0.2 σ, their library (pqm 0.6.3, 50 cells) and this code found mean χ² of 48.6 and
+48.4, 52.3 and 52.4, 62.7 and 61.6, with errors of 0.8 to 1.5. Unlike a classifier it asks how many maps are where, and
+so sees modes that are missed or repeated. Real maps come in groups, for which the law of χ² fails: its null comes from
+the design.
 """
 
 from __future__ import annotations
