@@ -13,6 +13,8 @@ from focus_engine.statistics.judged_maps import JudgedMaps
 
 _CHUNK_PIXELS = 1 << 20
 
+_HIGHEST = 1e100  # no density in any unit; squares of greater values overflow
+
 _UNDO = "undo the normalisation and write the maps in physical units"
 
 
@@ -63,7 +65,7 @@ def check_judged_values(side: JudgedMaps) -> Iterator[int]:
 def _check_chunk(side: JudgedMaps, first: int, chunk: NDArray[np.float64]) -> None:
     """Raise InputError for the first bad map of a chunk, with the number of its bad pixels."""
     low, high = chunk.min(axis=(2, 3)), chunk.max(axis=(2, 3))  # NaN propagates to both
-    good = np.isfinite(low) & np.isfinite(high) & (high > low)
+    good = np.isfinite(low) & np.isfinite(high) & (high > low) & (np.maximum(high, -low) < _HIGHEST)
     if side.physical:
         good &= low >= 0
     if good.all():
@@ -79,6 +81,8 @@ def _check_chunk(side: JudgedMaps, first: int, chunk: NDArray[np.float64]) -> No
             f"{where} has {count} negative of {pixels.size} pixels (lowest {pixels.min():.4g}); densities are not "
             f"negative: if the maps are normalised or logarithms, {_UNDO}"
         )
+    if np.abs(pixels).max() >= _HIGHEST:
+        raise InputError(f"{where} has values up to {np.abs(pixels).max():.3g}; leave it out or make it again")
     raise InputError(f"{where} is constant ({pixels.flat[0]:.6g} everywhere); leave it out or make it again")
 
 

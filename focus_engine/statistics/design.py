@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.errors import InputError
+from focus_engine.statistics.neighbours import NEIGHBOURS, Neighbours
 from focus_engine.statistics.reference import Kind, reference_of, standardised
 from focus_engine.statistics.sample import Draw, Rows, Sample, Scaled
 from focus_engine.statistics.significance import Estimate, Tail, estimate_of
@@ -32,9 +33,6 @@ BOOTSTRAP_DRAWS = 200
 
 EQUAL_PARAMS = 1e-5
 """Difference up to which two values of a parameter are equal: of its largest value if that is above 1 or below 0.01."""
-
-NEIGHBOURS = 8
-"""Fewest simulations from which the residuals of a parameter point are drawn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +124,8 @@ class Design:
 
     def scale(self, real: Array, generated: Array, kind: Kind) -> Scaled:
         """Return vectors (N, V) of both relative to the mean of the real maps at their parameters (see `Scaled`)."""
-        reference = reference_of(self.params, self.real.point_means(real), self.real.units, kind)
-        return Scaled.of(real, generated, self.real, self.generated, reference, kind)
+        reference = reference_of(self.params, self.real.point_means(real), self.real.units_per_point, kind)
+        return Scaled.of(real, generated, self.real, self.generated, reference, kind, self._neighbours(1).sources)
 
     def estimate(self, score: Callable[[Sample], Array], scaled: Scaled, tails: Sequence[Tail]) -> tuple[Estimate, ...]:
         """Return the value, error, null and p-value of each score.
@@ -159,16 +157,21 @@ class Design:
 
     @cached_property
     def bootstraps(self) -> tuple[Draw, ...]:
-        """Resamplings of the measured maps: simulations within points, or points where one has a single simulation."""
+        """Resamplings of the measured maps: within points that have enough simulations and maps, else points."""
         enough = self.count > 1 or self.real.units > 1
         return tuple(self._bootstraps()) if enough and not self.values_only else ()
 
     def _bootstraps(self) -> Iterator[Draw]:
         rng = np.random.default_rng([self.seed, 11])
-        within = self.real.units_per_point.min() > 1
+        fewest = min(rows.units_per_point.min() for rows in (self.real, self.generated))
+        within = self.count == 1 or fewest >= min(NEIGHBOURS, self.count)
         for _ in range(BOOTSTRAP_DRAWS):
-            points = np.arange(self.count) if within else rng.integers(self.count, size=self.count)
-            yield Draw(self.real.resampled(points, rng), self.generated.resampled(points, rng), points.astype(np.intp))
+            if within:
+                points = np.arange(self.count, dtype=np.intp)
+                yield Draw(self.real.resampled(rng), self.generated.resampled(rng), points)
+            else:
+                points = rng.integers(self.count, size=self.count).astype(np.intp)
+                yield Draw(self.real.of_points(points), self.generated.of_points(points), points)
 
     @cached_property
     def nulls(self) -> tuple[Draw, ...]:
@@ -183,31 +186,32 @@ class Design:
         rng = np.random.default_rng([self.seed, 12])
         real, generated, points = self.real, self.generated, np.arange(self.count, dtype=np.intp)
         for _ in range(NULL_DRAWS):
-            counts = self._resampled_neighbours(rng)
-            rows = real.whole_units(real, self._drawn(counts, real.point_of_unit, rng))
+            times = np.bincount(rng.integers(real.units, size=real.units), minlength=real.units).astype(np.intp)
+            rows = real.whole_units(real, self._whole(real, times, rng))
             if generated.independent:
-                yield Draw(rows, real.single_rows(self._drawn(counts, generated.point, rng), rng), points)
+                one = self._neighbours(1).drawn(generated.point, times, rng)
+                yield Draw(rows, real.single_rows(one, rng), points)
             else:
-                yield Draw(rows, real.whole_units(generated, self._drawn(counts, generated.point_of_unit, rng)), points)
+                yield Draw(rows, real.whole_units(generated, self._whole(generated, times, rng)), points)
 
-    def _resampled_neighbours(self, rng: np.random.Generator) -> Index:
-        """Return the cumulated number of times that a resampling holds each neighbour of each point, (G, K)."""
-        times = np.bincount(rng.integers(self.real.units, size=self.real.units), minlength=self.real.units)
-        held = times[self._neighbours]
-        held[held.sum(axis=1) == 0] = 1
-        return np.cumsum(held, axis=1).astype(np.intp)
+    def _whole(self, places: Rows, times: Index, rng: np.random.Generator) -> Index:
+        """Return a simulation for each of the simulations of `places`, with as many maps where there are such."""
+        sizes = np.bincount(places.unit)
+        found = np.empty(places.units, dtype=np.intp)
+        for size in np.unique(sizes):
+            of_size = np.flatnonzero(sizes == size)
+            found[of_size] = self._neighbours(int(size)).drawn(places.point_of_unit[of_size], times, rng)
+        return found
 
-    def _drawn(self, counts: Index, points: Index, rng: np.random.Generator) -> Index:
-        """Return a simulation near each of `points` (n,), drawn from a resampling."""
-        place = rng.integers(counts[points, -1])
-        return np.asarray(self._neighbours[points, (counts[points] <= place[:, None]).sum(axis=1)], dtype=np.intp)
+    def _neighbours(self, size: int) -> Neighbours:
+        """Return the real simulations of `size` maps whose residuals resemble those of each point."""
+        if size not in self._known_neighbours:
+            self._known_neighbours[size] = Neighbours.of(self.x, self.real, size)
+        return self._known_neighbours[size]
 
     @cached_property
-    def _neighbours(self) -> Index:
-        """Return for each point the real simulations whose residuals resemble its own, (G, K)."""
-        wanted = int(max(NEIGHBOURS, self.real.units // 5, self.real.units_per_point.min()))
-        distance = ((self.x[:, None, :] - self.x[None, self.real.point_of_unit, :]) ** 2).sum(axis=2)
-        return np.argsort(distance, axis=1, kind="stable")[:, :wanted].astype(np.intp)
+    def _known_neighbours(self) -> dict[int, Neighbours]:
+        return {}
 
 
 def distinct_params(params: Array) -> tuple[Array, Index]:

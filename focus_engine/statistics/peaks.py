@@ -127,8 +127,7 @@ def compare(real: ExtremumCounts, generated: ExtremumCounts, design: Design) -> 
 
 
 def _excess(sample: Sample) -> Array:
-    with np.errstate(divide="ignore", invalid="ignore"):  # without real peaks the score is unknown
-        return np.asarray(sample.generated.mean / sample.real.mean - 1, dtype=np.float64)
+    return sample.excess  # not finite, so that the score is unknown, without real peaks
 
 
 def _middles(heights: Array) -> Array:

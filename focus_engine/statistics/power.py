@@ -218,9 +218,7 @@ def compare(real: PowerSpectrum, generated: PowerSpectrum, design: Design) -> Po
 
 def band_ratios(sample: Sample, weights: Array) -> Array:
     """Return generated over real P(k) relative to the reference, less 1, averaged in each band, (3,)."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        excess = sample.generated.mean / sample.real.mean - 1
-    used = weights > 0
+    excess, used = sample.excess, weights > 0
     return np.array(
         [excess[held] @ row[held] if held.any() else np.nan for row, held in zip(weights, used, strict=True)]
     )

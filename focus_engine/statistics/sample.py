@@ -86,14 +86,20 @@ class Rows:
         """Return the mean of values (N, …) in each unit, (U, …)."""
         return _grouped_means(values, self.unit, self._unit_order)
 
-    def resampled(self, points: Index, rng: np.random.Generator) -> Index:
-        """Return the rows of a bootstrap sample (N,), of the units at `points` (G,), with replacement."""
+    def resampled(self, rng: np.random.Generator) -> Index:
+        """Return the rows of a bootstrap sample (N,): units of each point, drawn with replacement."""
+        table, counts, _ = self._units_by_point
+        source = self.point_of_unit
+        return self._filled(table[source, rng.integers(counts[source])], self)
+
+    def of_points(self, points: Index) -> Index:
+        """Return the rows of these `points` (G,) at the places of all points (N,).
+
+        A point with more units than its place has loses the last; one with fewer repeats them.
+        """
+        table, counts, rank = self._units_by_point
         source = points[self.point_of_unit]  # the point that fills the place of each unit
-        table, counts = self._units_by_point
-        chosen = table[source, rng.integers(counts[source])]
-        if not self.independent and self.units_per_point.min() == 1:
-            chosen = table[source, 0]
-        return self._filled(chosen, self)
+        return self._filled(table[source, rank % counts[source]], self)
 
     def whole_units(self, places: Rows, chosen: Index) -> Index:
         """Return rows of these maps for the maps of `places`, where unit u holds the maps of unit chosen[u]."""
@@ -117,8 +123,8 @@ class Rows:
         return _table(self.unit, self.units)
 
     @cached_property
-    def _units_by_point(self) -> tuple[Index, Index]:
-        return _table(self.point_of_unit, self.points)[:2]
+    def _units_by_point(self) -> tuple[Index, Index, Index]:
+        return _table(self.point_of_unit, self.points)
 
     @cached_property
     def _point_order(self) -> tuple[Index, Index]:
@@ -204,6 +210,22 @@ class Sample:
         """The reference that a fit to these real maps gives, relative to `centre` (ratio), (G, V)."""
         return self.reference.refitted(self.real.point_means, self.points)
 
+    @cached_property
+    def excess(self) -> Array:
+        """Mean of the generated vectors (ratio) over that of the real ones, less 1, (V,).
+
+        Measured vectors are relative to a fit to the real means, whose error raises generated over real: by T σ² / U
+        for T terms and U simulations that scatter by σ. Vectors drawn for a null are therefore divided by a fit to
+        them. A bootstrap sample is not: with points repeated, a fit would be far worse.
+        """
+        if self.points is None:
+            real, generated = (view.point_means / self.refit for view in (self.real, self.generated))
+            real, generated = real.mean(axis=0), generated.mean(axis=0)
+        else:
+            real, generated = self.real.mean, self.generated.mean
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(generated / real - 1, dtype=np.float64)
+
 
 @dataclass(frozen=True, eq=False)
 class Scaled:
@@ -232,9 +254,16 @@ class Scaled:
 
     @classmethod
     def of(
-        cls, real: Array, generated: Array, real_rows: Rows, generated_rows: Rows, reference: Reference, kind: Kind
+        cls,
+        real: Array,
+        generated: Array,
+        real_rows: Rows,
+        generated_rows: Rows,
+        reference: Reference,
+        kind: Kind,
+        sources: float,
     ) -> Scaled:
-        """Scale both by the reference at the points of their maps."""
+        """Scale both by the reference at the points of their maps; nulls draw from `sources` simulations near each."""
         centre = reference.centre
         ones = np.ones(real.shape[1])
         if kind == "ratio":
@@ -247,7 +276,7 @@ class Scaled:
             spread = np.sqrt((apart**2).sum(axis=0) / freedom)
             spread = np.where(spread > 0, spread, 1)
             scaled = apart / spread, (generated - centre[generated_rows.point]) / spread
-        pool = _inflated(scaled[0], real_rows, reference.terms)
+        pool = _inflated(scaled[0], real_rows, reference, sources)
         return cls(*scaled, pool, (real_rows, generated_rows), reference, kind, spread)
 
     def transformed(self, change: Callable[[Array], Array]) -> Scaled:
@@ -279,15 +308,18 @@ class Scaled:
         return Sample(real, generated, self.reference)
 
 
-def _inflated(values: Array, rows: Rows, terms: int) -> Array:
+def _inflated(values: Array, rows: Rows, reference: Reference, sources: float) -> Array:
     """Return values with the deviations between units that fitting and resampling remove restored.
 
-    A fit of T terms to U units leaves (U − T) / U of the variance, a resampling (U − 1) / U of that. Deviations of the
-    means of units are scaled: those of logarithms where all are positive, so that values stay so.
+    A fit of T terms to U units leaves (U − T) / U of the variance, the mean of a point of n units (n − 1) / n, and a
+    resampling from S `sources` (S − 1) / S of that. Deviations of the means of units are scaled: those of logarithms
+    where all are positive, so that values stay so.
     """
-    if rows.units - terms < 1 or rows.units < 2:
+    own, left = rows.units_per_point[rows.point_of_unit], rows.units - reference.terms
+    if left < 1 or sources < 2:
         return values
-    scale = rows.units / np.sqrt((rows.units - terms) * (rows.units - 1))
+    removed = rows.units / left if reference.features is not None else own / np.maximum(own - 1, 1)
+    scale = np.broadcast_to(np.sqrt(removed * sources / (sources - 1)), own.shape)[:, None]
     means = rows.unit_means(values)
     positive = (means > 0).all(axis=0)
     logs = np.log(np.where(positive, means, 1))

@@ -85,10 +85,10 @@ def compare(real: Array, generated: Array, design: Design) -> SlabMeanComparison
 def _scores(sample: Sample) -> Array:
     real, generated = sample.real, sample.generated
     with np.errstate(divide="ignore", invalid="ignore"):
-        bias, scatter = generated.mean[0] / real.mean[0] - 1, np.sqrt(generated.variance[0] / real.variance[0]) - 1
+        scatter = np.sqrt(generated.variance[0] / real.variance[0]) - 1
         apart = np.log(generated.point_means[:, 0] / real.point_means[:, 0])
         reference = np.log(sample.centre * sample.refit)[:, 0]
-        return np.array([bias, scatter, response_slope(reference, apart)])
+        return np.array([sample.excess[0], scatter, response_slope(reference, apart)])
 
 
 def _bias_of_halves(real: Array, design: Design) -> float:

@@ -120,6 +120,7 @@ def bad(change):
     [
         (bad(lambda one: np.where(one > one.min(), one, np.nan)), "map 7 has 1 NaN or infinite"),
         (bad(lambda one: np.full_like(one, 3.0)), "map 7 is constant"),
+        (bad(lambda one: one * 1e200), "has values up to"),
         (bad(lambda one: one - one.mean()), "map 7 has .* negative .*normalised"),
         (np.log10(MAPS), "log10"),
         ((MAPS - MAPS.min()) / (MAPS.max() - MAPS.min()), "min-max"),

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from focus_engine.statistics.design import Design
-from focus_engine.statistics.reference import reference_of
+from focus_engine.statistics.reference import Reference, reference_of
 from focus_engine.statistics.sample import Rows, _inflated
 from focus_engine.statistics.significance import p_value
 
 POINTS, MAPS = 40, 6
 PARAMS = np.random.default_rng(5).uniform(0.7, 1.3, size=(POINTS, 2))
+FITTED = Reference(np.ones((POINTS, 1)), 6, known=True, features=np.ones((POINTS, 6)))
 
 
 def vectors(rng, maps):
@@ -26,12 +27,12 @@ def independent(rng, maps):
 
 def test_a_refit_to_the_means_of_the_reference_gives_ones():
     means = PARAMS**2 * np.exp(0.1 * np.random.default_rng(1).normal(size=PARAMS.shape))
-    reference = reference_of(PARAMS, means, POINTS, "ratio")
+    reference = reference_of(PARAMS, means, np.ones(POINTS), "ratio")
     np.testing.assert_allclose(reference.refitted(means / reference.centre), 1, rtol=1e-9)
 
 
 def test_a_refit_follows_a_trend_and_leaves_residuals():
-    reference = reference_of(PARAMS, PARAMS**2, POINTS, "ratio")
+    reference = reference_of(PARAMS, PARAMS**2, np.ones(POINTS), "ratio")
     trend = 1.1 * PARAMS[:, :1] ** 0.3 * PARAMS[:, 1:] ** -0.2 * np.ones((1, 2))
     np.testing.assert_allclose(reference.refitted(trend), trend, rtol=1e-9)
     noise = np.exp(0.1 * np.random.default_rng(2).normal(size=trend.shape))
@@ -40,7 +41,7 @@ def test_a_refit_follows_a_trend_and_leaves_residuals():
 
 
 def test_own_means_are_their_own_refit():
-    reference = reference_of(PARAMS, PARAMS**2, 3 * POINTS, "ratio")
+    reference = reference_of(PARAMS, PARAMS**2, np.full(POINTS, 3), "ratio")
     np.testing.assert_array_equal(reference.refitted(PARAMS), PARAMS)
 
 
@@ -48,11 +49,11 @@ def test_restored_deviations_have_the_variance_that_was_removed_and_stay_positiv
     rng = np.random.default_rng(3)
     rows = Rows.of(np.arange(POINTS).repeat(MAPS), np.arange(POINTS).repeat(MAPS))
     values = np.exp(rng.normal(size=(POINTS, 1)) + 0.1 * rng.normal(size=(POINTS, MAPS))).reshape(-1, 1)
-    pool = _inflated(values, rows, terms=6)
-    wanted = POINTS**2 / ((POINTS - 6) * (POINTS - 1))
+    pool = _inflated(values, rows, FITTED, 10)
+    wanted = POINTS / (POINTS - 6) * 10 / 9
     assert np.log(rows.unit_means(pool)).var() == pytest.approx(wanted * np.log(rows.unit_means(values)).var())
     assert (pool > 0).all()
-    signed = _inflated(values - values.mean(), rows, terms=6)
+    signed = _inflated(values - values.mean(), rows, FITTED, 10)
     assert rows.unit_means(signed).var() == pytest.approx(wanted * rows.unit_means(values).var())
 
 
