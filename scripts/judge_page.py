@@ -24,7 +24,7 @@ def write_results(outcomes: Sequence[Outcome], universes: int, home: Path) -> No
     """Write the summary of the outcomes as JSON, and the page of the docs."""
     document = summary(outcomes, universes)
     file = home / "benchmarks" / "results" / "judge_power.json"
-    file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(_rounded(document), indent=1) + "\n", encoding="utf-8")
     (home / "docs" / "judge_power.md").write_text(page(document), encoding="utf-8")
 
 
@@ -54,6 +54,12 @@ def _rates(own: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
+def _rounded(value: Any) -> Any:  # noqa: ANN401 - JSON is recursive
+    if isinstance(value, Mapping):
+        return {name: _rounded(one) for name, one in value.items()}
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
 def _share(own: Sequence[Outcome], name: str, holds: Callable[[float], bool]) -> float:
     known = [one["p"][name] for one in own if one["p"][name] is not None]
     return sum(map(holds, known)) / len(known)
@@ -80,6 +86,8 @@ def page(document: Mapping[str, Any]) -> str:
             "more for training; 15 maps of 64² of each. A trial takes another universe at each point as the real one;",
             "a generator draws its 15 maps of a point from the others. 150 maps are those of 10 points. Trials share",
             "the universes, so that they are not quite independent.",
+            "Maps of one universe resemble each other: with few universes a perfect generator varies a little more",
+            "than one that draws each map independently, for which the null is.",
             "",
             "## False alarms",
             "",
@@ -88,7 +96,7 @@ def page(document: Mapping[str, Any]) -> str:
             "## Faults caught",
             "",
             "Share of trials in which the whole verdict catches the fault (p < 0.05 after Holm's correction), and the",
-            "scores that do so most often.",
+            f"scores that do so most often. {_fewest_trials(sizes)} trials or more of each.",
             "",
             *_faults(sizes),
             "",
@@ -128,6 +136,13 @@ def _faults(sizes: Mapping[str, Any]) -> list[str]:
         names = [name for name, rate in sorted(best.items(), key=lambda item: -item[1]) if rate > 0]
         lines.append(_row(fault.words, *rates, ", ".join(f"`{name}`" for name in names[:3]) or "-"))
     return lines
+
+
+def _fewest_trials(sizes: Mapping[str, Any]) -> int:
+    return min(
+        (found[fault.name]["trials"] for fault in _wrong(sizes) for found in sizes.values() if fault.name in found),
+        default=0,
+    )
 
 
 def _missed(sizes: Mapping[str, Any]) -> list[str]:

@@ -18,9 +18,9 @@ from typing import Any
 
 from focus_engine import Experiment
 
-SEEDS = (0, 1, 2)
-EPOCHS = 12
-MAPS = 240
+SEEDS = (0, 1)
+EPOCHS = 10
+MAPS = 160
 UNIVERSES, COSMOLOGIES = 24, 8
 METHODS = {"diffusion": "small", "flow": "small_flow"}
 """Template of each method."""

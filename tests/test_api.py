@@ -174,7 +174,7 @@ def test_the_command_shows_curves_configs_and_samples(home, capfd, tmp_path):
     for words in (
         "validation loss",
         "method",
-        "true vs true",
+        "perfect model",
         "heun 3",
         "seconds per map",
         "compare P(k), not the losses",

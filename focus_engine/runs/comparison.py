@@ -131,6 +131,6 @@ def _read_model(run: Mapping[str, Any]) -> ModelScores:
 
 
 def _read_cost(one: Mapping[str, Any]) -> SamplingCost:
-    keys = [spec.scores[0].key for spec in STATISTICS.values()]
+    keys = [spec.scores[0].key for spec in STATISTICS.values() if spec.needs != "pair"]
     scores = {key: None if one.get(key) is None else float(one[key]) for key in keys}
     return SamplingCost(int(one["steps"]), int(one["nfe"]), float(one["seconds_per_map"]), scores)

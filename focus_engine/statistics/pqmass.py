@@ -1,10 +1,11 @@
 """PQMass: do real and generated maps have equal shares of random regions of the space of scattering coefficients?
 
-The regions are the Voronoi cells of random real maps; the numbers of real and of generated maps in them are compared
-by χ² (Lemos et al. 2024, arXiv:2402.04355). On independent Gaussian samples of 1,000 in 5 dimensions, shifted by 0, 0.1
-and 0.2 σ, their library (pqm 0.6.3, 50 cells) and this code found mean χ² of 48.6 and 48.4, 52.3 and 52.4, 62.7 and
-61.6, with errors of 0.8 to 1.5. Unlike a classifier it asks how many maps are where, and so sees modes
-that are missed or repeated. Real maps come in groups, for which the law of χ² fails: its null comes from the design.
+The regions are Voronoi cells of random points that are spread as real maps are; the numbers of real and of generated
+maps in them are compared by χ² (Lemos et al. 2024, arXiv:2402.04355). On independent Gaussian samples of 1,000 in 5
+dimensions, shifted by 0, 0.1 and 0.2 σ, their library (pqm 0.6.3, 50 cells) and this code found mean χ² of 48.6 and
+48.4, 52.3 and 52.4, 62.7 and 61.6, with errors of 0.8 to 1.5. Unlike a classifier it asks how many maps are where, and
+so sees modes that are missed or repeated. Real maps come in groups, for which the law of χ² fails: its null comes from
+the design.
 """
 
 from __future__ import annotations
@@ -65,16 +66,12 @@ def compare(real: Scattering, generated: Scattering, design: Design) -> PqmassCo
 def in_cells(scaled: Scaled, n_cells: int, seed: int) -> Scaled:
     """Return, for vectors (N, V), the cell of each map in each tessellation (N, TESSELLATIONS).
 
-    The maps whose vectors are the centres are left out: their cell is `n_cells`, one beyond the last.
+    Each coordinate of a centre is that of another real map. Around the real maps themselves there are more maps of
+    their own simulations than generated ones: with these as centres, 29 % of perfect generators were beyond 5 %.
     """
     rng = np.random.default_rng([seed, 22])
-    centres = np.array([rng.permutation(len(scaled.real))[:n_cells] for _ in range(TESSELLATIONS)])
-    place = voronoi(scaled.real[centres])
-    found = scaled.transformed(place)
-    columns = np.arange(TESSELLATIONS)[:, None]
-    for cells in (found.real, found.pool):
-        cells[centres, columns] = n_cells
-    return found
+    centres = [rng.permuted(scaled.real, axis=0)[:n_cells] for _ in range(TESSELLATIONS)]
+    return scaled.transformed(voronoi(np.array(centres)))
 
 
 def voronoi(centres: Array) -> Callable[[Array], Array]:
@@ -89,11 +86,10 @@ def voronoi(centres: Array) -> Callable[[Array], Array]:
 
 
 def cell_counts(cells: Array, n_cells: int) -> Counts:
-    """Return the number of maps in each cell (T, n_cells), for cells (N, T); one beyond the last does not count."""
+    """Return the number of maps in each cell (T, n_cells), for cells (N, T)."""
     tessellations = cells.shape[1]
-    flat = cells.astype(np.intp) + (n_cells + 1) * np.arange(tessellations)
-    counts = np.bincount(flat.ravel(), minlength=(n_cells + 1) * tessellations)
-    return counts.reshape(tessellations, n_cells + 1)[:, :n_cells]
+    flat = cells.astype(np.intp) + n_cells * np.arange(tessellations)
+    return np.bincount(flat.ravel(), minlength=n_cells * tessellations).reshape(tessellations, n_cells)
 
 
 def chi_square(real: Counts, generated: Counts) -> Array:
