@@ -218,12 +218,11 @@ class Sample:
         for T terms and U simulations that scatter by σ. Vectors drawn for a null are therefore divided by a fit to
         them. A bootstrap sample is not: with points repeated, a fit would be far worse.
         """
-        if self.points is None:
-            real, generated = (view.point_means / self.refit for view in (self.real, self.generated))
-            real, generated = real.mean(axis=0), generated.mean(axis=0)
-        else:
-            real, generated = self.real.mean, self.generated.mean
         with np.errstate(divide="ignore", invalid="ignore"):
+            if self.points is None:
+                real, generated = ((one.point_means / self.refit).mean(axis=0) for one in (self.real, self.generated))
+            else:
+                real, generated = self.real.mean, self.generated.mean
             return np.asarray(generated / real - 1, dtype=np.float64)
 
 

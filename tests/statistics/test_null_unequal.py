@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from focus_engine.statistics import slab
 from focus_engine.statistics.design import Design
 from focus_engine.statistics.neighbours import NEIGHBOURS, Neighbours
 from focus_engine.statistics.sample import Rows
@@ -107,3 +108,18 @@ def test_the_error_is_the_scatter_of_the_value(sims, each):
         values.append(one.value)
         errors.append(one.error)
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.3)
+
+
+def test_one_dense_map_does_not_decide_on_the_scatter_of_slab_means():
+    """A variance of means was 8 null spreads off by one map of 200 that is five times too dense."""
+    rng = np.random.default_rng(6)
+    points = np.repeat(np.arange(40), 5)
+    params = rng.uniform(0.1, 0.5, size=(40, 2))
+    real, generated = (params.prod(axis=1)[points] * np.exp(0.2 * rng.normal(size=points.size)) for _ in range(2))
+    generated[17] *= 5
+    design = Design(params, Rows.of(points, points), Rows.of(points))
+    found = slab.compare(real, generated, design).scores["scatter"]
+    assert abs(found.value - found.null) < 3.5 * found.null_spread
+    wide = slab.compare(real, generated**2 / params.prod(axis=1)[points], design).scores["scatter"]
+    assert wide.value == pytest.approx(1, rel=0.5)
+    assert wide.p_value < 1e-4
