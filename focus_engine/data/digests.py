@@ -26,7 +26,8 @@ def map_digest(values: NDArray[np.generic]) -> int:
     One row of a continuous field is unique; more of it would make reading a large set from a cold disk slow. The
     digest of a constant row, such as one of an empty region, is 0, which means unknown.
     """
-    row = np.asarray(values[0, 0], dtype="<f4") + np.float32(0)  # -0 becomes 0
+    with np.errstate(over="ignore"):
+        row = np.asarray(values[0, 0], dtype="<f4") + np.float32(0)  # -0 becomes 0
     if np.all(row == row[0]):
         return 0
     return int.from_bytes(hashlib.blake2b(row.tobytes(), digest_size=8).digest(), "little")

@@ -77,11 +77,7 @@ def _checked(side: JudgedMaps) -> Generator[DataProgress, None, None]:
     def handle(done: int) -> tuple[DataProgress]:
         return (DataProgress(what=f"reading the {side.what} maps", done=done, total=side.count),)
 
-    yield from relay(_steps(side), handle)
-
-
-def _steps(side: JudgedMaps) -> Generator[int, None, None]:
-    yield from check_judged_values(side)
+    yield from relay(check_judged_values(side), handle)
 
 
 def _training(generated: JudgedMaps, training: Array | None) -> tuple[Array | None, Digests]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +43,7 @@ class _Range:
         return float(np.sqrt(max(0.0, self.squares / self.count - self.mean**2)))
 
 
-def check_judged_values(side: JudgedMaps) -> Iterator[int]:
+def check_judged_values(side: JudgedMaps) -> Generator[int, None, None]:
     """Read every map and yield the number checked so far.
 
     Raises:

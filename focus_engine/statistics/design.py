@@ -115,7 +115,7 @@ class Design:
     @cached_property
     def real_simulations(self) -> Simulations:
         """The simulation of each real map."""
-        return Simulations(self.real.unit, np.bincount(self.real.unit, minlength=self.real.units).astype(np.intp))
+        return Simulations.of(self.real.unit, self.real.unit.size)
 
     @cached_property
     def x(self) -> Array:

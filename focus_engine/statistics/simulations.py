@@ -1,7 +1,7 @@
-"""Groups of maps by the simulation that they were cut from, with random halves and bootstrap samples.
+"""Groups of maps by the simulation that they were cut from, and random halves of them.
 
-The maps of one simulation show the same structures and share their parameters. Splitting and resampling are therefore
-done by simulation, never by map.
+The maps of one simulation show the same structures and share their parameters, so that sets are split by simulation.
+Resampling is in `focus_engine.statistics.design`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from focus_engine.errors import InputError
 
 Array = NDArray[np.float64]
 
-DRAWS = 200  # random halvings, and bootstrap samples; their medians are then known to a few per cent
+DRAWS = 200  # random halvings; their medians are then known to a few per cent
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,6 @@ class Simulations:
         for _ in range(DRAWS if self.count > 1 else 0):
             order = rng.permutation(self.count)
             yield order[: self.count // 2], order[self.count // 2 :]
-
-    def bootstrap(self, seed: int) -> Iterator[NDArray[np.intp]]:
-        """Yield `DRAWS` samples of the simulations with replacement; none when there is a single simulation."""
-        rng = np.random.default_rng([seed, 2])
-        for _ in range(DRAWS if self.count > 1 else 0):
-            yield rng.integers(self.count, size=self.count)
 
     def map_halves(self, seed: int) -> Iterator[NDArray[np.bool_]]:
         """Yield `DRAWS` random masks (n_maps,) of the maps in the first half of their own simulation.

@@ -51,6 +51,8 @@ def verdict_of(scores: Sequence[Score]) -> Verdict:
     name = min(known, key=lambda one: known[one].p_value or 0.0)
     decides, p_value = known[name], corrected[name]
     looks = f"p = {p_value:.2g} after {len(known)} scores"
+    if len(known) < len(scores) / 2:
+        looks += f"; the other {len(scores) - len(known)} are unknown"
     if p_value >= LEVEL:
         text = f"indistinguishable from real maps ({looks})"
     else:
