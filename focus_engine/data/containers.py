@@ -66,7 +66,7 @@ def is_zarr(path: Path) -> bool:
 
 def read_rows(maps: Array | MapArray) -> Array:
     """Return maps that are read one at a time, such as a folder of files, as one array in memory or mapped."""
-    return _spooled(tuple(maps.shape), np.dtype(maps.dtype), lambda first, last: [maps[i] for i in range(first, last)])
+    return spooled(tuple(maps.shape), np.dtype(maps.dtype), lambda first, last: [maps[i] for i in range(first, last)])
 
 
 def _guarded(path: Path, read: Callable[[], Read]) -> Read:
@@ -80,7 +80,7 @@ def _guarded(path: Path, read: Callable[[], Read]) -> Read:
         ) from None
 
 
-def _spooled(shape: tuple[int, ...], dtype: np.dtype[Any], rows: Callable[[int, int], Any]) -> Array:
+def spooled(shape: tuple[int, ...], dtype: np.dtype[Any], rows: Callable[[int, int], Any]) -> Array:
     """Return an array filled from `rows(first, last)`: in memory, or in an unnamed temporary file."""
     size = math.prod(shape) * dtype.itemsize
     step = max(1, _BLOCK * shape[0] // max(1, size)) if shape else 1
@@ -143,7 +143,7 @@ class _Npz:
                     content = stream.read((last - first) * count * dtype.itemsize)
                     return np.frombuffer(content, dtype=dtype).reshape(last - first, *shape[1:])
 
-                return _spooled(shape, dtype, rows)
+                return spooled(shape, dtype, rows)
         return self.small(name)
 
     def _data_offset(self, member: zipfile.ZipInfo) -> int:
@@ -190,7 +190,7 @@ class _Hdf5:
         shape, dtype, offset = tuple(dataset.shape), np.dtype(dataset.dtype), dataset.id.get_offset()
         if offset is not None and dataset.chunks is None and dtype.kind in "fiu":
             return np.memmap(self._path, dtype=dtype, mode="r", offset=offset, shape=shape)
-        return _spooled(shape, dtype, lambda first, last: dataset[first:last])
+        return spooled(shape, dtype, lambda first, last: dataset[first:last])
 
 
 class _Zarr:
@@ -217,7 +217,7 @@ class _Zarr:
     def large(self, name: str) -> Array:
         found = self._arrays[name]
         shape, dtype = tuple(found.shape), np.dtype(found.dtype)
-        return _guarded(self._path, lambda: _spooled(shape, dtype, lambda first, last: found[first:last]))
+        return _guarded(self._path, lambda: spooled(shape, dtype, lambda first, last: found[first:last]))
 
 
 def _plain(array: Array) -> Array:

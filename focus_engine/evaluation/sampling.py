@@ -4,7 +4,7 @@ Both are generators that yield progress, for a terminal, the dashboard or a scri
 """
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.atomic import write_atomically
+from focus_engine.data.containers import spooled
 from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_maps, spread
 from focus_engine.data.parameters import read_parameter_table, select_parameters
@@ -22,7 +23,7 @@ from focus_engine.events.table import DataProgress
 from focus_engine.figures.pages import draw_evaluation, draw_samples
 from focus_engine.generative.sampling import DrawnBatches, SamplingPlan, SamplingProgress
 from focus_engine.runs.folder import RunFolder
-from focus_engine.statistics.compare import Evaluation, judge
+from focus_engine.statistics.compare import Evaluation, judging
 from focus_engine.statistics.power import PowerSpectrum, measured_power
 from focus_engine.units import NORMALISED
 
@@ -219,13 +220,26 @@ def evaluate_run(
     else:
         truth = yield from universe_truth(model.config, maps, split["train"], held_back, count)
     generated, _ = yield from _draw(model, truth.params, plan)
-    fields = maps.field_names if len(maps.field_names) > 1 else ()
-    evaluation = judge(truth.maps, generated, truth.design, maps.box_size, physical=maps.physical, fields=fields)
+    evaluation = yield from judging(
+        truth.maps,
+        generated,
+        truth.design,
+        maps.box_size,
+        physical=maps.physical,
+        fields=maps.field_names if len(maps.field_names) > 1 else (),
+        training=_training_maps(maps, split["train"]),
+    )
     stem = "evaluation" if held_back is None else "evaluation_universes"
     report, figure = (output or run.path) / f"{stem}.json", (output or run.figs) / f"{stem}.png"
     result = EvaluationResult(evaluation, truth.paired_maps(), generated, truth.params, report, figure)
     _write_report(run, model, plan, result, maps)
     return result
+
+
+def _training_maps(maps: MapSet, train: Sequence[int]) -> NDArray[np.generic]:
+    """Return the maps of the training simulations (N, C, H, W): in memory, or mapped from an unnamed file if large."""
+    ids = maps.maps_of(train)
+    return spooled((len(ids), *maps.shape), np.dtype(np.float32), lambda first, last: maps.read(ids[first:last]))
 
 
 def _write_report(
