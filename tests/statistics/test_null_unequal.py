@@ -111,7 +111,7 @@ def test_the_error_is_the_scatter_of_the_value(sims, each):
 
 
 def test_one_dense_map_does_not_decide_on_the_scatter_of_slab_means():
-    """A variance of means was 8 null spreads off by one map of 200 that is five times too dense."""
+    """A variance of means was 7 null spreads off by one map of 200 that is five times too dense."""
     rng = np.random.default_rng(6)
     points = np.repeat(np.arange(40), 5)
     params = rng.uniform(0.1, 0.5, size=(40, 2))
