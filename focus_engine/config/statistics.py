@@ -104,6 +104,9 @@ STATISTICS = {
             scores=(
                 ScoreSpec("w1", "pdf_w1", "PDF, W1 in its sigma", "PDF W1", unit="σ", compared=True),
                 ScoreSpec("tail", "pdf_tail", "densest 0.1 % of pixels", "tail", low="few", high="many"),
+                ScoreSpec(
+                    "log_mean", "log_mean", "mean of log density", "log mean", unit="dex", low="light", high="dense"
+                ),
             ),
             curve=CurveSpec(
                 x="log10_value",

@@ -102,7 +102,8 @@ def compare(real: PixelCounts, generated: PixelCounts, design: Design) -> PdfCom
     """Return the comparison of the distributions of log10 pixel values of real and generated maps.
 
     W1 = ∫ |CDF_generated − CDF_real| d log10 f, in units of the real standard deviation. The tail is the share of
-    pixels above the real 99.9th percentile, generated over real, less 1.
+    pixels above the real 99.9th percentile, generated over real, less 1. The mean of log10 [dex], generated less real,
+    scatters far less from map to map than log10 of the mean, and so sees a smaller error of the density.
     """
     edges, simulations, seed = real.bins.edges, design.real_simulations, design.seed
     per_simulation = simulations.totals(real.counts)
@@ -133,7 +134,7 @@ def compare(real: PixelCounts, generated: PixelCounts, design: Design) -> PdfCom
 
 
 def _scores(real: PixelCounts, generated: PixelCounts, design: Design, sigma: float) -> dict[str, Estimate]:
-    """Return W1 and the tail from the distribution functions of the maps on a grid of `COARSE_BINS` values."""
+    """Return W1, the tail and the mean from the distributions of the maps on a grid of `COARSE_BINS` values."""
     edges = real.bins.edges
     width = edges[1] - edges[0]
     total = real.counts.sum(axis=0, dtype=np.float64)
@@ -145,22 +146,27 @@ def _scores(real: PixelCounts, generated: PixelCounts, design: Design, sigma: fl
 
     def scores(sample: Sample) -> Array:
         apart = (sample.generated.mean - sample.real.mean) * scaled.spread
-        w1 = np.abs(apart[:-1]) @ spacing / sigma if sigma > width else np.nan
-        share = sample.real.mean[-1] * scaled.spread[-1] + scaled.reference.centre[:, -1].mean()
-        return np.array([w1, apart[-1] / share if share > 0 else np.nan])
+        w1 = np.abs(apart[:-2]) @ spacing / sigma if sigma > width else np.nan
+        share = sample.real.mean[-2] * scaled.spread[-2] + scaled.reference.centre[:, -2].mean()
+        return np.array([w1, apart[-2] / share if share > 0 else np.nan, apart[-1] * width])
 
-    w1, tail = design.estimate(scores, scaled, ("upper", "both"))
-    return {"w1": w1, "tail": tail}
+    w1, tail, log_mean = design.estimate(scores, scaled, ("upper", "both", "both"))
+    return {"w1": w1, "tail": tail, "log_mean": log_mean}
 
 
 def _functions(counts: NDArray[np.uint32], steps: NDArray[np.intp], tail_at: int) -> Array:
-    """Return the CDF of each map at the fine bins `steps`, and its share of pixels above the bin `tail_at`."""
-    found = np.empty((len(counts), steps.size + 1))
+    """Return the CDF of each map at the fine bins `steps`, its share of pixels above the bin `tail_at`, and their mean.
+
+    The mean is that of the fine bin of the pixels, counted from 0.
+    """
+    found = np.empty((len(counts), steps.size + 2))
+    places = np.arange(counts.shape[1], dtype=np.float64)
     for first in range(0, len(counts), ROWS):
         cumulated = np.cumsum(counts[first : first + ROWS], axis=1, dtype=np.float64)
         totals = cumulated[:, -1:]
-        found[first : first + ROWS, :-1] = cumulated[:, steps - 1] / totals
-        found[first : first + ROWS, -1] = 1 - cumulated[:, tail_at - 1] / totals[:, 0]
+        found[first : first + ROWS, :-2] = cumulated[:, steps - 1] / totals
+        found[first : first + ROWS, -2] = 1 - cumulated[:, tail_at - 1] / totals[:, 0]
+        found[first : first + ROWS, -1] = counts[first : first + ROWS] @ places / totals[:, 0]
     return found
 
 
