@@ -220,7 +220,9 @@ STATISTICS = {
             scores=(
                 ScoreSpec("area", "minkowski_area", "area of excursion sets", "V0", unit="σ"),
                 ScoreSpec("boundary", "minkowski_boundary", "boundary of excursion sets", "V1", unit="σ"),
-                ScoreSpec("euler", "minkowski_euler", "Euler characteristic", "V2", unit="σ", compared=True),
+                ScoreSpec(
+                    "euler_characteristic", "minkowski_euler", "Euler characteristic", "V2", unit="σ", compared=True
+                ),
             ),
             curve=CurveSpec(
                 x="threshold",

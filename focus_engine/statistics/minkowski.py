@@ -29,7 +29,7 @@ Levels = NDArray[np.uint8]
 
 THRESHOLDS = np.linspace(-2.0, 3.5, 12)  # ν: steps of 0.5; log densities are skewed to high values
 
-FUNCTIONALS = ("area", "boundary", "euler")
+FUNCTIONALS = ("area", "boundary", "euler_characteristic")
 
 
 @dataclass(frozen=True)

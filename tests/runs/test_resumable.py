@@ -17,6 +17,8 @@ FREE = {
     "data.maps_key",
     "data.params_path",
     "data.data_dir",
+    "data.fields",  # names of channels: changed pixels are refused by the fingerprint of the data
+    "data.units",
     "data.num_workers",
     "training.num_epochs",
     "training.sample_every",

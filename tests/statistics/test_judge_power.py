@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 HOME = Path(__file__).parents[2]
-sys.path.insert(0, str(HOME / "scripts"))  # scripts are no package: E402 below
+sys.path.append(str(HOME / "scripts"))  # scripts are no package: E402 below
 
 import judge_page  # noqa: E402
 import judge_power  # noqa: E402

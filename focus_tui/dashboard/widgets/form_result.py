@@ -64,7 +64,8 @@ def read_maps(path: Path) -> DrawnMaps:
         names = tuple(str(name) for name in file["param_names"])
         units = str(file["units"].flat[0]) if "units" in file else SURFACE_DENSITY
         several = whole.ndim == 4 and whole.shape[1] > 1
-        field = f"{file['fields'].flat[0]}, the first of {whole.shape[1]} fields; " if several else ""
+        first = f"{file['fields'].flat[0]}, " if "fields" in file else ""
+        field = f"{first}the first of {whole.shape[1]} fields; " if several else ""
     seen = maps[np.isfinite(maps) & ((maps > 0) | (units == NORMALISED))]
     low, high = np.percentile(seen, [0.5, 99.9]) if seen.size else (1.0, 10.0)
     return DrawnMaps(maps, params, names, len(whole), float(low), float(high), units, field)
