@@ -34,7 +34,7 @@ def main() -> None:
     failed = []
     for name, limit in LIMITS.items():
         score = scores[name]
-        words = f"{'.'.join(name):<28}"
+        words = f"{'.'.join(name):<30}"
         if score["value"] is None or score["null"] is None or score["error"] is None:
             print(f"{words}unknown: too few test simulations")
             failed.append(name)
