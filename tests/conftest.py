@@ -75,3 +75,12 @@ def warm_workers() -> Iterator[WarmWorkers]:
 def _real_start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if (mark := request.node.get_closest_marker("real_start")) is not None:
         monkeypatch.setenv(REAL_VARIABLE, " ".join(mark.args or FORKED))
+
+
+@pytest.fixture(autouse=True)
+def _few_draws(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw fewer perfect generators in tests that are not of statistics: a judgement takes a third of the time."""
+    path = request.path.as_posix()
+    if "/tests/statistics/" not in path:
+        monkeypatch.setattr("focus_engine.statistics.design.NULL_DRAWS", 100)
+        monkeypatch.setattr("focus_engine.statistics.design.BOOTSTRAP_DRAWS", 50)
