@@ -5,6 +5,7 @@ spec names (see `focus_engine.statistics.protocol`). A new statistic needs an en
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from focus_engine.config.scores import Score, ScoreSpec, read_score
@@ -26,19 +27,7 @@ POWER_CURVE = CurveSpec(
     printed=True,
 )
 
-LOG_POWER_CURVE = CurveSpec(
-    x="k",
-    real="real_mean",
-    real_std="real_std",
-    generated="generated_mean",
-    x_label="k [h/Mpc]",
-    y_name="P(k) of log density",
-    y_unit="(Mpc/h)²",
-    x_scale="log",
-    y_scale="log",
-    limit="k_nyquist",
-    ratio=True,
-)
+LOG_POWER_CURVE = replace(POWER_CURVE, real_std="real_std", y_name="P(k) of log density", printed=False)
 
 BISPECTRUM_CURVE = CurveSpec(
     x="k",

@@ -236,8 +236,7 @@ def _sample_and_score(
     design = Design.paired(maps.simulation_of(ids), params)
 
     def evaluation(generated: NDArray[np.float32], *, values_only: bool = False) -> Evaluation:
-        fields = maps.field_names if len(maps.field_names) > 1 else ()
-        return judge(real, generated, replace(design, values_only=values_only), maps.box_size, fields=fields)
+        return judge(real, generated, replace(design, values_only=values_only), maps.box_size, fields=maps.field_names)
 
     for _ in contender.model.draw(params[: plans[0].batch_size], plans[0]):
         pass  # the first evaluations of a network on a GPU are slower than later ones: not timed

@@ -38,7 +38,7 @@ def judge_pair(read: ReadPair, seed: int = 0) -> Generator[DataProgress, None, R
         maps.design(seed),
         maps.box_size or DEFAULT_BOX,
         physical=real.physical,
-        fields=names if real.maps.shape[1] > 1 else (),
+        fields=names,
         training=read.training,
     )
     sides: dict[str, Any] = {"generated": _described(generated), "real": _described(real)}

@@ -226,7 +226,7 @@ def evaluate_run(
         truth.design,
         maps.box_size,
         physical=maps.physical,
-        fields=maps.field_names if len(maps.field_names) > 1 else (),
+        fields=maps.field_names,
         training=_training_maps(maps, split["train"]),
     )
     stem = "evaluation" if held_back is None else "evaluation_universes"

@@ -201,7 +201,7 @@ def judging(
         design: parameter point and simulation of each row of both.
         box_size: side along the last axis [Mpc/h].
         physical: whether the maps are a density rather than a normalised field.
-        fields: names of the C fields.
+        fields: names of the C fields; that of a single one is not shown.
         training: maps (N_t, C, H, W) that the generator was trained on, for its memory of them.
 
     Raises:
@@ -210,9 +210,7 @@ def judging(
     """
     truth, drawn = as_channels(real, "real maps"), as_channels(generated, "generated maps")
     _check_shapes(truth, drawn, design)
-    names = tuple(fields) or (("",) if truth.shape[1] == 1 else tuple(f"field {c}" for c in range(truth.shape[1])))
-    if len(names) != truth.shape[1]:
-        raise InputError(f"{len(names)} names are given for {truth.shape[1]} fields")
+    names = _names(fields, truth.shape[1])
     stacks = [_stacks(truth, drawn, channel, box_size, physical, training) for channel in range(truth.shape[1])]
     found: dict[str, Results] = {}
     for name, pair in zip(names, stacks, strict=True):
@@ -252,6 +250,15 @@ def _pairs(
             spec.name: statistic_of(spec).compare(*_measured(spec, *pair), design) for spec in specs
         }
     return found
+
+
+def _names(fields: Sequence[str], channels: int) -> tuple[str, ...]:
+    """Return the name of each field; a single field has none, so that its scores are not named after it."""
+    if fields and len(fields) != channels:
+        raise InputError(f"{len(fields)} names are given for {channels} fields")
+    if channels == 1:
+        return ("",)
+    return tuple(fields) or tuple(f"field {channel}" for channel in range(channels))
 
 
 def _check_shapes(real: NDArray[np.generic], generated: NDArray[np.generic], design: Design) -> None:

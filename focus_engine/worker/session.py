@@ -14,7 +14,7 @@ import torch
 from focus_engine.atomic import write_atomically
 from focus_engine.config.advice import data_wait_advice
 from focus_engine.config.edit import set_keys
-from focus_engine.config.load import load_config
+from focus_engine.config.load import ConfigFile, load_config
 from focus_engine.config.schema import Config, plain_config
 from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_maps
@@ -64,7 +64,7 @@ class _StopRequestedError(Exception):
     """Raised to leave a generator of progress when a stop is requested."""
 
 
-def train_run(  # noqa: C901  (the run as a whole, from the top down)
+def train_run(
     run: RunFolder,
     recorder: "Recorder",
     switch: "StopSwitch",
@@ -86,10 +86,7 @@ def train_run(  # noqa: C901  (the run as a whole, from the top down)
     """
     file = load_config(run.config)
     config = file.config
-    for message in file.warnings:
-        yield recorder.record(Warned(code="config", message=message))
-    if runs_code(config.model.from_):
-        yield recorder.record(Warned(code="own_code", message=f"model.from: the code of {config.model.from_} is run"))
+    yield from _warn_of_config(file, recorder)
     place = choose_device(device or config.device)
     saved = None
     if resume:
@@ -112,12 +109,8 @@ def train_run(  # noqa: C901  (the run as a whole, from the top down)
     switch.immediate = False
     snr = terminal_snr(prepared.process, data)
     yield recorder.record(_started(prepared, snr))
-    if snr is not None and snr > TERMINAL_SNR_ADVICE and saved is None:
-        message = (
-            f"at t = T the largest waves of these maps still stand out of the noise (signal-to-noise {snr:.2f}), so "
-            "samples get them wrong: use diffusion.prediction: v with diffusion.zero_terminal_snr: true"
-        )
-        yield recorder.record(Warned(code="terminal_snr", message=message))
+    if saved is None:
+        yield from _warn_of_terminal_snr(snr, recorder)
     session = _Session(run, prepared, recorder, switch, artist)
     if saved is not None:
         yield from session.catch_up()
@@ -136,6 +129,25 @@ def train_run(  # noqa: C901  (the run as a whole, from the top down)
         prepared = prepare_run(config, data, place, saved=saved, began=began)
         yield recorder.record(_started(prepared, snr))
         session = _Session(run, prepared, recorder, switch, artist)
+
+
+def _warn_of_config(file: ConfigFile, recorder: "Recorder") -> Iterator[Event]:
+    """Pass on the warnings of the config, and say when code of the user's own is run."""
+    for message in file.warnings:
+        yield recorder.record(Warned(code="config", message=message))
+    own = file.config.model.from_
+    if runs_code(own):
+        yield recorder.record(Warned(code="own_code", message=f"model.from: the code of {own} is run"))
+
+
+def _warn_of_terminal_snr(snr: float | None, recorder: "Recorder") -> Iterator[Event]:
+    """Warn of a schedule that leaves the largest waves in the noise at t = T."""
+    if snr is not None and snr > TERMINAL_SNR_ADVICE:
+        message = (
+            f"at t = T the largest waves of these maps still stand out of the noise (signal-to-noise {snr:.2f}), so "
+            "samples get them wrong: use diffusion.prediction: v with diffusion.zero_terminal_snr: true"
+        )
+        yield recorder.record(Warned(code="terminal_snr", message=message))
 
 
 def _warn_of_zeros(data: PreparedData, recorder: "Recorder", saved: Checkpoint | None) -> Iterator[Event]:

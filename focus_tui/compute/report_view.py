@@ -61,7 +61,7 @@ def _power_chart(
         width=width,
         height=22,
         color=colours(),
-        title=f"{spec.short} of samples against held-out maps{of}",
+        title=f"{spec.short}, generated against real{of}",
         k_nyquist=curve.limit,
         band_label="±1σ at fixed parameters",
         y_label=where.y_label(physical=physical),

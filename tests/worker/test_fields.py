@@ -101,7 +101,7 @@ def test_from_training_to_the_figures(run: RunFolder, said: Said):
     assert report["power"] == report["fields"][0]["power"] != report["fields"][1]["power"]
     assert "heat, map" in said("data", "info", "two")
     told = said("evaluate", "two")
-    for words in ("real, Mcdm", "generated, heat", "held-out maps, heat", "Mcdm x heat"):
+    for words in ("real, Mcdm", "generated, heat", "against real, heat", "Mcdm x heat"):
         assert words in told
     samples = run.path / drawn.path
     assert "Mcdm x heat" in said("judge", samples, "--against", samples)
