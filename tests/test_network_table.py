@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from focus_engine.config.block import keys_of
+from focus_engine.config.blocks.model import ModelBlock
 from focus_engine.config.networks import NETWORKS, SHARED_KEYS, NetworkSpec, settings_blocks
-from focus_engine.config.schema import Config, ModelBlock
+from focus_engine.config.schema import Config
 from focus_engine.models.build import build_network
 from focus_engine.trust import runs_code
 

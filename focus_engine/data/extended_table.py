@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from focus_engine.config.schema import PARAMETER_NAMES
+from focus_engine.config.blocks.data import PARAMETER_NAMES
 from focus_engine.errors import InputError
 
 EXTENDED_COLUMNS = 28

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from focus_engine.config.schema import PARAMETER_NAMES
+from focus_engine.config.blocks.data import PARAMETER_NAMES
 from focus_engine.data.channels import ONE_FIELD
 from focus_engine.data.containers import Array, Container, is_zarr, open_container, read_rows
 from focus_engine.data.digests import Digests

@@ -10,7 +10,7 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
-from focus_engine.config.schema import DataBlock
+from focus_engine.config.blocks.data import DataBlock
 from focus_engine.errors import InputError
 
 _MAPS_PATTERNS = ("Maps_*.npy", "maps.npy", "*.npy", "*.npz", "*.h5", "*.hdf5")  # CMD, `focus data simulate`, other

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from focus_engine.config.schema import PARAMETER_NAMES
+from focus_engine.config.blocks.data import PARAMETER_NAMES
 from focus_engine.data.extended_table import EXTENDED_COLUMNS, six_of_extended
 from focus_engine.errors import InputError
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from focus_engine.config.blocks.data import PARAMETER_NAMES
 from focus_engine.config.designs import DESIGNS
-from focus_engine.config.schema import PARAMETER_NAMES
 from focus_engine.data.maps import Ids, Maps, MapSet
 from focus_engine.data.parameters import Table
 from focus_engine.data.randomness import keyed_generator

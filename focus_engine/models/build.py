@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from focus_engine.config.blocks.model import ModelBlock
 from focus_engine.config.networks import NETWORKS, SHARED_KEYS, NetworkSpec
-from focus_engine.config.schema import ModelBlock
 from focus_engine.errors import InputError
 
 

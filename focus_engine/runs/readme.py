@@ -8,9 +8,11 @@ import shlex
 from importlib import resources
 from string import Template
 
+from focus_engine.config.blocks.data import PARAMETER_NAMES
+from focus_engine.config.blocks.model import ModelBlock
 from focus_engine.config.networks import keys_read, settings_words
 from focus_engine.config.samplers import SAMPLERS
-from focus_engine.config.schema import PARAMETER_NAMES, Config, ModelBlock
+from focus_engine.config.schema import Config
 from focus_engine.config.yaml_edit import yaml_value
 from focus_engine.errors import InputError
 from focus_engine.events.epoch_block import epoch_block

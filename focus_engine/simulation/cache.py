@@ -12,8 +12,8 @@ from collections.abc import Generator
 from pathlib import Path
 
 from focus_engine.cache import cache_folder
+from focus_engine.config.blocks.data import DataBlock
 from focus_engine.config.designs import DEFAULT_DESIGN
-from focus_engine.config.schema import DataBlock
 from focus_engine.simulation.folder import UniverseFolder
 from focus_engine.simulation.simulate import UniverseLayout
 from focus_engine.simulation.universes import (

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from focus_engine.config.blocks.data import PARAMETER_NAMES
 from focus_engine.config.designs import DEFAULT_DESIGN
-from focus_engine.config.schema import PARAMETER_NAMES
 from focus_engine.errors import FocusError, InputError
 from focus_engine.version import __version__
 

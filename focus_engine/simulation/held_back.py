@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from focus_engine.config.schema import DataBlock
+from focus_engine.config.blocks.data import DataBlock
 from focus_engine.errors import InputError
 from focus_engine.simulation.cache import folder_in_cache, layout_of
 from focus_engine.simulation.designs import DEFAULT_RANGES, sobol

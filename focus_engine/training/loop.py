@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from focus_engine.config.schema import TrainingBlock
+from focus_engine.config.blocks.training import TrainingBlock
 from focus_engine.data.batches import Batch, Batches
 from focus_engine.data.randomness import keyed_integer
 from focus_engine.errors import FocusError

@@ -4,7 +4,7 @@ import gc
 
 import torch
 
-from focus_engine.config.schema import TrainingBlock
+from focus_engine.config.blocks.training import TrainingBlock
 from focus_engine.errors import FocusError
 
 _SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")

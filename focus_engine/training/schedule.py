@@ -7,7 +7,7 @@ The plateau rule is torch's ReduceLROnPlateau with `patience - 1` (tested agains
 import math
 from dataclasses import dataclass, replace
 
-from focus_engine.config.schema import SchedulerBlock, TrainingBlock
+from focus_engine.config.blocks.training import SchedulerBlock, TrainingBlock
 from focus_engine.training.stopping import RELATIVE_THRESHOLD, improves
 
 

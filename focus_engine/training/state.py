@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from focus_engine.config.schema import TrainingBlock
+from focus_engine.config.blocks.training import TrainingBlock
 from focus_engine.events.statistics import Measure
 from focus_engine.models.ema import ExponentialAverage
 from focus_engine.training.schedule import Plateau

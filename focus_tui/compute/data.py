@@ -174,7 +174,7 @@ def _open_run(run: RunFolder) -> MapSet:
 def _open_files(
     what: str, params: Path | None, box_size: float, maps_per_simulation: int, held: FieldOptions
 ) -> MapSet:
-    from focus_engine.config.schema import DataBlock
+    from focus_engine.config.blocks.data import DataBlock
     from focus_engine.data.locate import files_of_fields, resolve_map_paths
 
     path = Path(what).expanduser().absolute()

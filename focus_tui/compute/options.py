@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from focus_engine.config.blocks.data import PARAMETER_NAMES
 from focus_engine.config.samplers import SAMPLERS, check_eta_range
-from focus_engine.config.schema import PARAMETER_NAMES
 from focus_engine.errors import InputError
 
 MAX_SEED = 2**63 - 1

@@ -97,8 +97,8 @@ def facts_of_run(run: RunFolder, view: RunView | None) -> ModelFacts:
 
     The first call takes 0.1 s for the schema, which `sample_request` needs too. Raises FocusError.
     """
+    from focus_engine.config.blocks.data import PARAMETER_NAMES
     from focus_engine.config.load import load_config
-    from focus_engine.config.schema import PARAMETER_NAMES
 
     if view is not None and view.started is not None and view.started.config.get("sampling"):
         seen = view.samples[-1].params if view.samples else ()

@@ -15,20 +15,21 @@ from pathlib import Path
 
 home, scripts = map(Path, sys.argv[1:])
 sys.path.insert(0, str(scripts))
-import focus_engine.config
+import focus_engine.config.blocks
 
-name = "focus_engine.config.schema"
+name = "focus_engine.config.blocks.training"
 spec = importlib.util.find_spec(name)
 source, line = Path(spec.origin).read_text(), '    \"\"\"The training loop.\"\"\"\\n'
 assert source.count(line) == 1
 field = '    toy: Literal["odd", "even"] = Field("odd", description="A toy.", json_schema_extra=FREE)\\n'
 module = importlib.util.module_from_spec(spec)
-sys.modules[name] = focus_engine.config.schema = module
+sys.modules[name] = focus_engine.config.blocks.training = module
 exec(compile(source.replace(line, line + field), spec.origin, "exec"), module.__dict__)
 
 import write_reference
 from focus_engine.config.json_schema import json_schema
 from focus_engine.config.load import parse_config
+from focus_engine.config.schema import Config, plain_config
 from focus_engine.errors import InputError
 from focus_engine.runs.create import create_experiment
 from focus_engine.runs.resumable import check_resumable
@@ -42,8 +43,8 @@ def refusal(text):
 
 run = create_experiment(home, "a", template="small", settings=["training.toy=even"])
 config = parse_config(run.config.read_text(), run.config).config
-check_resumable(config, module.plain_config(module.Config.model_validate({**module.plain_config(config),
-    "training": {**module.plain_config(config)["training"], "toy": "odd"}})))
+check_resumable(config, plain_config(Config.model_validate({**plain_config(config),
+    "training": {**plain_config(config)["training"], "toy": "odd"}})))
 print(json.dumps({
     "config": run.config.read_text(),
     "typo": refusal("training:\\n  toyy: odd"),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from focus_engine.config.schema import DataBlock
+from focus_engine.config.blocks.data import DataBlock
 from focus_engine.data.bring_in import ImportedMaps, ImportProgress, import_maps
 from focus_engine.data.locate import resolve_map_paths
 from focus_engine.data.summary import describe

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from focus_engine.config.blocks.data import DataBlock
 from focus_engine.config.load import parse_config
-from focus_engine.config.schema import DataBlock
 from focus_engine.data.channels import describe_fields, open_field_files
 from focus_engine.data.locate import resolve_map_paths
 from focus_engine.data.maps import MapSet, open_map_set

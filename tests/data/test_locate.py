@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from focus_engine.config.schema import DataBlock
+from focus_engine.config.blocks.data import DataBlock
 from focus_engine.data.locate import resolve_map_paths
 from focus_engine.errors import InputError
 

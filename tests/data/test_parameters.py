@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focus_engine.config.schema import PARAMETER_NAMES
+from focus_engine.config.blocks.data import PARAMETER_NAMES
 from focus_engine.data.parameters import check_parameter_order, read_parameter_table, select_parameters
 from focus_engine.data.summary import guess_layout
 from focus_engine.errors import InputError

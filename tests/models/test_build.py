@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from focus_engine.config.schema import ModelBlock
+from focus_engine.config.blocks.model import ModelBlock
 from focus_engine.errors import InputError
 from focus_engine.models.build import build_network, count_parameters
 

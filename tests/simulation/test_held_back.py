@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focus_engine.config.schema import DataBlock
+from focus_engine.config.blocks.data import DataBlock
 from focus_engine.errors import InputError
 from focus_engine.progress import drain
 from focus_engine.simulation.cache import cached_universes_folder, layout_of

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from focus_engine.config.schema import DataBlock
+from focus_engine.config.blocks.data import DataBlock
 from focus_engine.data.parameters import read_parameter_table
 from focus_engine.errors import FocusError, InputError
 from focus_engine.progress import drain

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from focus_engine.config.schema import TrainingBlock
+from focus_engine.config.blocks.training import TrainingBlock
 from focus_engine.data.batches import Batches
 from focus_engine.data.maps import MapSet, open_map_set
 from focus_engine.data.normalise import ParameterScaler, fit_normaliser

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from focus_engine.config.schema import SchedulerBlock, TrainingBlock
+from focus_engine.config.blocks.training import SchedulerBlock, TrainingBlock
 from focus_engine.training.schedule import Plateau, learning_rate
 
 Rates = Callable[..., list[float]]

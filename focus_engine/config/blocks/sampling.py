@@ -1,0 +1,26 @@
+"""The block `sampling`: how maps are drawn from the trained network."""
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from focus_engine.config.block import Block, NonNegativeFloat, PositiveInt, Probability
+from focus_engine.config.methods import DEFAULT_METHOD, METHODS
+from focus_engine.config.samplers import SAMPLERS, sampler_words, samplers_by_steps, samplers_with_eta
+
+if TYPE_CHECKING:
+    SamplerName = str
+else:
+    SamplerName = Literal[tuple(SAMPLERS)]
+
+
+class SamplingBlock(Block):
+    """How maps are drawn from the trained network."""
+
+    method: SamplerName = Field(METHODS[DEFAULT_METHOD].sampler, description=f"{sampler_words()}.")
+    ddim_timesteps: PositiveInt = Field(50, description=f"Steps of {samplers_by_steps('sampling.ddim_timesteps')}.")
+    num_steps: PositiveInt = Field(50, description=f"Steps of {samplers_by_steps('sampling.num_steps')}.")
+    cfg_scale: NonNegativeFloat = Field(
+        1.0, description="Guidance; 1.0 samples the trained density, any other value distorts P(k)."
+    )
+    eta: Probability = Field(0.0, description=f"Noise of {samplers_with_eta()}: 0 is deterministic, 1 is DDPM.")

@@ -1,0 +1,110 @@
+"""The block `training`: the loop, its budget, the learning rate, symmetries and early stopping."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from focus_engine.config.block import (
+    FREE,
+    MAPS_A_STEP,
+    Block,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Probability,
+)
+
+
+class AugmentationBlock(Block):
+    """Symmetries of the periodic box, drawn anew for each map of each batch."""
+
+    rotation_p: Probability = Field(1.0, description="Probability of a random rotation by a multiple of 90 degrees.")
+    flip_p: Probability = Field(0.5, description="Probability of a mirror image.")
+    shift: bool = Field(True, description="Random periodic shift.")
+
+
+class SchedulerBlock(Block):
+    """The learning rate after its linear warmup."""
+
+    name: Literal["plateau", "cosine", "step", "none"] = Field(
+        "plateau", description="plateau, cosine, step or none (constant)."
+    )
+    factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.3, description="plateau: rate x factor at each cut.")
+    patience: PositiveInt = Field(2, description="plateau: bad epochs until a cut.", json_schema_extra=FREE)
+    min_lr: NonNegativeFloat = Field(1.0e-7, description="plateau: the rate never falls below this.")
+    warmup_epochs: NonNegativeInt = Field(5, description="Epochs of linear warmup, for every scheduler.")
+    T_max: PositiveInt | None = Field(
+        None, examples=[195], description="cosine: epochs from lr to eta_min; left out: all epochs after warmup."
+    )
+    eta_min: NonNegativeFloat = Field(0.0, description="cosine: the final rate.")
+    step_size: PositiveInt = Field(30, description="step: epochs between cuts.")
+    gamma: Annotated[float, Field(gt=0, le=1)] = Field(0.1, description="step: rate x gamma at each cut.")
+
+
+class EarlyStoppingBlock(Block):
+    """When training stops by itself."""
+
+    patience: NonNegativeInt = Field(
+        10, description="Bad epochs until training stops; 0 never stops.", json_schema_extra=FREE
+    )
+    min_delta: Annotated[float, Field(ge=0, lt=1)] = Field(
+        1.0e-4, description="An epoch improves when its val loss < best x (1 - min_delta)."
+    )
+
+
+class TrainingBlock(Block):
+    """The training loop."""
+
+    batch_size: PositiveInt = Field(
+        64, description="Maps per optimiser step on the device.", json_schema_extra=MAPS_A_STEP
+    )
+    num_epochs: PositiveInt = Field(200, description="Epochs at most.", json_schema_extra=FREE)
+    lr: PositiveFloat = Field(1.0e-4, description="Learning rate after warmup.")
+    weight_decay: NonNegativeFloat = Field(1.0e-4, description="Weight decay.")
+    cfg_prob: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.1, description="Share of maps trained without parameters, for classifier-free guidance."
+    )
+    sample_every: NonNegativeInt = Field(
+        10, description="Epochs between samples and P(k) during training; 0 never samples.", json_schema_extra=FREE
+    )
+    gradient_clip: NonNegativeFloat = Field(1.0, description="Largest gradient norm; 0 does not clip.")
+    optimizer: Literal["adamw", "adam", "sgd"] = Field("adamw", description="adamw, adam or sgd.")
+    use_augmentation: bool = Field(True, description="Use the symmetries of the box.")
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        "auto", description="auto is bf16 where the GPU has it, else float32."
+    )
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.999, description="Moving average of the weights, warmed up as min(ema_decay, (1 + n)/(10 + n))."
+    )
+    seed: NonNegativeInt = Field(0, description="Seed of weights, noise and order.")
+    max_minutes: PositiveFloat | None = Field(
+        None,
+        examples=[690],
+        description="Stop cleanly, with a checkpoint, after this many minutes.",
+        json_schema_extra=FREE,
+    )
+    accumulate: PositiveInt = Field(1, description="Batches per optimiser step.", json_schema_extra=MAPS_A_STEP)
+    checkpoint_minutes: PositiveFloat = Field(
+        10.0,
+        description="Minutes between checkpoints within an epoch: at most these are lost when a worker is killed.",
+        json_schema_extra=FREE,
+    )
+    devices: Annotated[int, Field(ge=1, le=1024)] = Field(
+        1,
+        description="GPUs (of each node) that train together; batch_size stays that of all. On a CPU: processes.",
+        json_schema_extra=FREE,
+    )
+    max_restarts: NonNegativeInt = Field(
+        0,
+        description="devices > 1: how often training goes on from the last checkpoint when one of them fails.",
+        json_schema_extra=FREE,
+    )
+    on_oom: Literal["fail", "halve"] = Field(
+        "fail",
+        description="When memory runs out: fail and say what would fit, or halve batch_size, double accumulate, go on.",
+        json_schema_extra=FREE,
+    )
+    augmentation: AugmentationBlock = AugmentationBlock()
+    scheduler: SchedulerBlock = SchedulerBlock()
+    early_stopping: EarlyStoppingBlock = EarlyStoppingBlock()
