@@ -9,7 +9,7 @@ from focus_engine.config.load import parse_config
 from focus_engine.errors import InputError
 from focus_engine.models.build import build_network
 from focus_engine.models.convolution import _WrapOnePixel
-from focus_engine.models.unet import SimpleUNet, group_count
+from focus_engine.models.unet import ResidualBlock, SimpleUNet, group_count
 
 KEYS = {"cond_dim": 2, "base_channels": 8, "channel_mults": (1, 2, 2), "time_dim": 8}
 
@@ -31,6 +31,14 @@ def test_own_padding_agrees_with_torch(shape: tuple[int, ...]):
     x = torch.randn(*shape, dtype=torch.float64, requires_grad=True)
     torch.testing.assert_close(_WrapOnePixel.apply(x), pad(x, (1, 1, 1, 1), mode="circular"))
     assert torch.autograd.gradcheck(_WrapOnePixel.apply, (x,))
+
+
+def test_film_in_one_pass_agrees_with_norm_scale_and_shift():
+    block = random_network(ResidualBlock, in_channels=8, out_channels=16, embedding_width=4)
+    h = torch.randn(3, 16, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    scale, shift = torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    expected = block.norm_out(h) * (1 + scale)[:, :, None, None] + shift[:, :, None, None]
+    torch.testing.assert_close(block._modulated(h, scale, shift), expected)
 
 
 @pytest.mark.parametrize(
