@@ -23,6 +23,7 @@ from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
 from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingProgress, sample_steps
+from focus_engine.models.batch_parts import BatchParts, PartedNetwork
 from focus_engine.models.build import build_network
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import Checkpoint, load_checkpoint, sha256_of
@@ -92,8 +93,9 @@ class TrainedModel:
     def draw(self, params: NDArray[np.float32], plan: SamplingPlan) -> Iterator[SamplingProgress]:
         """Yield the sampling steps of one map for each row of physical parameters `params` (N, P)."""
         cond = self.scaler.standardise(torch.from_numpy(np.asarray(params, dtype=np.float32)))
+        network = PartedNetwork(self.network, BatchParts.of(self.network, self.device))
         return sample_steps(
-            self.network, self.process, cond, self.map_shape, plan, device=self.device, precision=self.context
+            network, self.process, cond, self.map_shape, plan, device=self.device, precision=self.context
         )
 
     def physical(self, maps: torch.Tensor) -> NDArray[np.float32]:

@@ -27,6 +27,7 @@ from focus_engine.generative.build import build_process
 from focus_engine.generative.diffusion import Diffusion
 from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision
+from focus_engine.models.batch_parts import WHOLE, BatchParts
 from focus_engine.models.build import build_network
 from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.devices import choose_precision, device_name, git_commit, precision_context
@@ -188,11 +189,12 @@ def prepare_run(
         batch_size=settings.batch_size,
         **common,  # type: ignore[arg-type]
     )
-    validation = Validation(held_out, process, seed=settings.seed, precision=context, ranks=ranks)
+    parts = BatchParts.of(network, device) if ranks.size == 1 else WHOLE
+    validation = Validation(held_out, process, seed=settings.seed, precision=context, ranks=ranks, parts=parts)
     began = time.monotonic() if began is None else began
     deadline = None if settings.max_minutes is None else began + 60 * settings.max_minutes
     replica = ranks.replica(network, device)
-    training = Training(settings, process, batches, validation, context, deadline, ranks, replica)
+    training = Training(settings, process, batches, validation, context, deadline, ranks, replica, parts)
     return PreparedRun(config, data, process, training, state, device, precision, context)
 
 
