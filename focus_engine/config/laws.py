@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from focus_engine.config.methods import METHODS
 from focus_engine.config.networks import NETWORKS
+from focus_engine.config.optimisers import OPTIMISERS, SETTINGS, readers_of
 from focus_engine.config.samplers import SAMPLERS, fitting_samplers, number_at
 from focus_engine.units import FIELD_UNITS
 
@@ -59,7 +60,13 @@ class JointError(ValueError):
 
 def joint_laws(config: Blocks, parameter_names: Collection[str]) -> list[Law]:
     """Return the laws of `config`; `parameter_names` are the names allowed in data.params."""
-    return [*_data_laws(config, parameter_names), *_network_laws(config), *_sampling_laws(config), *_loop_laws(config)]
+    return [
+        *_data_laws(config, parameter_names),
+        *_network_laws(config),
+        *_sampling_laws(config),
+        *_loop_laws(config),
+        *_optimiser_laws(config),
+    ]
 
 
 def _data_laws(config: Blocks, parameter_names: Collection[str]) -> list[Law]:
@@ -212,4 +219,18 @@ def _loop_laws(config: Blocks) -> list[Law]:
             f"training.devices is {training.devices}, more than the {training.batch_size} maps of training.batch_size",
             ("training.devices", "training.batch_size"),
         ),
+    ]
+
+
+def _optimiser_laws(config: Blocks) -> list[Law]:
+    training = config.training
+    read = OPTIMISERS[training.optimizer].settings
+    return [
+        (
+            key in read or getattr(training, key) is None,
+            f"training.{key} is given, but training.optimizer: {training.optimizer} does not read it; those that do: "
+            + readers_of(key),
+            (f"training.{key}", "training.optimizer"),
+        )
+        for key in SETTINGS
     ]

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from focus_engine.config.optimisers import OPTIMISERS
 from focus_engine.events.table import EpochFinished
 from focus_engine.models.batch_parts import BatchParts
 from focus_engine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -234,7 +235,7 @@ def test_resuming_amid_an_epoch_is_exact(
     assert same(second.state.to_dict(), whole.state.to_dict())
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("optimizer", OPTIMISERS)
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_resuming_after_an_epoch_is_exact(bench: Make, checkpoint_path: Path, epochs: int, optimizer: str):
     keys = EVERYTHING | {"optimizer": optimizer}
