@@ -18,7 +18,8 @@ from focus_engine.config.samplers import choose_sampler
 from focus_engine.config.schema import Config
 from focus_engine.data.channels import ONE_FIELD
 from focus_engine.data.digests import from_text
-from focus_engine.data.normalise import Normaliser, ParameterScaler
+from focus_engine.data.normalise import Normaliser
+from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
 from focus_engine.generative.process import Process

@@ -18,8 +18,9 @@ from focus_engine.config.schema import Config, plain_config
 from focus_engine.data.batches import Batches, Share
 from focus_engine.data.digests import set_digests, to_text
 from focus_engine.data.maps import MapSet
-from focus_engine.data.normalise import Normaliser, ParameterScaler, fit_normaliser
+from focus_engine.data.normalise import Normaliser, fit_normaliser
 from focus_engine.data.opening import spread
+from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.data.splits import Split, split_by_simulation
 from focus_engine.data.symmetries import Augmentation
 from focus_engine.errors import InputError
