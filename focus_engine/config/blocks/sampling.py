@@ -1,6 +1,6 @@
 """The block `sampling`: how maps are drawn from the trained network."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import Field
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 else:
     SamplerName = Literal[tuple(SAMPLERS)]
 
+Prior = Literal["auto", "white", "spectrum"]
+PRIORS: tuple[str, ...] = get_args(Prior)
+
 
 class SamplingBlock(Block):
     """How maps are drawn from the trained network."""
@@ -22,5 +25,10 @@ class SamplingBlock(Block):
     num_steps: PositiveInt = Field(50, description=f"Steps of {samplers_by_steps('sampling.num_steps')}.")
     cfg_scale: NonNegativeFloat = Field(
         1.0, description="Guidance; 1.0 samples the trained density, any other value distorts P(k)."
+    )
+    prior: Prior = Field(
+        "auto",
+        description="Start of sampling: noise alone (white); noise with the mean and spectrum of the training maps at "
+        "the parameters, scaled as at t = T (spectrum); or spectrum where t = T holds signal (auto).",
     )
     eta: Probability = Field(0.0, description=f"Noise of {samplers_with_eta()}: 0 is deterministic, 1 is DDPM.")
