@@ -90,8 +90,8 @@ def _data_laws(config: Blocks, parameter_names: Collection[str]) -> list[Law]:
         (
             data.normalize != "gaussian" or data.stored_as != "unknown",
             (
-                "data.normalize is 'gaussian' but data.stored_as is 'unknown': the curve is fitted to log10 of physical "
-                "values; use data.normalize: none"
+                "data.normalize is 'gaussian' but data.stored_as is 'unknown': the curve is fitted to log10 of "
+                "physical values; use data.normalize: none"
             ),
             ("data.normalize", "data.stored_as"),
         ),

@@ -1,10 +1,10 @@
-"""Conversion between physical maps and parameters and the standardised inputs of a network.
+"""Conversion between physical maps and the standardised inputs of a network.
 
-Maps: y = (log10(f) − mean) / std per channel, with mean and std over all pixels of the training maps, without
-clipping. Exact zeros, which log10 can't take, are replaced by the smallest positive value of the training maps;
-their number is stored and reported. Parameters: standardised over the training simulations, those that CAMELS draws
-log-uniformly in log10. Both are stored in the checkpoint as plain numbers, because samples can't be interpreted
-without them.
+log10: y = (log10(f) − mean) / std per channel, with mean and std over all pixels of the training maps, without
+clipping. gaussian: y = curve(log10 f), the monotone curve that makes the distribution of these pixels a unit Gaussian
+(`gaussian_curve`). Exact zeros, which log10 can't take, are replaced by the smallest positive value of the training
+maps; their number is stored and reported. All is stored in the checkpoint as plain numbers, because samples can't be
+interpreted without them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from focus_engine.data.gaussian_curve import GaussianCurve, LogHistogram, fit_curve
 from focus_engine.data.maps import Ids, Maps, MapSet
 from focus_engine.errors import InputError
 
-Transform = Literal["log10", "none"]
+Transform = Literal["log10", "gaussian", "none"]
 
 MAX_DEX = 12.0
 """Physical maps stay within this many powers of ten of the mean; real fields span about three."""
@@ -38,6 +39,7 @@ class Normaliser:
     floor: tuple[float, ...]  # (C,) replacement for exact zeros: the smallest positive training value
     n_floored: int  # zeros among the training pixels
     n_values: int  # training pixels in all channels
+    curves: tuple[GaussianCurve, ...] = ()  # (C,) for gaussian, else empty
 
     def normalise(self, maps: Tensor) -> Tensor:
         """Return physical maps (…, C, H, W) standardised, in float32; zeros are replaced by the floor."""
@@ -46,7 +48,10 @@ class Normaliser:
         if self.transform == "none":
             return (maps - self._column(self.mean, maps)) / std
         positive = torch.where(maps > 0, maps, self._column(self.floor, maps))
-        return torch.log10(positive / self._centre(maps)) / std  # near 0, log10 keeps full float32 precision
+        logs = torch.log10(positive / self._centre(maps))  # near 0, log10 keeps full float32 precision
+        if self.transform == "log10":
+            return logs / std
+        return torch.stack([curve.forward(logs[..., i, :, :]) for i, curve in enumerate(self.curves)], dim=-3)
 
     def physical(self, maps: Tensor) -> Tensor:
         """Return standardised maps (…, C, H, W) in physical units, in float32."""
@@ -54,12 +59,16 @@ class Normaliser:
         std = self._column(self.std, maps)
         if self.transform == "none":
             return maps * std + self._column(self.mean, maps)
+        if self.transform == "log10":
+            logs = maps * std
+        else:
+            logs = torch.stack([curve.inverse(maps[..., i, :, :]) for i, curve in enumerate(self.curves)], dim=-3)
         # float32 overflows at 10^38: an untrained network must still give finite, positive maps.
-        return self._centre(maps) * 10 ** (maps * std).clamp(-MAX_DEX, MAX_DEX)
+        return self._centre(maps) * 10 ** logs.clamp(-MAX_DEX, MAX_DEX)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, lists and strings for a checkpoint."""
-        return {
+        plain = {
             "transform": self.transform,
             "mean": list(self.mean),
             "std": list(self.std),
@@ -67,6 +76,7 @@ class Normaliser:
             "n_floored": self.n_floored,
             "n_values": self.n_values,
         }
+        return {**plain, "curves": [curve.to_dict() for curve in self.curves]} if self.curves else plain
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Normaliser:
@@ -78,6 +88,7 @@ class Normaliser:
             floor=tuple(values["floor"]),
             n_floored=values["n_floored"],
             n_values=values["n_values"],
+            curves=tuple(GaussianCurve.from_dict(one) for one in values.get("curves", ())),
         )
 
     def _centre(self, like: Tensor) -> Tensor:
@@ -133,37 +144,66 @@ def fit_normaliser(map_set: MapSet, ids: ArrayLike, transform: Transform) -> Nor
     return _fit(map_set.chunks(ids), [f"{field.path}: {field.name}" for field in map_set.fields], transform)
 
 
+class _Channel:
+    """Statistics of one channel, from its pixels chunk by chunk."""
+
+    def __init__(self, field: str, transform: Transform) -> None:
+        self.field, self.transform = field, transform
+        self.moments, self.histogram = _Moments(), LogHistogram() if transform == "gaussian" else None
+        self.floor, self.zeros = 0.0 if transform == "none" else np.inf, 0
+
+    def add(self, values: np.ndarray[Any, np.dtype[np.floating]]) -> None:
+        if self.transform == "none":  # zeros are not replaced
+            self.moments.add(values)
+            return
+        positive = values[values > 0]
+        self.zeros += values.size - positive.size
+        self.floor = min(self.floor, float(positive.min(initial=np.inf)))
+        logs = np.log10(positive)
+        self.moments.add(logs)
+        if self.histogram is not None:
+            self.histogram.add(logs)
+
+    def finish(self) -> None:
+        """Include the zeros. Raises InputError if there is nothing but zeros, or only one value."""
+        if not np.isfinite(self.floor):
+            raise InputError(f"{self.field} is zero everywhere in the training maps")
+        if self.transform != "none":
+            self.moments.include(float(np.log10(self.floor)), self.zeros)
+        if self.histogram is not None:
+            self.histogram.include(float(np.log10(self.floor)), self.zeros)
+        if not self.moments.std > 1e-7 * abs(self.moments.mean):  # smaller values are rounding
+            value = self.moments.mean if self.transform == "none" else 10**self.moments.mean
+            raise InputError(f"{self.field}: all pixels of the training maps are {value:g}; maps that vary are needed")
+
+    def curves(self) -> tuple[GaussianCurve, ...]:
+        """Return the curve of `gaussian`, else nothing. Raises InputError if the values don't determine one."""
+        if self.histogram is None:
+            return ()
+        curve = fit_curve(self.histogram, self.moments.mean, self.moments.std)
+        if curve is None:
+            raise InputError(
+                f"{self.field}: the {self.moments.count} training pixels are too few or too equal for data.normalize: "
+                "gaussian; use log10"
+            )
+        return (curve,)
+
+
 def _fit(chunks: Iterable[tuple[Ids, Maps]], fields: Sequence[str], transform: Transform) -> Normaliser:
-    channels = len(fields)
-    moments = [_Moments() for _ in range(channels)]
-    floors, zeros, n_values = [np.inf] * channels, [0] * channels, 0
+    channels = [_Channel(field, transform) for field in fields]
+    n_values = 0
     for _, maps in chunks:
         n_values += maps.size
-        for channel in range(channels):
-            values = maps[:, channel].reshape(-1)
-            if transform == "none":
-                floors[channel] = 0.0  # zeros are not replaced
-                moments[channel].add(values)
-                continue
-            positive = values[values > 0]
-            zeros[channel] += values.size - positive.size
-            floors[channel] = min(floors[channel], float(positive.min(initial=np.inf)))
-            moments[channel].add(np.log10(positive))
-    for channel in range(channels):
-        if not np.isfinite(floors[channel]):
-            raise InputError(f"{fields[channel]} is zero everywhere in the training maps")
-        if transform == "log10":
-            moments[channel].include(float(np.log10(floors[channel])), zeros[channel])
-        if not moments[channel].std > 1e-7 * abs(moments[channel].mean):  # smaller values are rounding
-            value = 10 ** moments[channel].mean if transform == "log10" else moments[channel].mean
-            raise InputError(
-                f"{fields[channel]}: all pixels of the training maps are {value:g}; maps that vary are needed"
-            )
+        for index, channel in enumerate(channels):
+            channel.add(maps[:, index].reshape(-1))
+    for channel in channels:
+        channel.finish()
     return Normaliser(
         transform=transform,
-        mean=tuple(m.mean for m in moments),
-        std=tuple(m.std for m in moments),
-        floor=tuple(floors),
-        n_floored=sum(zeros),
+        mean=tuple(one.moments.mean for one in channels),
+        std=tuple(one.moments.std for one in channels),
+        floor=tuple(one.floor for one in channels),
+        n_floored=sum(one.zeros for one in channels),
         n_values=n_values,
+        curves=tuple(curve for one in channels for curve in one.curves()),
     )
