@@ -1,20 +1,17 @@
 """The block `sampling`: how maps are drawn from the trained network."""
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from focus_engine.config.block import Block, NonNegativeFloat, PositiveInt, Probability
 from focus_engine.config.methods import DEFAULT_METHOD, METHODS
-from focus_engine.config.samplers import SAMPLERS, sampler_words, samplers_by_steps, samplers_with_eta
+from focus_engine.config.samplers import PRIORS, SAMPLERS, sampler_words, samplers_by_steps, samplers_with_eta
 
 if TYPE_CHECKING:
-    SamplerName = str
+    SamplerName = Prior = str
 else:
-    SamplerName = Literal[tuple(SAMPLERS)]
-
-Prior = Literal["auto", "white", "spectrum"]
-PRIORS: tuple[str, ...] = get_args(Prior)
+    SamplerName, Prior = Literal[tuple(SAMPLERS)], Literal[PRIORS]
 
 
 class SamplingBlock(Block):
