@@ -112,7 +112,7 @@ class SpectralPrior:
         place = np.clip(np.searchsorted(bins, wavenumbers + 1e-9, side="right") - 1, 1, len(bins) - 2)
         with np.errstate(divide="ignore"):
             weight = np.log(wavenumbers / bins[place]) / np.log(bins[place + 1] / bins[place])
-        weight = weight.clip(0, 1)
+        weight = weight.clip(0, 2)  # the corners of the plane lie beyond the last mean
         place[0, 0], weight[0, 0] = 0, 0.0
         return place, weight
 

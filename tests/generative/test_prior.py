@@ -89,7 +89,7 @@ def test_mean_and_power_are_recovered_at_any_parameters(prior: SpectralPrior):
     ratio = power / power_at(PARAMS)[:, 0, :, : N // 2 + 1].numpy()
     assert np.abs(ratio[:, 0, 0] - 1).max() < 0.5  # of a single mode, and its true logarithm is not linear
     ratio[:, 0, 0] = 1
-    assert np.abs(ratio - 1).max() < 0.15
+    assert np.abs(ratio - 1).max() < 0.2
     assert abs(ratio.mean() - 1) < 0.02
 
 
