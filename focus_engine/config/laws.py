@@ -95,6 +95,14 @@ def _data_laws(config: Blocks, parameter_names: Collection[str]) -> list[Law]:
             ("data.stored_as", "data.source"),
         ),
         (
+            data.normalize != "gaussian" or data.stored_as != "unknown",
+            (
+                "data.normalize is 'gaussian' but data.stored_as is 'unknown': the curve is fitted to log10 of "
+                "physical values; use data.normalize: none"
+            ),
+            ("data.normalize", "data.stored_as"),
+        ),
+        (
             not unknown,
             f"data.params: unknown {', '.join(map(repr, unknown))}; allowed: {', '.join(parameter_names)}",
             ("data.params",),
