@@ -91,7 +91,7 @@ def test_a_new_sampler_needs_a_spec_and_a_function_and_nothing_else(tmp_path):
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout)
     assert "TOY" in told["readme"]
-    assert "ddim, ddpm or toy for diffusion; euler or heun for flow." in told["comments"]
+    assert "ddim, ddpm or toy for diffusion; euler or heun for flow and edm." in told["comments"]
     assert "Steps of euler, heun and toy." in told["comments"]
     assert "Noise of ddim and toy" in told["comments"]
     assert "'toy'" in told["refused"]
