@@ -92,7 +92,7 @@ class Edm:
 
     def training_sigmas(self, u: Tensor) -> Tensor:
         """Return σ at the quantiles `u` in [0, 1), of the same shape, all in [σ_min, σ_max]."""
-        log_sigma = self.p_mean + self.p_std * torch.special.ndtri(u)
+        log_sigma: Tensor = self.p_mean + self.p_std * torch.special.ndtri(u)
         return log_sigma.clamp(math.log(self.sigma_min), math.log(self.sigma_max)).exp()
 
     def loss(

@@ -19,7 +19,7 @@ def mean_square(error: Tensor, power: float = 0.0) -> Tensor:
     if power == 0:
         return error.square().flatten(1).mean(dim=1)
     with torch.autocast(error.device.type, enabled=False):  # no half precision: cuFFT has it for powers of two only
-        modes = torch.fft.fft2(error, norm="ortho")
+        modes: Tensor = torch.fft.fft2(error, norm="ortho")
         squares = modes.real.square() + modes.imag.square()
         return (mode_weights(error.shape[-2], error.shape[-1], power, like=error) * squares).flatten(1).mean(dim=1)
 
