@@ -62,4 +62,4 @@ class EdmBlock(Block):
         500.0, description="Most noise, where sampling starts: about 2 N for maps of N x N pixels."
     )
     p_mean: float = Field(0.0, description="Mean of ln sigma in training.")
-    p_std: PositiveFloat = Field(1.8, description="Standard deviation of ln sigma in training.")
+    p_std: PositiveFloat = Field(1.6, description="Standard deviation of ln sigma in training.")
