@@ -91,7 +91,7 @@ class Experiment:
         Args:
             name: of the experiment and its folder.
             root: the experiments folder [found as the command line finds it].
-            template: diffusion [default], flow, small or small_flow.
+            template: diffusion [default], flow, edm, small, small_flow or small_edm.
             method: use the first template of this method.
             source: copy this experiment's config.
             settings: config keys and values, such as `{"training.lr": 1e-4, "model.channel_mults": [1, 2]}`.

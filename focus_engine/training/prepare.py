@@ -26,7 +26,6 @@ from focus_engine.data.splits import Split, split_by_simulation
 from focus_engine.data.symmetries import Augmentation
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
-from focus_engine.generative.diffusion import Diffusion
 from focus_engine.generative.prior import SpectralPrior, fit_prior
 from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision
@@ -187,12 +186,14 @@ def prepare_run(
     part of every batch.
 
     Raises:
-        InputError: the settings do not fit together or do not fit the checkpoint.
+        InputError: the settings do not fit together or do not fit the checkpoint, or cannot train a new run.
     """
     settings = config.training
     precision = choose_precision(settings.precision, device)
     context = precision_context(precision, device)
     process = build_process(config)
+    if saved is None:
+        process.check_trainable()
     network = build_network(config.model, seed=settings.seed).to(device)
     check_map_size(network, data.maps)
     state = new_state(network, settings)
@@ -233,18 +234,18 @@ def prepare_run(
 
 
 def terminal_snr(process: Process, data: PreparedData) -> float | None:
-    """Return the signal-to-noise ratio at the last timestep of the Fourier mode with most power; None for flow.
+    """Return the signal-to-noise ratio where sampling starts of the Fourier mode with most power; None for flow.
 
     For a red field this is the mean or the largest scales. Sampling starts from pure noise and lacks the signal that
     training has there, so these modes come out wrong (2305.08891). Measured on up to 64 training maps.
     """
-    if not isinstance(process, Diffusion):
+    if process.terminal_snr is None:
         return None
     ids = spread(data.maps.maps_of(data.split.train), 64)
     fields = data.normaliser.normalise(torch.from_numpy(data.maps.read(ids))).double().numpy()
     pixels = fields.shape[-2] * fields.shape[-1]
     power = (np.abs(np.fft.fft2(fields)) ** 2).mean(axis=(0, 1)) / pixels  # white noise of unit variance has 1
-    return float(process.schedule.terminal_snr_by_mode(power, 1.0).max())
+    return float(process.terminal_snr * power.max())
 
 
 def check_map_size(network: torch.nn.Module, maps: MapSet) -> None:

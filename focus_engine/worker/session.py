@@ -15,6 +15,7 @@ from focus_engine.atomic import write_atomically
 from focus_engine.config.advice import data_wait_advice
 from focus_engine.config.edit import set_keys
 from focus_engine.config.load import ConfigFile, load_config
+from focus_engine.config.methods import METHODS
 from focus_engine.config.schema import Config, plain_config
 from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_maps
@@ -141,7 +142,7 @@ def _warn_of_config(file: ConfigFile, recorder: "Recorder") -> Iterator[Event]:
 
 
 def _warn_of_terminal_snr(snr: float | None, config: Config, recorder: "Recorder") -> Iterator[Event]:
-    """Warn of a schedule that leaves the largest waves in the noise at t = T, and say how sampling allows for them."""
+    """Warn of a schedule that leaves the largest waves in the noise where sampling starts, and say how sampling allows for them."""
     if snr is None or snr <= TERMINAL_SNR_ADVICE:
         return
     prior = config.sampling.prior
@@ -152,8 +153,8 @@ def _warn_of_terminal_snr(snr: float | None, config: Config, recorder: "Recorder
         "fields; to start from noise alone use"
     )
     message = (
-        f"at t = T the largest waves of these maps still stand out of the noise (signal-to-noise {snr:.2f}), so "
-        f"{start} diffusion.prediction: v with diffusion.zero_terminal_snr: true"
+        "where sampling starts, the largest waves of these maps still stand out of the noise (signal-to-noise "
+        f"{snr:.2f}), so {start} {METHODS[config.method].more_noise}"
     )
     yield recorder.record(Warned(code="terminal_snr", message=message))
 

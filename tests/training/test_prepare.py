@@ -49,6 +49,14 @@ def test_zero_terminal_snr_leaves_none(tmp_path):
     assert terminal_snr(process(prediction="v", zero_terminal_snr=True), data) == 0.0
 
 
+def test_the_noise_of_edm_is_measured_as_the_schedule_is_and_a_flow_has_none_to_measure(tmp_path):
+    data = prepared(tmp_path, 0.3 * np.random.default_rng(0).standard_normal((60, SIZE, SIZE)))
+    linear, edm = process(), build_process(Config.model_validate({"method": "edm", "edm": {"sigma_max": 20.0}}))
+    power = terminal_snr(linear, data) / linear.schedule.terminal_snr
+    assert terminal_snr(edm, data) == pytest.approx(power / 20.0**2)
+    assert terminal_snr(build_process(Config(method="flow")), data) is None
+
+
 def test_the_split_follows_split_seed_alone_and_a_checkpoint_keeps_its_own(tmp_path):
     first = prepared(tmp_path, 0.3 * np.random.default_rng(3).standard_normal((20, SIZE, SIZE)))
 
