@@ -97,6 +97,9 @@ class TrainingBlock(Block):
     precision: Literal["auto", "float32", "bf16"] = Field(
         "auto", description="auto is bf16 where the GPU has it, else float32."
     )
+    loss_scales: Annotated[float, Field(ge=-4, le=4)] = Field(
+        0.0, description="Power of k that weighs the scales of the loss: below 0 large scales, above 0 small scales."
+    )
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.999, description="Moving average of the weights, warmed up as min(ema_decay, (1 + n)/(10 + n))."
     )
