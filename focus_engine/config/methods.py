@@ -18,6 +18,8 @@ class MethodSpec:
         loss_keys: keys that change what its loss measures: runs that differ in one have losses that do not compare.
         aliases: other spellings that load.
         most_steps: dotted key of the number of steps that no sampler exceeds; empty where there is no such number.
+        straight: whether its path is straight in its time, as samplers of high order need.
+        network_at_data: whether the network has an output at the data, where a path without noise ends.
     """
 
     name: str
@@ -26,6 +28,8 @@ class MethodSpec:
     loss_keys: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     most_steps: str = ""
+    straight: bool = False
+    network_at_data: bool = False
 
 
 METHODS = {
@@ -44,6 +48,8 @@ METHODS = {
             "heun",
             loss_keys=("flow_matching.time_sampling",),
             aliases=("flow_matching",),
+            straight=True,
+            network_at_data=True,
         ),
     )
 }

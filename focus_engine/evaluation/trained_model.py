@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from focus_engine.atomic import write_atomically
-from focus_engine.config.samplers import choose_sampler
+from focus_engine.config.budgets import sampler_within
+from focus_engine.config.methods import METHODS
+from focus_engine.config.samplers import choose_sampler, number_at
 from focus_engine.config.schema import Config
 from focus_engine.data.channels import ONE_FIELD
 from focus_engine.data.digests import from_text
 from focus_engine.data.normalise import Normaliser, ParameterScaler
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
+from focus_engine.generative.guidance import nfe_per_call
 from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingProgress, sample_steps
 from focus_engine.models.build import build_network
@@ -79,15 +82,39 @@ class TrainedModel:
     def plan(self, **changes: Any) -> SamplingPlan:  # noqa: ANN401  (the fields of SamplingPlan)
         """Return the config's sampling plan with the `changes` that are not None, checked against the process.
 
+        `nfe` stands for a sampler and a number of steps: those of `sampler_within`.
+
         Raises:
             InputError: the plan does not suit the model.
         """
-        block = self.config.sampling
+        block, method = self.config.sampling, self.config.method
         wanted = {name: value for name, value in changes.items() if value is not None}
-        spec = choose_sampler(wanted.get("sampler", block.method), self.config.method)
-        own = {"sampler": spec.name, "steps": spec.steps_in(self.config), "guidance": block.cfg_scale}
-        eta = block.eta if spec.takes_eta else None
-        return SamplingPlan(**{**own, "eta": eta, **wanted}).checked(self.process)
+        nfe = wanted.pop("nfe", None)
+        guidance = wanted.get("guidance", block.cfg_scale)
+        if nfe is None:
+            spec = choose_sampler(wanted.get("sampler", block.method), method)
+            steps = spec.steps_in(self.config)
+        elif "steps" in wanted:
+            raise InputError("nfe and steps are both given: keep one of them", keys=("nfe", "steps"))
+        else:
+            per_call, name = nfe_per_call(guidance), wanted.get("sampler")
+            spec, steps = sampler_within(nfe, method, name=name, per_call=per_call, most=self._most_steps)
+        own = {
+            "sampler": spec.name,
+            "steps": steps,
+            "guidance": guidance,
+            "eta": block.eta if spec.takes_eta and spec.accepts_eta(block.eta) else None,
+            "spacing": block.spacing,
+            "churn": block.churn if spec.churns else 0.0,
+            "rtol": block.rtol,
+            "atol": block.atol,
+        }
+        return SamplingPlan(**{**own, **wanted}).checked(self.process)
+
+    @property
+    def _most_steps(self) -> int | None:
+        """The number of steps that no sampler exceeds; None where there is none."""
+        return number_at(self.config, METHODS[self.config.method].most_steps)
 
     def draw(self, params: NDArray[np.float32], plan: SamplingPlan) -> Iterator[SamplingProgress]:
         """Yield the sampling steps of one map for each row of physical parameters `params` (N, P)."""
@@ -208,6 +235,7 @@ def write_samples(
         "sampler": plan.sampler,
         "steps": plan.steps,
         "eta": plan.eta,
+        "spacing": plan.spacing,
         "guidance": plan.guidance,
         "checkpoint": np.array([source["file"], str(source["epoch"]), source["sha256"]]),
         "focus_version": __version__,

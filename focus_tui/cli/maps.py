@@ -8,13 +8,21 @@ from typing import Annotated
 
 import typer
 
-from focus_engine.config.samplers import sampler_words
+from focus_engine.config.samplers import SPACINGS, sampler_words
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import find_run
 from focus_tui.cli.choose import Exp, Json, Trust, chosen_run, complete_names, root_of
 from focus_tui.cli.command import Command
 
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps of the sampler.", show_default=False)]
+Nfe = Annotated[
+    int | None,
+    typer.Option("--nfe", metavar="N", help="Network evaluations a map: picks sampler and steps.", show_default=False),
+]
+Spacing = Annotated[
+    str | None,
+    typer.Option("--spacing", metavar="P", help=f"Where steps are: {', '.join(SPACINGS)}.", show_default=False),
+]
 Eta = Annotated[float | None, typer.Option("--eta", help="0 is deterministic, 1 is DDPM.", show_default=False)]
 Sampler = Annotated[str | None, typer.Option("--sampler", metavar="S", help=f"{sampler_words()}.", show_default=False)]
 Guidance = Annotated[
@@ -38,6 +46,8 @@ def sample(
     context: typer.Context,
     exp: Exp = None,
     steps: Steps = None,
+    nfe: Nfe = None,
+    spacing: Spacing = None,
     eta: Eta = None,
     sampler: Sampler = None,
     n_maps: Annotated[int | None, typer.Option("-n", metavar="N", help="Number of maps.", show_default=False)] = None,
@@ -67,6 +77,8 @@ def sample(
 
     options = SampleOptions(
         steps=steps,
+        nfe=nfe,
+        spacing=spacing,
         eta=eta,
         sampler=sampler,
         guidance=guidance,
@@ -91,6 +103,8 @@ def evaluate(
     context: typer.Context,
     exp: Exp = None,
     steps: Steps = None,
+    nfe: Nfe = None,
+    spacing: Spacing = None,
     eta: Eta = None,
     sampler: Sampler = None,
     n_maps: Annotated[
@@ -137,6 +151,8 @@ def evaluate(
 
     options = EvaluateOptions(
         steps=steps,
+        nfe=nfe,
+        spacing=spacing,
         eta=eta,
         sampler=sampler,
         guidance=guidance,

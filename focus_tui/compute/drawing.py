@@ -58,6 +58,8 @@ def open_model(run: RunFolder, options: DrawOptions, reporter: ProgressReporter)
     plan = model.plan(
         sampler=options.sampler,
         steps=options.steps,
+        nfe=options.nfe,
+        spacing=options.spacing,
         eta=options.eta,
         guidance=options.guidance,
         seed=options.seed,

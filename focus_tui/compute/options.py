@@ -4,11 +4,12 @@ A wrong option is wrong whether or not there is a checkpoint, so these classes r
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from focus_engine.config.blocks.data import PARAMETER_NAMES
-from focus_engine.config.samplers import SAMPLERS, check_eta_range
+from focus_engine.config.samplers import SAMPLERS, SPACINGS, check_eta_range
 from focus_engine.errors import InputError
 
 MAX_SEED = 2**63 - 1
@@ -25,6 +26,8 @@ class DrawOptions:
 
     Attributes:
         steps: number of sampler steps.
+        nfe: evaluations of the network per map, in place of `steps`; guidance counts twice.
+        spacing: a name in `SPACINGS`.
         eta: 0 is deterministic, 1 is DDPM.
         sampler: a name in `SAMPLERS`.
         guidance: 1.0 samples the trained density.
@@ -40,6 +43,8 @@ class DrawOptions:
     """
 
     steps: int | None = None
+    nfe: int | None = None
+    spacing: str | None = None
     eta: float | None = None
     sampler: str | None = None
     guidance: float | None = None
@@ -54,14 +59,17 @@ class DrawOptions:
         if self.progress not in PROGRESS:
             raise InputError(f"--progress {self.progress!r} is unknown; allowed: {', '.join(PROGRESS)}")
         _at_least(self.steps, 1, "--steps")
+        _at_least(self.nfe, 1, "--nfe")
+        if self.nfe is not None and self.steps is not None:
+            raise InputError("--nfe and --steps are both given: keep one of them")
+        _known(self.spacing, SPACINGS, "--spacing")
+        _known(self.sampler, SAMPLERS, "--sampler")
         _at_least(self.n_maps, 1, "-n")
         _at_least(self.batch_size, 1, "--batch-size")
         if not 0 <= self.seed <= MAX_SEED:
             raise InputError(f"give a whole number from 0 to {MAX_SEED}", where=f"--seed {self.seed}")
         if self.guidance is not None and not (math.isfinite(self.guidance) and self.guidance >= 0):
             raise InputError("give a number >= 0; 1 samples the trained density", where=f"--guidance {self.guidance:g}")
-        if self.sampler is not None and self.sampler not in SAMPLERS:
-            raise InputError(f"--sampler {self.sampler!r} is unknown; allowed: {', '.join(SAMPLERS)}")
         if not self.checkpoint.strip():
             raise InputError("--checkpoint is empty; give best, last or a path")
         check_eta(self.eta, self.sampler)
@@ -210,6 +218,11 @@ def _number(text: str, name: str) -> float:
 def _at_least(value: int | None, low: int, option: str) -> None:
     if value is not None and value < low:
         raise InputError(f"give a whole number >= {low}", where=f"{option} {value}")
+
+
+def _known(value: str | None, allowed: Collection[str], option: str) -> None:
+    if value is not None and value not in allowed:
+        raise InputError(f"{option} {value!r} is unknown; allowed: {', '.join(allowed)}")
 
 
 def check_eta(eta: float | None, sampler: str | None) -> None:

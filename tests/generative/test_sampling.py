@@ -107,7 +107,7 @@ def test_no_rows_give_no_maps(network: Network, process: Diffusion):
         (SamplingPlan(steps=0), "0 sampling steps"),
         (SamplingPlan(steps=21), "20 timesteps"),
         (SamplingPlan(steps=5, eta=3.0), "eta 3"),
-        (SamplingPlan("heun", steps=5), "heun.*ddim, ddpm"),
+        (SamplingPlan("rk4", steps=5), "rk4.*ddim, ddpm"),
         (SamplingPlan(steps=5, batch_size=0), "batch size 0"),
         (SamplingPlan(steps=5, seed=-1), "seed -1"),
         (SamplingPlan(steps=5, guidance=-1.0), "guidance -1"),

@@ -4,14 +4,24 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from focus_engine.config.block import Block, NonNegativeFloat, PositiveInt, Probability
+from focus_engine.config.block import Block, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
 from focus_engine.config.methods import DEFAULT_METHOD, METHODS
-from focus_engine.config.samplers import SAMPLERS, sampler_words, samplers_by_steps, samplers_with_eta
+from focus_engine.config.samplers import (
+    SAMPLERS,
+    SPACINGS,
+    sampler_words,
+    samplers_by_steps,
+    samplers_with_churn,
+    samplers_with_eta,
+    samplers_with_tolerances,
+)
 
 if TYPE_CHECKING:
     SamplerName = str
+    SpacingName = str
 else:
     SamplerName = Literal[tuple(SAMPLERS)]
+    SpacingName = Literal[SPACINGS]
 
 
 class SamplingBlock(Block):
@@ -24,3 +34,14 @@ class SamplingBlock(Block):
         1.0, description="Guidance; 1.0 samples the trained density, any other value distorts P(k)."
     )
     eta: Probability = Field(0.0, description=f"Noise of {samplers_with_eta()}: 0 is deterministic, 1 is DDPM.")
+    spacing: SpacingName | None = Field(
+        None,
+        description="Where steps are: even in time or logsnr, or karras (2206.00364); left out: the sampler's own.",
+    )
+    churn: NonNegativeFloat = Field(
+        0.0, description=f"S_churn of {samplers_with_churn()} (2206.00364): noise added and removed along the way."
+    )
+    rtol: PositiveFloat = Field(
+        1.0e-3, description=f"Relative tolerance of {samplers_with_tolerances()}; num_steps is the most steps."
+    )
+    atol: PositiveFloat = Field(1.0e-3, description=f"Absolute tolerance of {samplers_with_tolerances()}.")
