@@ -105,7 +105,7 @@ def test_a_key_without_a_value_is_left_out():
         ("sampling:\n  churn: 10\n", 2, ["sampling.churn is 10", "ddim has none", "heun"]),
         ("method: flow\nsampling:\n  method: sde\n", 3, ["sampling.eta is 0", "sde needs noise"]),
         ("sampling:\n  rtol: 0\n", 2, ["must be > 0"]),
-        ("sampling:\n  spacing: even\n", 2, ["time", "logsnr", "karras"]),
+        ("sampling:\n  spacing: even\n", 2, ["time", "logsnr"]),
         ("sampling:\n  ddim_timesteps: 1001\n", 2, ["more than diffusion.timesteps"]),
         ("data:\n  train_split: 1.0\n", 2, ["must be < 1"]),
         ("data:\n  source: files\n", 2, ["neither data.maps_path nor data.data_dir"]),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from focus_engine.config.samplers import choose_sampler
 from focus_engine.errors import InputError
-from focus_engine.generative.diffusion import Diffusion, Prediction
+from focus_engine.generative.diffusion import Diffusion
 from focus_engine.generative.noise import NoiseSchedule, build_schedule
 from focus_engine.generative.process import Denoised
 from focus_engine.generative.samplers.task import Step
@@ -206,44 +206,3 @@ def test_eta_that_does_not(name: str, eta: float, message: str):
 def test_samplers_that_do_not_fit(name: str, method: str, message: str):
     with pytest.raises(InputError, match=message):
         choose_sampler(name, method)
-
-
-@pytest.mark.parametrize("prediction", ["epsilon", "v"])
-@pytest.mark.parametrize(("steps", "eta"), [(10, 0.0), (25, 0.7), (100, 1.0)])
-def test_agrees_with_diffusers(
-    unit_noise: Callable[..., Tensor],
-    prediction: Prediction,
-    steps: int,
-    eta: float,
-    solve: Callable[..., Iterator[Step]],
-):
-    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-
-    peer = DDIMScheduler(
-        num_train_timesteps=100,
-        beta_start=1e-3,
-        beta_end=0.2,
-        beta_schedule="linear",
-        clip_sample=False,
-        set_alpha_to_one=True,
-        timestep_spacing="trailing",
-        prediction_type="epsilon" if prediction == "epsilon" else "v_prediction",
-    )
-    peer.set_timesteps(steps)
-    process = Diffusion(build_schedule("linear", 100, 1e-3, 0.2), prediction)
-    assert peer.timesteps.tolist() == list(process.times(steps)[:-1])
-
-    def network(x: Tensor, time: Tensor, cond: Tensor, unconditional: Tensor | None = None) -> Tensor:  # noqa: ARG001
-        return torch.tanh(x) * (0.5 + time[:, None, None, None])
-
-    noises = [unit_noise(2, 1, 4, 4, seed=seed) for seed in range(1, steps + 1)]
-    x = start = unit_noise(2, 1, 4, 4)
-    for t, noise in zip(peer.timesteps, noises, strict=True):
-        output = network(x, torch.full((2,), float(t) / 99), None)
-        x = peer.step(output, int(t), x, eta=eta, variance_noise=noise).prev_sample
-
-    def denoise(x: Tensor, t: float) -> Denoised:
-        return process.denoise(network, x, t, torch.zeros(2, 0))
-
-    ours = last(solve("ddim", process, denoise, start, steps, noise=iter(noises).__next__, eta=eta)).x
-    torch.testing.assert_close(ours, x.double(), rtol=2e-4, atol=2e-4)

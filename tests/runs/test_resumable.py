@@ -34,6 +34,10 @@ FREE = {
     "sampling.num_steps",
     "sampling.cfg_scale",
     "sampling.eta",
+    "sampling.spacing",
+    "sampling.churn",
+    "sampling.rtol",
+    "sampling.atol",
     "device",
     "notify.command",
 }

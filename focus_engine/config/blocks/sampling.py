@@ -36,7 +36,7 @@ class SamplingBlock(Block):
     eta: Probability = Field(0.0, description=f"Noise of {samplers_with_eta()}: 0 is deterministic, 1 is DDPM.")
     spacing: SpacingName | None = Field(
         None,
-        description="Where steps are: even in time or logsnr, or karras (2206.00364); left out: the sampler's own.",
+        description="Where steps are: even in time, or in logsnr with soft ends; left out: the sampler's own.",
     )
     churn: NonNegativeFloat = Field(
         0.0, description=f"S_churn of {samplers_with_churn()} (2206.00364): noise added and removed along the way."

@@ -4,6 +4,7 @@ The third-order solution is kept; its difference from the embedded second-order 
 (Bogacki & Shampine, Appl. Math. Lett. 2, 321, 1989). The last of the four evaluations is the first of the next step.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -25,13 +26,13 @@ GROWTH = (0.2, 5.0)
 def adaptive(task: SamplerTask, x: Tensor) -> Iterator[Step]:
     """Yield accepted steps from starting noise `x` (B, C, H, W).
 
-    The error of a step is the rms over all pixels of error / (atol + rtol |x|), and 1 is allowed. A step ends where the
-    network has no output at the data: from there one Euler step.
+    The error of a step is the rms over all pixels of error / (atol + rtol |x|), and 1 is allowed. The number of steps
+    of the task is the most that are tried.
 
     Raises:
         InputError: the tolerances are not met within the number of steps.
     """
-    start, end = task.times[0], task.process.time_at(0.0)
+    start, end = task.times[0], task.times[-1]
     t, length, parts, error = start, FIRST_STEP * (end - start), task.denoise(x, start), float("nan")
     for index in range(task.steps):
         u = end if abs(length) >= abs(end - t) else t + length
@@ -41,8 +42,6 @@ def adaptive(task: SamplerTask, x: Tensor) -> Iterator[Step]:
         if error <= 1:
             x, t, parts = after, u, parts_after
             finished = t == end
-            if finished:
-                x = task.moved(parts, task.times[-1]) if end != task.times[-1] else x
             # The number of steps is not known before: the last one is numbered as the last allowed.
             yield Step(task.steps - 1 if finished else min(index, task.steps - 2), task.steps, t, x, parts.data)
             if finished:
@@ -81,4 +80,4 @@ def _growth(error: float) -> float:
     low, high = GROWTH
     if not error > 0:
         return high if error == 0 else low
-    return min(max(SAFETY * error ** (-1 / 3), low), high)
+    return min(max(SAFETY / math.cbrt(error), low), high)

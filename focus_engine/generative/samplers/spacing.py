@@ -16,10 +16,6 @@ HIGH_NOISE = 10.0
 """σ above which the clock of `logsnr` slows down: about the rms of the largest modes of normalised maps."""
 LOW_NOISE = 0.05
 """σ below which it slows down: about the rms of the smallest modes."""
-RHO = 7.0
-"""Exponent of `karras` (2206.00364, eq. 5)."""
-KARRAS_RANGE = (80.0, 0.002)
-"""σ of the first and the last evaluation of `karras`, within the range of the process (2206.00364, table 1)."""
 
 
 def log_snr(a: float, s: float) -> float:
@@ -38,7 +34,7 @@ def spaced_times(process: Process, steps: int, spacing: str) -> tuple[float, ...
     Args:
         process: its own times are the first and the last, and all of `time`.
         steps: number of steps.
-        spacing: `time`, as the process spaces them; `logsnr`, even in `soft_log_snr`; `karras`, even in σ^(1/7).
+        spacing: `time`, as the process spaces them, or `logsnr`, even in `soft_log_snr`.
 
     Raises:
         InputError: `steps` is not allowed for the process, or two steps fall together.
@@ -46,8 +42,7 @@ def spaced_times(process: Process, steps: int, spacing: str) -> tuple[float, ...
     own = process.times(steps)
     if spacing == "time" or steps == 1:
         return own
-    noises = _even_in_clock(process, steps) if spacing == "logsnr" else _even_in_root(process, steps)
-    times = (own[0], *(process.time_at(noise) for noise in noises[1:]), own[-1])
+    times = (own[0], *(process.time_at(noise) for noise in _even_in_clock(process, steps)[1:]), own[-1])
     if any(t == u for t, u in pairwise(times)):
         raise InputError(f"{steps} sampling steps: more than spacing {spacing} can tell apart; use fewer, or time")
     return times
@@ -60,9 +55,3 @@ def _even_in_clock(process: Process, steps: int) -> list[float]:
     stride = min((end - first) / steps, (last - first) / (steps - 1))
     ratios = [math.exp(first + stride * index) for index in range(steps)]
     return [(1 - ratio * LOW_NOISE) / max(ratio - 1 / HIGH_NOISE, 1e-300) for ratio in ratios]
-
-
-def _even_in_root(process: Process, steps: int) -> list[float]:
-    ends = (process.scales(process.time_at(sigma)) for sigma in KARRAS_RANGE)
-    high, low = (max(s / a, KARRAS_RANGE[1]) ** (1 / RHO) for a, s in ends)
-    return [(high + (low - high) * index / (steps - 1)) ** RHO for index in range(steps)]
