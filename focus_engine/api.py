@@ -91,7 +91,7 @@ class Experiment:
         Args:
             name: of the experiment and its folder.
             root: the experiments folder [found as the command line finds it].
-            template: diffusion [default], flow, small or small_flow.
+            template: diffusion [default], flow, edm, small, small_flow or small_edm.
             method: use the first template of this method.
             source: copy this experiment's config.
             settings: config keys and values, such as `{"training.lr": 1e-4, "model.channel_mults": [1, 2]}`.
@@ -224,7 +224,7 @@ class Experiment:
             checkpoint: best, last, or a path.
             device: overrides the config's.
             output: the .npz [a free name under samples/].
-            plan: sampler, steps or nfe, spacing, eta, guidance, seed, batch_size [those of the config].
+            plan: sampler, steps or nfe, spacing, eta, guidance, prior, seed, batch_size [those of the config].
 
         Returns:
             maps (N, C, H, W) in physical units, params (N, P), power, path, figure, nfe.
@@ -259,7 +259,7 @@ class Experiment:
             cosmologies: number of held-back cosmologies [8].
             checkpoint: best, last, or a path.
             device: overrides the config's.
-            plan: sampler, steps or nfe, spacing, eta, guidance, seed, batch_size [those of the config].
+            plan: sampler, steps or nfe, spacing, eta, guidance, prior, seed, batch_size [those of the config].
 
         Raises:
             InputError: there is no such checkpoint, the data are gone or have changed, or there can be no such

@@ -134,6 +134,7 @@ def test_a_method_begins_with_a_sampler_that_fits_and_has_a_process_and_a_block(
         assert (config.method, config.sampling.method) == (method, spec.sampler)
     assert hasattr(config, spec.block)
     assert build_process(config).method == method
+    assert bool(spec.more_noise) == (build_process(config).terminal_snr is not None)
     assert set(PROCESSES) == set(METHODS)
     assert find_template(None, method).method == method
 

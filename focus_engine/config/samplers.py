@@ -23,7 +23,7 @@ class SamplerSpec:
 
     Attributes:
         name: as it is written in the config and after `--sampler`.
-        methods: the methods (`diffusion`, `flow`) whose networks it fits.
+        methods: the methods of `METHODS` whose networks it fits.
         steps_key: dotted key of the config that holds its number of steps.
         eta: lowest and highest η that it accepts; the lowest is its default.
         nfe_per_step: network function evaluations per step; the most, if the sampler chooses its steps.
@@ -116,6 +116,9 @@ SAMPLERS = {
     )
 }
 
+PRIORS = ("auto", "white", "spectrum")
+"""Where sampling starts (`sampling.prior`)."""
+
 
 def number_at(config: object, dotted: str) -> int | None:
     """Return the whole number at a key of a config, whole or as plain data; None where there is none."""
@@ -159,9 +162,11 @@ def samplers_with_tolerances() -> str:
 
 
 def sampler_words() -> str:
-    """Return, in words, the samplers of each method: `ddim or ddpm for diffusion; euler or heun for flow`."""
-    methods = dict.fromkeys(method for spec in SAMPLERS.values() for method in spec.methods)
-    return "; ".join(f"{_listed(fitting_samplers(method), 'or')} for {method}" for method in methods)
+    """Return, in words, the samplers of each method: `ddim or ddpm for diffusion; euler or heun for flow and edm`."""
+    methods: dict[tuple[str, ...], list[str]] = {}
+    for method in dict.fromkeys(method for spec in SAMPLERS.values() for method in spec.methods):
+        methods.setdefault(fitting_samplers(method), []).append(method)
+    return "; ".join(f"{_listed(names, 'or')} for {_listed(fitted, 'and')}" for names, fitted in methods.items())
 
 
 def choose_sampler(name: str, method: str) -> SamplerSpec:

@@ -4,9 +4,9 @@ Used by `focus sample`, by `focus evaluate` and for the samples during training.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,21 +16,24 @@ from torch import nn
 from focus_engine.atomic import write_atomically
 from focus_engine.config.budgets import sampler_within
 from focus_engine.config.methods import METHODS
-from focus_engine.config.samplers import choose_sampler, number_at
+from focus_engine.config.samplers import SamplerSpec, choose_sampler, number_at
 from focus_engine.config.schema import Config
 from focus_engine.data.channels import ONE_FIELD
 from focus_engine.data.digests import from_text
-from focus_engine.data.normalise import Normaliser, ParameterScaler
+from focus_engine.data.normalise import Normaliser
+from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
 from focus_engine.generative.guidance import nfe_per_call
+from focus_engine.generative.prior import SpectralPrior
 from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingProgress, sample_steps
+from focus_engine.models.batch_parts import BatchParts, PartedNetwork
 from focus_engine.models.build import build_network
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import Checkpoint, load_checkpoint, sha256_of
 from focus_engine.training.devices import choose_device, choose_precision, precision_context
-from focus_engine.training.prepare import PreparedRun
+from focus_engine.training.prepare import PreparedRun, saved_prior
 from focus_engine.trust import check_stamp
 from focus_engine.version import __version__
 
@@ -49,6 +52,7 @@ class TrainedModel:
         device: the device of sampling.
         context: the context of a network evaluation, which sets its precision.
         source: file name, epoch and SHA-256 of the checkpoint; empty during training.
+        prior: mean and spectrum of the normalised training maps; None in checkpoints of earlier versions.
     """
 
     network: nn.Module
@@ -60,6 +64,7 @@ class TrainedModel:
     device: torch.device
     context: Precision
     source: Mapping[str, Any]
+    prior: SpectralPrior | None = None
 
     @property
     def map_shape(self) -> tuple[int, int, int]:
@@ -87,40 +92,60 @@ class TrainedModel:
         Raises:
             InputError: the plan does not suit the model.
         """
-        block, method = self.config.sampling, self.config.method
+        block = self.config.sampling
         wanted = {name: value for name, value in changes.items() if value is not None}
-        nfe = wanted.pop("nfe", None)
-        guidance = wanted.get("guidance", block.cfg_scale)
-        if nfe is None:
-            spec = choose_sampler(wanted.get("sampler", block.method), method)
-            steps = spec.steps_in(self.config)
-        elif "steps" in wanted:
-            raise InputError("nfe and steps are both given: keep one of them", keys=("nfe", "steps"))
-        else:
-            per_call, name = nfe_per_call(guidance), wanted.get("sampler")
-            spec, steps = sampler_within(nfe, method, name=name, per_call=per_call, most=self._most_steps)
+        spec, steps = self._solver(wanted)
         own = {
             "sampler": spec.name,
             "steps": steps,
-            "guidance": guidance,
+            "guidance": block.cfg_scale,
             "eta": block.eta if spec.takes_eta and spec.accepts_eta(block.eta) else None,
             "spacing": block.spacing,
             "churn": block.churn if spec.churns else 0.0,
             "rtol": block.rtol,
             "atol": block.atol,
         }
-        return SamplingPlan(**{**own, **wanted}).checked(self.process)
+        start = wanted.pop("prior", block.prior)
+        plan = SamplingPlan(**{**own, **wanted}).checked(self.process)
+        return replace(plan, prior=self._start_of(start, plan.steps)).checked(self.process)
 
-    @property
-    def _most_steps(self) -> int | None:
-        """The number of steps that no sampler exceeds; None where there is none."""
-        return number_at(self.config, METHODS[self.config.method].most_steps)
+    def _solver(self, wanted: dict[str, Any]) -> tuple[SamplerSpec, int | None]:
+        """Return the sampler and its steps; takes `nfe` out of `wanted`. Raises InputError."""
+        method, nfe = self.config.method, wanted.pop("nfe", None)
+        if nfe is None:
+            spec = choose_sampler(wanted.get("sampler", self.config.sampling.method), method)
+            return spec, spec.steps_in(self.config)
+        if "steps" in wanted:
+            raise InputError("nfe and steps are both given: keep one of them", keys=("nfe", "steps"))
+        per_call = nfe_per_call(wanted.get("guidance", self.config.sampling.cfg_scale))
+        most = number_at(self.config, METHODS[method].most_steps)
+        return sampler_within(nfe, method, name=wanted.get("sampler"), per_call=per_call, most=most)
+
+    def _start_of(self, wanted: str, steps: int) -> Literal["white", "spectrum"]:
+        """Return where sampling starts (`sampling.prior`). Raises InputError if the checkpoint lacks the spectrum."""
+        if wanted == "spectrum" and self.prior is None:
+            raise InputError(
+                "sampling.prior: spectrum: the checkpoint is of a version of FOCUS that kept no spectrum of the "
+                "training maps; train it for another epoch (raise training.num_epochs and resume), or use prior white"
+            )
+        if wanted == "auto":
+            holds_signal = self.process.scales(self.process.times(steps)[0])[0] > 0
+            return "spectrum" if holds_signal and self.prior is not None else "white"
+        return wanted  # type: ignore[return-value]  (an unknown word is refused by the plan)
 
     def draw(self, params: NDArray[np.float32], plan: SamplingPlan) -> Iterator[SamplingProgress]:
         """Yield the sampling steps of one map for each row of physical parameters `params` (N, P)."""
         cond = self.scaler.standardise(torch.from_numpy(np.asarray(params, dtype=np.float32)))
+        network = PartedNetwork(self.network, BatchParts.of(self.network, self.device))
         return sample_steps(
-            self.network, self.process, cond, self.map_shape, plan, device=self.device, precision=self.context
+            network,
+            self.process,
+            cond,
+            self.map_shape,
+            plan,
+            device=self.device,
+            precision=self.context,
+            prior=self.prior,
         )
 
     def physical(self, maps: torch.Tensor) -> NDArray[np.float32]:
@@ -141,6 +166,7 @@ def model_in_training(run: PreparedRun) -> TrainedModel:
         device=run.device,
         context=run.context,
         source={},
+        prior=run.data.prior,
     )
 
 
@@ -171,6 +197,7 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
     try:
         config = Config.model_validate(saved.config)
         normaliser, scaler = Normaliser.from_dict(saved.normaliser), ParameterScaler.from_dict(saved.scaler)
+        prior = saved_prior(saved)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path}: its description of the model cannot be read by this FOCUS: {_brief(error)}"
@@ -192,6 +219,7 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
         device=place,
         context=precision_context(choose_precision(config.training.precision, place), place),
         source=_source(path, saved),
+        prior=prior,
     )
 
 
@@ -237,6 +265,7 @@ def write_samples(
         "eta": plan.eta,
         "spacing": plan.spacing,
         "guidance": plan.guidance,
+        "prior": plan.prior,
         "checkpoint": np.array([source["file"], str(source["epoch"]), source["sha256"]]),
         "focus_version": __version__,
     }

@@ -62,6 +62,7 @@ def open_model(run: RunFolder, options: DrawOptions, reporter: ProgressReporter)
         spacing=options.spacing,
         eta=options.eta,
         guidance=options.guidance,
+        prior=options.prior,
         seed=options.seed,
         batch_size=options.batch_size,
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from focus_engine.config.blocks.data import PARAMETER_NAMES
-from focus_engine.config.samplers import SAMPLERS, SPACINGS, check_eta_range
+from focus_engine.config.samplers import PRIORS, SAMPLERS, SPACINGS, check_eta_range
 from focus_engine.errors import InputError
 
 MAX_SEED = 2**63 - 1
@@ -31,6 +31,7 @@ class DrawOptions:
         eta: 0 is deterministic, 1 is DDPM.
         sampler: a name in `SAMPLERS`.
         guidance: 1.0 samples the trained density.
+        prior: where sampling starts, a word of `sampling.prior`.
         seed: the noise of map i depends on the seed and i only.
         checkpoint: best, last, or a path.
         n_maps: number of maps.
@@ -48,6 +49,7 @@ class DrawOptions:
     eta: float | None = None
     sampler: str | None = None
     guidance: float | None = None
+    prior: str | None = None
     seed: int = 0
     checkpoint: str = "best"
     n_maps: int | None = None
@@ -64,6 +66,7 @@ class DrawOptions:
             raise InputError("--nfe and --steps are both given: keep one of them")
         _known(self.spacing, SPACINGS, "--spacing")
         _known(self.sampler, SAMPLERS, "--sampler")
+        _known(self.prior, PRIORS, "--prior")
         _at_least(self.n_maps, 1, "-n")
         _at_least(self.batch_size, 1, "--batch-size")
         if not 0 <= self.seed <= MAX_SEED:

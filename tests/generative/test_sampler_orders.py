@@ -13,6 +13,7 @@ from torch import Tensor
 
 from focus_engine.errors import InputError
 from focus_engine.generative.diffusion import Diffusion
+from focus_engine.generative.edm import Edm
 from focus_engine.generative.flow import Flow
 from focus_engine.generative.noise import build_schedule
 from focus_engine.generative.process import Denoised, Denoiser, Process
@@ -28,6 +29,7 @@ PROCESSES = {
     "epsilon": Diffusion(build_schedule("linear", FINE, 0.1 / FINE, 20 / FINE)),
     "flow": Flow(),
     "flow to noise": Flow(sigma_min=0.05, sigma_max=2.0),
+    "edm": Edm(sigma_max=100.0),
 }
 K = torch.fft.fftfreq(SIZE, 1 / SIZE, dtype=torch.float64)
 POWER = 30 / (1 + 2 * K[:, None] ** 2 + K[None, :] ** 2) ** 1.5
@@ -80,7 +82,7 @@ def test_samplers_converge_at_their_order(solve: Solve, process: Process, name: 
     assert fine < (0.02 if order == 1 else 2e-4)
 
 
-@pytest.mark.parametrize("process", [PROCESSES["flow"], PROCESSES["flow to noise"]])
+@pytest.mark.parametrize("process", [PROCESSES["flow"], PROCESSES["flow to noise"], PROCESSES["edm"]])
 def test_rk4_is_of_fourth_order(solve: Solve, process: Process):
     coarse, fine = (error(solve, "rk4", process, steps, "time") for steps in (64, 128))
     assert math.log2(coarse / fine) > 3.7

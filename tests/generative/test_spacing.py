@@ -7,6 +7,7 @@ import pytest
 
 from focus_engine.errors import InputError
 from focus_engine.generative.diffusion import Diffusion
+from focus_engine.generative.edm import Edm
 from focus_engine.generative.flow import Flow
 from focus_engine.generative.noise import build_schedule
 from focus_engine.generative.samplers.spacing import log_snr, soft_log_snr, spaced_times
@@ -16,6 +17,7 @@ PROCESSES = [
     Diffusion(build_schedule("linear", 1000)),
     Flow(),
     Flow(0.05, 2.0),
+    Edm(),
 ]
 
 
@@ -36,7 +38,7 @@ def test_a_time_has_the_noise_that_was_asked_for(process):
         a, s = process.scales(process.time_at(noise))
         assert s / a == pytest.approx(noise, rel=1e-9)
     last = process.time_at(0.0)
-    assert last == (0 if isinstance(process, Diffusion) else 1)
+    assert last == (1 if isinstance(process, Flow) else 0)
     assert process.time_at(1e9) == pytest.approx(process.times(1)[0], abs=1e-5)
 
 

@@ -38,6 +38,7 @@ FREE = {
     "sampling.churn",
     "sampling.rtol",
     "sampling.atol",
+    "sampling.prior",
     "device",
     "notify.command",
 }

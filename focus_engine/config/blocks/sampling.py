@@ -7,6 +7,7 @@ from pydantic import Field
 from focus_engine.config.block import Block, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
 from focus_engine.config.methods import DEFAULT_METHOD, METHODS
 from focus_engine.config.samplers import (
+    PRIORS,
     SAMPLERS,
     SPACINGS,
     sampler_words,
@@ -17,11 +18,9 @@ from focus_engine.config.samplers import (
 )
 
 if TYPE_CHECKING:
-    SamplerName = str
-    SpacingName = str
+    SamplerName = SpacingName = Prior = str
 else:
-    SamplerName = Literal[tuple(SAMPLERS)]
-    SpacingName = Literal[SPACINGS]
+    SamplerName, SpacingName, Prior = Literal[tuple(SAMPLERS)], Literal[SPACINGS], Literal[PRIORS]
 
 
 class SamplingBlock(Block):
@@ -32,6 +31,11 @@ class SamplingBlock(Block):
     num_steps: PositiveInt = Field(50, description=f"Steps of {samplers_by_steps('sampling.num_steps')}.")
     cfg_scale: NonNegativeFloat = Field(
         1.0, description="Guidance; 1.0 samples the trained density, any other value distorts P(k)."
+    )
+    prior: Prior = Field(
+        "auto",
+        description="Start of sampling: noise alone (white); noise with the mean and spectrum of the training maps at "
+        "the parameters, scaled as at t = T (spectrum); or spectrum where t = T holds signal (auto).",
     )
     eta: Probability = Field(0.0, description=f"Noise of {samplers_with_eta()}: 0 is deterministic, 1 is DDPM.")
     spacing: SpacingName | None = Field(
