@@ -18,7 +18,6 @@ class MethodSpec:
         loss_keys: keys that change what its loss measures: runs that differ in one have losses that do not compare.
         aliases: other spellings that load.
         most_steps: dotted key of the number of steps that no sampler exceeds; empty where there is no such number.
-        straight: whether its path is straight in its time, as samplers of high order need.
         network_at_data: whether the network has an output at the data, where a path without noise ends.
         more_noise: settings with which sampling starts at noise alone, or nearly; empty where it always does.
     """
@@ -29,7 +28,6 @@ class MethodSpec:
     loss_keys: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     most_steps: str = ""
-    straight: bool = False
     network_at_data: bool = False
     more_noise: str = ""
 
@@ -69,7 +67,6 @@ METHODS = {
                 "training.loss_scales",
             ),
             aliases=("flow_matching",),
-            straight=True,
             network_at_data=True,
         ),
         MethodSpec(
@@ -78,7 +75,6 @@ METHODS = {
             "heun",
             loss_keys=("edm.sigma_min", "edm.sigma_max", "edm.p_mean", "edm.p_std", "training.loss_scales"),
             more_noise="a larger edm.sigma_max",
-            straight=True,
             network_at_data=True,
         ),
     )

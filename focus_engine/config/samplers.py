@@ -13,7 +13,7 @@ from focus_engine.errors import InputError
 SPACINGS = ("time", "logsnr")
 """Where the steps are placed: as the process spaces them, or evenly in log-SNR with soft ends."""
 EVERY = tuple(METHODS)
-STRAIGHT = tuple(spec.name for spec in METHODS.values() if spec.straight)
+TO_DATA = tuple(spec.name for spec in METHODS.values() if spec.network_at_data)
 CONTINUOUS = tuple(spec.name for spec in METHODS.values() if not spec.most_steps)
 
 
@@ -107,8 +107,8 @@ SAMPLERS = {
         SamplerSpec("euler", EVERY),
         SamplerSpec("heun", EVERY, nfe_per_step=2, short_end=True, churns=True),
         SamplerSpec("midpoint", EVERY, nfe_per_step=2, spacing="logsnr"),
-        SamplerSpec("rk4", STRAIGHT, nfe_per_step=4),
-        SamplerSpec("adaptive", STRAIGHT, nfe_per_step=3, chooses_steps=True),
+        SamplerSpec("rk4", TO_DATA, nfe_per_step=4),
+        SamplerSpec("adaptive", TO_DATA, nfe_per_step=3, chooses_steps=True),
         SamplerSpec("dpmpp_2m", EVERY, eta=(0.0, 1.0), spacing="logsnr"),
         SamplerSpec("ab2", EVERY, eta=(0.0, 1.0), spacing="logsnr"),
         SamplerSpec("abm2", EVERY, spacing="logsnr"),

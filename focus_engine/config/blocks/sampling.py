@@ -18,9 +18,13 @@ from focus_engine.config.samplers import (
 )
 
 if TYPE_CHECKING:
-    SamplerName = SpacingName = Prior = str
+    SamplerName = str
+    SpacingName = str
+    Prior = str
 else:
-    SamplerName, SpacingName, Prior = Literal[tuple(SAMPLERS)], Literal[SPACINGS], Literal[PRIORS]
+    SamplerName = Literal[tuple(SAMPLERS)]
+    SpacingName = Literal[SPACINGS]
+    Prior = Literal[PRIORS]
 
 
 class SamplingBlock(Block):

@@ -6,8 +6,9 @@ devices. `focus_engine.config.samplers` has the methods and settings that each a
 
 from focus_engine.generative.samplers.adaptive import adaptive
 from focus_engine.generative.samplers.ancestral import ddim, ddpm, euler
+from focus_engine.generative.samplers.circle import midpoint, rk4
+from focus_engine.generative.samplers.heun import heun
 from focus_engine.generative.samplers.multistep import ab2, abm2, dpmpp_2m
-from focus_engine.generative.samplers.runge_kutta import heun, midpoint, rk4
 from focus_engine.generative.samplers.task import SamplerFunction
 
 FUNCTIONS: dict[str, SamplerFunction] = {
