@@ -1,7 +1,8 @@
 """The sampler and the number of steps for a budget of NFE (network function evaluations per map), `focus sample --nfe`.
 
 The table holds, for each method, the best sampler from a number of NFE on. Its order comes from exact denoisers of a
-Gaussian field and of a distribution with a heavy tail (`scripts/sampler_ranking.py`).
+Gaussian field and of a distribution with a heavy tail (`scripts/sampler_ranking.py`), and from two trained networks
+against their own converged maps (docs/samplers.md).
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from focus_engine.config.methods import METHODS
 from focus_engine.config.samplers import SAMPLERS, SamplerSpec, choose_sampler
 from focus_engine.errors import InputError
 
-DEFAULT_BUDGETS = ((1, "ab2"), (8, "abm2"), (40, "midpoint"))
+DEFAULT_BUDGETS = ((1, "ab2"), (8, "abm2"), (16, "midpoint"))
 BUDGETS: Mapping[str, tuple[tuple[int, str], ...]] = dict.fromkeys(METHODS, DEFAULT_BUDGETS)
 """For each method pairs of the fewest NFE and the sampler from there on, increasing."""
 
