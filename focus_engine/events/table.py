@@ -70,7 +70,7 @@ class RunStarted(Event):
     """Data, network and state are ready; the first step follows.
 
     Attributes:
-        method: diffusion or flow.
+        method: diffusion, flow or edm.
         epoch: finished epochs: 0 for a new run; else training goes on after this epoch.
         num_epochs: maximum number of epochs.
         steps_per_epoch: optimiser steps in an epoch.

@@ -37,7 +37,7 @@ class Rehearsal:
     """The cost of a training.
 
     Attributes:
-        method: diffusion or flow.
+        method: one of `METHODS`.
         device: such as cuda:0.
         device_name: its maker's name.
         precision: float32 or bf16.
