@@ -224,7 +224,7 @@ class Experiment:
             checkpoint: best, last, or a path.
             device: overrides the config's.
             output: the .npz [a free name under samples/].
-            plan: sampler, steps, eta, guidance, seed, batch_size [those of the config].
+            plan: sampler, steps, eta, guidance, prior, seed, batch_size [those of the config].
 
         Returns:
             maps (N, C, H, W) in physical units, params (N, P), power, path, figure, nfe.
@@ -259,7 +259,7 @@ class Experiment:
             cosmologies: number of held-back cosmologies [8].
             checkpoint: best, last, or a path.
             device: overrides the config's.
-            plan: sampler, steps, eta, guidance, seed, batch_size [those of the config].
+            plan: sampler, steps, eta, guidance, prior, seed, batch_size [those of the config].
 
         Raises:
             InputError: there is no such checkpoint, the data are gone or have changed, or there can be no such

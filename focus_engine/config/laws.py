@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from focus_engine.config.methods import METHODS
 from focus_engine.config.networks import NETWORKS
+from focus_engine.config.optimisers import OPTIMISERS, SETTINGS, readers_of
 from focus_engine.config.samplers import SAMPLERS, fitting_samplers, number_at
 from focus_engine.units import FIELD_UNITS
 
@@ -69,6 +70,7 @@ def joint_laws(config: Blocks, parameter_names: Collection[str]) -> list[Law]:
         *_process_laws(config),
         *_sampling_laws(config),
         *_loop_laws(config),
+        *_optimiser_laws(config),
     ]
 
 
@@ -96,6 +98,14 @@ def _data_laws(config: Blocks, parameter_names: Collection[str]) -> list[Law]:
             data.stored_as == "physical" or data.source == "files",
             f"data.stored_as is {data.stored_as!r} but data.source is 'simulated': simulated maps are physical",
             ("data.stored_as", "data.source"),
+        ),
+        (
+            data.normalize != "gaussian" or data.stored_as != "unknown",
+            (
+                "data.normalize is 'gaussian' but data.stored_as is 'unknown': the curve is fitted to log10 of "
+                "physical values; use data.normalize: none"
+            ),
+            ("data.normalize", "data.stored_as"),
         ),
         (
             not unknown,
@@ -246,4 +256,18 @@ def _loop_laws(config: Blocks) -> list[Law]:
             f"training.devices is {training.devices}, more than the {training.batch_size} maps of training.batch_size",
             ("training.devices", "training.batch_size"),
         ),
+    ]
+
+
+def _optimiser_laws(config: Blocks) -> list[Law]:
+    training = config.training
+    read = OPTIMISERS[training.optimizer].settings
+    return [
+        (
+            key in read or getattr(training, key) is None,
+            f"training.{key} is given, but training.optimizer: {training.optimizer} does not read it; those that do: "
+            + readers_of(key),
+            (f"training.{key}", "training.optimizer"),
+        )
+        for key in SETTINGS
     ]

@@ -72,6 +72,9 @@ SAMPLERS = {
     )
 }
 
+PRIORS = ("auto", "white", "spectrum")
+"""Where sampling starts (`sampling.prior`)."""
+
 
 def number_at(config: object, dotted: str) -> int | None:
     """Return the whole number at a key of a config, whole or as plain data; None where there is none."""

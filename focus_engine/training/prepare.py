@@ -4,6 +4,7 @@ The worker, the rehearsal and the tests all build their runs here, so that every
 """
 
 import json
+import math
 import platform
 import sys
 import time
@@ -18,14 +19,17 @@ from focus_engine.config.schema import Config, plain_config
 from focus_engine.data.batches import Batches, Share
 from focus_engine.data.digests import set_digests, to_text
 from focus_engine.data.maps import MapSet
-from focus_engine.data.normalise import Normaliser, ParameterScaler, fit_normaliser
+from focus_engine.data.normalise import Normaliser, fit_normaliser
 from focus_engine.data.opening import spread
+from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.data.splits import Split, split_by_simulation
 from focus_engine.data.symmetries import Augmentation
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
+from focus_engine.generative.prior import SpectralPrior, fit_prior
 from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision
+from focus_engine.models.batch_parts import WHOLE, BatchParts
 from focus_engine.models.build import build_network
 from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.devices import choose_precision, device_name, git_commit, precision_context
@@ -35,6 +39,9 @@ from focus_engine.training.state import TrainState, new_state
 from focus_engine.training.validation import Validation
 from focus_engine.trust import stamp
 from focus_engine.version import __version__
+
+PRIOR_MAPS = 512
+"""Training maps, evenly spaced over the simulations, that mean and spectrum are measured on: 2 s at 256 x 256."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +55,7 @@ class PreparedData:
         scaler: likewise for the parameters.
         fingerprint: SHA-256 of maps and parameters.
         training_digests: digests of the training maps (`focus_engine.data.digests.to_text`); empty if unknown.
+        prior: mean and spectrum of the normalised training maps.
     """
 
     maps: MapSet
@@ -56,6 +64,7 @@ class PreparedData:
     scaler: ParameterScaler
     fingerprint: str
     training_digests: str = ""
+    prior: SpectralPrior | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return the description of the data stored in a checkpoint, as plain values."""
@@ -72,6 +81,7 @@ class PreparedData:
             "units": self.maps.units,
             "fields": list(self.maps.field_names),
             "field_units": list(self.maps.field_units),
+            "prior": None if self.prior is None else self.prior.to_dict(),
         }
 
 
@@ -128,12 +138,37 @@ def prepare_data(config: Config, maps: MapSet, saved: Checkpoint | None = None) 
         split = Split(**{name: tuple(ids) for name, ids in saved.data["split"].items()})
         normaliser = Normaliser.from_dict(saved.normaliser)
         scaler = ParameterScaler.from_dict(saved.scaler)
-        return PreparedData(maps, split, normaliser, scaler, fingerprint, saved.data.get("training_digests", ""))
+        digests, prior = saved.data.get("training_digests", ""), saved_prior(saved)
+        if prior is None:  # of a version without it
+            prior = measure_prior(maps, split, normaliser, scaler)
+        return PreparedData(maps, split, normaliser, scaler, fingerprint, digests, prior)
     split = split_by_simulation(maps.n_simulations, config.data.train_split, config.data.split_seed)
     transform = config.data.normalize if maps.physical else "none"
     normaliser = fit_normaliser(maps, maps.maps_of(split.train), transform)
-    scaler, digests = ParameterScaler.fit(maps, split.train), set_digests(maps, maps.maps_of(split.train))
-    return PreparedData(maps, split, normaliser, scaler, fingerprint, to_text(digests))
+    scaler, digests = ParameterScaler.fit(maps, split.train), to_text(set_digests(maps, maps.maps_of(split.train)))
+    prior = measure_prior(maps, split, normaliser, scaler)
+    return PreparedData(maps, split, normaliser, scaler, fingerprint, digests, prior)
+
+
+def measure_prior(maps: MapSet, split: Split, normaliser: Normaliser, scaler: ParameterScaler) -> SpectralPrior:
+    """Return mean and spectrum of the normalised training maps by parameters, from at most PRIOR_MAPS maps."""
+    ids = spread(maps.maps_of(split.train), PRIOR_MAPS)
+    simulations = np.unique(ids // maps.maps_per_simulation)
+    parts = np.array_split(ids, math.ceil(len(ids) / 32))
+    batches = (
+        (
+            normaliser.normalise(torch.from_numpy(maps.read(part))),
+            scaler.standardise(torch.from_numpy(maps.params_of(part))),
+        )
+        for part in parts
+    )
+    return fit_prior(batches, len(simulations))
+
+
+def saved_prior(saved: Checkpoint) -> SpectralPrior | None:
+    """Return the prior of a checkpoint; None if it is of a version without one."""
+    values = saved.data.get("prior")
+    return None if values is None else SpectralPrior.from_dict(values)
 
 
 def prepare_run(
@@ -189,11 +224,12 @@ def prepare_run(
         batch_size=settings.batch_size,
         **common,  # type: ignore[arg-type]
     )
-    validation = Validation(held_out, process, seed=settings.seed, precision=context, ranks=ranks)
+    parts = BatchParts.of(network, device) if ranks.size == 1 else WHOLE
+    validation = Validation(held_out, process, seed=settings.seed, precision=context, ranks=ranks, parts=parts)
     began = time.monotonic() if began is None else began
     deadline = None if settings.max_minutes is None else began + 60 * settings.max_minutes
     replica = ranks.replica(network, device)
-    training = Training(settings, process, batches, validation, context, deadline, ranks, replica)
+    training = Training(settings, process, batches, validation, context, deadline, ranks, replica, parts)
     return PreparedRun(config, data, process, training, state, device, precision, context)
 
 

@@ -111,7 +111,7 @@ def train_run(
     snr = terminal_snr(prepared.process, data)
     yield recorder.record(_started(prepared, snr))
     if saved is None:
-        yield from _warn_of_terminal_snr(snr, config.method, recorder)
+        yield from _warn_of_terminal_snr(snr, config, recorder)
     session = _Session(run, prepared, recorder, switch, artist)
     if saved is not None:
         yield from session.catch_up()
@@ -141,14 +141,22 @@ def _warn_of_config(file: ConfigFile, recorder: "Recorder") -> Iterator[Event]:
         yield recorder.record(Warned(code="own_code", message=f"model.from: the code of {own} is run"))
 
 
-def _warn_of_terminal_snr(snr: float | None, method: str, recorder: "Recorder") -> Iterator[Event]:
-    """Warn of a path that leaves the largest waves in the noise where sampling starts."""
-    if snr is not None and snr > TERMINAL_SNR_ADVICE:
-        message = (
-            "where sampling starts, the largest waves of these maps still stand out of the noise (signal-to-noise "
-            f"{snr:.2f}), so samples get them wrong: use {METHODS[method].more_noise}"
-        )
-        yield recorder.record(Warned(code="terminal_snr", message=message))
+def _warn_of_terminal_snr(snr: float | None, config: Config, recorder: "Recorder") -> Iterator[Event]:
+    """Warn of a schedule that leaves the largest waves in the noise where sampling starts, and say how sampling allows for them."""
+    if snr is None or snr <= TERMINAL_SNR_ADVICE:
+        return
+    prior = config.sampling.prior
+    start = (
+        "samples get them wrong: use sampling.prior: spectrum, or"
+        if prior == "white"
+        else f"sampling starts from their mean and spectrum (sampling.prior: {prior}), which is exact for Gaussian "
+        "fields; to start from noise alone use"
+    )
+    message = (
+        "where sampling starts, the largest waves of these maps still stand out of the noise (signal-to-noise "
+        f"{snr:.2f}), so {start} {METHODS[config.method].more_noise}"
+    )
+    yield recorder.record(Warned(code="terminal_snr", message=message))
 
 
 def _warn_of_zeros(data: PreparedData, recorder: "Recorder", saved: Checkpoint | None) -> Iterator[Event]:

@@ -105,6 +105,11 @@ def test_a_key_without_a_value_is_left_out():
         ("sampling:\n  method: heun\n", 2, ["does not fit method: diffusion", "ddim"]),
         ("sampling:\n  ddim_timesteps: 1001\n", 2, ["more than diffusion.timesteps"]),
         ("data:\n  train_split: 1.0\n", 2, ["must be < 1"]),
+        (
+            "data:\n  source: files\n  data_dir: .\n  stored_as: unknown\n  normalize: gaussian\n",
+            5,
+            ["'unknown'", "none"],
+        ),
         ("data:\n  source: files\n", 2, ["neither data.maps_path nor data.data_dir"]),
         ("data:\n  maps_path: a.npy\n", 2, ["without data.params_path"]),
         ("data:\n  params: [Omega_m, h]\n", 2, ["unknown 'h'", "sigma_8"]),

@@ -34,6 +34,7 @@ FREE = {
     "sampling.num_steps",
     "sampling.cfg_scale",
     "sampling.eta",
+    "sampling.prior",
     "device",
     "notify.command",
 }
