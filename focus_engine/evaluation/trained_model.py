@@ -106,7 +106,7 @@ class TrainedModel:
         if wanted == "auto":
             holds_signal = self.process.scales(self.process.times(steps)[0])[0] > 0
             return "spectrum" if holds_signal and self.prior is not None else "white"
-        return wanted  # type: ignore[return-value]  (an unknown word is refused by the plan)
+        return wanted  # type: ignore[return-value]  # the plan refuses an unknown word
 
     def draw(self, params: NDArray[np.float32], plan: SamplingPlan) -> Iterator[SamplingProgress]:
         """Yield the sampling steps of one map for each row of physical parameters `params` (N, P)."""

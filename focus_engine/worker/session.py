@@ -142,7 +142,7 @@ def _warn_of_config(file: ConfigFile, recorder: "Recorder") -> Iterator[Event]:
 
 
 def _warn_of_terminal_snr(snr: float | None, config: Config, recorder: "Recorder") -> Iterator[Event]:
-    """Warn of the largest waves left in the noise where sampling starts, and say how sampling allows for them."""
+    """Warn where the largest waves stand out of the noise at the start of sampling, and say what sampling does."""
     if snr is None or snr <= TERMINAL_SNR_ADVICE:
         return
     prior = config.sampling.prior
