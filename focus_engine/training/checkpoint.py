@@ -36,7 +36,8 @@ class Checkpoint:
         scaler: `ParameterScaler.to_dict()`.
         data: fingerprint, training_digests, box_size [Mpc/h], map_shape, param_names, maps_per_simulation, split,
             units, fields and field_units of the channels.
-        provenance: versions, host, device, seed, git commit.
+        provenance: versions, host, device, seed, git commit; seconds: the wall time of all workers of the run so far,
+            which is not in the state because no two runs agree in it.
     """
 
     config: dict[str, Any]

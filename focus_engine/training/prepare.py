@@ -6,7 +6,6 @@ The worker, the rehearsal and the tests all build their runs here, so that every
 import json
 import platform
 import sys
-import time
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -28,6 +27,7 @@ from focus_engine.generative.diffusion import Diffusion
 from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision
 from focus_engine.models.build import build_network
+from focus_engine.training.budget import Clock
 from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.devices import choose_precision, device_name, git_commit, precision_context
 from focus_engine.training.loop import Training
@@ -102,13 +102,14 @@ class PreparedRun:
 
     def checkpoint(self) -> Checkpoint:
         """Return a checkpoint of the current state."""
+        made = provenance(self.config, self.device, self.precision)
         return Checkpoint(
             config=plain_config(self.config),
             state=self.state.to_dict(),
             normaliser=self.data.normaliser.to_dict(),
             scaler=self.data.scaler.to_dict(),
             data=self.data.describe(),
-            provenance=provenance(self.config, self.device, self.precision),
+            provenance=made | {"seconds": self.training.clock.seconds()},
         )
 
 
@@ -143,13 +144,13 @@ def prepare_run(
     device: torch.device,
     *,
     saved: Checkpoint | None = None,
-    began: float | None = None,
+    clock: Clock | None = None,
     ranks: Ranks = ALONE,
 ) -> PreparedRun:
     """Build network, generative process and batches on `device`; restore the state from `saved` if given.
 
-    training.max_minutes counts from `began`, a `time.monotonic()`, by default now. Each of several `ranks` reads its
-    part of every batch.
+    training.max_minutes counts by `clock`, by default one that starts now. Each of several `ranks` reads its part of
+    every batch.
 
     Raises:
         InputError: the settings do not fit together or do not fit the checkpoint.
@@ -189,10 +190,8 @@ def prepare_run(
         **common,  # type: ignore[arg-type]
     )
     validation = Validation(held_out, process, seed=settings.seed, precision=context, ranks=ranks)
-    began = time.monotonic() if began is None else began
-    deadline = None if settings.max_minutes is None else began + 60 * settings.max_minutes
     replica = ranks.replica(network, device)
-    training = Training(settings, process, batches, validation, context, deadline, ranks, replica)
+    training = Training(settings, process, batches, validation, context, clock or Clock(), ranks, replica)
     return PreparedRun(config, data, process, training, state, device, precision, context)
 
 

@@ -20,6 +20,7 @@ from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_maps
 from focus_engine.errors import FocusError, InputError
 from focus_engine.evaluation.trained_model import model_in_training
+from focus_engine.events.history import readings_of
 from focus_engine.events.log import read_events
 from focus_engine.events.outcome import Outcome
 from focus_engine.events.statistics import POWER_ERROR
@@ -36,6 +37,7 @@ from focus_engine.models.build import count_parameters
 from focus_engine.progress import relay
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.resumable import check_resumable
+from focus_engine.training.budget import Clock
 from focus_engine.training.checkpoint import Checkpoint, keep_as_best, keep_previous, load_checkpoint, save_checkpoint
 from focus_engine.training.devices import choose_device, device_name
 from focus_engine.training.loop import DivergedError, train
@@ -103,7 +105,8 @@ def train_run(
         return Outcome("stopped", "asked to stop before training began")
     data = prepare_data(config, maps, saved)
     yield from _warn_of_zeros(data, recorder, saved)
-    prepared = prepare_run(config, data, place, saved=saved, began=began, ranks=ranks)
+    clock = Clock(0.0 if saved is None else saved.provenance.get("seconds", 0.0), began)
+    prepared = prepare_run(config, data, place, saved=saved, clock=clock, ranks=ranks)
     artist = Artist(run)
     closing.callback(artist.finish)
     switch.immediate = False
@@ -126,7 +129,7 @@ def train_run(
         saved = load_checkpoint(run.checkpoint_last) if run.checkpoint_last.is_file() else None
         message = f"{advice}: done (training.on_oom: halve); going on after epoch {0 if saved is None else saved.epoch}"
         yield recorder.record(Warned(code="out_of_memory", message=message))
-        prepared = prepare_run(config, data, place, saved=saved, began=began)
+        prepared = prepare_run(config, data, place, saved=saved, clock=clock)
         yield recorder.record(_started(prepared, snr))
         session = _Session(run, prepared, recorder, switch, artist)
 
@@ -230,9 +233,10 @@ def _started(prepared: PreparedRun, snr: float | None) -> RunStarted:
     return RunStarted(
         method=config.method,
         epoch=prepared.state.epoch,
+        step=prepared.state.step,
         num_epochs=config.training.num_epochs,
         steps_per_epoch=prepared.training.steps_per_epoch,
-        warmup_epochs=config.training.scheduler.warmup_epochs,
+        warmup_epochs=config.training.scheduler.epochs_of_warmup(prepared.training.steps_per_epoch),
         batch_size=config.training.batch_size,
         accumulate=config.training.accumulate,
         n_parameters=count_parameters(prepared.state.network),
@@ -275,9 +279,14 @@ class _Session:
         self.sampler = RunSampler(self.prepared, model_in_training(self.prepared), self.run)
 
     def catch_up(self) -> Iterator[Event]:
-        """Draw the samples of the checkpoint's epoch where they are missing: the checkpoint is written before them."""
+        """Take over from the log what the checkpoint lacks: the readings of the clock, and the scores of samples.
+
+        The samples of the checkpoint's epoch are drawn where they are missing: the checkpoint is written before them.
+        """
         state = self.prepared.state
         events = read_events(self.run.events)
+        readings = readings_of(events)
+        self.prepared.training.clock.replay({at: readings[at] for at in readings if at > state.budget.step})
         known = [one for one in events if isinstance(one, StatisticsMeasured) and one.epoch <= state.epoch]
         self.epoch_seconds = next((one.seconds for one in reversed(events) if isinstance(one, EpochFinished)), None)
         if known:
@@ -325,7 +334,8 @@ class _Session:
     def _samples_due(self, epoch: int) -> bool:
         settings = self.prepared.config.training
         every = settings.sample_every
-        return epoch > 0 and every > 0 and (epoch % every == 0 or epoch == settings.num_epochs)
+        last = epoch == settings.num_epochs or self.prepared.state.budget.is_up(settings)
+        return epoch > 0 and every > 0 and (epoch % every == 0 or last)
 
     def _stop_now(self) -> bool:
         return bool(self.prepared.training.ranks.agree(self.switch.now()))

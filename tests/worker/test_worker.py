@@ -29,7 +29,7 @@ from focus_engine.launch.slots import take_free_slots
 from focus_engine.launch.start import request_stop, start_run
 from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder
-from focus_engine.training import loop
+from focus_engine.training import pace
 from focus_engine.training.checkpoint import load_checkpoint
 from focus_engine.worker import __main__ as worker
 from focus_engine.worker.foreground import run_in_foreground, train_here
@@ -221,7 +221,7 @@ class PowerCut(BaseException):
 
 
 def test_checkpoints_within_an_epoch_lose_nothing(make: Make, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(loop, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(pace, "PROGRESS_SECONDS", 0.0)
     more = "checkpoint_minutes: 1.0e-9"
     run, whole = make("cut", epochs=2, more=more), make("uncut", epochs=2)
     saved: list[CheckpointSaved] = []
