@@ -51,6 +51,15 @@ def test_parts_are_the_whole(count, size):
     assert torch.equal(counted, maps)
 
 
+ABORT_AT_END = """
+import atexit, os, sys
+
+if "focus_engine.worker.rank" in sys.orig_argv:
+    atexit.register(os.abort)
+"""
+"""A rank must not run Python's own end, in which torch now and then aborts below the threads of the process group."""
+
+
 @pytest.fixture(scope="module")
 def two(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run that two processes trained from start to end, by batches that cannot be halved."""
@@ -58,6 +67,8 @@ def two(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         patch.setenv("FOCUS_CACHE", str(cache))
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv(REAL_VARIABLE, " ".join(FORKED))  # as a user starts them; other tests fork theirs
+        patch.setenv("PYTHONPATH", str(tmp_path_factory.mktemp("site")), prepend=os.pathsep)
+        Path(os.environ["PYTHONPATH"].split(os.pathsep)[0], "sitecustomize.py").write_text(ABORT_AT_END)
         run = RunFolder(tmp_path_factory.mktemp("ranks") / "two")
         run.path.mkdir()
         write_uneven(run, "devices: 2")
