@@ -280,6 +280,24 @@ class CheckpointSaved(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AveragesSaved(Event):
+    """A snapshot of the power-function averages of the weights is on disk.
+
+    Attributes:
+        step: optimiser steps done.
+        used: used share of the budget, 0 to 1.
+        path: relative to the run folder; empty if it could not be written.
+        bytes: its size.
+    """
+
+    type: ClassVar[str] = "averages_saved"
+    step: int
+    used: float
+    path: str = ""
+    bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class SamplesDrawn(Event):
     """Thumbnails of samples during training: real beside generated maps at the same parameters.
 
@@ -394,6 +412,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         BudgetRead,
         EpochFinished,
         CheckpointSaved,
+        AveragesSaved,
         StatisticsMeasured,
         SamplesDrawn,
         Warned,

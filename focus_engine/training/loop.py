@@ -18,13 +18,14 @@ from focus_engine.data.batches import Batch, Batches
 from focus_engine.data.randomness import keyed_integer
 from focus_engine.errors import FocusError
 from focus_engine.events.outcome import Outcome
-from focus_engine.events.table import BudgetRead, EpochFinished, Event
+from focus_engine.events.table import AveragesSaved, BudgetRead, EpochFinished, Event
 from focus_engine.generative.process import Network, Process
 from focus_engine.generative.sampling import Precision
 from focus_engine.training.budget import NOT_DUE, Clock, Limits
 from focus_engine.training.pace import Pace
 from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.training.schedule import runs_on_budget
+from focus_engine.training.snapshots import due
 from focus_engine.training.state import EpochSums, TrainState
 from focus_engine.training.validation import Validation
 
@@ -148,6 +149,9 @@ def _train_epoch(
             return _minutes_used(training, state)
         _set_rate(training, state)
         grad_norm = _step(training, state, epoch, group_of_batches)
+        used = state.budget.used(state.place(training.steps_per_epoch))
+        if state.averages is not None and due(state.averages, used):
+            yield AveragesSaved(step=state.step, used=used)
         if pace.due():
             yield pace.event(state, grad_norm)
     return None
@@ -205,6 +209,8 @@ def _step(training: Training, state: TrainState, epoch: int, group: list[Batch])
         raise DivergedError(f"the gradient became {grad_norm} in epoch {epoch}, batch {sums.batch}")
     state.optimizer.step()
     state.ema.update(state.network)
+    if state.averages is not None:
+        state.averages.update(state.network)
     state.step += 1
     sums.steps += 1
     sums.grad_norm += grad_norm

@@ -92,6 +92,15 @@ class TrainingBlock(Block):
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.999, description="Moving average of the weights, warmed up as min(ema_decay, (1 + n)/(10 + n))."
     )
+    averages: bool = Field(
+        True,
+        description="Keep power-function averages of the weights, from which one of any length is made after training "
+        "(focus sample --ema): 8 bytes a weight in memory and checkpoints, and snapshots of 4.",
+        json_schema_extra=FREE,
+    )
+    averages_gb: PositiveFloat = Field(
+        2.0, description="Disk for these snapshots [GB]; at least 3 are kept, at most 32.", json_schema_extra=FREE
+    )
     seed: NonNegativeInt = Field(0, description="Seed of weights, noise and order.")
     max_minutes: PositiveFloat | None = Field(
         None,
