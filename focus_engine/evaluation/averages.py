@@ -5,9 +5,10 @@
 
 import json
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from focus_engine.events.table import DataProgress
 from focus_engine.models.power_average import LENGTHS, Reconstruction, reconstruct
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import load_checkpoint
-from focus_engine.training.snapshots import SnapshotFolder, Weights, added
+from focus_engine.training.snapshots import SnapshotFolder, flat
 from focus_engine.training.validation import Validation
 
 LARGEST_ERROR = 0.05
@@ -45,8 +46,8 @@ class KeptAverages:
                 f"{checkpoint}: holds no averages of other lengths: it was trained with training.averages: false, "
                 "or by an earlier FOCUS; leave --ema out to use its moving average"
             )
-        self._held: list[Weights] = held["weights"]
         self._step = int(held["updates"])
+        self._read: dict[int, list[Tensor]] = {self._step: [flat(weights) for weights in held["weights"]]}
         if self._step < 1:
             raise InputError(f"{checkpoint}: is of a run without a single step, so there is nothing to average")
 
@@ -65,22 +66,15 @@ class KeptAverages:
 
     def allowed(self) -> tuple[float, float]:
         """Return the shortest and the longest length that can be rebuilt, in steps of 0.005."""
-        grid = [0.005 * number for number in range(1, 58)]
-        below = [length for length in grid if length <= LENGTHS[0]]
-        above = [length for length in grid if length >= LENGTHS[1]]
-        lowest = min(
-            (one for one in below if all(map(self.allows, [x for x in below if x >= one]))), default=LENGTHS[0]
-        )
-        highest = max(
-            (one for one in above if all(map(self.allows, [x for x in above if x <= one]))), default=LENGTHS[1]
-        )
-        return lowest, highest
+        shorter = takewhile(self.allows, (0.005 * number for number in range(10, 0, -1)))
+        longer = takewhile(self.allows, (0.005 * number for number in range(20, 58)))
+        return min(shorter, default=LENGTHS[0]), max(longer, default=LENGTHS[1])
 
-    def weights(self, length: float) -> dict[str, Tensor]:
-        """Return the average of `length` by name of the parameter, float32 on the CPU.
+    def weights(self, length: float) -> Tensor:
+        """Return the average of `length` as one vector (`snapshots.flat`), float32 on the CPU.
 
         Raises:
-            InputError: the snapshots do not allow this length, or one of them is damaged.
+            InputError: the snapshots do not allow this length, or one of them is damaged or of another network.
         """
         combination = self._combination(length)
         if combination.error > LARGEST_ERROR:
@@ -90,14 +84,21 @@ class KeptAverages:
                 f"{self._path.name} (error {combination.error:.0%}); they allow {low:g} to {high:g}",
                 where=f"--ema {length:g}",
             )
-        return added(self._parts(combination.coefficients.tolist()))
+        factors = combination.coefficients.reshape(-1, len(LENGTHS)).tolist()
+        total = torch.zeros(self._read[self._step][0].shape)
+        for step, own in zip(self.steps, factors, strict=True):
+            for factor, weights in zip(own, self._averages(step), strict=True):
+                total.add_(weights.float(), alpha=factor)
+        return total
 
-    def _parts(self, factors: Sequence[float]) -> Iterator[tuple[float, Weights]]:
-        """Yield each kept average with its coefficient, reading one file at a time."""
-        for index, step in enumerate(self.steps):
-            kept = self._held if step == self._step else self._folder.read(step)
-            own = factors[len(LENGTHS) * index : len(LENGTHS) * (index + 1)]
-            yield from ((factor, weights) for factor, weights in zip(own, kept, strict=True) if factor)
+    def _averages(self, step: int) -> list[Tensor]:
+        """Return the averages after `step`, read once, because finding the best takes a dozen sums of them."""
+        if step not in self._read:
+            read = self._folder.read(step)
+            if any(one.shape != self._read[self._step][0].shape for one in read):
+                raise InputError(f"{self._folder.file(step)}: is of another network than {self._path.name}: remove it")
+            self._read[step] = read
+        return self._read[step]
 
 
 def open_averaged(run: RunFolder, path: Path, ema: float | str | None, *, device: str | None = None) -> TrainedModel:
@@ -127,11 +128,10 @@ def _remembered(run: RunFolder, path: Path, checkpoint: str) -> float | None:
 
 
 @torch.no_grad()
-def _take(network: nn.Module, weights: Weights) -> None:
-    for name, one in network.named_parameters():
-        if name not in weights or weights[name].shape != one.shape:
-            raise InputError(f"the snapshots are of another network: {name} is missing or of another shape")
-        one.copy_(weights[name])
+def _take(network: nn.Module, weights: Tensor) -> None:
+    parameters = list(network.parameters())
+    for one, part in zip(parameters, weights.split([one.numel() for one in parameters]), strict=True):
+        one.copy_(part.view_as(one))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ They take at most training.averages_gb; beyond that, those that stand closest to
 evenly spaced. The two averages at the end are in the checkpoint itself, in float32.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,6 @@ FEWEST = 3
 """Snapshots that are kept whatever their size: with the checkpoint they give lengths from 0.04 to 0.12."""
 FORMAT = "focus-averages"
 VERSION = 1
-
-Weights = Mapping[str, Tensor]
 
 
 def due(averages: PowerAverages, used: float) -> bool:
@@ -61,7 +59,7 @@ class SnapshotFolder:
         """Write a snapshot, thin them out to `gigabytes` in all, and return its size [bytes]. Raises OSError."""
         self.path.mkdir(parents=True, exist_ok=True)
         path = self.file(averages.updates)
-        thin = [{name: _halved(one) for name, one in weights.items()} for weights in averages.weights]
+        thin = [_halved(flat(weights)) for weights in averages.weights]
         content = {"format": FORMAT, "version": VERSION, "step": averages.updates, "lengths": list(LENGTHS)}
         with write_atomically(path) as temporary, temporary.open("wb") as file:
             torch.save({**content, "weights": thin}, file)
@@ -78,8 +76,8 @@ class SnapshotFolder:
                 with suppress(OSError):
                     self.file(later).unlink()
 
-    def read(self, step: int) -> list[Weights]:
-        """Return the averages of each of `LENGTHS` after `step`, in float16.
+    def read(self, step: int) -> list[Tensor]:
+        """Return the averages of each of `LENGTHS` after `step`, `flat`, in float16.
 
         Raises:
             InputError: the file is missing, damaged, or something else.
@@ -103,17 +101,12 @@ def evenly(steps: Sequence[int], most: int) -> list[int]:
     return kept
 
 
+def flat(weights: Mapping[str, Tensor]) -> Tensor:
+    """Return all weights in one vector, in the order of their names in the network."""
+    return torch.cat([one.flatten() for one in weights.values()])
+
+
 def _halved(weights: Tensor) -> Tensor:
     """Return `weights` as float16 on the CPU, or as they are if one is too large for that."""
     half = weights.to("cpu", torch.float16)
     return half if bool(half.isfinite().all()) else weights.cpu()
-
-
-def added(parts: Iterator[tuple[float, Weights]]) -> dict[str, Tensor]:
-    """Return the sum of weights times their coefficients, by name, in float32 on the CPU."""
-    total: dict[str, Tensor] = {}
-    for factor, weights in parts:
-        for name, one in weights.items():
-            part = one.to("cpu", torch.float32)
-            total[name] = total[name].add_(part, alpha=factor) if name in total else factor * part
-    return total

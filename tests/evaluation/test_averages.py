@@ -13,10 +13,10 @@ from focus_engine.errors import InputError
 from focus_engine.evaluation.averages import BestAverage, KeptAverages, find_best, open_averaged
 from focus_engine.evaluation.trained_model import find_checkpoint
 from focus_engine.events.table import AveragesSaved
-from focus_engine.models.power_average import gamma_of
+from focus_engine.models.power_average import PowerAverages, gamma_of
 from focus_engine.progress import drain
 from focus_engine.training.checkpoint import load_checkpoint
-from focus_engine.training.snapshots import SnapshotFolder
+from focus_engine.training.snapshots import SnapshotFolder, flat
 from focus_engine.worker.foreground import run_in_foreground
 from focus_tui.__main__ import run as focus
 
@@ -31,7 +31,7 @@ TINY = {
     "model.base_channels": 8,
     "model.channel_mults": [1],
     "model.time_dim": 8,
-    "training.num_epochs": 6,
+    "training.num_epochs": 3,
     "training.batch_size": 1,
     "training.sample_every": 0,
     "training.scheduler.name": "trapezoid",
@@ -43,7 +43,7 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory):
-    """Yield an experiments folder with `tiny`, trained for 72 steps."""
+    """Yield an experiments folder with `tiny`, trained for 36 steps."""
     folder = tmp_path_factory.mktemp("averages")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FOCUS_CACHE", str(folder / "cache"))
@@ -67,7 +67,7 @@ def test_the_run_keeps_32_snapshots_and_says_so(tiny: Experiment):
     assert (
         [event.step for event in saved]
         == SnapshotFolder(tiny.run.averages).steps()
-        == [-(-72 * n // 32) for n in range(1, 33)]
+        == [-(-36 * n // 32) for n in range(1, 33)]
     )
     assert all((tiny.path / event.path).stat().st_size == event.bytes for event in saved)
 
@@ -75,8 +75,7 @@ def test_the_run_keeps_32_snapshots_and_says_so(tiny: Experiment):
 def test_a_kept_length_is_that_of_the_checkpoint(tiny: Experiment):
     held = load_checkpoint(tiny.run.checkpoint_last).state["averages"]
     for length, weights in zip(held["lengths"], held["weights"], strict=True):
-        flat = torch.cat([one.flatten() for one in weights.values()])
-        torch.testing.assert_close(parameters(tiny, length), flat, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(parameters(tiny, length), flat(weights), rtol=1e-5, atol=1e-6)
 
 
 def test_a_length_between_lies_between_and_is_not_the_moving_average(tiny: Experiment):
@@ -102,6 +101,13 @@ def test_without_snapshots_the_checkpoint_still_has_two(tiny: Experiment, tmp_pa
     assert len(kept.weights(0.05)) == len(kept.weights(0.1)) > 0
     with pytest.raises(InputError, match="from the 0 snapshots"):
         kept.weights(0.2)
+
+
+def test_a_snapshot_of_another_network_is_named(tiny: Experiment, tmp_path: Path):
+    folder = SnapshotFolder(tmp_path / "averages")
+    folder.write(PowerAverages(torch.nn.Linear(2, 2), 18), 1.0)
+    with pytest.raises(InputError, match=r"averages_000000018\.pt: is of another network than checkpoint_last\.pt"):
+        KeptAverages(tiny.run.checkpoint_last, folder).weights(0.07)
 
 
 def test_the_best_has_the_lowest_validation_loss_and_is_remembered(tiny: Experiment):
