@@ -92,7 +92,7 @@ class Experiment:
         Args:
             name: of the experiment and its folder.
             root: the experiments folder [found as the command line finds it].
-            template: diffusion [default], flow, small or small_flow.
+            template: diffusion [default], flow, edm, small, small_flow or small_edm.
             method: use the first template of this method.
             source: copy this experiment's config.
             settings: config keys and values, such as `{"training.lr": 1e-4, "model.channel_mults": [1, 2]}`.
@@ -227,7 +227,7 @@ class Experiment:
             ema: length of the average of the weights, or `best` as found by `best_average` [the moving average].
             device: overrides the config's.
             output: the .npz [a free name under samples/].
-            plan: sampler, steps, eta, guidance, seed, batch_size [those of the config].
+            plan: sampler, steps, eta, guidance, prior, seed, batch_size [those of the config].
 
         Returns:
             maps (N, C, H, W) in physical units, params (N, P), power, path, figure, nfe.
@@ -265,7 +265,7 @@ class Experiment:
             checkpoint: best, last, or a path.
             ema: length of the average of the weights, or `best` as found by `best_average` [the moving average].
             device: overrides the config's.
-            plan: sampler, steps, eta, guidance, seed, batch_size [those of the config].
+            plan: sampler, steps, eta, guidance, prior, seed, batch_size [those of the config].
 
         Raises:
             InputError: there is no such checkpoint, the data are gone or have changed, or there can be no such

@@ -85,7 +85,7 @@ def test_its_checkpoint_is_evaluated_as_before(old, capfd):
     assert close(found, expected)
 
 
-def test_its_checkpoint_draws_the_same_maps(old, tmp_path):
+def test_its_checkpoint_draws_the_same_maps(old, tmp_path, capfd):
     output = tmp_path / "again.npz"
     assert focus(["sample", old.name, "-n", "3", "--seed", "5", "--checkpoint", "last", "-o", str(output)]) == 0
     with np.load(output) as found, np.load(OLD / "samples.npz") as expected:
@@ -94,6 +94,10 @@ def test_its_checkpoint_draws_the_same_maps(old, tmp_path):
             if name not in {"maps", "focus_version"}:
                 assert np.array_equal(found[name], expected[name]), name
         assert np.allclose(found["maps"], expected["maps"], rtol=1e-4)
+        assert found["prior"] == "white"  # it kept no spectrum
+    capfd.readouterr()
+    assert focus(["sample", old.name, "-n", "3", "--checkpoint", "last", "--prior", "spectrum"]) == 2
+    assert "kept no spectrum of the training maps" in capfd.readouterr().err
 
 
 @pytest.mark.process

@@ -91,7 +91,7 @@ def test_a_new_sampler_needs_a_spec_and_a_function_and_nothing_else(tmp_path):
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout)
     assert "TOY" in told["readme"]
-    assert "ddim, ddpm or toy for diffusion; euler or heun for flow." in told["comments"]
+    assert "ddim, ddpm or toy for diffusion; euler or heun for flow and edm." in told["comments"]
     assert "Steps of euler, heun and toy." in told["comments"]
     assert "Noise of ddim and toy" in told["comments"]
     assert "'toy'" in told["refused"]
@@ -130,6 +130,7 @@ def test_a_method_begins_with_a_sampler_that_fits_and_has_a_process_and_a_block(
         assert (config.method, config.sampling.method) == (method, spec.sampler)
     assert hasattr(config, spec.block)
     assert build_process(config).method == method
+    assert bool(spec.more_noise) == (build_process(config).terminal_snr is not None)
     assert set(PROCESSES) == set(METHODS)
     assert find_template(None, method).method == method
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from focus_engine.config.methods import METHODS
 from focus_engine.config.networks import NETWORKS
+from focus_engine.config.optimisers import OPTIMISERS, SETTINGS, readers_of
 from focus_engine.config.samplers import SAMPLERS, fitting_samplers, number_at
 from focus_engine.units import FIELD_UNITS
 
@@ -18,7 +19,7 @@ class Blocks(Protocol):
 
     @property
     def method(self) -> str:
-        """Diffusion or flow."""
+        """One of `METHODS`."""
 
     @property
     def data(self) -> Any:  # noqa: ANN401
@@ -35,6 +36,10 @@ class Blocks(Protocol):
     @property
     def flow_matching(self) -> Any:  # noqa: ANN401
         """The path of flow matching."""
+
+    @property
+    def edm(self) -> Any:  # noqa: ANN401
+        """The diffusion of EDM."""
 
     @property
     def training(self) -> Any:  # noqa: ANN401
@@ -59,7 +64,14 @@ class JointError(ValueError):
 
 def joint_laws(config: Blocks, parameter_names: Collection[str]) -> list[Law]:
     """Return the laws of `config`; `parameter_names` are the names allowed in data.params."""
-    return [*_data_laws(config, parameter_names), *_network_laws(config), *_sampling_laws(config), *_loop_laws(config)]
+    return [
+        *_data_laws(config, parameter_names),
+        *_network_laws(config),
+        *_process_laws(config),
+        *_sampling_laws(config),
+        *_loop_laws(config),
+        *_optimiser_laws(config),
+    ]
 
 
 def _data_laws(config: Blocks, parameter_names: Collection[str]) -> list[Law]:
@@ -86,6 +98,14 @@ def _data_laws(config: Blocks, parameter_names: Collection[str]) -> list[Law]:
             data.stored_as == "physical" or data.source == "files",
             f"data.stored_as is {data.stored_as!r} but data.source is 'simulated': simulated maps are physical",
             ("data.stored_as", "data.source"),
+        ),
+        (
+            data.normalize != "gaussian" or data.stored_as != "unknown",
+            (
+                "data.normalize is 'gaussian' but data.stored_as is 'unknown': the curve is fitted to log10 of "
+                "physical values; use data.normalize: none"
+            ),
+            ("data.normalize", "data.stored_as"),
         ),
         (
             not unknown,
@@ -160,12 +180,8 @@ def _network_laws(config: Blocks) -> list[Law]:
     ]
 
 
-def _sampling_laws(config: Blocks) -> list[Law]:
-    diffusion, flow, sampling = config.diffusion, config.flow_matching, config.sampling
-    fitting = fitting_samplers(config.method)
-    spec = SAMPLERS[sampling.method]
-    steps, most_key = spec.steps_in(config) or 0, METHODS[config.method].most_steps
-    most = number_at(config, most_key) or 0
+def _process_laws(config: Blocks) -> list[Law]:
+    diffusion, flow, edm = config.diffusion, config.flow_matching, config.edm
     return [
         (
             diffusion.beta_start <= diffusion.beta_end,
@@ -173,8 +189,8 @@ def _sampling_laws(config: Blocks) -> list[Law]:
             ("diffusion.beta_start", "diffusion.beta_end"),
         ),
         (
-            not diffusion.zero_terminal_snr or diffusion.prediction == "v",
-            "diffusion.zero_terminal_snr needs diffusion.prediction: v (noise alone cannot tell the map at t = T)",
+            not diffusion.zero_terminal_snr or diffusion.prediction != "epsilon",
+            "diffusion.zero_terminal_snr needs diffusion.prediction: v or x0 (noise cannot tell the map at t = T)",
             ("diffusion.zero_terminal_snr", "diffusion.prediction"),
         ),
         (
@@ -182,6 +198,34 @@ def _sampling_laws(config: Blocks) -> list[Law]:
             f"flow_matching.sigma_min {flow.sigma_min:g} must be below sigma_max {flow.sigma_max:g}",
             ("flow_matching.sigma_min", "flow_matching.sigma_max"),
         ),
+        (
+            flow.time_sampling == "logit_normal" or (flow.time_mean, flow.time_std) == (0.0, 1.0),
+            "flow_matching.time_mean and time_std are for flow_matching.time_sampling: logit_normal, not 'uniform'",
+            ("flow_matching.time_mean", "flow_matching.time_std", "flow_matching.time_sampling"),
+        ),
+        (
+            edm.sigma_min < edm.sigma_max,
+            f"edm.sigma_min {edm.sigma_min:g} must be below edm.sigma_max {edm.sigma_max:g}",
+            ("edm.sigma_min", "edm.sigma_max"),
+        ),
+        (
+            math.log(edm.sigma_min) < edm.p_mean < math.log(edm.sigma_max),
+            (
+                f"edm.p_mean {edm.p_mean:g}: the median noise of training, e^p_mean, is outside edm.sigma_min and "
+                f"sigma_max: use {math.log(edm.sigma_min):.2f} to {math.log(edm.sigma_max):.2f}"
+            ),
+            ("edm.p_mean", "edm.sigma_min", "edm.sigma_max"),
+        ),
+    ]
+
+
+def _sampling_laws(config: Blocks) -> list[Law]:
+    sampling = config.sampling
+    fitting = fitting_samplers(config.method)
+    spec = SAMPLERS[sampling.method]
+    steps, most_key = spec.steps_in(config) or 0, METHODS[config.method].most_steps
+    most = number_at(config, most_key) or 0
+    return [
         (
             sampling.method in fitting,
             (
@@ -212,4 +256,18 @@ def _loop_laws(config: Blocks) -> list[Law]:
             f"training.devices is {training.devices}, more than the {training.batch_size} maps of training.batch_size",
             ("training.devices", "training.batch_size"),
         ),
+    ]
+
+
+def _optimiser_laws(config: Blocks) -> list[Law]:
+    training = config.training
+    read = OPTIMISERS[training.optimizer].settings
+    return [
+        (
+            key in read or getattr(training, key) is None,
+            f"training.{key} is given, but training.optimizer: {training.optimizer} does not read it; those that do: "
+            + readers_of(key),
+            (f"training.{key}", "training.optimizer"),
+        )
+        for key in SETTINGS
     ]

@@ -18,6 +18,7 @@ class MethodSpec:
         loss_keys: keys that change what its loss measures: runs that differ in one have losses that do not compare.
         aliases: other spellings that load.
         most_steps: dotted key of the number of steps that no sampler exceeds; empty where there is no such number.
+        more_noise: settings with which sampling starts at noise alone, or nearly; empty where it always does.
     """
 
     name: str
@@ -26,6 +27,7 @@ class MethodSpec:
     loss_keys: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     most_steps: str = ""
+    more_noise: str = ""
 
 
 METHODS = {
@@ -35,15 +37,41 @@ METHODS = {
             "diffusion",
             "diffusion",
             "ddim",
-            loss_keys=("diffusion.prediction", "diffusion.min_snr_gamma"),
+            loss_keys=(
+                "diffusion.prediction",
+                "diffusion.min_snr_gamma",
+                "diffusion.min_snr_offset",
+                "diffusion.schedule",
+                "diffusion.beta_start",
+                "diffusion.beta_end",
+                "diffusion.zero_terminal_snr",
+                "diffusion.shift",
+                "training.loss_scales",
+            ),
             most_steps="diffusion.timesteps",
+            more_noise="diffusion.prediction: v with diffusion.zero_terminal_snr: true",
         ),
         MethodSpec(
             "flow",
             "flow_matching",
             "heun",
-            loss_keys=("flow_matching.time_sampling",),
+            loss_keys=(
+                "flow_matching.sigma_min",
+                "flow_matching.sigma_max",
+                "flow_matching.time_sampling",
+                "flow_matching.time_mean",
+                "flow_matching.time_std",
+                "flow_matching.shift",
+                "training.loss_scales",
+            ),
             aliases=("flow_matching",),
+        ),
+        MethodSpec(
+            "edm",
+            "edm",
+            "heun",
+            loss_keys=("edm.sigma_min", "edm.sigma_max", "edm.p_mean", "edm.p_std", "training.loss_scales"),
+            more_noise="a larger edm.sigma_max",
         ),
     )
 }

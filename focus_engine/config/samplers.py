@@ -16,7 +16,7 @@ class SamplerSpec:
 
     Attributes:
         name: as it is written in the config and after `--sampler`.
-        methods: the methods (`diffusion`, `flow`) whose networks it fits.
+        methods: the methods of `METHODS` whose networks it fits.
         steps_key: dotted key of the config that holds its number of steps.
         eta: lowest and highest η that it accepts; the lowest is its default.
         nfe_per_step: network function evaluations per step.
@@ -67,10 +67,13 @@ SAMPLERS = {
     for spec in (
         SamplerSpec("ddim", ("diffusion",), "sampling.ddim_timesteps", eta=(0.0, 1.0)),
         SamplerSpec("ddpm", ("diffusion",), "diffusion.timesteps", eta=(1.0, 1.0)),
-        SamplerSpec("euler", ("flow",), "sampling.num_steps"),
-        SamplerSpec("heun", ("flow",), "sampling.num_steps", nfe_per_step=2),
+        SamplerSpec("euler", ("flow", "edm"), "sampling.num_steps"),
+        SamplerSpec("heun", ("flow", "edm"), "sampling.num_steps", nfe_per_step=2),
     )
 }
+
+PRIORS = ("auto", "white", "spectrum")
+"""Where sampling starts (`sampling.prior`)."""
 
 
 def number_at(config: object, dotted: str) -> int | None:
@@ -105,9 +108,11 @@ def samplers_with_eta() -> str:
 
 
 def sampler_words() -> str:
-    """Return, in words, the samplers of each method: `ddim or ddpm for diffusion; euler or heun for flow`."""
-    methods = dict.fromkeys(method for spec in SAMPLERS.values() for method in spec.methods)
-    return "; ".join(f"{_listed(fitting_samplers(method), 'or')} for {method}" for method in methods)
+    """Return, in words, the samplers of each method: `ddim or ddpm for diffusion; euler or heun for flow and edm`."""
+    methods: dict[tuple[str, ...], list[str]] = {}
+    for method in dict.fromkeys(method for spec in SAMPLERS.values() for method in spec.methods):
+        methods.setdefault(fitting_samplers(method), []).append(method)
+    return "; ".join(f"{_listed(names, 'or')} for {_listed(fitted, 'and')}" for names, fitted in methods.items())
 
 
 def choose_sampler(name: str, method: str) -> SamplerSpec:

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from focus_engine.config.block import FREE, Block
 from focus_engine.config.blocks.data import PARAMETER_NAMES, DataBlock
 from focus_engine.config.blocks.model import ModelBlock
-from focus_engine.config.blocks.process import DiffusionBlock, FlowMatchingBlock
+from focus_engine.config.blocks.process import DiffusionBlock, EdmBlock, FlowMatchingBlock
 from focus_engine.config.blocks.sampling import SamplingBlock
 from focus_engine.config.blocks.training import TrainingBlock
 from focus_engine.config.laws import JointError, joint_laws
@@ -51,6 +51,7 @@ class Config(Block):
     model: ModelBlock = ModelBlock()
     diffusion: DiffusionBlock = DiffusionBlock()
     flow_matching: FlowMatchingBlock = FlowMatchingBlock()
+    edm: EdmBlock = EdmBlock()
     training: TrainingBlock = TrainingBlock()
     sampling: SamplingBlock = Field(SamplingBlock(), json_schema_extra=FREE)
     device: str = Field(

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from focus_engine.data.maps import MapSet
 from focus_engine.data.memory import free_memory
-from focus_engine.data.normalise import Normaliser, ParameterScaler
+from focus_engine.data.normalise import Normaliser
+from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.data.randomness import keyed_generator
 from focus_engine.data.symmetries import Augmentation, apply_symmetries, draw_symmetries
 

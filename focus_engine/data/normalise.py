@@ -1,10 +1,10 @@
-"""Conversion between physical maps and parameters and the standardised inputs of a network.
+"""Conversion between physical maps and the standardised inputs of a network.
 
-Maps: y = (log10(f) − mean) / std per channel, with mean and std over all pixels of the training maps, without
-clipping. Exact zeros, which log10 can't take, are replaced by the smallest positive value of the training maps;
-their number is stored and reported. Parameters: standardised over the training simulations, those that CAMELS draws
-log-uniformly in log10. Both are stored in the checkpoint as plain numbers, because samples can't be interpreted
-without them.
+log10: y = (log10(f) − mean) / std per channel, with mean and std over all pixels of the training maps, without
+clipping. gaussian: y = curve(log10 f), the monotone curve that makes the distribution of these pixels a unit Gaussian
+(`gaussian_curve`). Exact zeros, which log10 can't take, are replaced by the smallest positive value of the training
+maps; their number is stored and reported. All is stored in the checkpoint as plain numbers, because samples can't be
+interpreted without them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from focus_engine.data.gaussian_curve import GaussianCurve, LogHistogram, fit_curve
 from focus_engine.data.maps import Ids, Maps, MapSet
 from focus_engine.errors import InputError
 
-Transform = Literal["log10", "none"]
-Scale = Literal["log10", "linear"]
-
-LOG_UNIFORM = ("A_SN1", "A_AGN1", "A_SN2", "A_AGN2")
-"""Parameters that CAMELS draws uniformly in their logarithm (arXiv:2010.00619)."""
+Transform = Literal["log10", "gaussian", "none"]
 
 MAX_DEX = 12.0
 """Physical maps stay within this many powers of ten of the mean; real fields span about three."""
@@ -42,6 +39,7 @@ class Normaliser:
     floor: tuple[float, ...]  # (C,) replacement for exact zeros: the smallest positive training value
     n_floored: int  # zeros among the training pixels
     n_values: int  # training pixels in all channels
+    curves: tuple[GaussianCurve, ...] = ()  # (C,) for gaussian, else empty
 
     def normalise(self, maps: Tensor) -> Tensor:
         """Return physical maps (…, C, H, W) standardised, in float32; zeros are replaced by the floor."""
@@ -50,7 +48,10 @@ class Normaliser:
         if self.transform == "none":
             return (maps - self._column(self.mean, maps)) / std
         positive = torch.where(maps > 0, maps, self._column(self.floor, maps))
-        return torch.log10(positive / self._centre(maps)) / std  # near 0, log10 keeps full float32 precision
+        logs = torch.log10(positive / self._centre(maps))  # near 0, log10 keeps full float32 precision
+        if self.transform == "log10":
+            return logs / std
+        return torch.stack([curve.forward(logs[..., i, :, :]) for i, curve in enumerate(self.curves)], dim=-3)
 
     def physical(self, maps: Tensor) -> Tensor:
         """Return standardised maps (…, C, H, W) in physical units, in float32."""
@@ -58,12 +59,16 @@ class Normaliser:
         std = self._column(self.std, maps)
         if self.transform == "none":
             return maps * std + self._column(self.mean, maps)
+        if self.transform == "log10":
+            logs = maps * std
+        else:
+            logs = torch.stack([curve.inverse(maps[..., i, :, :]) for i, curve in enumerate(self.curves)], dim=-3)
         # float32 overflows at 10^38: an untrained network must still give finite, positive maps.
-        return self._centre(maps) * 10 ** (maps * std).clamp(-MAX_DEX, MAX_DEX)
+        return self._centre(maps) * 10 ** logs.clamp(-MAX_DEX, MAX_DEX)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, lists and strings for a checkpoint."""
-        return {
+        plain = {
             "transform": self.transform,
             "mean": list(self.mean),
             "std": list(self.std),
@@ -71,6 +76,7 @@ class Normaliser:
             "n_floored": self.n_floored,
             "n_values": self.n_values,
         }
+        return {**plain, "curves": [curve.to_dict() for curve in self.curves]} if self.curves else plain
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Normaliser:
@@ -82,6 +88,7 @@ class Normaliser:
             floor=tuple(values["floor"]),
             n_floored=values["n_floored"],
             n_values=values["n_values"],
+            curves=tuple(GaussianCurve.from_dict(one) for one in values.get("curves", ())),
         )
 
     def _centre(self, like: Tensor) -> Tensor:
@@ -137,147 +144,66 @@ def fit_normaliser(map_set: MapSet, ids: ArrayLike, transform: Transform) -> Nor
     return _fit(map_set.chunks(ids), [f"{field.path}: {field.name}" for field in map_set.fields], transform)
 
 
+class _Channel:
+    """Statistics of one channel, from its pixels chunk by chunk."""
+
+    def __init__(self, field: str, transform: Transform) -> None:
+        self.field, self.transform = field, transform
+        self.moments, self.histogram = _Moments(), LogHistogram() if transform == "gaussian" else None
+        self.floor, self.zeros = 0.0 if transform == "none" else np.inf, 0
+
+    def add(self, values: np.ndarray[Any, np.dtype[np.floating]]) -> None:
+        if self.transform == "none":  # zeros are not replaced
+            self.moments.add(values)
+            return
+        positive = values[values > 0]
+        self.zeros += values.size - positive.size
+        self.floor = min(self.floor, float(positive.min(initial=np.inf)))
+        logs = np.log10(positive)
+        self.moments.add(logs)
+        if self.histogram is not None:
+            self.histogram.add(logs)
+
+    def finish(self) -> None:
+        """Include the zeros. Raises InputError if there is nothing but zeros, or only one value."""
+        if not np.isfinite(self.floor):
+            raise InputError(f"{self.field} is zero everywhere in the training maps")
+        if self.transform != "none":
+            self.moments.include(float(np.log10(self.floor)), self.zeros)
+        if self.histogram is not None:
+            self.histogram.include(float(np.log10(self.floor)), self.zeros)
+        if not self.moments.std > 1e-7 * abs(self.moments.mean):  # smaller values are rounding
+            value = self.moments.mean if self.transform == "none" else 10**self.moments.mean
+            raise InputError(f"{self.field}: all pixels of the training maps are {value:g}; maps that vary are needed")
+
+    def curves(self) -> tuple[GaussianCurve, ...]:
+        """Return the curve of `gaussian`, else nothing. Raises InputError if the values don't determine one."""
+        if self.histogram is None:
+            return ()
+        curve = fit_curve(self.histogram, self.moments.mean, self.moments.std)
+        if curve is None:
+            raise InputError(
+                f"{self.field}: the {self.moments.count} training pixels are too few or too equal for data.normalize: "
+                "gaussian; use log10"
+            )
+        return (curve,)
+
+
 def _fit(chunks: Iterable[tuple[Ids, Maps]], fields: Sequence[str], transform: Transform) -> Normaliser:
-    channels = len(fields)
-    moments = [_Moments() for _ in range(channels)]
-    floors, zeros, n_values = [np.inf] * channels, [0] * channels, 0
+    channels = [_Channel(field, transform) for field in fields]
+    n_values = 0
     for _, maps in chunks:
         n_values += maps.size
-        for channel in range(channels):
-            values = maps[:, channel].reshape(-1)
-            if transform == "none":
-                floors[channel] = 0.0  # zeros are not replaced
-                moments[channel].add(values)
-                continue
-            positive = values[values > 0]
-            zeros[channel] += values.size - positive.size
-            floors[channel] = min(floors[channel], float(positive.min(initial=np.inf)))
-            moments[channel].add(np.log10(positive))
-    for channel in range(channels):
-        if not np.isfinite(floors[channel]):
-            raise InputError(f"{fields[channel]} is zero everywhere in the training maps")
-        if transform == "log10":
-            moments[channel].include(float(np.log10(floors[channel])), zeros[channel])
-        if not moments[channel].std > 1e-7 * abs(moments[channel].mean):  # smaller values are rounding
-            value = 10 ** moments[channel].mean if transform == "log10" else moments[channel].mean
-            raise InputError(
-                f"{fields[channel]}: all pixels of the training maps are {value:g}; maps that vary are needed"
-            )
+        for index, channel in enumerate(channels):
+            channel.add(maps[:, index].reshape(-1))
+    for channel in channels:
+        channel.finish()
     return Normaliser(
         transform=transform,
-        mean=tuple(m.mean for m in moments),
-        std=tuple(m.std for m in moments),
-        floor=tuple(floors),
-        n_floored=sum(zeros),
+        mean=tuple(one.moments.mean for one in channels),
+        std=tuple(one.moments.std for one in channels),
+        floor=tuple(one.floor for one in channels),
+        n_floored=sum(one.zeros for one in channels),
         n_values=n_values,
+        curves=tuple(curve for one in channels for curve in one.curves()),
     )
-
-
-@dataclass(frozen=True)
-class OutsideRange:
-    """A parameter requested outside the range that the network was trained on."""
-
-    name: str
-    given: tuple[float, float]  # lowest and highest value requested
-    trained: tuple[float, float]  # lowest and highest value of the training simulations
-
-    def __str__(self) -> str:
-        given = " to ".join(dict.fromkeys(f"{value:g}" for value in self.given))
-        return f"{self.name} = {given} lies outside the trained range {self.trained[0]:g} to {self.trained[1]:g}"
-
-
-@dataclass(frozen=True)
-class ParameterScaler:
-    """Standardisation of parameters or of their log10 over the training simulations, with their ranges."""
-
-    names: tuple[str, ...]  # (P,)
-    mean: tuple[float, ...]  # of the parameter or its log10
-    std: tuple[float, ...]  # likewise; 1 where a parameter is constant
-    low: tuple[float, ...]  # of the parameter itself
-    high: tuple[float, ...]
-    scale: tuple[Scale, ...]  # log10 where a parameter of LOG_UNIFORM varies
-
-    @classmethod
-    def fit(cls, map_set: MapSet, simulations: ArrayLike) -> ParameterScaler:
-        """Fit to the parameters of the given (training) simulations.
-
-        Raises:
-            InputError: a parameter of LOG_UNIFORM varies and is not positive somewhere.
-        """
-        values = map_set.params[np.asarray(simulations, dtype=np.int64)].astype(np.float64)
-        names, low, high = map_set.param_names, values.min(axis=0), values.max(axis=0)
-        logs = [name in LOG_UNIFORM and high[i] > low[i] for i, name in enumerate(names)]
-        for column in np.flatnonzero(logs):
-            _check_positive(names[column], values[:, column], where=f"{map_set.params_path}: ")
-            values[:, column] = np.log10(values[:, column])
-        return cls(
-            names=names,
-            mean=tuple(values.mean(axis=0).tolist()),
-            std=tuple(np.where(high > low, values.std(axis=0), 1.0).tolist()),
-            low=tuple(low.tolist()),
-            high=tuple(high.tolist()),
-            scale=tuple("log10" if log else "linear" for log in logs),
-        )
-
-    @property
-    def centre(self) -> tuple[float, ...]:
-        """The physical parameters whose standardised values are 0, (P,)."""
-        return tuple(10**mean if log else mean for mean, log in zip(self.mean, self._logs, strict=True))
-
-    def standardise(self, params: Tensor) -> Tensor:
-        """Return parameters (…, P) with mean 0 and std 1 over the training simulations, in float32.
-
-        Raises:
-            InputError: a parameter that is standardised in log10 is not positive.
-        """
-        params = params.float()
-        for column in np.flatnonzero(self._logs):
-            _check_positive(self.names[column], params[..., column].detach().cpu().numpy())
-        logs = self._logs_of(params)  # both branches stay finite, so that gradients do
-        scaled = torch.where(logs, torch.log10(torch.where(logs, params, 1.0)), params)
-        return (scaled - params.new_tensor(self.mean)) / params.new_tensor(self.std)
-
-    def physical(self, params: Tensor) -> Tensor:
-        """Return standardised parameters (…, P) in physical units, in float32."""
-        params = params.float()
-        scaled = params * params.new_tensor(self.std) + params.new_tensor(self.mean)
-        logs = self._logs_of(scaled)
-        return torch.where(logs, 10 ** torch.where(logs, scaled, 0.0), scaled)
-
-    @property
-    def _logs(self) -> tuple[bool, ...]:
-        return tuple(scale == "log10" for scale in self.scale)
-
-    def _logs_of(self, like: Tensor) -> Tensor:
-        return torch.tensor(self._logs, dtype=torch.bool, device=like.device)
-
-    def outside(self, params: ArrayLike) -> tuple[OutsideRange, ...]:
-        """Return the parameters of (P,) or (n, P) that lie outside the trained range by more than float32 rounding."""
-        values = np.atleast_2d(np.asarray(params, dtype=np.float64))
-        found = []
-        for column, name in enumerate(self.names):
-            low, high = self.low[column], self.high[column]
-            slack = 1e-6 * max(abs(low), abs(high))
-            given = float(values[:, column].min()), float(values[:, column].max())
-            if given[0] < low - slack or given[1] > high + slack:
-                found.append(OutsideRange(name, given, (low, high)))
-        return tuple(found)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers, lists and strings for a checkpoint."""
-        return {key: list(getattr(self, key)) for key in ("names", "mean", "std", "low", "high", "scale")}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ParameterScaler:
-        """Rebuild the object that `to_dict` described; without `scale` (earlier checkpoints) all are linear."""
-        plain = {"scale": ["linear"] * len(values["names"]), **values}
-        return cls(**{key: tuple(plain[key]) for key in ("names", "mean", "std", "low", "high", "scale")})
-
-
-def _check_positive(name: str, values: ArrayLike, where: str = "") -> None:
-    low = float(np.min(values, initial=np.inf))
-    if not low > 0:
-        raise InputError(
-            f"{where}{name} is {low:g}, but it is standardised in log10 and must be above 0; leave such "
-            f"simulations out, or {name} out of data.params"
-        )

@@ -267,5 +267,5 @@ def _write_report(
 
 def report_document(evaluation: Evaluation, model: TrainedModel, plan: SamplingPlan) -> dict[str, object]:
     """Return the document of `focus evaluate --json`."""
-    sampling = {name: getattr(plan, name) for name in ("sampler", "steps", "eta", "guidance", "seed")}
+    sampling = {name: getattr(plan, name) for name in ("sampler", "steps", "eta", "guidance", "prior", "seed")}
     return {**evaluation.to_dict(), "checkpoint": dict(model.source), "sampling": sampling}

@@ -4,9 +4,9 @@ Used by `focus sample`, by `focus evaluate` and for the samples during training.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,16 +18,19 @@ from focus_engine.config.samplers import choose_sampler
 from focus_engine.config.schema import Config
 from focus_engine.data.channels import ONE_FIELD
 from focus_engine.data.digests import from_text
-from focus_engine.data.normalise import Normaliser, ParameterScaler
+from focus_engine.data.normalise import Normaliser
+from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
+from focus_engine.generative.prior import SpectralPrior
 from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingProgress, sample_steps
+from focus_engine.models.batch_parts import BatchParts, PartedNetwork
 from focus_engine.models.build import build_network
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import Checkpoint, load_checkpoint, sha256_of
 from focus_engine.training.devices import choose_device, choose_precision, precision_context
-from focus_engine.training.prepare import PreparedRun
+from focus_engine.training.prepare import PreparedRun, saved_prior
 from focus_engine.trust import check_stamp
 from focus_engine.version import __version__
 
@@ -47,6 +50,7 @@ class TrainedModel:
         context: the context of a network evaluation, which sets its precision.
         source: file name, epoch and SHA-256 of the checkpoint, and `ema`, the length of the average of the weights if
             it is not the moving average of training; empty during training.
+        prior: mean and spectrum of the normalised training maps; None in checkpoints of earlier versions.
     """
 
     network: nn.Module
@@ -58,6 +62,7 @@ class TrainedModel:
     device: torch.device
     context: Precision
     source: Mapping[str, Any]
+    prior: SpectralPrior | None = None
 
     @property
     def map_shape(self) -> tuple[int, int, int]:
@@ -88,13 +93,35 @@ class TrainedModel:
         spec = choose_sampler(wanted.get("sampler", block.method), self.config.method)
         own = {"sampler": spec.name, "steps": spec.steps_in(self.config), "guidance": block.cfg_scale}
         eta = block.eta if spec.takes_eta else None
-        return SamplingPlan(**{**own, "eta": eta, **wanted}).checked(self.process)
+        start = wanted.pop("prior", block.prior)
+        plan = SamplingPlan(**{**own, "eta": eta, **wanted}).checked(self.process)
+        return replace(plan, prior=self._start_of(start, plan.steps)).checked(self.process)
+
+    def _start_of(self, wanted: str, steps: int) -> Literal["white", "spectrum"]:
+        """Return where sampling starts (`sampling.prior`). Raises InputError if the checkpoint lacks the spectrum."""
+        if wanted == "spectrum" and self.prior is None:
+            raise InputError(
+                "sampling.prior: spectrum: the checkpoint is of a version of FOCUS that kept no spectrum of the "
+                "training maps; train it for another epoch (raise training.num_epochs and resume), or use prior white"
+            )
+        if wanted == "auto":
+            holds_signal = self.process.scales(self.process.times(steps)[0])[0] > 0
+            return "spectrum" if holds_signal and self.prior is not None else "white"
+        return wanted  # type: ignore[return-value]  # the plan refuses an unknown word
 
     def draw(self, params: NDArray[np.float32], plan: SamplingPlan) -> Iterator[SamplingProgress]:
         """Yield the sampling steps of one map for each row of physical parameters `params` (N, P)."""
         cond = self.scaler.standardise(torch.from_numpy(np.asarray(params, dtype=np.float32)))
+        network = PartedNetwork(self.network, BatchParts.of(self.network, self.device))
         return sample_steps(
-            self.network, self.process, cond, self.map_shape, plan, device=self.device, precision=self.context
+            network,
+            self.process,
+            cond,
+            self.map_shape,
+            plan,
+            device=self.device,
+            precision=self.context,
+            prior=self.prior,
         )
 
     def physical(self, maps: torch.Tensor) -> NDArray[np.float32]:
@@ -115,6 +142,7 @@ def model_in_training(run: PreparedRun) -> TrainedModel:
         device=run.device,
         context=run.context,
         source={},
+        prior=run.data.prior,
     )
 
 
@@ -145,6 +173,7 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
     try:
         config = Config.model_validate(saved.config)
         normaliser, scaler = Normaliser.from_dict(saved.normaliser), ParameterScaler.from_dict(saved.scaler)
+        prior = saved_prior(saved)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path}: its description of the model cannot be read by this FOCUS: {_brief(error)}"
@@ -166,6 +195,7 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
         device=place,
         context=precision_context(choose_precision(config.training.precision, place), place),
         source=_source(path, saved),
+        prior=prior,
     )
 
 
@@ -210,6 +240,7 @@ def write_samples(
         "steps": plan.steps,
         "eta": plan.eta,
         "guidance": plan.guidance,
+        "prior": plan.prior,
         "checkpoint": np.array([source["file"], str(source["epoch"]), source["sha256"]]),
         "ema": np.nan if (length := source.get("ema")) is None else length,
         "focus_version": __version__,

@@ -1,11 +1,12 @@
 r"""Denoising diffusion in discrete time: the path, the loss and the conversion of the network's output.
 
-The network sees x_t = α_t map + σ_t ε and t/(T-1), and predicts ε (2006.11239) or the velocity
-v = α_t ε - σ_t map (Salimans & Ho, 2202.00512). v is defined at zero signal, where ε carries no information on the map.
+The network sees x_t = α_t map + σ_t ε and t/(T-1), and predicts ε (2006.11239), the velocity v = α_t ε - σ_t map
+(Salimans & Ho, 2202.00512) or the map itself (x0). v and x0 are defined at zero signal, where ε carries no information
+on the map.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,36 +15,47 @@ from focus_engine.errors import InputError
 from focus_engine.generative.guidance import guided_output
 from focus_engine.generative.noise import NoiseSchedule
 from focus_engine.generative.process import Denoised, Network
+from focus_engine.generative.scale_weights import mean_square
 
-Prediction = Literal["epsilon", "v"]
+Prediction = Literal["epsilon", "v", "x0"]
+PREDICTIONS = get_args(Prediction)
 
 
 @dataclass(frozen=True, eq=False)
 class Diffusion:
     """Diffusion along a noise schedule, with a prediction type and a weighting of the loss.
 
-    `min_snr_gamma` limits the weight of nearly clean maps (Hang et al., 2303.09556): min(SNR, γ)/SNR for ε,
-    min(SNR, γ)/(SNR + 1) for v; None gives the plain mean squared error of the prediction.
+    `min_snr_gamma` limits the weight of nearly clean maps; None gives the plain mean squared error of the prediction.
+    `min_snr_offset` gives noisy ones more (see `weights`).
+    `scale_power` weighs the Fourier modes of the error (`scale_weights.mean_square`).
 
     Raises:
-        InputError: ε would be predicted at a step without signal, the prediction type is unknown, or γ is not positive.
+        InputError: ε would be predicted at a step without signal, the prediction type is unknown, γ is not positive or
+            the offset is negative.
     """
 
     schedule: NoiseSchedule
     prediction: Prediction = "epsilon"
     min_snr_gamma: float | None = None
+    min_snr_offset: float = 0.0
+    scale_power: float = 0.0
     _tables: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor, Tensor]] = field(
         default_factory=dict, init=False, repr=False
     )
 
     def __post_init__(self) -> None:
-        if self.prediction not in ("epsilon", "v"):
-            raise InputError(f"diffusion.prediction: {self.prediction!r} is unknown; allowed: epsilon, v")
+        if self.prediction not in PREDICTIONS:
+            allowed = ", ".join(PREDICTIONS)
+            raise InputError(f"diffusion.prediction: {self.prediction!r} is unknown; allowed: {allowed}")
         if self.min_snr_gamma is not None and not self.min_snr_gamma > 0:
             raise InputError(f"diffusion.min_snr_gamma: {self.min_snr_gamma:g}; use a number above 0, or leave it out")
-        if self.prediction == "epsilon" and self.schedule.terminal_snr == 0:
+        if not self.min_snr_offset >= 0:
+            raise InputError(f"diffusion.min_snr_offset: {self.min_snr_offset:g}; use a number from 0")
+        # The map is (x - σ ε)/α, which float32 cannot hold for a smaller α.
+        if self.prediction == "epsilon" and self.schedule.alpha[-1] < torch.finfo(torch.float32).tiny:
             raise InputError(
-                "diffusion.zero_terminal_snr needs prediction: v (at zero signal, ε carries no information on the map)"
+                "diffusion.prediction: epsilon carries no information on the map at t = T, where this schedule has no "
+                "signal left: use prediction: v or x0, or no zero_terminal_snr and a smaller beta_end"
             )
 
     @property
@@ -53,16 +65,39 @@ class Diffusion:
 
     @property
     def prior_scale(self) -> float:
-        """1: x at t = T-1 is treated as unit noise (see `NoiseSchedule.terminal_snr_by_mode`)."""
+        """1: x at t = T-1 is treated as unit noise (see `terminal_snr`)."""
         return 1.0
 
     @property
+    def terminal_snr(self) -> float:
+        """Signal-to-noise ratio of a unit-variance pixel at t = T-1."""
+        return self.schedule.terminal_snr
+
+    @property
     def weights(self) -> Tensor:
-        """Weight of the loss at each step, (T,) float64."""
+        """Weight of the loss at each step, (T,) float64.
+
+        In units of the error of the map, a unit error of ε weighs SNR, of v SNR + 1 and of x0 1. Min-SNR replaces this
+        by min(SNR, γ) (Hang et al., 2303.09556), which is 0 at zero signal: the step that sampling starts from is never
+        trained. v and x0 therefore have min(SNR, γ) + `min_snr_offset`. With an offset of 1, v has the plain loss up to
+        SNR = γ and the weight (γ + 1)/(SNR + 1) beyond, and v and x0 have weight 1 at zero signal. ε has no offset: its
+        weight would be infinite there.
+        """
         snr = self.schedule.snr
         if self.min_snr_gamma is None:
             return torch.ones_like(snr)
-        return snr.clamp(max=self.min_snr_gamma) / (snr if self.prediction == "epsilon" else snr + 1)
+        bounded = snr.clamp(max=self.min_snr_gamma)
+        if self.prediction == "epsilon":
+            return bounded / snr
+        return (bounded + self.min_snr_offset) / (snr + 1 if self.prediction == "v" else torch.ones_like(snr))
+
+    def check_trainable(self) -> None:
+        """Refuse a loss without weight at t = T-1, where sampling starts (see `Process.check_trainable`)."""
+        if self.weights[-1] == 0:
+            raise InputError(
+                "diffusion.min_snr_gamma with zero_terminal_snr gives t = T, where sampling starts, no weight in the "
+                "loss: set diffusion.min_snr_offset to 1, or leave min_snr_gamma out"
+            )
 
     def times(self, steps: int) -> tuple[float, ...]:
         """Return `steps` evenly spaced timesteps from T-1 down ("trailing", 2305.08891), then -1 for the data.
@@ -97,11 +132,10 @@ class Diffusion:
         t = (u * total).long().clamp(max=total - 1)
         alpha, sigma, weight = (_per_map(table[t]) for table in self._tables_like(maps))
         x = alpha * maps + sigma * noise
-        target = noise if self.prediction == "epsilon" else alpha * noise - sigma * maps
+        target = {"epsilon": noise, "x0": maps}.get(self.prediction, alpha * noise - sigma * maps)
         output = network(x, t.to(maps.dtype) / self._last, cond, unconditional)
         # In the precision of the maps: bf16 has too few digits for the square of a small difference.
-        error = (output.to(maps.dtype) - target).square().flatten(1).mean(dim=1)
-        return weight.flatten() * error
+        return weight.flatten() * mean_square(output.to(maps.dtype) - target, self.scale_power)
 
     def denoise(self, network: Network, x: Tensor, t: float, cond: Tensor, *, guidance: float = 1.0) -> Denoised:
         """Split `x` (B, C, H, W) at timestep `t` into data and noise (see `Process.denoise`)."""
@@ -110,6 +144,8 @@ class Diffusion:
         alpha, sigma = self.scales(t)
         if self.prediction == "epsilon":
             return Denoised(data=(x - sigma * output) / alpha, noise=output)
+        if self.prediction == "x0":
+            return Denoised(data=output, noise=(x - alpha * output) / sigma)
         return Denoised(data=alpha * x - sigma * output, noise=sigma * x + alpha * output)
 
     @property

@@ -7,14 +7,12 @@ Separate from `diffusion` because a schedule is arithmetic only: float64, on the
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from focus_engine.errors import InputError
 
-SCHEDULES = ("linear", "cosine", "quadratic")
+SCHEDULES = ("linear", "cosine", "quadratic", "sigmoid")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +52,22 @@ class NoiseSchedule:
         """Signal-to-noise ratio of a unit-variance pixel at t = T-1, where samplers assume pure noise."""
         return float(self.snr[-1])
 
-    def terminal_snr_by_mode(self, power: NDArray[np.float64], pixel_area: float) -> NDArray[np.float64]:
-        """Return the signal-to-noise ratio at t = T-1 of each Fourier mode of the normalised maps.
+    def shifted(self, shift: float) -> "NoiseSchedule":
+        """Return the schedule with σ/α multiplied by `shift` at each step, so SNR / shift².
 
-        `power` is the P(k) of the normalised maps (not of an overdensity) in (Mpc/h)². `pixel_area` is in the same
-        unit: unit white noise has P = pixel_area. Modes well above 0 are not noise at T-1, and samples that start
-        from noise get them wrong; for red spectra these are the large scales (2305.08891).
+        Averaging pixels removes noise that is white and keeps the large waves, so maps of N² pixels need more noise
+        than those of 64²: `shift` = N/64 keeps the noise on large scales of 64² (2301.11093, section 3.1: the log SNR
+        moves by 2 ln(64/N)). No signal stays no signal.
+
+        Raises:
+            InputError: `shift` is not a positive number.
         """
-        return self.terminal_snr * np.asarray(power, dtype=np.float64) / pixel_area
+        if not 0 < shift < math.inf:
+            raise InputError(f"diffusion.shift: {shift:g}; use a number above 0 (1 changes nothing)")
+        if shift == 1:
+            return self
+        signal = self.alpha_bar
+        return NoiseSchedule(signal / (signal + shift**2 * (1 - signal)))
 
     def with_zero_terminal_snr(self) -> "NoiseSchedule":
         """Return the schedule with √ᾱ rescaled to 0 at t = T-1 and unchanged at t = 0 (2305.08891, alg. 1).
@@ -94,6 +100,16 @@ def cosine_schedule(timesteps: int, offset: float = 0.008, largest_beta: float =
     return _from_betas((1 - curve[1:] / curve[:-1]).clamp(max=largest_beta))
 
 
+def sigmoid_schedule(timesteps: int, edge: float = 3.0, least: float = 1e-9) -> NoiseSchedule:
+    """Return the schedule ᾱ_t = (S(e) - S(e (2u - 1))) / (S(e) - S(-e)) ≥ `least`, with S the logistic function.
+
+    u = (t+1)/T and e = `edge`: start -3, end 3, τ 1 and the bound 1e-9 of 2212.11972, algorithm 1.
+    """
+    u = torch.arange(1, timesteps + 1, dtype=torch.float64) / timesteps
+    high, low = torch.sigmoid(torch.tensor([edge, -edge], dtype=torch.float64))
+    return NoiseSchedule(((high - torch.sigmoid(edge * (2 * u - 1))) / (high - low)).clamp(min=least))
+
+
 def build_schedule(
     name: str = "linear",
     timesteps: int = 1000,
@@ -101,11 +117,16 @@ def build_schedule(
     beta_end: float = 0.02,
     *,
     zero_terminal_snr: bool = False,
+    shift: float = 1.0,
 ) -> NoiseSchedule:
-    """Return the schedule of the `diffusion` block; `cosine` ignores `beta_start` and `beta_end`.
+    """Return the schedule of the `diffusion` block; `cosine` and `sigmoid` ignore `beta_start` and `beta_end`.
+
+    The rescaling to zero terminal SNR comes first and the shift second, so that `shift` divides the SNR of every step
+    by shift², with and without the rescaling.
 
     Raises:
-        InputError: the name is unknown, there are no steps, or β is outside (0, 1) or decreasing.
+        InputError: the name is unknown, there are no steps, β is outside (0, 1) or decreasing, or the shift is not
+            positive.
     """
     if timesteps < 1:
         raise InputError(f"diffusion.timesteps: {timesteps}; use 1 or more")
@@ -120,9 +141,11 @@ def build_schedule(
             schedule = quadratic_schedule(timesteps, beta_start, beta_end)
         case "cosine":
             schedule = cosine_schedule(timesteps)
+        case "sigmoid":
+            schedule = sigmoid_schedule(timesteps)
         case _:
             raise InputError(f"diffusion.schedule: {name!r} is unknown; allowed: {', '.join(SCHEDULES)}")
-    return schedule.with_zero_terminal_snr() if zero_terminal_snr else schedule
+    return (schedule.with_zero_terminal_snr() if zero_terminal_snr else schedule).shifted(shift)
 
 
 def _from_betas(betas: Tensor) -> NoiseSchedule:

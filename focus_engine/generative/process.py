@@ -1,8 +1,8 @@
-r"""The interface of a generative process, common to diffusion and flow matching.
+r"""The interface of a generative process, common to diffusion, flow matching and EDM.
 
 A generative process mixes a map with unit Gaussian noise, x_t = a(t) map + s(t) noise, and defines the loss from
-which a network learns the inverse. The two methods differ only in the scales (a, s), the times and the loss. Diffusion
-counts t = T-1 ... 0, flow runs t = 0 ... 1; the training loop and the samplers depend on neither.
+which a network learns the inverse. The methods differ only in the scales (a, s), the times and the loss. Diffusion
+counts t = T-1 ... 0, flow runs t = 0 ... 1, EDM's time is s itself; the training loop and the samplers depend on none.
 Maps here are normalised, (B, C, H, W).
 """
 
@@ -43,12 +43,29 @@ class Process(Protocol):
 
     @property
     def method(self) -> str:
-        """The value of `method` in config.yaml: `diffusion` or `flow`."""
+        """The value of `method` in config.yaml: `diffusion`, `flow` or `edm`."""
         ...
 
     @property
     def prior_scale(self) -> float:
         """Standard deviation of the Gaussian that samplers start from."""
+        ...
+
+    @property
+    def terminal_snr(self) -> float | None:
+        """Signal-to-noise ratio of a unit-variance pixel where samplers start; None where paths start at noise alone.
+
+        A Fourier mode of power P (unit white noise has 1) has P times as much. Modes well above 0 are not noise there,
+        and samples that start from noise get them wrong; for red spectra these are the large scales (2305.08891).
+        """
+        ...
+
+    def check_trainable(self) -> None:
+        """Refuse a loss that would leave a time of sampling untrained; runs begun with one may be resumed.
+
+        Raises:
+            InputError: there is such a time.
+        """
         ...
 
     def times(self, steps: int) -> tuple[float, ...]:

@@ -8,6 +8,8 @@ converts them to physical units and handles progress bars, files and autocast.
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from focus_engine.config.methods import DEFAULT_METHOD, METHODS
 from focus_engine.config.samplers import choose_sampler
 from focus_engine.errors import InputError
 from focus_engine.generative.guidance import nfe_per_call
+from focus_engine.generative.prior import SpectralPrior
 from focus_engine.generative.process import Denoised, Network, Process
 from focus_engine.generative.samplers import FUNCTIONS
 
@@ -35,6 +38,8 @@ class SamplingPlan:
     guidance: float = 1.0
     seed: int = 0
     batch_size: int = 64
+    prior: Literal["white", "spectrum"] = "white"
+    """Where sampling starts: unit noise, or noise with mean and spectrum of the maps (`generative.prior`)."""
     first: int = 0
     """Index of the first map: maps drawn in parts get the same noise as maps drawn at once."""
 
@@ -50,9 +55,15 @@ class SamplingPlan:
             raise InputError(f"batch size {self.batch_size}: use 1 or more")
         if self.seed < 0:
             raise InputError(f"seed {self.seed}: use 0 or more")
+        if self.prior not in ("white", "spectrum"):
+            raise InputError(f"prior {self.prior!r} is unknown; allowed: white, spectrum")
         if not 0 <= self.guidance < float("inf"):
             raise InputError(f"guidance {self.guidance:g}: use a number from 0; 1 samples the conditional model")
         return replace(self, eta=sampler.check_eta(self.eta))
+
+
+Start = Callable[[Tensor, Tensor, Process, SamplingPlan], Tensor]
+"""Returns the start of a batch from unit noise (B, C, H, W) and standardised parameters (B, P)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +130,40 @@ def sample_steps(
     *,
     device: torch.device | str = "cpu",
     precision: Precision = nullcontext,
+    prior: SpectralPrior | None = None,
 ) -> Iterator[SamplingProgress]:
     """Draw one map of `map_shape` (C, H, W) for each standardised row of `cond` (N, P); yield after each step.
 
+    `prior` is needed where the plan starts from it.
+
     Raises:
-        InputError: the plan does not fit the process (raised before sampling).
+        InputError: the plan or the prior does not fit the process or the maps (raised before sampling).
     """
     plan = plan.checked(process)
-    return _sample_batches(network, process, cond, map_shape, plan, torch.device(device), precision)
+    start = _white_start
+    if plan.prior == "spectrum":
+        if prior is None:
+            raise InputError("prior spectrum: there is no spectrum of the training maps to start from; use white")
+        prior.check_size(map_shape)
+        start = partial(_spectral_start, prior)
+    return _sample_batches(network, process, cond, map_shape, plan, torch.device(device), precision, start)
+
+
+def _white_start(noise: Tensor, cond: Tensor, process: Process, plan: SamplingPlan) -> Tensor:  # noqa: ARG001
+    """Return unit noise (B, C, H, W), scaled for the first step."""
+    return process.prior_scale * noise
+
+
+def _spectral_start(prior: SpectralPrior, noise: Tensor, cond: Tensor, process: Process, plan: SamplingPlan) -> Tensor:
+    """Return noise (B, C, H, W) with mean and spectrum of the maps at `cond`, as at the first time.
+
+    Without signal at that time it is `_white_start`, bit for bit. Guidance of 0 draws unconditional maps, which start
+    from the mean and spectrum over all parameters.
+    """
+    data_scale, noise_scale = process.scales(process.times(plan.steps)[0])
+    if data_scale == 0:
+        return _white_start(noise, cond, process, plan)
+    return prior.start(noise, None if plan.guidance == 0 else cond, data_scale, noise_scale)
 
 
 def _sample_batches(
@@ -137,6 +174,7 @@ def _sample_batches(
     plan: SamplingPlan,
     device: torch.device,
     precision: Precision,
+    starting: Start,
 ) -> Iterator[SamplingProgress]:
     sampler = choose_sampler(plan.sampler, process.method)
     eta = sampler.check_eta(plan.eta)
@@ -152,7 +190,7 @@ def _sample_batches(
             with torch.no_grad(), precision():
                 return process.denoise(network, x, t, rows, guidance=plan.guidance)
 
-        start = process.prior_scale * noise()
+        start = starting(noise(), rows, process, plan)
         for step in FUNCTIONS[sampler.name](process, denoise, start, noise, plan.steps, eta):
             finished = step.x.float().cpu() if step.index == step.total - 1 else None
             yield SamplingProgress(

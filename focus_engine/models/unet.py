@@ -90,7 +90,12 @@ class SimpleUNet(nn.Module):
 
     146 M parameters at base_channels 128, channel_mults (1, 2, 4, 8), time_dim 256, cond_dim 6.
     The output is zero before training.
+
+    Attributes:
+        outer_layers: names of the layers that read its inputs or write its output, for optimisers of hidden matrices.
     """
+
+    outer_layers = ("stem", "head", "embedding.time.0", "embedding.condition.0")
 
     def __init__(
         self,

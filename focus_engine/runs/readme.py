@@ -92,27 +92,48 @@ def _network_words(model: ModelBlock) -> dict[str, str]:
 
 
 def _method_words(config: Config) -> dict[str, str]:
-    """Return what differs between diffusion and flow: path, target, remedy, example setting and paper."""
-    if config.method == "flow":
-        path = config.flow_matching
-        slope = path.sigma_max - path.sigma_min
-        falling = f"{path.sigma_max:g} - {'' if slope == 1 else f'{slope:g} '}t"
-        straight = f"x_t = t x + ({falling}) ε, t = 0 (noise) ... 1 (map)"
-        return {
-            "target": "velocity from noise to map",
-            "target_ko": "노이즈에서 맵으로 가는 속도를",
-            "path": straight,
-            "remedy": "more `sampling.num_steps`, a longer `training.ema_decay`",
-            "remedy_ko": "`sampling.num_steps`를 늘리거나 `training.ema_decay`를 길게",
-            "setting": "flow_matching.time_sampling=logit_normal",
-            "paper": "Flow matching: Lipman et al. 2023, arXiv:2210.02747; Liu, Gong & Liu 2023, arXiv:2209.03003",
-            "paper_ko": "Flow matching: Lipman et al. (2023), arXiv:2210.02747; Liu et al. (2023), arXiv:2209.03003",
-        }
-    diffusion = config.diffusion
-    noise = diffusion.prediction == "epsilon"
+    """Return what differs between the methods: path, target, remedy, example setting and paper."""
+    return {"flow": _flow_words, "edm": _edm_words}.get(config.method, _diffusion_words)(config)
+
+
+def _flow_words(config: Config) -> dict[str, str]:
+    path = config.flow_matching
+    slope = path.sigma_max - path.sigma_min
+    falling = f"{path.sigma_max:g} - {'' if slope == 1 else f'{slope:g} '}t"
+    straight = f"x_t = t x + ({falling}) ε, t = 0 (noise) ... 1 (map)"
     return {
-        "target": "noise" if noise else "velocity v",
-        "target_ko": "노이즈 ε을" if noise else "속도 v를",
+        "target": "velocity from noise to map",
+        "target_ko": "노이즈에서 맵으로 가는 속도를",
+        "path": straight,
+        "remedy": "more `sampling.num_steps`, a longer `training.ema_decay`",
+        "remedy_ko": "`sampling.num_steps`를 늘리거나 `training.ema_decay`를 길게",
+        "setting": "flow_matching.time_sampling=logit_normal",
+        "paper": "Flow matching: Lipman et al. 2023, arXiv:2210.02747; Liu, Gong & Liu 2023, arXiv:2209.03003",
+        "paper_ko": "Flow matching: Lipman et al. (2023), arXiv:2210.02747; Liu et al. (2023), arXiv:2209.03003",
+    }
+
+
+def _edm_words(config: Config) -> dict[str, str]:
+    edm = config.edm
+    return {
+        "target": "map and noise, mixed to unit variance,",
+        "target_ko": "분산이 1이 되도록 섞은 맵과 노이즈를",
+        "path": f"x = map + σ ε, σ = {edm.sigma_max:g} (noise) ... {edm.sigma_min:g}",
+        "remedy": "a larger `edm.sigma_max`, more `sampling.num_steps`",
+        "remedy_ko": "`edm.sigma_max`를 키우거나 `sampling.num_steps`를 늘려",
+        "setting": "edm.p_std=1.4",
+        "paper": "EDM: Karras, Aittala, Aila & Laine 2022, arXiv:2206.00364",
+        "paper_ko": "EDM: Karras, Aittala, Aila & Laine (2022), arXiv:2206.00364",
+    }
+
+
+def _diffusion_words(config: Config) -> dict[str, str]:
+    diffusion = config.diffusion
+    targets = {"epsilon": ("noise", "노이즈 ε을"), "v": ("velocity v", "속도 v를"), "x0": ("map", "맵을")}
+    target, target_ko = targets[diffusion.prediction]
+    return {
+        "target": target,
+        "target_ko": target_ko,
         "path": f"{diffusion.schedule}, T = {diffusion.timesteps}",
         "remedy": "`diffusion.schedule: cosine`, or `prediction: v` with `zero_terminal_snr: true`",
         "remedy_ko": "`diffusion.schedule: cosine`, 또는 `prediction: v`와 `zero_terminal_snr: true`",

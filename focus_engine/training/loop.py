@@ -21,6 +21,7 @@ from focus_engine.events.outcome import Outcome
 from focus_engine.events.table import AveragesSaved, BudgetRead, EpochFinished, Event
 from focus_engine.generative.process import Network, Process
 from focus_engine.generative.sampling import Precision
+from focus_engine.models.batch_parts import WHOLE, BatchParts
 from focus_engine.training.budget import NOT_DUE, Clock, Limits
 from focus_engine.training.pace import Pace
 from focus_engine.training.ranks import ALONE, Ranks
@@ -50,6 +51,7 @@ class Training:
         clock: the wall clock of the run, which uses up training.max_minutes; that of rank 0 counts.
         ranks: the ranks of a distributed training.
         replica: the module evaluated in training, such as a distributed one; None: the state's network.
+        parts: how threads share a batch.
     """
 
     settings: TrainingBlock
@@ -60,6 +62,7 @@ class Training:
     clock: Clock = field(default_factory=Clock)
     ranks: Ranks = ALONE
     replica: torch.nn.Module | None = None
+    parts: BatchParts = WHOLE
 
     def called(self, network: torch.nn.Module) -> torch.nn.Module:
         """Return the module to evaluate in training: the replica if there is one, else `network`."""
@@ -196,10 +199,9 @@ def _step(training: Training, state: TrainState, epoch: int, group: list[Batch])
     state.optimizer.zero_grad(set_to_none=True)
     for place, batch in enumerate(group, 1):
         with ranks.accumulating(network, hold=place < len(group)):
-            loss = batch.weight * _losses(training, network, epoch, sums.batch, batch)
-            (loss.sum() / (maps_in_group / ranks.size)).backward()  # type: ignore[no-untyped-call]
+            loss = _add_gradients(training, network, epoch, sums.batch, batch, maps_in_group / ranks.size)
         sums.batch += 1
-        sums.loss += ranks.sum(float(loss.detach().double().sum()))
+        sums.loss += ranks.sum(loss)
         if not math.isfinite(sums.loss):
             raise DivergedError(f"the training loss became {sums.loss} in epoch {epoch}, batch {sums.batch}")
     sums.maps += maps_in_group
@@ -217,8 +219,58 @@ def _step(training: Training, state: TrainState, epoch: int, group: list[Batch])
     return grad_norm
 
 
-def _losses(training: Training, network: Network, epoch: int, index: int, batch: Batch) -> Tensor:
-    """Return the loss of each map (B,); times, noise and dropped conditions are keyed by (seed, epoch, batch).
+def _add_gradients(
+    training: Training, network: torch.nn.Module, epoch: int, index: int, batch: Batch, maps: float
+) -> float:
+    """Add the gradient of the batch's loss over `maps` to those of the weights; return the loss summed over maps."""
+    draws = _draw(training, epoch, index, batch)
+
+    def losses_of(part: slice) -> Tensor:
+        return batch.weight * _losses(training, network, batch, draws, part)
+
+    if training.parts.count(len(batch.maps)) == 1:
+        losses = losses_of(slice(None))
+        (losses.sum() / maps).backward()  # type: ignore[no-untyped-call]
+        return float(losses.detach().double().sum())
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+
+    def gradients_of(part: slice) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        losses = losses_of(part)
+        return losses.detach(), torch.autograd.grad(losses.sum() / maps, weights, allow_unused=True)
+
+    total = 0.0
+    for losses, gradients in training.parts.map(gradients_of, len(batch.maps)):  # summed in order: always equal
+        total += float(losses.double().sum())
+        _add(weights, gradients)
+    return total
+
+
+def _add(weights: list[torch.nn.Parameter], gradients: tuple[Tensor | None, ...]) -> None:
+    """Add gradients to those of the weights; None where the loss does not depend on a weight."""
+    sums, terms = [], []
+    for weight, gradient in zip(weights, gradients, strict=True):
+        if gradient is None:
+            continue
+        if weight.grad is None:
+            weight.grad = gradient
+        else:
+            sums.append(weight.grad)
+            terms.append(gradient)
+    if sums:
+        torch._foreach_add_(sums, terms)
+
+
+@dataclass(frozen=True, eq=False)
+class _Draws:
+    """Times, noise and dropped conditions of the maps of a batch."""
+
+    u: Tensor
+    noise: Tensor
+    dropped: Tensor
+
+
+def _draw(training: Training, epoch: int, index: int, batch: Batch) -> _Draws:
+    """Return the draws of a batch, keyed by (seed, epoch, batch).
 
     They are drawn for the whole batch, from which each rank takes its part.
     """
@@ -231,9 +283,19 @@ def _losses(training: Training, network: Network, epoch: int, index: int, batch:
     u = (offset + torch.arange(count, device=device) / count) % 1.0
     noise = torch.randn((count, *batch.maps.shape[1:]), generator=generator, device=device)
     dropped = torch.rand(count, generator=generator, device=device) < settings.cfg_prob
+    return _Draws(u[part], noise[part], dropped[part])
+
+
+def _losses(training: Training, network: Network, batch: Batch, draws: _Draws, part: slice) -> Tensor:
+    """Return the loss of each map of a part of a batch, (b,)."""
     with training.precision():
         return training.process.loss(
-            network, batch.maps, batch.cond, u=u[part], noise=noise[part], unconditional=dropped[part]
+            network,
+            batch.maps[part],
+            batch.cond[part],
+            u=draws.u[part],
+            noise=draws.noise[part],
+            unconditional=draws.dropped[part],
         )
 
 

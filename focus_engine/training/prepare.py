@@ -4,6 +4,7 @@ The worker, the rehearsal and the tests all build their runs here, so that every
 """
 
 import json
+import math
 import platform
 import sys
 from dataclasses import dataclass
@@ -17,15 +18,17 @@ from focus_engine.config.schema import Config, plain_config
 from focus_engine.data.batches import Batches, Share
 from focus_engine.data.digests import set_digests, to_text
 from focus_engine.data.maps import MapSet
-from focus_engine.data.normalise import Normaliser, ParameterScaler, fit_normaliser
+from focus_engine.data.normalise import Normaliser, fit_normaliser
 from focus_engine.data.opening import spread
+from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.data.splits import Split, split_by_simulation
 from focus_engine.data.symmetries import Augmentation
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
-from focus_engine.generative.diffusion import Diffusion
+from focus_engine.generative.prior import SpectralPrior, fit_prior
 from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision
+from focus_engine.models.batch_parts import WHOLE, BatchParts
 from focus_engine.models.build import build_network
 from focus_engine.training.budget import Clock
 from focus_engine.training.checkpoint import Checkpoint
@@ -36,6 +39,9 @@ from focus_engine.training.state import TrainState, new_state
 from focus_engine.training.validation import Validation
 from focus_engine.trust import stamp
 from focus_engine.version import __version__
+
+PRIOR_MAPS = 512
+"""Training maps, evenly spaced over the simulations, that mean and spectrum are measured on: 2 s at 256 x 256."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +55,7 @@ class PreparedData:
         scaler: likewise for the parameters.
         fingerprint: SHA-256 of maps and parameters.
         training_digests: digests of the training maps (`focus_engine.data.digests.to_text`); empty if unknown.
+        prior: mean and spectrum of the normalised training maps.
     """
 
     maps: MapSet
@@ -57,6 +64,7 @@ class PreparedData:
     scaler: ParameterScaler
     fingerprint: str
     training_digests: str = ""
+    prior: SpectralPrior | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return the description of the data stored in a checkpoint, as plain values."""
@@ -73,6 +81,7 @@ class PreparedData:
             "units": self.maps.units,
             "fields": list(self.maps.field_names),
             "field_units": list(self.maps.field_units),
+            "prior": None if self.prior is None else self.prior.to_dict(),
         }
 
 
@@ -130,12 +139,37 @@ def prepare_data(config: Config, maps: MapSet, saved: Checkpoint | None = None) 
         split = Split(**{name: tuple(ids) for name, ids in saved.data["split"].items()})
         normaliser = Normaliser.from_dict(saved.normaliser)
         scaler = ParameterScaler.from_dict(saved.scaler)
-        return PreparedData(maps, split, normaliser, scaler, fingerprint, saved.data.get("training_digests", ""))
+        digests, prior = saved.data.get("training_digests", ""), saved_prior(saved)
+        if prior is None:  # of a version without it
+            prior = measure_prior(maps, split, normaliser, scaler)
+        return PreparedData(maps, split, normaliser, scaler, fingerprint, digests, prior)
     split = split_by_simulation(maps.n_simulations, config.data.train_split, config.data.split_seed)
     transform = config.data.normalize if maps.physical else "none"
     normaliser = fit_normaliser(maps, maps.maps_of(split.train), transform)
-    scaler, digests = ParameterScaler.fit(maps, split.train), set_digests(maps, maps.maps_of(split.train))
-    return PreparedData(maps, split, normaliser, scaler, fingerprint, to_text(digests))
+    scaler, digests = ParameterScaler.fit(maps, split.train), to_text(set_digests(maps, maps.maps_of(split.train)))
+    prior = measure_prior(maps, split, normaliser, scaler)
+    return PreparedData(maps, split, normaliser, scaler, fingerprint, digests, prior)
+
+
+def measure_prior(maps: MapSet, split: Split, normaliser: Normaliser, scaler: ParameterScaler) -> SpectralPrior:
+    """Return mean and spectrum of the normalised training maps by parameters, from at most PRIOR_MAPS maps."""
+    ids = spread(maps.maps_of(split.train), PRIOR_MAPS)
+    simulations = np.unique(ids // maps.maps_per_simulation)
+    parts = np.array_split(ids, math.ceil(len(ids) / 32))
+    batches = (
+        (
+            normaliser.normalise(torch.from_numpy(maps.read(part))),
+            scaler.standardise(torch.from_numpy(maps.params_of(part))),
+        )
+        for part in parts
+    )
+    return fit_prior(batches, len(simulations))
+
+
+def saved_prior(saved: Checkpoint) -> SpectralPrior | None:
+    """Return the prior of a checkpoint; None if it is of a version without one."""
+    values = saved.data.get("prior")
+    return None if values is None else SpectralPrior.from_dict(values)
 
 
 def prepare_run(
@@ -153,12 +187,14 @@ def prepare_run(
     every batch.
 
     Raises:
-        InputError: the settings do not fit together or do not fit the checkpoint.
+        InputError: the settings do not fit together or do not fit the checkpoint, or cannot train a new run.
     """
     settings = config.training
     precision = choose_precision(settings.precision, device)
     context = precision_context(precision, device)
     process = build_process(config)
+    if saved is None:
+        process.check_trainable()
     network = build_network(config.model, seed=settings.seed).to(device)
     check_map_size(network, data.maps)
     state = new_state(network, settings)
@@ -189,25 +225,26 @@ def prepare_run(
         batch_size=settings.batch_size,
         **common,  # type: ignore[arg-type]
     )
-    validation = Validation(held_out, process, seed=settings.seed, precision=context, ranks=ranks)
+    parts = BatchParts.of(network, device) if ranks.size == 1 else WHOLE
+    validation = Validation(held_out, process, seed=settings.seed, precision=context, ranks=ranks, parts=parts)
     replica = ranks.replica(network, device)
-    training = Training(settings, process, batches, validation, context, clock or Clock(), ranks, replica)
+    training = Training(settings, process, batches, validation, context, clock or Clock(), ranks, replica, parts)
     return PreparedRun(config, data, process, training, state, device, precision, context)
 
 
 def terminal_snr(process: Process, data: PreparedData) -> float | None:
-    """Return the signal-to-noise ratio at the last timestep of the Fourier mode with most power; None for flow.
+    """Return the signal-to-noise ratio where sampling starts of the Fourier mode with most power; None for flow.
 
     For a red field this is the mean or the largest scales. Sampling starts from pure noise and lacks the signal that
     training has there, so these modes come out wrong (2305.08891). Measured on up to 64 training maps.
     """
-    if not isinstance(process, Diffusion):
+    if process.terminal_snr is None:
         return None
     ids = spread(data.maps.maps_of(data.split.train), 64)
     fields = data.normaliser.normalise(torch.from_numpy(data.maps.read(ids))).double().numpy()
     pixels = fields.shape[-2] * fields.shape[-1]
     power = (np.abs(np.fft.fft2(fields)) ** 2).mean(axis=(0, 1)) / pixels  # white noise of unit variance has 1
-    return float(process.schedule.terminal_snr_by_mode(power, 1.0).max())
+    return float(process.terminal_snr * power.max())
 
 
 def check_map_size(network: torch.nn.Module, maps: MapSet) -> None:

@@ -15,6 +15,7 @@ from focus_engine.events.statistics import Measure
 from focus_engine.models.ema import ExponentialAverage
 from focus_engine.models.power_average import PowerAverages
 from focus_engine.training.budget import Budget, Place
+from focus_engine.training.optimisers import build_optimiser
 from focus_engine.training.schedule import Plateau
 from focus_engine.training.stopping import EarlyStopping
 
@@ -137,19 +138,7 @@ def new_state(network: nn.Module, training: TrainingBlock) -> TrainState:
     return TrainState(
         network=network,
         ema=ExponentialAverage(network, training.ema_decay),
-        optimizer=_optimizer(network, training),
+        optimizer=build_optimiser(network, training),
         plateau=Plateau(rate=training.lr),
         averages=PowerAverages(network) if training.averages else None,
     )
-
-
-def _optimizer(network: nn.Module, training: TrainingBlock) -> torch.optim.Optimizer:
-    settings: dict[str, Any] = {"lr": training.lr, "weight_decay": training.weight_decay}
-    weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    match training.optimizer:
-        case "adam":
-            return torch.optim.Adam(weights, **settings)
-        case "sgd":
-            return torch.optim.SGD(weights, momentum=0.9, **settings)
-        case _:
-            return torch.optim.AdamW(weights, **settings)

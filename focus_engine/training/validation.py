@@ -13,6 +13,7 @@ from focus_engine.data.batches import Batch, Batches
 from focus_engine.data.randomness import keyed_generator, keyed_integer
 from focus_engine.generative.process import Network, Process
 from focus_engine.generative.sampling import Precision
+from focus_engine.models.batch_parts import WHOLE, BatchParts
 from focus_engine.training.ranks import ALONE, Ranks
 
 DRAWS = 128
@@ -23,11 +24,18 @@ class Validation:
     """Measurement of the validation loss on fixed maps, times and noise."""
 
     def __init__(
-        self, batches: Batches, process: Process, *, seed: int, precision: Precision, ranks: Ranks = ALONE
+        self,
+        batches: Batches,
+        process: Process,
+        *,
+        seed: int,
+        precision: Precision,
+        ranks: Ranks = ALONE,
+        parts: BatchParts = WHOLE,
     ) -> None:
-        """Prepare strata for `batches`, which must neither shuffle nor augment."""
+        """Prepare strata for `batches`, which must neither shuffle nor augment; threads share them in `parts`."""
         self._batches, self._process, self._seed, self._precision = batches, process, seed, precision
-        self._ranks = ranks
+        self._ranks, self._parts = ranks, parts
         self._repeats = max(1, -(-DRAWS // batches.n_maps))
         total = self._repeats * batches.n_maps
         order = torch.randperm(total, generator=keyed_generator("strata", seed))
@@ -49,9 +57,14 @@ class Validation:
                 if cut_short():
                     return None
                 for index, network in enumerate(networks):
-                    loss = self._process.loss(network, batch.maps, batch.cond, u=u, noise=noise)
-                    sums[index] += float(loss.double().sum()) * batch.weight
+                    sums[index] += self._loss(network, batch, u, noise) * batch.weight
         return tuple(self._ranks.sum(total) / len(self._u) for total in sums)
+
+    def _loss(self, network: Network, batch: Batch, u: Tensor, noise: Tensor) -> float:
+        def loss_of(part: slice) -> Tensor:
+            return self._process.loss(network, batch.maps[part], batch.cond[part], u=u[part], noise=noise[part])
+
+        return float(torch.cat(self._parts.map(loss_of, len(batch.maps))).double().sum())
 
     def _triples(self) -> Iterator[tuple[Batch, Tensor, Tensor]]:
         first = 0

@@ -15,6 +15,7 @@ from focus_engine.atomic import write_atomically
 from focus_engine.config.advice import data_wait_advice
 from focus_engine.config.edit import set_keys
 from focus_engine.config.load import ConfigFile, load_config
+from focus_engine.config.methods import METHODS
 from focus_engine.config.schema import Config, plain_config
 from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_maps
@@ -114,7 +115,7 @@ def train_run(
     snr = terminal_snr(prepared.process, data)
     yield recorder.record(_started(prepared, snr))
     if saved is None:
-        yield from _warn_of_terminal_snr(snr, recorder)
+        yield from _warn_of_terminal_snr(snr, config, recorder)
     session = _Session(run, prepared, recorder, switch, artist)
     if saved is not None:
         yield from session.catch_up()
@@ -144,14 +145,22 @@ def _warn_of_config(file: ConfigFile, recorder: "Recorder") -> Iterator[Event]:
         yield recorder.record(Warned(code="own_code", message=f"model.from: the code of {own} is run"))
 
 
-def _warn_of_terminal_snr(snr: float | None, recorder: "Recorder") -> Iterator[Event]:
-    """Warn of a schedule that leaves the largest waves in the noise at t = T."""
-    if snr is not None and snr > TERMINAL_SNR_ADVICE:
-        message = (
-            f"at t = T the largest waves of these maps still stand out of the noise (signal-to-noise {snr:.2f}), so "
-            "samples get them wrong: use diffusion.prediction: v with diffusion.zero_terminal_snr: true"
-        )
-        yield recorder.record(Warned(code="terminal_snr", message=message))
+def _warn_of_terminal_snr(snr: float | None, config: Config, recorder: "Recorder") -> Iterator[Event]:
+    """Warn where the largest waves stand out of the noise at the start of sampling, and say what sampling does."""
+    if snr is None or snr <= TERMINAL_SNR_ADVICE:
+        return
+    prior = config.sampling.prior
+    start = (
+        "samples get them wrong: use sampling.prior: spectrum, or"
+        if prior == "white"
+        else f"sampling starts from their mean and spectrum (sampling.prior: {prior}), which is exact for Gaussian "
+        "fields; to start from noise alone use"
+    )
+    message = (
+        "where sampling starts, the largest waves of these maps still stand out of the noise (signal-to-noise "
+        f"{snr:.2f}), so {start} {METHODS[config.method].more_noise}"
+    )
+    yield recorder.record(Warned(code="terminal_snr", message=message))
 
 
 def _warn_of_zeros(data: PreparedData, recorder: "Recorder", saved: Checkpoint | None) -> Iterator[Event]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from focus_engine.config.samplers import sampler_words
+from focus_engine.config.samplers import PRIORS, sampler_words
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import find_run
 from focus_tui.cli.choose import Exp, Json, Trust, chosen_run, complete_names, root_of
@@ -19,6 +19,10 @@ Eta = Annotated[float | None, typer.Option("--eta", help="0 is deterministic, 1 
 Sampler = Annotated[str | None, typer.Option("--sampler", metavar="S", help=f"{sampler_words()}.", show_default=False)]
 Guidance = Annotated[
     float | None, typer.Option("--guidance", metavar="W", help="1 samples the trained density.", show_default=False)
+]
+Prior = Annotated[
+    str | None,
+    typer.Option("--prior", metavar="P", help=f"Where sampling starts: {', '.join(PRIORS)}.", show_default=False),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="K", help="The noise of map i depends on seed and i alone.")]
 Checkpoint = Annotated[str, typer.Option("--checkpoint", metavar="best|last|PATH", help="Which weights.")]
@@ -57,6 +61,7 @@ def sample(
     ] = None,
     params_file: Annotated[Path | None, typer.Option("--params-file", metavar="F", help="One row a map.")] = None,
     guidance: Guidance = None,
+    prior: Prior = None,
     seed: Seed = 0,
     checkpoint: Checkpoint = "best",
     ema: Ema = None,
@@ -81,6 +86,7 @@ def sample(
         eta=eta,
         sampler=sampler,
         guidance=guidance,
+        prior=prior,
         seed=seed,
         checkpoint=checkpoint,
         ema=parse_ema(ema),
@@ -122,6 +128,7 @@ def evaluate(
         int | None, typer.Option("--cosmologies", metavar="M", help="How many of them [8].", show_default=False)
     ] = None,
     guidance: Guidance = None,
+    prior: Prior = None,
     seed: Seed = 0,
     checkpoint: Checkpoint = "best",
     ema: Ema = None,
@@ -153,6 +160,7 @@ def evaluate(
         eta=eta,
         sampler=sampler,
         guidance=guidance,
+        prior=prior,
         seed=seed,
         checkpoint=checkpoint,
         ema=parse_ema(ema),

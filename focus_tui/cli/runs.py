@@ -23,7 +23,8 @@ def new(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the experiment and of its folder.")],
     template: Annotated[
-        str | None, typer.Option(help="diffusion [default], flow, small or small_flow (minutes on a CPU).")
+        str | None,
+        typer.Option(help="diffusion [default], flow, edm; on a CPU small, small_flow or small_edm."),
     ] = None,
     method: Annotated[str | None, typer.Option(help=f"{method_words()}: the first template of that method.")] = None,
     source: Annotated[

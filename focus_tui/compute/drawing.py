@@ -61,6 +61,7 @@ def open_model(run: RunFolder, options: DrawOptions, reporter: ProgressReporter)
         steps=options.steps,
         eta=options.eta,
         guidance=options.guidance,
+        prior=options.prior,
         seed=options.seed,
         batch_size=options.batch_size,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from focus_engine.config.blocks.data import PARAMETER_NAMES
-from focus_engine.config.samplers import SAMPLERS, check_eta_range
+from focus_engine.config.samplers import PRIORS, SAMPLERS, check_eta_range
 from focus_engine.errors import InputError
 
 MAX_SEED = 2**63 - 1
@@ -30,6 +30,7 @@ class DrawOptions:
         eta: 0 is deterministic, 1 is DDPM.
         sampler: a name in `SAMPLERS`.
         guidance: 1.0 samples the trained density.
+        prior: where sampling starts, a word of `sampling.prior`.
         seed: the noise of map i depends on the seed and i only.
         checkpoint: best, last, or a path.
         ema: length of the average of the weights, or `best`; None takes the moving average of training.
@@ -46,6 +47,7 @@ class DrawOptions:
     eta: float | None = None
     sampler: str | None = None
     guidance: float | None = None
+    prior: str | None = None
     seed: int = 0
     checkpoint: str = "best"
     ema: float | str | None = None
@@ -66,6 +68,8 @@ class DrawOptions:
             raise InputError("give a number >= 0; 1 samples the trained density", where=f"--guidance {self.guidance:g}")
         if self.sampler is not None and self.sampler not in SAMPLERS:
             raise InputError(f"--sampler {self.sampler!r} is unknown; allowed: {', '.join(SAMPLERS)}")
+        if self.prior is not None and self.prior not in PRIORS:
+            raise InputError(f"--prior {self.prior!r} is unknown; allowed: {', '.join(PRIORS)}")
         if not self.checkpoint.strip():
             raise InputError("--checkpoint is empty; give best, last or a path")
         check_eta(self.eta, self.sampler)

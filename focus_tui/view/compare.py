@@ -108,5 +108,9 @@ def _loss_kind(view: RunView) -> tuple[object, ...]:
 
 
 def _value(config: dict[str, Any], dotted: str) -> object:
+    """Return the value of a key; the default where the run is of a FOCUS that did not know the key."""
+    from focus_engine.config.schema import Config  # 0.3 s of pydantic, which the dashboard's start does not wait for
+
     block, key = dotted.split(".")
-    return (config.get(block) or {}).get(key)
+    given = config.get(block) or {}
+    return given[key] if key in given else getattr(getattr(Config(), block), key)

@@ -10,7 +10,8 @@ import torch
 from focus_engine.data.batches import Batch, Batches
 from focus_engine.data.maps import MapSet, open_map_set
 from focus_engine.data.memory import free_memory
-from focus_engine.data.normalise import ParameterScaler, fit_normaliser
+from focus_engine.data.normalise import fit_normaliser
+from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.data.symmetries import Augmentation
 from focus_engine.errors import InputError
 

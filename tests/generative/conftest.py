@@ -50,7 +50,8 @@ class GaussianField:
                 t = round(value * (process.schedule.timesteps - 1))
                 parts = denoise(row[None], t)
                 a, s = process.scales(t)
-                out.append(parts.noise if process.prediction == "epsilon" else a * parts.noise - s * parts.data)
+                v = a * parts.noise - s * parts.data
+                out.append({"epsilon": parts.noise, "x0": parts.data, "v": v}[process.prediction])
             return torch.cat(out)
 
         return network

@@ -11,26 +11,26 @@ from torch import Tensor
 from focus_engine.config.schema import Config
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
-from focus_engine.generative.diffusion import Diffusion, Prediction
-from focus_engine.generative.noise import build_schedule
+from focus_engine.generative.diffusion import PREDICTIONS, Diffusion, Prediction
+from focus_engine.generative.noise import NoiseSchedule, build_schedule
 
 GaussianField = Any  # the class in conftest.py, which tests cannot import
 NOBODY = torch.zeros(1, 0)
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v"])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_a_perfect_prediction_gives_back_map_and_noise(prediction: Prediction, unit_noise: Callable[..., Tensor]):
     process = Diffusion(build_schedule("cosine", 10), prediction)
     maps, noise = unit_noise(3, 1, 4, 4), unit_noise(3, 1, 4, 4, seed=1)
     for t in (0, 4, 9):
         a, s = process.scales(t)
-        target = noise if prediction == "epsilon" else a * noise - s * maps
+        target = {"epsilon": noise, "x0": maps, "v": a * noise - s * maps}[prediction]
         parts = process.denoise(lambda *_, out=target: out, a * maps + s * noise, t, NOBODY)
         torch.testing.assert_close(parts.data, maps)
         torch.testing.assert_close(parts.noise, noise)
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v"])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_parts_always_add_up_to_x(prediction: Prediction, unit_noise: Callable[..., Tensor]):
     process = Diffusion(build_schedule("linear", 20), prediction)
     x, output = unit_noise(2, 1, 4, 4), unit_noise(2, 1, 4, 4, seed=1)
@@ -40,17 +40,42 @@ def test_parts_always_add_up_to_x(prediction: Prediction, unit_noise: Callable[.
         torch.testing.assert_close(a * parts.data + s * parts.noise, x)
 
 
-def test_v_needs_no_signal_where_epsilon_does(unit_noise: Callable[..., Tensor]):
+@pytest.mark.parametrize(("prediction", "sign"), [("v", -1), ("x0", 1)])
+def test_v_and_x0_need_no_signal_where_epsilon_does(
+    prediction: Prediction, sign: int, unit_noise: Callable[..., Tensor]
+):
     schedule = build_schedule("linear", 10, zero_terminal_snr=True)
     x, output = unit_noise(1, 1, 4, 4), unit_noise(1, 1, 4, 4, seed=1)
-    parts = Diffusion(schedule, "v").denoise(lambda *_: output, x, 9, NOBODY)
-    torch.testing.assert_close(parts.data, -output)
+    parts = Diffusion(schedule, prediction).denoise(lambda *_: output, x, 9, NOBODY)
+    torch.testing.assert_close(parts.data, sign * output)
     torch.testing.assert_close(parts.noise, x)
-    with pytest.raises(InputError, match="needs prediction: v"):
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        build_schedule("linear", 10, zero_terminal_snr=True),
+        build_schedule("linear", 100_000),  # the signal underflows
+    ],
+)
+def test_epsilon_is_refused_where_no_signal_is_left(schedule: NoiseSchedule):
+    with pytest.raises(InputError, match="no signal left: use prediction: v or x0"):
         Diffusion(schedule, "epsilon")
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v"])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_the_exact_network_gives_the_exact_denoiser_at_every_step(
+    prediction: Prediction, field: GaussianField, unit_noise: Callable[..., Tensor]
+):
+    process = Diffusion(build_schedule("sigmoid", 12, shift=2.0), prediction)
+    network, denoise, x = field.network(process), field.denoiser(process), unit_noise(2, 1, 16, 16)
+    for t in range(12):
+        parts, exact = process.denoise(network, x, t, NOBODY), denoise(x, t)
+        torch.testing.assert_close(parts.data, exact.data, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(parts.noise, exact.noise, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_loss_at_the_perfect_network_is_the_posterior_variance(
     prediction: Prediction, field: GaussianField, unit_noise: Callable[..., Tensor]
 ):
@@ -59,10 +84,9 @@ def test_loss_at_the_perfect_network_is_the_posterior_variance(
     maps, noise = field.draw(unit_noise(count, 1, 16, 16)), unit_noise(count, 1, 16, 16, seed=1)
     for t in (0, 5, 9):
         a, s = process.scales(t)
-        # Per mode: Var(ε | x) = a² P / (a² P + s²), and v = (ε - s x)/a has 1/a² of it.
+        # Per mode: Var(ε | x) = a² P / (a² P + s²); v = (ε - s x)/a has 1/a² of it, the map (x - s ε)/a has s²/a².
         expected = (a**2 * field.power / (a**2 * field.power + s**2)).mean()
-        if prediction == "v":
-            expected = expected / a**2
+        expected *= {"epsilon": 1, "v": 1 / a**2, "x0": s**2 / a**2}[prediction]
         u = torch.full((count,), (t + 0.5) / 10, dtype=torch.float64)
         loss = process.loss(network, maps, torch.zeros(count, 0), u=u, noise=noise)
         assert loss.shape == (count,)
@@ -100,14 +124,28 @@ def test_loss_passes_conditions_on_and_reaches_the_weights():
     assert weight.grad.abs() > 0
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v"])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_min_snr_bounds_the_weight_of_the_map(prediction: Prediction):
     schedule = build_schedule("linear")
     process = Diffusion(schedule, prediction, min_snr_gamma=5.0)
-    # In units of the error of the map, ε weighs SNR and v weighs SNR + 1: the bound shows there.
-    unit = schedule.snr if prediction == "epsilon" else schedule.snr + 1
+    # In units of the error of the map, ε weighs SNR, v weighs SNR + 1 and x0 1: the bound shows there.
+    unit = {"epsilon": schedule.snr, "v": schedule.snr + 1, "x0": torch.ones(1000, dtype=torch.float64)}[prediction]
     torch.testing.assert_close(process.weights * unit, schedule.snr.clamp(max=5.0))
     assert (Diffusion(schedule, prediction).weights == 1).all()
+
+
+@pytest.mark.parametrize("prediction", ["v", "x0"])
+def test_min_snr_trains_the_step_without_signal_by_its_offset(prediction: Prediction):
+    schedule = build_schedule("linear", zero_terminal_snr=True)
+    with pytest.raises(InputError, match=r"set diffusion\.min_snr_offset to 1"):
+        Diffusion(schedule, prediction, min_snr_gamma=5.0).check_trainable()
+    Diffusion(schedule, prediction).check_trainable()
+    process = Diffusion(schedule, prediction, min_snr_gamma=5.0, min_snr_offset=1.0)
+    process.check_trainable()
+    weights = process.weights
+    assert weights[-1] == 1
+    unit = schedule.snr + 1 if prediction == "v" else torch.ones_like(schedule.snr)
+    torch.testing.assert_close(weights * unit, (schedule.snr + 1).clamp(max=6.0))
 
 
 def test_min_snr_weights_the_loss(unit_noise: Callable[..., Tensor]):
@@ -144,17 +182,27 @@ def test_refuses_steps_outside_its_range(steps: int):
 def test_config_makes_the_process():
     config = Config.model_validate(
         {
-            "diffusion": {"timesteps": 20, "schedule": "cosine", "prediction": "v", "zero_terminal_snr": True},
+            "diffusion": {
+                "timesteps": 20,
+                "schedule": "cosine",
+                "prediction": "v",
+                "zero_terminal_snr": True,
+                "shift": 2.0,
+            },
             "sampling": {"ddim_timesteps": 10},
+            "training": {"loss_scales": -1.0},
         }
     )
     process = build_process(config)
     assert isinstance(process, Diffusion)
     assert (process.method, process.prediction, process.schedule.timesteps) == ("diffusion", "v", 20)
-    assert process.schedule.terminal_snr == 0
+    assert process.terminal_snr == process.schedule.terminal_snr == 0
+    assert process.scale_power == -1
+    unshifted = build_schedule("cosine", 20, zero_terminal_snr=True)
+    torch.testing.assert_close(process.schedule.snr, unshifted.snr / 4)
 
 
-@pytest.mark.parametrize("settings", [{"prediction": "x0"}, {"min_snr_gamma": 0.0}])
+@pytest.mark.parametrize("settings", [{"prediction": "map"}, {"min_snr_gamma": 0.0}, {"min_snr_offset": -1.0}])
 def test_refuses_unknown_settings(settings: dict[str, Any]):
     with pytest.raises(InputError, match=next(iter(settings))):
         Diffusion(build_schedule("linear", 10), **settings)

@@ -104,8 +104,22 @@ def test_logit_normal_times_are_those_of_their_quantiles():
     u = torch.tensor([0.0, 0.158655, 0.5, 0.841345], dtype=torch.float64)
     expected = [0.0, 1 / (1 + math.e), 0.5, 1 / (1 + 1 / math.e)]
     assert process.training_times(u).tolist() == pytest.approx(expected, abs=1e-5)
+    moved = Flow(time_sampling="logit_normal", time_mean=-1.0, time_std=2.0).training_times(u)
+    assert torch.logit(moved[1:]).tolist() == pytest.approx([-3.0, -1.0, 1.0], abs=1e-4)
     uniform = Flow().training_times(u)
     assert uniform.tolist() == u.tolist()
+
+
+@pytest.mark.parametrize("time_sampling", ["uniform", "logit_normal"])
+def test_a_shift_multiplies_noise_over_map_in_training_and_sampling(time_sampling):
+    plain, shifted = Flow(time_sampling=time_sampling), Flow(time_sampling=time_sampling, shift=3.0)
+    assert shifted.times(8)[::8] == (0.0, 1.0)
+    noise = [s / t for t, s in map(shifted.scales, shifted.times(8)[1:])]
+    assert noise == pytest.approx([3 * s / t for t, s in map(plain.scales, plain.times(8)[1:])])
+    u = torch.linspace(0.05, 0.95, 7, dtype=torch.float64)
+    ours, theirs = shifted.training_times(u), 1 - plain.training_times(u)
+    # Esser et al. (2403.03206), eq. 23, where t = 1 is noise.
+    torch.testing.assert_close(1 - ours, 3.0 * theirs / (1 + (3.0 - 1) * theirs))
 
 
 def test_times_are_any_number_of_even_steps():
@@ -120,6 +134,12 @@ def test_scales_that_make_no_path_are_refused(low, high):
         Flow(low, high)
 
 
+@pytest.mark.parametrize("settings", [{"time_std": 0.0}, {"shift": 0.0}, {"shift": math.inf}])
+def test_factors_that_are_not_positive_are_refused(settings):
+    with pytest.raises(InputError, match=f"flow_matching.{next(iter(settings))}"):
+        Flow(**settings)
+
+
 def test_an_unknown_sampling_of_times_is_refused():
     with pytest.raises(InputError, match="allowed: uniform, logit_normal"):
         Flow(time_sampling="cosine")
@@ -130,7 +150,16 @@ def test_the_config_makes_it():
         {"method": "flow", "flow_matching": {"sigma_min": 0.1, "time_sampling": "logit_normal"}}
     )
     assert build_process(config) == Flow(0.1, 1.0, "logit_normal")
+    assert build_process(config).terminal_snr is None
     assert config.sampling.method == "heun"
+    times = {"time_sampling": "logit_normal", "time_mean": -0.5, "time_std": 1.5, "shift": 2.0}
+    config = Config.model_validate({"method": "flow", "flow_matching": times, "training": {"loss_scales": 1.0}})
+    assert build_process(config) == Flow(**times, scale_power=1.0)
+
+
+def test_the_width_of_uniform_times_is_refused():
+    with pytest.raises(ValueError, match=r"time_mean and time_std are for.*logit_normal"):
+        Config.model_validate({"method": "flow", "flow_matching": {"time_std": 2.0}})
 
 
 def test_samplers_of_diffusion_are_named_and_refused():

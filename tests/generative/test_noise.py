@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
@@ -53,20 +52,37 @@ def test_zero_terminal_snr_keeps_the_first_step_and_the_shape():
     torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio))
 
 
-def test_terminal_snr_of_a_mode_is_that_of_its_power_over_white_noise():
-    schedule = build_schedule("linear")
-    box, pixels = 25.0, 64
-    pixel_area = (box / pixels) ** 2
-    white = schedule.terminal_snr_by_mode(np.array([pixel_area]), pixel_area)
-    assert white == pytest.approx(schedule.terminal_snr)
-    red = schedule.terminal_snr_by_mode(np.array([100.0, 1.0]) * pixel_area, pixel_area)
-    assert red == pytest.approx(np.array([100.0, 1.0]) * schedule.terminal_snr)
+def test_sigmoid_is_its_published_formula():
+    """Against a transcription of algorithm 1 of 2212.11972 in plain Python."""
+
+    def sigmoid(x: float) -> float:
+        return 1 / (1 + math.exp(-x))
+
+    def gamma(t: float, start: float = -3, end: float = 3, tau: float = 1.0, clip_min: float = 1e-9) -> float:
+        v_start, v_end = sigmoid(start / tau), sigmoid(end / tau)
+        output = (v_end - sigmoid((t * (end - start) + start) / tau)) / (v_end - v_start)
+        return min(max(output, clip_min), 1.0)
+
+    expected = [gamma((t + 1) / 50) for t in range(50)]
+    assert build_schedule("sigmoid", 50).alpha_bar.tolist() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("zero_terminal_snr", [False, True])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_shift_divides_the_snr_of_every_step(name: str, *, zero_terminal_snr: bool):
+    plain = build_schedule(name, 50, zero_terminal_snr=zero_terminal_snr)
+    shifted = build_schedule(name, 50, zero_terminal_snr=zero_terminal_snr, shift=4.0)
+    torch.testing.assert_close(shifted.snr, plain.snr / 16)
+    # 2301.11093: maps of 256² get log SNR + 2 ln(64/256).
+    some = slice(0, 49)
+    torch.testing.assert_close(shifted.snr.log()[some], plain.snr.log()[some] + 2 * math.log(64 / 256))
+    assert torch.equal(plain.shifted(1.0).alpha_bar, plain.alpha_bar)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("linaer",), "'linaer' is unknown; allowed: linear, cosine, quadratic"),
+        (("linaer",), "'linaer' is unknown; allowed: linear, cosine, quadratic, sigmoid"),
         (("linear", 0), "timesteps: 0"),
         (("linear", 10, 0.0, 0.1), "beta_start"),
         (("linear", 10, 0.2, 0.1), "beta_start"),
@@ -76,6 +92,12 @@ def test_terminal_snr_of_a_mode_is_that_of_its_power_over_white_noise():
 def test_refuses_what_is_no_schedule(arguments: tuple[object, ...], message: str):
     with pytest.raises(InputError, match=message):
         build_schedule(*arguments)
+
+
+@pytest.mark.parametrize("shift", [0.0, -1.0, math.inf, math.nan])
+def test_refuses_a_shift_that_is_no_factor(shift: float):
+    with pytest.raises(InputError, match=r"diffusion\.shift"):
+        build_schedule("linear", 10, shift=shift)
 
 
 def test_one_step_cannot_be_rescaled():

@@ -36,6 +36,7 @@ FREE = {
     "sampling.num_steps",
     "sampling.cfg_scale",
     "sampling.eta",
+    "sampling.prior",
     "device",
     "notify.command",
 }

@@ -15,7 +15,8 @@ from torch.nn import functional as F  # noqa: N812
 from focus_engine.config.blocks.training import TrainingBlock
 from focus_engine.data.batches import Batches
 from focus_engine.data.maps import MapSet, open_map_set
-from focus_engine.data.normalise import ParameterScaler, fit_normaliser
+from focus_engine.data.normalise import fit_normaliser
+from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.data.symmetries import Augmentation
 from focus_engine.events.outcome import Outcome
 from focus_engine.events.table import EpochFinished, Event

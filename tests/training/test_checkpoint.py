@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from focus_engine.config.schema import Config, plain_config
-from focus_engine.data.normalise import ParameterScaler
+from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.errors import InputError
 from focus_engine.evaluation.trained_model import open_trained
 from focus_engine.runs.resumable import check_resumable

@@ -12,7 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from focus_engine.config.optimisers import OPTIMISERS
 from focus_engine.events.table import EpochFinished
+from focus_engine.models.batch_parts import BatchParts
 from focus_engine.training.budget import Clock
 from focus_engine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from focus_engine.training.loop import DivergedError
@@ -227,7 +229,7 @@ def test_resuming_amid_an_epoch_is_exact(bench: Make, checkpoint_path: Path, ste
     assert same(second.state.to_dict(), whole.state.to_dict())
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("optimizer", OPTIMISERS)
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_resuming_after_an_epoch_is_exact(bench: Make, checkpoint_path: Path, epochs: int, optimizer: str):
     keys = EVERYTHING | {"optimizer": optimizer}
@@ -256,6 +258,20 @@ def test_the_same_seed_trains_the_same_and_another_does_not(bench: Make):
     runs = [bench(seed=seed, num_epochs=1) for seed in (0, 0, 1)]
     losses = [one.run()[0][0].train_loss for one in runs]
     assert losses[0] == losses[1] != losses[2]
+
+
+def test_threads_that_share_the_batches_train_as_one_does(bench: Make):
+    """Batches of 8, 8 and 4 in three parts; the sum of the gradients has a fixed order, so it is always the same."""
+    runs = [bench(num_epochs=2, accumulate=2, cfg_prob=0.3, gradient_clip=0.1) for _ in range(3)]
+    for one in runs[1:]:
+        one.training = replace(one.training, parts=BatchParts(3, 8))
+    (*_, alone), (*_, together), (*_, again) = (one.run()[0] for one in runs)
+    assert together.train_loss == again.train_loss
+    assert same(runs[1].state.to_dict(), runs[2].state.to_dict())
+    assert together.train_loss == pytest.approx(alone.train_loss, rel=1e-4)
+    assert together.grad_norm == pytest.approx(alone.grad_norm, rel=1e-3)
+    for one, other in zip(runs[0].state.network.parameters(), runs[1].state.network.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
 def test_a_replica_that_has_no_truth_value_is_called(bench):

@@ -14,13 +14,13 @@ from focus_engine.training.prepare import prepare_data, terminal_snr
 SIZE = 16
 
 
-def prepared(folder: Path, fields):
+def prepared(folder: Path, fields, normalize="log10"):
     """Return data whose log10 is `fields` (simulations, H, W), one map per simulation."""
     np.save(folder / "maps.npy", (10.0 ** (11 + fields)).astype(np.float32))
     omega_m = np.linspace(0.1, 0.5, len(fields))
     np.savetxt(folder / "params.txt", np.stack([omega_m, np.full(len(fields), 0.8)], axis=1))
     maps = open_map_set(folder / "maps.npy", folder / "params.txt", box_size=25.0, maps_per_simulation=1)
-    return prepare_data(Config(), maps)
+    return prepare_data(Config.model_validate({"data": {"normalize": normalize}}), maps)
 
 
 def process(**diffusion):
@@ -49,6 +49,14 @@ def test_zero_terminal_snr_leaves_none(tmp_path):
     assert terminal_snr(process(prediction="v", zero_terminal_snr=True), data) == 0.0
 
 
+def test_the_noise_of_edm_is_measured_as_the_schedule_is_and_a_flow_has_none_to_measure(tmp_path):
+    data = prepared(tmp_path, 0.3 * np.random.default_rng(0).standard_normal((60, SIZE, SIZE)))
+    linear, edm = process(), build_process(Config.model_validate({"method": "edm", "edm": {"sigma_max": 20.0}}))
+    power = terminal_snr(linear, data) / linear.schedule.terminal_snr
+    assert terminal_snr(edm, data) == pytest.approx(power / 20.0**2)
+    assert terminal_snr(build_process(Config(method="flow")), data) is None
+
+
 def test_the_split_follows_split_seed_alone_and_a_checkpoint_keeps_its_own(tmp_path):
     first = prepared(tmp_path, 0.3 * np.random.default_rng(3).standard_normal((20, SIZE, SIZE)))
 
@@ -57,12 +65,35 @@ def test_the_split_follows_split_seed_alone_and_a_checkpoint_keeps_its_own(tmp_p
 
     other = again(data={"split_seed": 1})
     assert again(training={"seed": 5}) == first.split != other
-    held = Checkpoint(
-        config={},
-        state={},
-        normaliser=first.normaliser.to_dict(),
-        scaler=first.scaler.to_dict(),
-        data=first.describe() | {"split": vars(other)},
-        provenance={},
-    )
-    assert again(saved=held) == other
+    assert again(saved=checkpoint_of(first, split=vars(other))) == other
+
+
+def checkpoint_of(data, **changes):
+    """Return a checkpoint of no training, with `changes` in the description of the data."""
+    parts = {"normaliser": data.normaliser.to_dict(), "scaler": data.scaler.to_dict()}
+    return Checkpoint(config={}, state={}, **parts, data=data.describe() | changes, provenance={})
+
+
+@pytest.mark.parametrize("normalize", ["log10", "gaussian"])
+def test_every_statistic_is_of_the_training_maps_alone(tmp_path, normalize):
+    fields = 0.3 * np.random.default_rng(4).standard_normal((40, SIZE, SIZE))
+    first = prepared(tmp_path, fields, normalize)
+    fields[[*first.split.validation, *first.split.test]] += np.linspace(0, 3, SIZE)
+    (tmp_path / "other").mkdir()
+    second = prepared(tmp_path / "other", fields, normalize)
+    assert first.fingerprint != second.fingerprint
+    assert (first.normaliser, first.scaler, first.prior) == (second.normaliser, second.scaler, second.prior)
+    fields[list(first.split.train)] *= 1.5
+    third = prepared(tmp_path / "other", fields, normalize)
+    assert third.normaliser != first.normaliser
+    assert third.prior != first.prior
+
+
+def test_the_prior_of_a_checkpoint_is_kept_and_one_without_gets_its_own(tmp_path):
+    first = prepared(tmp_path, 0.3 * np.random.default_rng(5).standard_normal((20, SIZE, SIZE)))
+    changed = first.prior.to_dict() | {"all_mean": [7.0]}
+    kept = prepare_data(Config(), first.maps, checkpoint_of(first, prior=changed))
+    assert kept.prior.all_mean == (7.0,)
+    old = checkpoint_of(first)
+    del old.data["prior"]
+    assert prepare_data(Config(), first.maps, old).prior == first.prior

@@ -222,8 +222,8 @@ class PowerCut(BaseException):
 
 def test_checkpoints_within_an_epoch_lose_nothing(make: Make, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pace, "PROGRESS_SECONDS", 0.0)
-    more = "checkpoint_minutes: 1.0e-9"
-    run, whole = make("cut", epochs=2, more=more), make("uncut", epochs=2)
+    more, data = "checkpoint_minutes: 1.0e-9", f"{DATA}, normalize: gaussian"
+    run, whole = make("cut", epochs=2, more=more, data=data), make("uncut", epochs=2, data=data)
     saved: list[CheckpointSaved] = []
 
     def cut_amid_the_second_epoch(event: Event) -> None:
@@ -238,7 +238,10 @@ def test_checkpoints_within_an_epoch_lose_nothing(make: Make, monkeypatch: pytes
     assert (resumed.epoch, resumed.state["running"]["batch"]) == (1, 1)
     assert run_in_foreground(run, resume=True, device=None, on_event=ignore).state == "finished"
     assert run_in_foreground(whole, resume=False, device=None, on_event=ignore).state == "finished"
-    assert same(load_checkpoint(run.checkpoint_last).state, load_checkpoint(whole.checkpoint_last).state)
+    one, other = load_checkpoint(run.checkpoint_last), load_checkpoint(whole.checkpoint_last)
+    assert same(one.state, other.state)
+    assert same([one.normaliser, one.data["prior"]], [other.normaliser, other.data["prior"]])
+    assert one.normaliser["curves"]
 
 
 def test_leftovers_of_a_killed_worker_are_cleared_and_nothing_else(make: Make):

@@ -75,8 +75,10 @@ class DataBlock(Block):
         + ", ".join(PARAMETER_NAMES)
         + ".",
     )
-    normalize: Literal["log10", "none"] = Field(
-        "log10", description="Transform before standardising with the mean and std of the training split."
+    normalize: Literal["log10", "gaussian", "none"] = Field(
+        "log10",
+        description="Transform before standardising with the mean and std of the training split; gaussian: log10, "
+        "then the curve that makes its distribution over these pixels Gaussian.",
     )
     train_split: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.9,

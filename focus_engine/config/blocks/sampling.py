@@ -6,12 +6,13 @@ from pydantic import Field
 
 from focus_engine.config.block import Block, NonNegativeFloat, PositiveInt, Probability
 from focus_engine.config.methods import DEFAULT_METHOD, METHODS
-from focus_engine.config.samplers import SAMPLERS, sampler_words, samplers_by_steps, samplers_with_eta
+from focus_engine.config.samplers import PRIORS, SAMPLERS, sampler_words, samplers_by_steps, samplers_with_eta
 
 if TYPE_CHECKING:
     SamplerName = str
+    Prior = str
 else:
-    SamplerName = Literal[tuple(SAMPLERS)]
+    SamplerName, Prior = Literal[tuple(SAMPLERS)], Literal[PRIORS]
 
 
 class SamplingBlock(Block):
@@ -22,5 +23,10 @@ class SamplingBlock(Block):
     num_steps: PositiveInt = Field(50, description=f"Steps of {samplers_by_steps('sampling.num_steps')}.")
     cfg_scale: NonNegativeFloat = Field(
         1.0, description="Guidance; 1.0 samples the trained density, any other value distorts P(k)."
+    )
+    prior: Prior = Field(
+        "auto",
+        description="Start of sampling: noise alone (white); noise with the mean and spectrum of the training maps at "
+        "the parameters, scaled as at t = T (spectrum); or spectrum where t = T holds signal (auto).",
     )
     eta: Probability = Field(0.0, description=f"Noise of {samplers_with_eta()}: 0 is deterministic, 1 is DDPM.")

@@ -1,8 +1,8 @@
 """The block `training`: the loop, its budget, the learning rate, symmetries and early stopping."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from focus_engine.config.block import (
     FREE,
@@ -13,7 +13,17 @@ from focus_engine.config.block import (
     PositiveFloat,
     PositiveInt,
     Probability,
+    list_to_tuple,
 )
+from focus_engine.config.laws import JointError
+from focus_engine.config.optimisers import DEFAULT_OPTIMISER, OPTIMISERS, defaults_of, optimiser_words
+
+if TYPE_CHECKING:
+    OptimiserName = str
+else:
+    OptimiserName = Literal[tuple(OPTIMISERS)]
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class AugmentationBlock(Block):
@@ -84,10 +94,26 @@ class TrainingBlock(Block):
         10, description="Epochs between samples and P(k) during training; 0 never samples.", json_schema_extra=FREE
     )
     gradient_clip: NonNegativeFloat = Field(1.0, description="Largest gradient norm; 0 does not clip.")
-    optimizer: Literal["adamw", "adam", "sgd"] = Field("adamw", description="adamw, adam or sgd.")
+    optimizer: OptimiserName = Field(DEFAULT_OPTIMISER, description=f"{optimiser_words()}.")
+    betas: Annotated[tuple[Decay, ...] | None, BeforeValidator(list_to_tuple)] = Field(
+        None,
+        examples=[(0.9, 0.99)],
+        description=f"Decay of the averages of gradient and squared gradient; left out: {defaults_of('betas')}.",
+    )
+    eps: PositiveFloat | None = Field(
+        None,
+        examples=[1.0e-8],
+        description=f"Added to the root of the squared gradient; left out: {defaults_of('eps')}.",
+    )
+    momentum: Decay | None = Field(
+        None, examples=[0.95], description=f"Decay of the momentum; left out: {defaults_of('momentum')}."
+    )
     use_augmentation: bool = Field(True, description="Use the symmetries of the box.")
     precision: Literal["auto", "float32", "bf16"] = Field(
         "auto", description="auto is bf16 where the GPU has it, else float32."
+    )
+    loss_scales: Annotated[float, Field(ge=-4, le=4)] = Field(
+        0.0, description="Power of k that weighs the scales of the loss: below 0 large scales, above 0 small scales."
     )
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.999, description="Moving average of the weights, warmed up as min(ema_decay, (1 + n)/(10 + n))."
@@ -133,3 +159,10 @@ class TrainingBlock(Block):
     augmentation: AugmentationBlock = AugmentationBlock()
     scheduler: SchedulerBlock = SchedulerBlock()
     early_stopping: EarlyStoppingBlock = EarlyStoppingBlock()
+
+    @field_validator("betas")
+    @classmethod
+    def _hold_two(cls, betas: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if betas is not None and len(betas) != 2:
+            raise JointError(f"training.betas: {list(betas)}: give two numbers, such as [0.9, 0.99]", "training.betas")
+        return betas

@@ -34,6 +34,17 @@ def test_the_form_offers_what_the_engine_has(tmp_path):
     assert set(KEYS) <= {".".join(at) for at in all_keys()}
 
 
+def test_every_template_can_be_chosen(tmp_path):
+    from focus_engine.config.methods import METHODS
+
+    made = [
+        check_form(tmp_path, "a", StartingPoint(template=name), {})
+        for name in check_form(tmp_path, "a", SMALL, {}).templates
+    ]
+    assert not any(one.problems for one in made)
+    assert {one.method for one in made} == set(METHODS)
+
+
 @pytest.mark.parametrize("key", CHOICES)
 def test_the_parser_knows_every_choice(tmp_path, key):
     for word in check_form(tmp_path, "a", SMALL, {}).words[key]:

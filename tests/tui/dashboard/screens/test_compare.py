@@ -151,7 +151,10 @@ def test_runs_that_cannot_be_compared_give_a_warning():
     [
         ("diffusion", "diffusion", "min_snr_gamma", (None, 5.0)),
         ("diffusion", "diffusion", "prediction", ("epsilon", "v")),
+        ("diffusion", "diffusion", "shift", (1.0, 4.0)),
+        ("diffusion", "training", "loss_scales", (0.0, -1.0)),
         ("flow", "flow_matching", "time_sampling", ("uniform", "logit_normal")),
+        ("edm", "edm", "p_mean", (0.0, -1.2)),
     ],
 )
 def test_losses_that_weigh_differently_do_not_compare(method, block, key, values):
@@ -169,6 +172,15 @@ def test_a_setting_of_the_other_method_does_not_change_the_loss():
         for name, value in (("a", None), ("b", 5.0))
     ]
     assert data_warning(runs) == ""
+
+
+def test_a_run_of_a_focus_that_did_not_know_a_key_has_its_default():
+    old, new, other = (
+        view_from([started(config={"method": "diffusion", "diffusion": block})], "a")
+        for block in ({"prediction": "v"}, {"prediction": "v", "shift": 1.0}, {"prediction": "v", "shift": 2.0})
+    )
+    assert data_warning([old, new]) == ""
+    assert "not the same loss" in data_warning([old, other])
 
 
 def test_every_key_that_changes_the_loss_is_one_of_the_config():

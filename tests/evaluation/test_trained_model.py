@@ -1,0 +1,61 @@
+"""Where the plan of a trained model starts sampling: as the config or the caller wants, if the checkpoint can."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from focus_engine.config.schema import Config
+from focus_engine.errors import InputError
+from focus_engine.evaluation.trained_model import TrainedModel
+from focus_engine.generative.build import build_process
+from focus_engine.generative.prior import SpectralPrior, fit_prior
+
+ZERO = {"prediction": "v", "zero_terminal_snr": True}
+
+
+@pytest.fixture(scope="module")
+def prior() -> SpectralPrior:
+    return fit_prior([(torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.empty(20, 0))], 20)
+
+
+def model(prior: SpectralPrior | None, **blocks: Any) -> TrainedModel:
+    config, none = Config.model_validate(blocks), SimpleNamespace()
+    parts: dict[str, Any] = dict.fromkeys(("network", "normaliser", "scaler", "context"), none)
+    return TrainedModel(
+        **parts,
+        process=build_process(config),
+        config=config,
+        data={},
+        device=torch.device("cpu"),
+        source={},
+        prior=prior,
+    )
+
+
+@pytest.mark.parametrize(
+    ("blocks", "given", "start"),
+    [
+        ({}, None, "spectrum"),
+        ({}, "white", "white"),
+        ({"sampling": {"prior": "white"}}, None, "white"),
+        ({"sampling": {"prior": "white"}}, "auto", "spectrum"),
+        ({"diffusion": ZERO}, None, "white"),
+        ({"diffusion": ZERO, "sampling": {"prior": "spectrum"}}, None, "spectrum"),
+        ({"method": "flow"}, None, "white"),
+        ({"method": "flow"}, "spectrum", "spectrum"),
+    ],
+)
+def test_auto_starts_from_the_spectrum_where_the_path_leaves_signal(
+    prior: SpectralPrior, blocks: dict[str, Any], given: str | None, start: str
+):
+    assert model(prior, **blocks).plan(prior=given).prior == start
+
+
+def test_an_old_checkpoint_starts_from_noise_and_says_so_where_asked_for_more():
+    assert model(None).plan().prior == "white"
+    with pytest.raises(InputError, match=r"kept no spectrum of the training maps.*resume.*or use prior white"):
+        model(None).plan(prior="spectrum")
+    with pytest.raises(InputError, match="prior 'pink' is unknown; allowed: white, spectrum"):
+        model(None).plan(prior="pink")
