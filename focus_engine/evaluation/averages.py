@@ -129,9 +129,8 @@ def _remembered(run: RunFolder, path: Path, checkpoint: str) -> float | None:
 
 @torch.no_grad()
 def _take(network: nn.Module, weights: Tensor) -> None:
-    parameters = list(network.parameters())
-    for one, part in zip(parameters, weights.split([one.numel() for one in parameters]), strict=True):
-        one.copy_(part.view_as(one))
+    """Copy the vector of all weights into the parameters of `network`."""
+    torch.nn.utils.vector_to_parameters(weights, network.parameters())
 
 
 @dataclass(frozen=True)

@@ -98,10 +98,10 @@ def reconstruct(steps: Sequence[int], lengths: Sequence[float], step: int, lengt
     Raises:
         InputError: see `gamma_of`.
     """
-    times = np.array(steps, dtype=np.float64) / step
-    gammas, gamma = np.array([gamma_of(one) for one in lengths]), np.float64(gamma_of(length))
-    products = _products(times[:, None], gammas[:, None], times, gammas)
-    wanted, norm = _products(times, gammas, np.float64(1), gamma), float(_products(*(np.float64(1), gamma) * 2))
+    times, end = np.array(steps, dtype=np.float64) / step, np.ones(1)
+    gammas, gamma = np.array([gamma_of(one) for one in lengths]), np.array([gamma_of(length)])
+    products, wanted = _products(times[:, None], gammas[:, None], times, gammas), _products(times, gammas, end, gamma)
+    norm = float(_products(end, gamma, end, gamma)[0])
     count = len(times)
     system = np.ones((count + 1, count + 1))
     system[:count, :count], system[count, count] = products, 0.0

@@ -65,7 +65,7 @@ class SnapshotFolder:
             torch.save({**content, "weights": thin}, file)
         size = path.stat().st_size
         steps = self.steps()
-        for step in set(steps) - set(evenly(steps, max(FEWEST, min(SNAPSHOTS, int(1e9 * gigabytes / size))))):
+        for step in set(steps) - set(evenly(steps, most_kept(size, gigabytes))):
             self.file(step).unlink(missing_ok=True)
         return size
 
@@ -87,6 +87,11 @@ class SnapshotFolder:
         if content.get("format") != FORMAT or content.get("version") != VERSION or content.get("step") != step:
             raise InputError(f"{path}: is not a snapshot of averages that this FOCUS can read: remove it")
         return list(content["weights"])
+
+
+def most_kept(size: int, gigabytes: float) -> int:
+    """Return how many snapshots of `size` bytes are kept at most."""
+    return max(FEWEST, min(SNAPSHOTS, int(1e9 * gigabytes / max(1, size))))
 
 
 def evenly(steps: Sequence[int], most: int) -> list[int]:
