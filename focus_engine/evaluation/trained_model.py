@@ -40,7 +40,7 @@ class TrainedModel:
     """A network ready to sample.
 
     Attributes:
-        network: EMA weights, in evaluation mode, on `device`.
+        network: averaged weights, in evaluation mode, on `device`.
         process: its generative process.
         normaliser: converts standardised to physical maps.
         scaler: converts physical to standardised parameters; holds the trained range.
@@ -48,7 +48,8 @@ class TrainedModel:
         data: the description of the data in the checkpoint (`PreparedData.describe`).
         device: the device of sampling.
         context: the context of a network evaluation, which sets its precision.
-        source: file name, epoch and SHA-256 of the checkpoint; empty during training.
+        source: file name, epoch and SHA-256 of the checkpoint, and `ema`, the length of the average of the weights if
+            it is not the moving average of training; empty during training.
         prior: mean and spectrum of the normalised training maps; None in checkpoints of earlier versions.
     """
 
@@ -241,6 +242,7 @@ def write_samples(
         "guidance": plan.guidance,
         "prior": plan.prior,
         "checkpoint": np.array([source["file"], str(source["epoch"]), source["sha256"]]),
+        "ema": np.nan if (length := source.get("ema")) is None else length,
         "focus_version": __version__,
     }
     if real is not None:
