@@ -94,7 +94,7 @@ def method_spellings() -> tuple[str, ...]:
 
 
 def method_words() -> str:
-    """Return the methods in words: `diffusion or flow`."""
+    """Return the methods in words: `diffusion, flow or edm`."""
     *others, last = METHODS
     return f"{', '.join(others)} or {last}" if others else last
 

@@ -43,7 +43,7 @@ class TrainedModel:
     """A network ready to sample.
 
     Attributes:
-        network: EMA weights, in evaluation mode, on `device`.
+        network: averaged weights, in evaluation mode, on `device`.
         process: its generative process.
         normaliser: converts standardised to physical maps.
         scaler: converts physical to standardised parameters; holds the trained range.
@@ -51,7 +51,8 @@ class TrainedModel:
         data: the description of the data in the checkpoint (`PreparedData.describe`).
         device: the device of sampling.
         context: the context of a network evaluation, which sets its precision.
-        source: file name, epoch and SHA-256 of the checkpoint; empty during training.
+        source: file name, epoch and SHA-256 of the checkpoint, and `ema`, the length of the average of the weights if
+            it is not the moving average of training; empty during training.
         prior: mean and spectrum of the normalised training maps; None in checkpoints of earlier versions.
     """
 
@@ -131,7 +132,7 @@ class TrainedModel:
         if wanted == "auto":
             holds_signal = self.process.scales(self.process.times(steps)[0])[0] > 0
             return "spectrum" if holds_signal and self.prior is not None else "white"
-        return wanted  # type: ignore[return-value]  # an unknown word is refused by the plan
+        return wanted  # type: ignore[return-value]  # the plan refuses an unknown word
 
     def draw(self, params: NDArray[np.float32], plan: SamplingPlan) -> Iterator[SamplingProgress]:
         """Yield the sampling steps of one map for each row of physical parameters `params` (N, P)."""
@@ -267,6 +268,7 @@ def write_samples(
         "guidance": plan.guidance,
         "prior": plan.prior,
         "checkpoint": np.array([source["file"], str(source["epoch"]), source["sha256"]]),
+        "ema": np.nan if (length := source.get("ema")) is None else length,
         "focus_version": __version__,
     }
     if real is not None:

@@ -34,6 +34,16 @@ Prior = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="K", help="The noise of map i depends on seed and i alone.")]
 Checkpoint = Annotated[str, typer.Option("--checkpoint", metavar="best|last|PATH", help="Which weights.")]
+Ema = Annotated[
+    str | None,
+    typer.Option(
+        "--ema",
+        metavar="LENGTH|best",
+        help="Average of the weights over this share of the training, such as 0.05. evaluate finds the best length "
+        "by the validation loss, and the run folder keeps it. Left out: the moving average of training.",
+        show_default=False,
+    ),
+]
 Batch = Annotated[int | None, typer.Option("--batch-size", metavar="N", help="Maps at once.", show_default=False)]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 … as in the config.")]
 Progress = Annotated[
@@ -64,6 +74,7 @@ def sample(
     prior: Prior = None,
     seed: Seed = 0,
     checkpoint: Checkpoint = "best",
+    ema: Ema = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE.npz", show_default=False)] = None,
     batch_size: Batch = None,
     device: Device = None,
@@ -78,7 +89,7 @@ def sample(
 
     Example: focus sample --steps 100 --eta 0 -n 16 --params Omega_m=0.3,sigma_8=0.8 -o maps.npz
     """
-    from focus_tui.compute.options import SampleOptions, parse_params
+    from focus_tui.compute.options import SampleOptions, parse_ema, parse_params
 
     options = SampleOptions(
         steps=steps,
@@ -90,6 +101,7 @@ def sample(
         prior=prior,
         seed=seed,
         checkpoint=checkpoint,
+        ema=parse_ema(ema),
         n_maps=n_maps,
         batch_size=batch_size,
         device=device,
@@ -133,6 +145,7 @@ def evaluate(
     prior: Prior = None,
     seed: Seed = 0,
     checkpoint: Checkpoint = "best",
+    ema: Ema = None,
     report: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Report: .html, .png, .pdf or .json.", show_default=False),
@@ -154,7 +167,7 @@ def evaluate(
 
     Example: focus evaluate experiment_diffusion --json > report.json
     """
-    from focus_tui.compute.options import EvaluateOptions
+    from focus_tui.compute.options import EvaluateOptions, parse_ema
 
     options = EvaluateOptions(
         steps=steps,
@@ -166,6 +179,7 @@ def evaluate(
         prior=prior,
         seed=seed,
         checkpoint=checkpoint,
+        ema=parse_ema(ema),
         n_maps=n_maps,
         report=report,
         latex=latex,

@@ -14,6 +14,8 @@ from focus_engine.errors import InputError
 
 MAX_SEED = 2**63 - 1
 PROGRESS = ("bar", "json")
+LONGEST_AVERAGE = 0.288
+"""Length of the plain mean of the weights of all steps: the standard deviation of a uniform density on (0, 1)."""
 REPORT_SUFFIXES = (".html", ".png", ".pdf", ".json")
 """Formats of a report."""
 
@@ -34,6 +36,7 @@ class DrawOptions:
         prior: where sampling starts, a word of `sampling.prior`.
         seed: the noise of map i depends on the seed and i only.
         checkpoint: best, last, or a path.
+        ema: length of the average of the weights, or `best`; None takes the moving average of training.
         n_maps: number of maps.
         batch_size: maps drawn at once.
         device: as in the config.
@@ -52,6 +55,7 @@ class DrawOptions:
     prior: str | None = None
     seed: int = 0
     checkpoint: str = "best"
+    ema: float | str | None = None
     n_maps: int | None = None
     batch_size: int | None = None
     device: str | None = None
@@ -188,6 +192,22 @@ def parse_params(text: str | None) -> Params | None:
             raise InputError(f"{name} is given twice", where="--params")
         pairs[name] = _number(value, name)
     return tuple(pairs.items())
+
+
+def parse_ema(text: str | None) -> float | str | None:
+    """Parse a length of the average of the weights, or `best`. Raises InputError."""
+    if text is None or text == "best":
+        return text
+    try:
+        length = float(text)
+    except ValueError:
+        length = math.nan
+    if not 0 < length <= LONGEST_AVERAGE:
+        raise InputError(
+            f"give best, or the length of an average as a share of the training, above 0 and at most {LONGEST_AVERAGE}",
+            where=f"--ema {text!r}",
+        )
+    return length
 
 
 def check_output(path: Path, suffix: str) -> Path:

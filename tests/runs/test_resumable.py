@@ -23,6 +23,8 @@ FREE = {
     "training.num_epochs",
     "training.sample_every",
     "training.max_minutes",
+    "training.averages",
+    "training.averages_gb",
     "training.checkpoint_minutes",
     "training.devices",
     "training.max_restarts",
