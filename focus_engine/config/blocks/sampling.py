@@ -9,7 +9,8 @@ from focus_engine.config.methods import DEFAULT_METHOD, METHODS
 from focus_engine.config.samplers import PRIORS, SAMPLERS, sampler_words, samplers_by_steps, samplers_with_eta
 
 if TYPE_CHECKING:
-    SamplerName = Prior = str
+    SamplerName = str
+    Prior = str
 else:
     SamplerName, Prior = Literal[tuple(SAMPLERS)], Literal[PRIORS]
 
