@@ -37,6 +37,7 @@ from focus_engine.runs.create import create_experiment
 from focus_engine.runs.folder import RunFolder, default_run, experiments_root, find_run, list_runs
 
 if TYPE_CHECKING:
+    from focus_engine.evaluation.averages import BestAverage
     from focus_engine.evaluation.comparison import Comparison
     from focus_engine.evaluation.sampling import SamplingResult
     from focus_engine.statistics.compare import Evaluation
@@ -211,6 +212,7 @@ class Experiment:
         params: Mapping[str, float] | None = None,
         params_file: Path | None = None,
         checkpoint: str = "best",
+        ema: float | str | None = None,
         device: str | None = None,
         output: Path | None = None,
         **plan: Any,  # noqa: ANN401  (the fields of SamplingPlan)
@@ -222,9 +224,10 @@ class Experiment:
             params: parameters by name, the same for every map [those of the validation maps in order].
             params_file: a table with one row per map.
             checkpoint: best, last, or a path.
+            ema: length of the average of the weights, or `best` as found by `best_average` [the moving average].
             device: overrides the config's.
             output: the .npz [a free name under samples/].
-            plan: sampler, steps, eta, guidance, prior, seed, batch_size [those of the config].
+            plan: sampler, steps or nfe, spacing, eta, guidance, prior, seed, batch_size [those of the config].
 
         Returns:
             maps (N, C, H, W) in physical units, params (N, P), power, path, figure, nfe.
@@ -233,10 +236,11 @@ class Experiment:
             InputError: there is no such checkpoint, or an argument does not fit it.
             FocusError: the maps are not finite.
         """
+        from focus_engine.evaluation.averages import open_averaged  # noqa: PLC0415  (torch: 2 s)
         from focus_engine.evaluation.sampling import choose_params, sample_run  # noqa: PLC0415  (torch: 2 s)
-        from focus_engine.evaluation.trained_model import find_checkpoint, open_trained  # noqa: PLC0415
+        from focus_engine.evaluation.trained_model import find_checkpoint  # noqa: PLC0415
 
-        model = open_trained(find_checkpoint(self.run, checkpoint), device=device)
+        model = open_averaged(self.run, find_checkpoint(self.run, checkpoint), ema, device=device)
         chosen = model.plan(**plan)
         rows = choose_params(model, count, params, params_file)
         return drain(sample_run(self.run, model, rows, chosen, output))
@@ -248,6 +252,7 @@ class Experiment:
         universes: int | None = None,
         cosmologies: int | None = None,
         checkpoint: str = "best",
+        ema: float | str | None = None,
         device: str | None = None,
         **plan: Any,  # noqa: ANN401  (the fields of SamplingPlan)
     ) -> "Evaluation":
@@ -258,21 +263,38 @@ class Experiment:
             universes: simulate this many universes at each held-back cosmology, as truth instead of the test maps.
             cosmologies: number of held-back cosmologies [8].
             checkpoint: best, last, or a path.
+            ema: length of the average of the weights, or `best` as found by `best_average` [the moving average].
             device: overrides the config's.
-            plan: sampler, steps, eta, guidance, prior, seed, batch_size [those of the config].
+            plan: sampler, steps or nfe, spacing, eta, guidance, prior, seed, batch_size [those of the config].
 
         Raises:
             InputError: there is no such checkpoint, the data are gone or have changed, or there can be no such
                 universes.
             FocusError: the generated maps are not physical.
         """
+        from focus_engine.evaluation.averages import open_averaged  # noqa: PLC0415  (torch: 2 s)
         from focus_engine.evaluation.sampling import evaluate_run  # noqa: PLC0415  (torch: 2 s)
-        from focus_engine.evaluation.trained_model import find_checkpoint, open_trained  # noqa: PLC0415
+        from focus_engine.evaluation.trained_model import find_checkpoint  # noqa: PLC0415
         from focus_engine.evaluation.truth import HeldBack  # noqa: PLC0415
 
         truth = HeldBack.given(universes, cosmologies)
-        model = open_trained(find_checkpoint(self.run, checkpoint), device=device)
+        model = open_averaged(self.run, find_checkpoint(self.run, checkpoint), ema, device=device)
         return drain(evaluate_run(self.run, model, model.plan(**plan), count, held_back=truth)).evaluation
+
+    def best_average(self, *, checkpoint: str = "best", device: str | None = None) -> "BestAverage":
+        """Find the length of the average of the weights with the lowest validation loss, and remember it.
+
+        Args:
+            checkpoint: best, last, or a path.
+            device: overrides the config's.
+
+        Raises:
+            InputError: there is no such checkpoint, it holds no averages, or the data are gone or have changed.
+        """
+        from focus_engine.evaluation.averages import find_best  # noqa: PLC0415  (torch: 2 s)
+        from focus_engine.evaluation.trained_model import find_checkpoint  # noqa: PLC0415
+
+        return drain(find_best(self.run, find_checkpoint(self.run, checkpoint), device=device))
 
     def compare(
         self,

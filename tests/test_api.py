@@ -234,6 +234,7 @@ def test_a_rehearsal_reports_what_training_took_and_writes_nothing(flow, home, m
     assert found.n_parameters == started.n_parameters == count_parameters(build_network(flow.config.model))
     assert found.maps == started.maps
     assert found.steps_per_epoch == started.steps_per_epoch
+    assert found.averages_bytes == 32 * 4 * found.n_parameters
     assert found.checkpoint_bytes == pytest.approx(flow.run.checkpoint_last.stat().st_size, rel=0.35)
     assert 0 < found.seconds_per_step < found.seconds_per_epoch
     assert found.enough_disk

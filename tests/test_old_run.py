@@ -100,6 +100,18 @@ def test_its_checkpoint_draws_the_same_maps(old, tmp_path, capfd):
     assert "kept no spectrum of the training maps" in capfd.readouterr().err
 
 
+def test_its_checkpoint_draws_within_a_budget(old, tmp_path, capfd):
+    """Guidance takes two evaluations a call, so that nine are four steps."""
+    where = ["--checkpoint", "last", "-n", "2", "-o", str(tmp_path / "few.npz")]
+    assert focus(["sample", old.name, "--nfe", "9", "--guidance", "2", "--json", *where]) == 0
+    assert json.loads(capfd.readouterr().out)["nfe"] == 8
+    with np.load(tmp_path / "few.npz") as found:
+        assert (int(found["steps"]), str(found["sampler"]), str(found["spacing"])) == (4, "ab2", "logsnr")
+        assert np.isfinite(found["maps"]).all()
+    assert focus(["sample", old.name, "--nfe", "1", "--guidance", "2"]) == 2
+    assert "nfe 1: use 2 or more" in capfd.readouterr().err
+
+
 @pytest.mark.process
 def test_its_submitted_script_resumes_and_finishes(old):
     """A script that waits in the SLURM queue while FOCUS is upgraded still runs."""

@@ -15,7 +15,9 @@ from focus_engine.config.schema import Config
 from focus_engine.config.templates import find_template
 from focus_engine.generative.build import PROCESSES, build_process
 from focus_engine.generative.process import Denoised
-from focus_engine.generative.samplers import FUNCTIONS
+from focus_engine.generative.samplers.spacing import spaced_times
+from focus_engine.generative.samplers.table import FUNCTIONS
+from focus_engine.generative.samplers.task import SamplerTask
 
 TOY = """
 import contextlib, io, json, sys
@@ -25,8 +27,8 @@ from focus_engine.config import samplers as sampler_specs
 sampler_specs.SAMPLERS["toy"] = sampler_specs.SamplerSpec("toy", ("diffusion",), "sampling.num_steps", eta=(0.0, 0.5))
 
 import torch
-from focus_engine.generative import samplers
-samplers.FUNCTIONS["toy"] = samplers.euler
+from focus_engine.generative.samplers.table import FUNCTIONS
+FUNCTIONS["toy"] = FUNCTIONS["euler"]
 
 from focus_engine.config.schema import Config
 from focus_engine.config.load import parse_config
@@ -65,9 +67,9 @@ for progress in sample_steps(network, build_process(config), torch.zeros(2, 6), 
     drawn.add(progress)
 print(json.dumps({
     "readme": run.path.joinpath("README.md").read_text(),
-    "comments": run.config.read_text(),
+    "comments": " ".join(run.config.read_text().replace("#", " ").split()),
     "refused": refusal(lambda: parse_config("sampling: {method: plms}", Path("c"))),
-    "misfit": refusal(lambda: parse_config("sampling: {method: heun}", Path("c"))),
+    "misfit": refusal(lambda: parse_config("sampling: {method: rk4}", Path("c"))),
     "flow": refusal(lambda: parse_config("method: flow\\nsampling: {method: toy}", Path("c"))),
     "schema": json_schema()["$defs"]["SamplingBlock"]["properties"]["method"]["enum"],
     "help": help_text(),
@@ -91,19 +93,20 @@ def test_a_new_sampler_needs_a_spec_and_a_function_and_nothing_else(tmp_path):
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout)
     assert "TOY" in told["readme"]
-    assert "ddim, ddpm or toy for diffusion; euler or heun for flow and edm." in told["comments"]
-    assert "Steps of euler, heun and toy." in told["comments"]
-    assert "Noise of ddim and toy" in told["comments"]
+    assert "abm2 or toy for diffusion; euler, heun, midpoint" in told["comments"]
+    assert "sde and toy." in told["comments"]
+    assert "sde and toy: 0 is deterministic" in told["comments"]
     assert "'toy'" in told["refused"]
-    assert "allowed: ddim, ddpm, toy" in told["misfit"]
+    assert "allowed: ddim, ddpm, euler, heun, midpoint, dpmpp_2m, ab2, abm2, toy" in told["misfit"]
     assert "allowed: euler, heun" in told["flow"]
     assert "toy" in told["schema"]
     assert "toy" in told["help"]
-    assert "`heun`, `toy`" in told["reference"]
-    assert "heun, toy" in told["option"]
-    assert told["eta"] == "--eta 0.8: sampler toy takes eta 0 to 0.5; samplers with a free eta: ddim and toy"
-    assert "free eta: ddim and toy" in told["ddpm"]
-    assert told["fitting"] == ["ddim", "ddpm", "toy"]
+    assert "`sde`, `toy`" in told["reference"]
+    assert "sde, toy" in told["option"]
+    free = "samplers with a free eta: ddim, dpmpp_2m, ab2, sde and toy"
+    assert told["eta"] == f"--eta 0.8: sampler toy takes eta 0 to 0.5; {free}"
+    assert free in told["ddpm"]
+    assert told["fitting"] == [*fitting_samplers("diffusion"), "toy"]
     assert (told["steps"], told["problems"]) == (7, {})
     assert told["drawn"] == [[2, 1, 8, 8], 3]
 
@@ -111,7 +114,8 @@ def test_a_new_sampler_needs_a_spec_and_a_function_and_nothing_else(tmp_path):
 def test_no_other_file_names_a_sampler():
     """But for what each method, and a template, begins with."""
     home = Path(__file__).parents[1]
-    tables = {f"focus_engine/{name}.py" for name in ("config/samplers", "generative/samplers", "config/methods")}
+    names = ("config/samplers", "config/budgets", "generative/samplers/table", "config/methods")
+    tables = {f"focus_engine/{name}.py" for name in names}
     named = set()
     for path in (*home.glob("focus_engine/**/*.py"), *home.glob("focus_tui/**/*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -155,7 +159,16 @@ def test_a_spec_is_true(name):
         return Denoised(x, x)
 
     noise = torch.ones(1, 1, 4, 4)
-    list(FUNCTIONS[name](build_process(config), denoise, noise, lambda: noise, 5, spec.check_eta(None)))
-    assert len(calls) == 5 * spec.nfe_per_step
+    process = build_process(config)
+    times = spaced_times(process, 5, spec.spacing)
+    steps = list(FUNCTIONS[name](SamplerTask(process, denoise, lambda: noise, times, spec.check_eta(None)), noise))
+    assert steps[-1].index == 4
+    if spec.chooses_steps:
+        assert len(calls) <= spec.nfe(5, config.method) + 1
+        return
+    assert len(calls) == spec.nfe(5, config.method)
+    assert spec.steps_within(spec.nfe(5, config.method), config.method) == 5
+    assert spec.steps_within(spec.nfe(5, config.method) - 1, config.method) == 4
+    assert [step.index for step in steps] == list(range(5))
     if spec.deterministic:
         assert spec.check_eta(0.0) == 0.0

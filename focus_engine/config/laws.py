@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from focus_engine.config.methods import METHODS
 from focus_engine.config.networks import NETWORKS, block_of_network
 from focus_engine.config.optimisers import OPTIMISERS, SETTINGS, readers_of
-from focus_engine.config.samplers import SAMPLERS, fitting_samplers, number_at
+from focus_engine.config.samplers import SAMPLERS, fitting_samplers, number_at, samplers_with_churn
 from focus_engine.units import FIELD_UNITS
 
 Law = tuple[bool, str, tuple[str, ...]]
@@ -272,6 +272,16 @@ def _sampling_laws(config: Blocks) -> list[Law]:
                 f"allowed: {', '.join(fitting)}"
             ),
             ("sampling.method", "method"),
+        ),
+        (
+            not spec.takes_eta or spec.accepts_eta(sampling.eta),
+            f"sampling.eta is {sampling.eta:g}, but {sampling.method} needs noise: use a number above 0, such as 1",
+            ("sampling.eta", "sampling.method"),
+        ),
+        (
+            sampling.churn == 0 or spec.churns,
+            f"sampling.churn is {sampling.churn:g}, but {sampling.method} has none: only {samplers_with_churn()}",
+            ("sampling.churn", "sampling.method"),
         ),
         (
             not most_key or steps <= most,

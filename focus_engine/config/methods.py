@@ -18,6 +18,7 @@ class MethodSpec:
         loss_keys: keys that change what its loss measures: runs that differ in one have losses that do not compare.
         aliases: other spellings that load.
         most_steps: dotted key of the number of steps that no sampler exceeds; empty where there is no such number.
+        network_at_data: whether the network has an output at the data, where a path without noise ends.
         more_noise: settings with which sampling starts at noise alone, or nearly; empty where it always does.
     """
 
@@ -27,6 +28,7 @@ class MethodSpec:
     loss_keys: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     most_steps: str = ""
+    network_at_data: bool = False
     more_noise: str = ""
 
 
@@ -65,6 +67,7 @@ METHODS = {
                 "training.loss_scales",
             ),
             aliases=("flow_matching",),
+            network_at_data=True,
         ),
         MethodSpec(
             "edm",
@@ -72,6 +75,7 @@ METHODS = {
             "heun",
             loss_keys=("edm.sigma_min", "edm.sigma_max", "edm.p_mean", "edm.p_std", "training.loss_scales"),
             more_noise="a larger edm.sigma_max",
+            network_at_data=True,
         ),
     )
 }
@@ -90,7 +94,7 @@ def method_spellings() -> tuple[str, ...]:
 
 
 def method_words() -> str:
-    """Return the methods in words: `diffusion or flow`."""
+    """Return the methods in words: `diffusion, flow or edm`."""
     *others, last = METHODS
     return f"{', '.join(others)} or {last}" if others else last
 

@@ -270,16 +270,7 @@ def _plans(contender: Contender, step_counts: Sequence[int]) -> list[SamplingPla
     plans = []
     for steps in sorted({*step_counts, plan.steps}):
         try:
-            plans.append(
-                model.plan(
-                    sampler=plan.sampler,
-                    steps=steps,
-                    eta=plan.eta,
-                    guidance=plan.guidance,
-                    seed=plan.seed,
-                    batch_size=plan.batch_size,
-                )
-            )
+            plans.append(replace(plan, steps=steps).checked(model.process))
         except InputError:
             continue
     return plans

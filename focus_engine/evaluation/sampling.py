@@ -267,5 +267,6 @@ def _write_report(
 
 def report_document(evaluation: Evaluation, model: TrainedModel, plan: SamplingPlan) -> dict[str, object]:
     """Return the document of `focus evaluate --json`."""
-    sampling = {name: getattr(plan, name) for name in ("sampler", "steps", "eta", "guidance", "prior", "seed")}
+    keys = ("sampler", "steps", "spacing", "eta", "guidance", "prior", "seed")
+    sampling = {name: getattr(plan, name) for name in keys}
     return {**evaluation.to_dict(), "checkpoint": dict(model.source), "sampling": sampling}

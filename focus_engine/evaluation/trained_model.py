@@ -6,7 +6,7 @@ Used by `focus sample`, by `focus evaluate` and for the samples during training.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from focus_engine.atomic import write_atomically
-from focus_engine.config.samplers import choose_sampler
+from focus_engine.config.budgets import sampler_within
+from focus_engine.config.methods import METHODS
+from focus_engine.config.samplers import SamplerSpec, choose_sampler, number_at
 from focus_engine.config.schema import Config
 from focus_engine.data.channels import ONE_FIELD
 from focus_engine.data.digests import from_text
@@ -22,6 +24,7 @@ from focus_engine.data.normalise import Normaliser
 from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
+from focus_engine.generative.guidance import nfe_per_call
 from focus_engine.generative.prior import SpectralPrior
 from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingProgress, sample_steps
@@ -40,7 +43,7 @@ class TrainedModel:
     """A network ready to sample.
 
     Attributes:
-        network: EMA weights, in evaluation mode, on `device`.
+        network: averaged weights, in evaluation mode, on `device`.
         process: its generative process.
         normaliser: converts standardised to physical maps.
         scaler: converts physical to standardised parameters; holds the trained range.
@@ -48,7 +51,8 @@ class TrainedModel:
         data: the description of the data in the checkpoint (`PreparedData.describe`).
         device: the device of sampling.
         context: the context of a network evaluation, which sets its precision.
-        source: file name, epoch and SHA-256 of the checkpoint; empty during training.
+        source: file name, epoch and SHA-256 of the checkpoint, and `ema`, the length of the average of the weights if
+            it is not the moving average of training; empty during training.
         prior: mean and spectrum of the normalised training maps; None in checkpoints of earlier versions.
     """
 
@@ -84,19 +88,41 @@ class TrainedModel:
     def plan(self, **changes: Any) -> SamplingPlan:  # noqa: ANN401  (the fields of SamplingPlan)
         """Return the config's sampling plan with the `changes` that are not None, checked against the process.
 
+        `nfe` stands for a sampler and a number of steps: those of `sampler_within`.
+
         Raises:
             InputError: the plan does not suit the model.
         """
         block = self.config.sampling
         wanted = {name: value for name, value in changes.items() if value is not None}
-        spec = choose_sampler(wanted.get("sampler", block.method), self.config.method)
-        own = {"sampler": spec.name, "steps": spec.steps_in(self.config), "guidance": block.cfg_scale}
-        eta = block.eta if spec.takes_eta else None
-        start = wanted.pop("prior", block.prior)
-        plan = SamplingPlan(**{**own, "eta": eta, **wanted}).checked(self.process)
+        spec, steps = self._solver(wanted)
+        own = {
+            "sampler": spec.name,
+            "steps": steps,
+            "guidance": block.cfg_scale,
+            "eta": block.eta if spec.takes_eta and spec.accepts_eta(block.eta) else None,
+            "spacing": block.spacing,
+            "churn": block.churn if spec.churns else 0.0,
+            "rtol": block.rtol,
+            "atol": block.atol,
+        }
+        start = str(wanted.pop("prior", block.prior))
+        plan = SamplingPlan(**{**own, **wanted}).checked(self.process)
         return replace(plan, prior=self._start_of(start, plan.steps)).checked(self.process)
 
-    def _start_of(self, wanted: str, steps: int) -> Literal["white", "spectrum"]:
+    def _solver(self, wanted: dict[str, Any]) -> tuple[SamplerSpec, int | None]:
+        """Return the sampler and its steps; takes `nfe` out of `wanted`. Raises InputError."""
+        method, nfe = self.config.method, wanted.pop("nfe", None)
+        if nfe is None:
+            spec = choose_sampler(wanted.get("sampler", self.config.sampling.method), method)
+            return spec, spec.steps_in(self.config)
+        if "steps" in wanted:
+            raise InputError("nfe and steps are both given: keep one of them", keys=("nfe", "steps"))
+        per_call = nfe_per_call(wanted.get("guidance", self.config.sampling.cfg_scale))
+        most = number_at(self.config, METHODS[method].most_steps)
+        return sampler_within(nfe, method, name=wanted.get("sampler"), per_call=per_call, most=most)
+
+    def _start_of(self, wanted: str, steps: int) -> str:
         """Return where sampling starts (`sampling.prior`). Raises InputError if the checkpoint lacks the spectrum."""
         if wanted == "spectrum" and self.prior is None:
             raise InputError(
@@ -106,7 +132,7 @@ class TrainedModel:
         if wanted == "auto":
             holds_signal = self.process.scales(self.process.times(steps)[0])[0] > 0
             return "spectrum" if holds_signal and self.prior is not None else "white"
-        return wanted  # type: ignore[return-value]  # the plan refuses an unknown word
+        return wanted
 
     def draw(self, params: NDArray[np.float32], plan: SamplingPlan) -> Iterator[SamplingProgress]:
         """Yield the sampling steps of one map for each row of physical parameters `params` (N, P)."""
@@ -238,9 +264,11 @@ def write_samples(
         "sampler": plan.sampler,
         "steps": plan.steps,
         "eta": plan.eta,
+        "spacing": plan.spacing,
         "guidance": plan.guidance,
         "prior": plan.prior,
         "checkpoint": np.array([source["file"], str(source["epoch"]), source["sha256"]]),
+        "ema": np.nan if (length := source.get("ema")) is None else length,
         "focus_version": __version__,
     }
     if real is not None:

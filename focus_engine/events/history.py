@@ -10,7 +10,7 @@ from functools import reduce
 from typing import TypeVar
 
 from focus_engine.events.statistics import LivePower
-from focus_engine.events.table import EpochFinished, Event, RunStarted, SamplesDrawn, StatisticsMeasured
+from focus_engine.events.table import BudgetRead, EpochFinished, Event, RunStarted, SamplesDrawn, StatisticsMeasured
 
 ByEpoch = TypeVar("ByEpoch", bound=EpochFinished | StatisticsMeasured | SamplesDrawn)
 
@@ -64,6 +64,20 @@ class History:
 def history_of(events: Iterable[Event]) -> History:
     """Return the history in `events`, which are the whole log of a run or its end."""
     return reduce(History.then, events, History())
+
+
+def readings_of(events: Iterable[Event]) -> dict[int, float]:
+    """Return the readings of the clock (seconds by step) since the run last began at step 0.
+
+    Readings of steps that were lost are kept, because a resumed run repeats them.
+    """
+    readings: dict[int, float] = {}
+    for event in events:
+        if isinstance(event, RunStarted) and event.step == 0:
+            readings.clear()
+        elif isinstance(event, BudgetRead):
+            readings[event.step] = event.seconds
+    return readings
 
 
 def without_superseded(events: Iterable[Event]) -> list[Event]:

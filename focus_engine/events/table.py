@@ -70,7 +70,7 @@ class RunStarted(Event):
     """Data, network and state are ready; the first step follows.
 
     Attributes:
-        method: diffusion or flow.
+        method: diffusion, flow or edm.
         epoch: finished epochs: 0 for a new run; else training goes on after this epoch.
         num_epochs: maximum number of epochs.
         steps_per_epoch: optimiser steps in an epoch.
@@ -89,6 +89,7 @@ class RunStarted(Event):
         seed: seed of the run.
         threads: CPU threads of the arithmetic (part of the run: sums depend on it).
         ranks: processes that train together, one per device.
+        step: optimiser steps done: 0 for a new run.
         device: torch's name of the device.
         device_name: its maker's name.
         git_commit: commit of the working folder; null outside a repository.
@@ -125,6 +126,7 @@ class RunStarted(Event):
     config_sha256: str
     data_fingerprint: str
     ranks: int = 1
+    step: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +178,24 @@ class StepProgress(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BudgetRead(Event):
+    """The clock was read: how much of training.max_minutes is used. A resumed run repeats the readings that it finds.
+
+    Learning rates depend on time by these readings alone.
+
+    Attributes:
+        step: optimiser steps done.
+        seconds: wall time that all workers of the run have used.
+        share: of training.max_minutes, 0 to 1.
+    """
+
+    type: ClassVar[str] = "budget_read"
+    step: int
+    seconds: float
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class EpochFinished(Event):
     """An epoch is finished. Repeats the whole summary, so that the last such event alone gives the state of the run.
 
@@ -187,8 +207,8 @@ class EpochFinished(Event):
         train_loss: mean training loss.
         val_loss: loss of the EMA weights on fixed strata; it decides about best, plateau and early stopping.
         val_loss_raw: the same for the raw weights.
-        lr: learning rate of this epoch.
-        next_lr: learning rate of the next epoch.
+        lr: learning rate of this epoch, of its last step where it changes by step.
+        next_lr: learning rate of the next step.
         lr_cut: whether the plateau rule cut the rate after this epoch.
         grad_norm: mean gradient norm before clipping.
         seconds: wall time of the epoch.
@@ -197,7 +217,7 @@ class EpochFinished(Event):
         is_best: strictly lowest val loss so far.
         best_val_loss: lowest val loss so far.
         best_epoch: its epoch.
-        scheduler: plateau, cosine, step or none.
+        scheduler: plateau, cosine, trapezoid, linear, step or none.
         bad_epochs: epochs without improvement, up to plateau_patience, before a cut sets it to 0.
         plateau_patience: bad epochs until the rate is cut; null without plateau.
         early_stop_count: epochs without improvement for early stopping.
@@ -205,7 +225,8 @@ class EpochFinished(Event):
         pk_error: latest median |ratio - 1| of P(k) of samples during training (see `statistics`).
         pk_error_std: its standard error.
         pk_error_null: its mean for a perfect generator measured with as many maps.
-        eta_seconds: seconds left if all epochs run.
+        eta_seconds: seconds left if all epochs run, or until max_minutes are used.
+        budget_used: used share of the budget of epochs or minutes, 0 to 1, whichever is more.
     """
 
     type: ClassVar[str] = "epoch_finished"
@@ -235,6 +256,7 @@ class EpochFinished(Event):
     eta_seconds: Number
     pk_error_std: Number = None
     pk_error_null: Number = None
+    budget_used: Number = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,6 +277,24 @@ class CheckpointSaved(Event):
     kind: Literal["best", "last"]
     bytes: int
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AveragesSaved(Event):
+    """A snapshot of the power-function averages of the weights is on disk.
+
+    Attributes:
+        step: optimiser steps done.
+        used: used share of the budget, 0 to 1.
+        path: relative to the run folder; empty if it could not be written.
+        bytes: its size.
+    """
+
+    type: ClassVar[str] = "averages_saved"
+    step: int
+    used: float
+    path: str = ""
+    bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -369,8 +409,10 @@ EVENT_TYPES: dict[str, type[Event]] = {
         DataProgress,
         RunStarted,
         StepProgress,
+        BudgetRead,
         EpochFinished,
         CheckpointSaved,
+        AveragesSaved,
         StatisticsMeasured,
         SamplesDrawn,
         Warned,

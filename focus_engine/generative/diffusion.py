@@ -5,9 +5,11 @@ The network sees x_t = α_t map + σ_t ε and t/(T-1), and predicts ε (2006.112
 on the map.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -111,11 +113,19 @@ class Diffusion:
         return (*(round(total * (steps - i) / steps) - 1 for i in range(steps)), -1)
 
     def scales(self, t: float) -> tuple[float, float]:
-        """Return (α_t, σ_t); t = -1 is the data, (1, 0)."""
+        """Return (α_t, σ_t); t = -1 is the data, (1, 0). Between timesteps, atan(σ/α) is linear in t."""
         if t < 0:
             return 1.0, 0.0
+        if t != int(t):
+            angle = float(np.interp(t, np.arange(self.schedule.timesteps), self.schedule.angle))
+            return math.cos(angle), math.sin(angle)
         alpha_bar = float(self.schedule.alpha_bar[int(t)])
         return alpha_bar**0.5, (1 - alpha_bar) ** 0.5
+
+    def time_at(self, noise_to_signal: float) -> float:
+        """Return the time in 0 ... T-1 where σ/α is `noise_to_signal`; the network has no output at the data, -1."""
+        angle = self.schedule.angle
+        return float(np.interp(math.atan(noise_to_signal), angle, np.arange(len(angle))))
 
     def loss(
         self,

@@ -92,6 +92,10 @@ class Edm:
         """Return (1, σ); the time is σ."""
         return 1.0, t
 
+    def time_at(self, noise_to_signal: float) -> float:
+        """Return the time where s/a is `noise_to_signal`, at most σ_max; the network has an output at σ = 0 too."""
+        return min(max(noise_to_signal, 0.0), self.sigma_max)
+
     def training_sigmas(self, u: Tensor) -> Tensor:
         """Return σ at the quantiles `u` in [0, 1), of the same shape, all in [σ_min, σ_max]."""
         log_sigma: Tensor = self.p_mean + self.p_std * torch.special.ndtri(u)

@@ -91,6 +91,10 @@ class Flow:
         """Return (t, σ_max - (σ_max - σ_min) t)."""
         return t, self.sigma_max - (self.sigma_max - self.sigma_min) * t
 
+    def time_at(self, noise_to_signal: float) -> float:
+        """Return the time where s/a is `noise_to_signal`; the network has an output at the data too."""
+        return min(self.sigma_max / (noise_to_signal + self.sigma_max - self.sigma_min), 1.0)
+
     def training_times(self, u: Tensor) -> Tensor:
         """Return the training times at the quantiles `u` in [0, 1), of the same shape."""
         if self.time_sampling == "uniform":

@@ -6,8 +6,11 @@ Separate from `diffusion` because a schedule is arithmetic only: float64, on the
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from focus_engine.errors import InputError
@@ -35,6 +38,12 @@ class NoiseSchedule:
     def sigma(self) -> Tensor:
         """Scale of the noise at each step, √(1 - ᾱ)."""
         return (1 - self.alpha_bar).sqrt()
+
+    @cached_property
+    def angle(self) -> NDArray[np.float64]:
+        """atan(σ/α) at each step, (T,): finite at zero signal and at zero noise, and increasing."""
+        angle: NDArray[np.float64] = torch.atan2(self.sigma, self.alpha).numpy()
+        return angle
 
     @property
     def beta(self) -> Tensor:

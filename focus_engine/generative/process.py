@@ -80,6 +80,13 @@ class Process(Protocol):
         """Return the scales (a, s) of data and noise at a time of `times`; usually (1, 0) at the last, the data."""
         ...
 
+    def time_at(self, noise_to_signal: float) -> float:
+        """Return the time where s/a is `noise_to_signal`, or the nearest at which the network has an output.
+
+        At 0 this is the last time of `times` if the network can be evaluated there.
+        """
+        ...
+
     def loss(
         self,
         network: Network,

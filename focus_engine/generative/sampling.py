@@ -9,19 +9,20 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from focus_engine.config.methods import DEFAULT_METHOD, METHODS
-from focus_engine.config.samplers import choose_sampler
+from focus_engine.config.samplers import SPACINGS, SamplerSpec, choose_sampler, samplers_with_churn
 from focus_engine.errors import InputError
 from focus_engine.generative.guidance import nfe_per_call
 from focus_engine.generative.prior import SpectralPrior
 from focus_engine.generative.process import Denoised, Network, Process
-from focus_engine.generative.samplers import FUNCTIONS
+from focus_engine.generative.samplers.spacing import spaced_times
+from focus_engine.generative.samplers.table import FUNCTIONS
+from focus_engine.generative.samplers.task import SamplerTask
 
 Precision = Callable[[], AbstractContextManager[object]]
 """Returns the context of a network evaluation, for example `lambda: torch.autocast("cuda", torch.bfloat16)`."""
@@ -38,19 +39,29 @@ class SamplingPlan:
     guidance: float = 1.0
     seed: int = 0
     batch_size: int = 64
-    prior: Literal["white", "spectrum"] = "white"
-    """Where sampling starts: unit noise, or noise with mean and spectrum of the maps (`generative.prior`)."""
+    prior: str = "white"
+    """Where sampling starts: white, unit noise; spectrum, noise with mean and spectrum of the maps (`prior`)."""
     first: int = 0
     """Index of the first map: maps drawn in parts get the same noise as maps drawn at once."""
+    spacing: str | None = None
+    """Where the steps are placed (see `samplers.spacing`); None: as the sampler does by default."""
+    churn: float = 0.0
+    rtol: float = 1e-3
+    """Relative tolerance of a sampler that chooses its steps; `steps` is then the most."""
+    atol: float = 1e-3
 
     def checked(self, process: Process) -> "SamplingPlan":
-        """Return the plan with η set.
+        """Return the plan with η and spacing set.
 
         Raises:
             InputError: the sampler does not fit the process, or a value is out of range.
         """
         sampler = choose_sampler(self.sampler, process.method)
-        process.times(self.steps)
+        spacing = self.spacing or sampler.spacing
+        if spacing not in SPACINGS:
+            raise InputError(f"spacing {spacing!r} is unknown; use one of: {', '.join(SPACINGS)}", keys=("spacing",))
+        spaced_times(process, self.steps, spacing)
+        _check_solver(self, sampler)
         if self.batch_size < 1:
             raise InputError(f"batch size {self.batch_size}: use 1 or more")
         if self.seed < 0:
@@ -59,7 +70,19 @@ class SamplingPlan:
             raise InputError(f"prior {self.prior!r} is unknown; allowed: white, spectrum")
         if not 0 <= self.guidance < float("inf"):
             raise InputError(f"guidance {self.guidance:g}: use a number from 0; 1 samples the conditional model")
-        return replace(self, eta=sampler.check_eta(self.eta))
+        return replace(self, eta=sampler.check_eta(self.eta), spacing=spacing)
+
+
+def _check_solver(plan: SamplingPlan, sampler: SamplerSpec) -> None:
+    if not 0 <= plan.churn < float("inf"):
+        raise InputError(f"churn {plan.churn:g}: use a number from 0", keys=("churn",))
+    if plan.churn > 0 and not sampler.churns:
+        raise InputError(
+            f"churn {plan.churn:g}: sampler {sampler.name} has none; only {samplers_with_churn()}", keys=("churn",)
+        )
+    for name, value in (("rtol", plan.rtol), ("atol", plan.atol)):
+        if not 0 < value < float("inf"):
+            raise InputError(f"{name} {value:g}: use a number above 0", keys=(name,))
 
 
 Start = Callable[[Tensor, Tensor, Process, SamplingPlan], Tensor]
@@ -93,7 +116,7 @@ class DrawnBatches:
 
     def add(self, progress: SamplingProgress) -> None:
         """Add the progress of one step."""
-        self.nfe = progress.nfe
+        self.nfe = max(self.nfe, progress.nfe)
         if progress.finished is not None:
             self._batches.append(progress.finished)
 
@@ -177,9 +200,11 @@ def _sample_batches(
     starting: Start,
 ) -> Iterator[SamplingProgress]:
     sampler = choose_sampler(plan.sampler, process.method)
-    eta = sampler.check_eta(plan.eta)
-    for first in range(0, len(cond), plan.batch_size):
-        rows = cond[first : first + plan.batch_size].to(device, torch.float32)
+    times = spaced_times(process, plan.steps, plan.spacing or sampler.spacing)
+    # Steps chosen for a batch would make a map depend on the others in it.
+    batch_size = 1 if sampler.chooses_steps else plan.batch_size
+    for first in range(0, len(cond), batch_size):
+        rows = cond[first : first + batch_size].to(device, torch.float32)
         noise = MapNoise(plan.seed, plan.first + first, len(rows), map_shape, device)
         denoised = 0
 
@@ -191,7 +216,9 @@ def _sample_batches(
                 return process.denoise(network, x, t, rows, guidance=plan.guidance)
 
         start = starting(noise(), rows, process, plan)
-        for step in FUNCTIONS[sampler.name](process, denoise, start, noise, plan.steps, eta):
+        eta = sampler.check_eta(plan.eta)
+        task = SamplerTask(process, denoise, noise, times, eta, plan.churn, plan.rtol, plan.atol)
+        for step in FUNCTIONS[sampler.name](task, start):
             finished = step.x.float().cpu() if step.index == step.total - 1 else None
             yield SamplingProgress(
                 maps_done=first + (len(rows) if finished is not None else 0),

@@ -118,8 +118,14 @@ def _check_resume(run: RunFolder, summary: RunSummary) -> None:
         raise RunConflictError(
             f"{name} is finished ({summary.reason}): raise training.num_epochs in {run.config} to train on, {anew}"
         )
-    if run.has_checkpoints() and (trained := trained_config(run)) is not None:
-        check_resumable(config, trained)
+    if not run.has_checkpoints() or (trained := trained_config(run)) is None:
+        return
+    check_resumable(config, trained)
+    limit, before = config.training.max_minutes, (trained.get("training") or {}).get("max_minutes")
+    if summary.state == "finished" and limit is not None and before is not None and limit <= before:
+        raise RunConflictError(
+            f"{name} is finished ({summary.reason}): raise training.max_minutes in {run.config} to train on, {anew}"
+        )
 
 
 def start_run(

@@ -87,7 +87,7 @@ def create_experiment(
         root: the experiments folder; made if need be.
         name: of the experiment and its folder.
         template: the template to start from [the first one of `method`].
-        method: diffusion or flow.
+        method: one of `METHODS`.
         source: copy this experiment's config instead, with its comments; relative data paths are rebased.
         settings: `key=value` with dotted keys and YAML values, applied last.
         created: ISO date [today].

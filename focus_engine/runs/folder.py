@@ -61,6 +61,11 @@ class RunFolder:
         return self.checkpoints / "checkpoint_previous.pt"
 
     @property
+    def averages(self) -> Path:
+        """Folder of the snapshots of averaged weights (`training/snapshots.py`), and of which is best."""
+        return self.checkpoints / "averages"
+
+    @property
     def training_history(self) -> Path:
         """The figure of loss and learning rate against epoch."""
         return self.checkpoints / "training_history.png"

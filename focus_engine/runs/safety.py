@@ -39,5 +39,14 @@ def open_to_everybody(run: RunFolder) -> list[Path]:
 
 
 def _written(run: RunFolder) -> Iterator[Path]:
-    yield from (run.checkpoints, run.logs, run.samples, run.figs, run.labels, run.slurm_script, run.slurm_job)
+    yield from (
+        run.checkpoints,
+        run.averages,
+        run.logs,
+        run.samples,
+        run.figs,
+        run.labels,
+        run.slurm_script,
+        run.slurm_job,
+    )
     yield from (run.events, run.train_log, run.worker_log, run.lock, run.worker, run.stop_request, run.ranks)

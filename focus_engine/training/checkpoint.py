@@ -36,7 +36,8 @@ class Checkpoint:
         scaler: `ParameterScaler.to_dict()`.
         data: fingerprint, training_digests, box_size [Mpc/h], map_shape, param_names, maps_per_simulation, split,
             units, fields and field_units of the channels.
-        provenance: versions, host, device, seed, git commit.
+        provenance: versions, host, device, seed, git commit; seconds: the wall time of all workers of the run so far,
+            which is not in the state because no two runs agree in it.
     """
 
     config: dict[str, Any]
@@ -99,6 +100,25 @@ def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> Che
     Raises:
         InputError: the file is missing, truncated, not a FOCUS checkpoint, or a pickle that would run code.
     """
+    content = read_archive(path, map_location)
+    if content.get("format") != FORMAT:
+        raise InputError(f"{path}: is a torch file, but not a checkpoint of FOCUS")
+    if content.get("version") != VERSION:
+        raise InputError(f"{path}: checkpoint version {content.get('version')}; this FOCUS reads version {VERSION}")
+    names = Checkpoint.__dataclass_fields__
+    if missing := [name for name in names if not isinstance(content.get(name), dict)]:
+        raise InputError(f"{path}: the checkpoint lacks {', '.join(missing)}")
+    if not isinstance(content["state"].get("epoch"), int):
+        raise InputError(f"{path}: the checkpoint lacks its epoch")
+    return Checkpoint(**{name: content[name] for name in names})
+
+
+def read_archive(path: Path, map_location: torch.device | str = "cpu") -> dict[str, Any]:
+    """Return the dictionary of numbers and tensors in the torch file at `path`.
+
+    Raises:
+        InputError: the file is missing, truncated, no such dictionary, or a pickle that would run code.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     _check_archive(path)
@@ -112,16 +132,7 @@ def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> Che
         ) from None
     except Exception as error:  # noqa: BLE001  (a damaged pickle can raise any exception)
         raise InputError(f"{path}: the checkpoint cannot be read (damaged?): {_first_line(error)}") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InputError(f"{path}: is a torch file, but not a checkpoint of FOCUS")
-    if content.get("version") != VERSION:
-        raise InputError(f"{path}: checkpoint version {content.get('version')}; this FOCUS reads version {VERSION}")
-    names = Checkpoint.__dataclass_fields__
-    if missing := [name for name in names if not isinstance(content.get(name), dict)]:
-        raise InputError(f"{path}: the checkpoint lacks {', '.join(missing)}")
-    if not isinstance(content["state"].get("epoch"), int):
-        raise InputError(f"{path}: the checkpoint lacks its epoch")
-    return Checkpoint(**{name: content[name] for name in names})
+    return content if isinstance(content, dict) else {}
 
 
 def _check_archive(path: Path) -> None:

@@ -5,9 +5,8 @@ and prints between the events. It may stop iterating after any event; the state 
 """
 
 import math
-import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
@@ -19,17 +18,17 @@ from focus_engine.data.batches import Batch, Batches
 from focus_engine.data.randomness import keyed_integer
 from focus_engine.errors import FocusError
 from focus_engine.events.outcome import Outcome
-from focus_engine.events.table import EpochFinished, Event, StepProgress
+from focus_engine.events.table import AveragesSaved, BudgetRead, EpochFinished, Event
 from focus_engine.generative.process import Network, Process
 from focus_engine.generative.sampling import Precision
 from focus_engine.models.batch_parts import WHOLE, BatchParts
+from focus_engine.training.budget import NOT_DUE, Clock, Limits
+from focus_engine.training.pace import Pace
 from focus_engine.training.ranks import ALONE, Ranks
-from focus_engine.training.schedule import learning_rate
+from focus_engine.training.schedule import runs_on_budget
+from focus_engine.training.snapshots import due
 from focus_engine.training.state import EpochSums, TrainState
 from focus_engine.training.validation import Validation
-
-PROGRESS_SECONDS = 1.0
-"""Minimum time between two StepProgress events."""
 
 Stop = Literal["epoch", "now"]
 _STOPS: tuple[Stop | None, ...] = (None, "epoch", "now")
@@ -49,7 +48,7 @@ class Training:
         batches: batches of training maps.
         validation: measures the validation loss.
         precision: context of network evaluations.
-        deadline: `time.monotonic()` at which training ends cleanly; None: no limit.
+        clock: the wall clock of the run, which uses up training.max_minutes; that of rank 0 counts.
         ranks: the ranks of a distributed training.
         replica: the module evaluated in training, such as a distributed one; None: the state's network.
         parts: how threads share a batch.
@@ -60,7 +59,7 @@ class Training:
     batches: Batches
     validation: Validation
     precision: Precision
-    deadline: float | None = None
+    clock: Clock = field(default_factory=Clock)
     ranks: Ranks = ALONE
     replica: torch.nn.Module | None = None
     parts: BatchParts = WHOLE
@@ -88,19 +87,19 @@ def train(
     """
     stop_wanted = partial(_agreed, training.ranks, stop_wanted)
     while (outcome := _end_of_training(training, state)) is None:
-        pace = _Pace(training, state.running)
+        pace = Pace(training.batches, state.running)
         outcome = yield from _train_epoch(training, state, pace, stop_wanted)
-        if outcome is not None:
+        if outcome is not None and (outcome.state == "stopped" or state.running.batch == 0):
             return outcome
         event = _close_epoch(training, state, pace, stop_wanted)
         if event is None:
             return _stopped_now(state)
         yield event
-        outcome = _end_of_training(training, state)
-        if outcome is None and stop_wanted() is not None:
+        outcome = outcome or _end_of_training(training, state)
+        if outcome is not None:
+            return outcome
+        if stop_wanted() is not None:
             return Outcome("stopped", "asked to stop", f"stopped after epoch {state.epoch}")
-        if outcome is None and _out_of_time(training):
-            return Outcome("stopped", _time_limit(training), f"stopped after epoch {state.epoch}")
     return outcome
 
 
@@ -124,33 +123,61 @@ def _stopped_now(state: TrainState) -> Outcome:
     return Outcome("stopped", "asked to stop now", where, save=state.running.batch > 0)
 
 
-def _time_limit(training: Training) -> str:
-    return f"time limit of {training.settings.max_minutes:g} min"
+def _minutes_used(training: Training, state: TrainState) -> Outcome:
+    """Return the outcome when training.max_minutes are used: finished where the schedule falls with the budget.
 
-
-def _out_of_time(training: Training) -> bool:
-    return training.deadline is not None and bool(training.ranks.agree(time.monotonic() >= training.deadline))
+    Such a schedule is at its floor, and the epoch that it ends is validated although it is shorter than others.
+    Without a single step, as when preparing the data took all the time, nothing is finished.
+    """
+    settings, within = training.settings, state.running.batch > 0
+    limit = f"time limit of {settings.max_minutes:g} min"
+    if runs_on_budget(settings.scheduler) and state.step:
+        return Outcome("finished", f"{limit}: the {settings.scheduler.name} schedule is at its end")
+    where = f"after epoch {state.epoch}" if state.epoch and not within else f"in epoch {state.epoch + 1}"
+    return Outcome("stopped", limit, f"stopped {where}", save=within or not state.epoch)
 
 
 def _train_epoch(
-    training: Training, state: TrainState, pace: "_Pace", stop_wanted: Callable[[], Stop | None]
+    training: Training, state: TrainState, pace: Pace, stop_wanted: Callable[[], Stop | None]
 ) -> Generator[Event, None, Outcome | None]:
     """Train the rest of the current epoch; return an outcome if it must end before the last batch."""
     settings, sums = training.settings, state.running
     epoch = state.epoch + 1
-    lr = learning_rate(epoch, settings, state.plateau)
-    for group in state.optimizer.param_groups:
-        group["lr"] = lr
     training.called(state.network).train()
     for group_of_batches in _groups(training.batches.epoch(epoch, start=sums.batch), settings.accumulate):
         if stop_wanted() == "now":
             return _stopped_now(state)
-        if _out_of_time(training):
-            return Outcome("stopped", _time_limit(training), f"stopped in epoch {epoch}", save=True)
+        yield from _read_clock(training, state)
+        if state.budget.is_up(settings):
+            return _minutes_used(training, state)
+        _set_rate(training, state)
         grad_norm = _step(training, state, epoch, group_of_batches)
+        used = state.budget.used(state.place(training.steps_per_epoch))
+        if state.averages is not None and due(state.averages, used):
+            yield AveragesSaved(step=state.step, used=used)
         if pace.due():
-            yield pace.event(state, epoch, lr, grad_norm)
+            yield pace.event(state, grad_norm)
     return None
+
+
+def _read_clock(training: Training, state: TrainState) -> Iterator[BudgetRead]:
+    """Take a reading of the clock of rank 0 into the state when one is due; yield it, to be logged before the step."""
+    limit, budget, ranks = Limits.of(training.settings).seconds, state.budget, training.ranks
+    if math.isinf(limit):
+        return
+    last = None if budget.step < 0 else budget.seconds
+    seconds = ranks.sum(training.clock.reading(state.step, last, limit) if ranks.lead else 0.0)
+    if seconds != NOT_DUE:
+        state.budget = budget.read(state.step, seconds)
+        yield BudgetRead(step=state.step, seconds=seconds, share=min(1.0, seconds / limit))
+
+
+def _set_rate(training: Training, state: TrainState) -> None:
+    """Give the optimiser the learning rate of the next step."""
+    place = state.place(training.steps_per_epoch)
+    state.budget = state.budget.before_step(training.settings, state.plateau, place)
+    for group in state.optimizer.param_groups:
+        group["lr"] = state.budget.rate
 
 
 def _groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
@@ -184,6 +211,8 @@ def _step(training: Training, state: TrainState, epoch: int, group: list[Batch])
         raise DivergedError(f"the gradient became {grad_norm} in epoch {epoch}, batch {sums.batch}")
     state.optimizer.step()
     state.ema.update(state.network)
+    if state.averages is not None:
+        state.averages.update(state.network)
     state.step += 1
     sums.steps += 1
     sums.grad_norm += grad_norm
@@ -271,7 +300,7 @@ def _losses(training: Training, network: Network, batch: Batch, draws: _Draws, p
 
 
 def _close_epoch(
-    training: Training, state: TrainState, pace: "_Pace", stop_wanted: Callable[[], Stop | None]
+    training: Training, state: TrainState, pace: Pace, stop_wanted: Callable[[], Stop | None]
 ) -> EpochFinished | None:
     """Validate, update plateau and early stopping, and return the epoch's event; None if stopped during validation."""
     settings, sums, scheduler = training.settings, state.running, training.settings.scheduler
@@ -284,8 +313,8 @@ def _close_epoch(
     val_loss, val_loss_raw = measured
     if not math.isfinite(val_loss) or not math.isfinite(val_loss_raw):
         raise DivergedError(f"the validation loss of epoch {epoch} became NaN or infinite")
-    warming_up = epoch <= scheduler.warmup_epochs
-    lr = learning_rate(epoch, settings, state.plateau)
+    warming_up = state.budget.warming_up(settings, epoch, state.step)
+    lr = state.budget.rate
     judged = state.plateau.after(val_loss, warming_up=warming_up)
     state.plateau = judged.cut(scheduler)
     min_delta = settings.early_stopping.min_delta
@@ -294,6 +323,7 @@ def _close_epoch(
     if is_best:
         state.best_val_loss, state.best_epoch = val_loss, epoch
     state.epoch, state.running = epoch, EpochSums()
+    place = state.place(training.steps_per_epoch)
     seconds = pace.seconds()
     return EpochFinished(
         epoch=epoch,
@@ -304,7 +334,7 @@ def _close_epoch(
         val_loss=val_loss,
         val_loss_raw=val_loss_raw,
         lr=lr,
-        next_lr=learning_rate(epoch + 1, settings, state.plateau),
+        next_lr=state.budget.before_step(settings, state.plateau, place).rate,
         lr_cut=state.plateau.rate < judged.rate,
         grad_norm=sums.mean_grad_norm,
         seconds=seconds,
@@ -322,52 +352,10 @@ def _close_epoch(
         pk_error_std=state.pk_error_std,
         pk_error_null=state.pk_error_null,
         eta_seconds=_eta(training, seconds, settings.num_epochs - epoch),
+        budget_used=state.budget.used(place),
     )
 
 
 def _eta(training: Training, seconds: float, epochs_left: int) -> float:
-    eta = seconds * epochs_left
-    return eta if training.deadline is None else min(eta, max(0.0, training.deadline - time.monotonic()))
-
-
-class _Pace:
-    """Timing of StepProgress events and throughput of this worker in the current epoch."""
-
-    def __init__(self, training: Training, sums: EpochSums) -> None:
-        self._training, self._sums = training, sums
-        self._began = self._last = time.monotonic()
-        self._maps, self._batch = sums.maps, sums.batch
-        self._waited = training.batches.seconds_waited
-
-    def due(self) -> bool:
-        now = time.monotonic()
-        if now - self._last < PROGRESS_SECONDS:
-            return False
-        self._last = now
-        return True
-
-    def seconds(self) -> float:
-        return time.monotonic() - self._began
-
-    def maps_per_second(self) -> float:
-        return (self._sums.maps - self._maps) / max(self.seconds(), 1e-9)
-
-    def data_wait(self) -> float:
-        return min(1.0, (self._training.batches.seconds_waited - self._waited) / max(self.seconds(), 1e-9))
-
-    def event(self, state: TrainState, epoch: int, lr: float, grad_norm: float) -> StepProgress:
-        sums, n_batches = self._sums, len(self._training.batches)
-        device = self._training.batches.device
-        return StepProgress(
-            epoch=epoch,
-            batch=sums.batch,
-            n_batches=n_batches,
-            step=state.step,
-            train_loss=sums.mean_loss,
-            lr=lr,
-            grad_norm=grad_norm,
-            maps_per_second=self.maps_per_second(),
-            data_wait=self.data_wait(),
-            eta_epoch=self.seconds() * (n_batches - sums.batch) / max(1, sums.batch - self._batch),
-            device_memory=torch.cuda.memory_allocated(device) if device.type == "cuda" else None,
-        )
+    """Return the seconds that are left of the budget that ends first."""
+    return min(seconds * epochs_left, max(0.0, Limits.of(training.settings).seconds - training.clock.seconds()))

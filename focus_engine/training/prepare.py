@@ -7,7 +7,6 @@ import json
 import math
 import platform
 import sys
-import time
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -31,6 +30,7 @@ from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision
 from focus_engine.models.batch_parts import WHOLE, BatchParts
 from focus_engine.models.build import build_network
+from focus_engine.training.budget import Clock
 from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.devices import choose_precision, device_name, git_commit, precision_context
 from focus_engine.training.loop import Training
@@ -111,13 +111,14 @@ class PreparedRun:
 
     def checkpoint(self) -> Checkpoint:
         """Return a checkpoint of the current state."""
+        made = provenance(self.config, self.device, self.precision)
         return Checkpoint(
             config=plain_config(self.config),
             state=self.state.to_dict(),
             normaliser=self.data.normaliser.to_dict(),
             scaler=self.data.scaler.to_dict(),
             data=self.data.describe(),
-            provenance=provenance(self.config, self.device, self.precision),
+            provenance=made | {"seconds": self.training.clock.seconds()},
         )
 
 
@@ -177,13 +178,13 @@ def prepare_run(
     device: torch.device,
     *,
     saved: Checkpoint | None = None,
-    began: float | None = None,
+    clock: Clock | None = None,
     ranks: Ranks = ALONE,
 ) -> PreparedRun:
     """Build network, generative process and batches on `device`; restore the state from `saved` if given.
 
-    training.max_minutes counts from `began`, a `time.monotonic()`, by default now. Each of several `ranks` reads its
-    part of every batch.
+    training.max_minutes counts by `clock`, by default one that starts now. Each of several `ranks` reads its part of
+    every batch.
 
     Raises:
         InputError: the settings do not fit together or do not fit the checkpoint, or cannot train a new run.
@@ -226,10 +227,8 @@ def prepare_run(
     )
     parts = BatchParts.of(network, device) if ranks.size == 1 else WHOLE
     validation = Validation(held_out, process, seed=settings.seed, precision=context, ranks=ranks, parts=parts)
-    began = time.monotonic() if began is None else began
-    deadline = None if settings.max_minutes is None else began + 60 * settings.max_minutes
     replica = ranks.replica(network, device)
-    training = Training(settings, process, batches, validation, context, deadline, ranks, replica, parts)
+    training = Training(settings, process, batches, validation, context, clock or Clock(), ranks, replica, parts)
     return PreparedRun(config, data, process, training, state, device, precision, context)
 
 

@@ -1,7 +1,8 @@
-"""The learning-rate schedule: linear warmup, then plateau, cosine, step or constant. Pure arithmetic.
+"""The shape of the learning-rate schedules. Pure arithmetic.
 
-Epochs count from 1. During warmup epoch e of w trains at lr x e / w, so that epoch w trains at the full rate.
-The plateau rule is torch's ReduceLROnPlateau with `patience - 1` (tested against it).
+plateau, step, none and a cosine with T_max run by epoch: after w epochs of linear warmup, in which epoch e (from 1)
+trains at lr x e / w. cosine without T_max, trapezoid and linear run on the used share of the budget, by step
+(`training/budget.py`). The plateau rule is torch's ReduceLROnPlateau with `patience - 1` (tested against it).
 """
 
 import math
@@ -38,10 +39,40 @@ class Plateau:
         return replace(self, rate=max(self.rate * block.factor, min(block.min_lr, self.rate)), bad_epochs=0)
 
 
+def runs_on_budget(block: SchedulerBlock) -> bool:
+    """Whether the schedule runs on the used share of the budget, and not by epoch."""
+    return block.name in {"trapezoid", "linear"} or (block.name == "cosine" and block.T_max is None)
+
+
+def falling(block: SchedulerBlock, used: float) -> float:
+    """Return how far the rate is above its floor, 1 to 0, where `used` (0 to 1) is the used share of the budget.
+
+    The trapezoid is that of 2405.18392: constant, then a fall over the last `decay_share`, linear or as 1 - sqrt.
+    """
+    used = min(1.0, max(0.0, used))
+    if block.name == "cosine":
+        return (1 + math.cos(math.pi * used)) / 2
+    if block.name == "linear":
+        return 1 - used
+    fallen = max(0.0, 1 - (1 - used) / block.decay_share)
+    return 1 - (math.sqrt(fallen) if block.decay == "sqrt" else fallen)
+
+
+def warmup_rate(training: TrainingBlock, epoch: int, step: int) -> float | None:
+    """Return the rate in warmup, by step where warmup_steps is given, else by epoch; None after warmup.
+
+    `epoch` is the running one, from 1; `step` is the number of steps done.
+    """
+    block = training.scheduler
+    if block.warmup_steps is not None:
+        return training.lr * (step + 1) / block.warmup_steps if step < block.warmup_steps else None
+    return training.lr * epoch / block.warmup_epochs if epoch <= block.warmup_epochs else None
+
+
 def learning_rate(epoch: int, training: TrainingBlock, plateau: Plateau) -> float:
-    """Return the learning rate of `epoch` (from 1)."""
+    """Return the learning rate of `epoch` (from 1) by a schedule that runs by epoch, warmup by step aside."""
     block, lr = training.scheduler, training.lr
-    warmup = block.warmup_epochs
+    warmup = block.warmup_epochs if block.warmup_steps is None else 0
     if epoch <= warmup:
         return lr * epoch / warmup
     after = epoch - warmup - 1  # epochs trained since warmup
@@ -49,7 +80,7 @@ def learning_rate(epoch: int, training: TrainingBlock, plateau: Plateau) -> floa
         case "plateau":
             return plateau.rate
         case "cosine":
-            span = block.T_max or max(1, training.num_epochs - warmup)
+            span = block.T_max or 1
             turn = math.pi * min(after, span) / span
             return block.eta_min + (lr - block.eta_min) * (1 + math.cos(turn)) / 2
         case "step":

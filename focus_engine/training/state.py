@@ -13,6 +13,8 @@ from torch import nn
 from focus_engine.config.blocks.training import TrainingBlock
 from focus_engine.events.statistics import Measure
 from focus_engine.models.ema import ExponentialAverage
+from focus_engine.models.power_average import PowerAverages
+from focus_engine.training.budget import Budget, Place
 from focus_engine.training.optimisers import build_optimiser
 from focus_engine.training.schedule import Plateau
 from focus_engine.training.stopping import EarlyStopping
@@ -66,6 +68,8 @@ class TrainState:
         pk_error_std: its standard error.
         pk_error_null: its mean for a perfect generator.
         running: sums of the current epoch.
+        budget: used budget and learning rate.
+        averages: power-function averages of the weights; None with `training.averages: false`.
     """
 
     network: nn.Module
@@ -81,16 +85,24 @@ class TrainState:
     pk_error_std: float | None = None
     pk_error_null: float | None = None
     running: EpochSums = field(default_factory=EpochSums)
+    budget: Budget = field(default_factory=Budget)
+    averages: PowerAverages | None = None
+
+    def place(self, steps_per_epoch: int) -> Place:
+        """Return where the training is; at the end of an epoch, the beginning of the next."""
+        return Place(self.epoch + 1, min(1.0, self.running.steps / steps_per_epoch), self.step)
 
     def to_dict(self) -> dict[str, Any]:
         """Return tensors and plain numbers, as accepted by `torch.load(weights_only=True)`."""
-        return {
+        averages = {} if self.averages is None else {"averages": self.averages.state_dict()}
+        return averages | {
             "network": self.network.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "plateau": asdict(self.plateau),
             "stopping": asdict(self.stopping),
             "running": asdict(self.running),
+            "budget": self.budget.to_dict(),
             "epoch": self.epoch,
             "step": self.step,
             "best_val_loss": self.best_val_loss,
@@ -107,6 +119,13 @@ class TrainState:
         self.running = EpochSums(**saved["running"])
         self.epoch, self.step = saved["epoch"], saved["step"]
         self.best_val_loss, self.best_epoch = saved["best_val_loss"], saved["best_epoch"]
+        if self.averages is not None:
+            if "averages" in saved:
+                self.averages.load_state_dict(saved["averages"])
+            else:  # of an earlier version, or not kept until now
+                self.averages = PowerAverages(self.network, self.step)
+        known = saved.get("budget")  # None in checkpoints of earlier versions
+        self.budget = Budget(rate=self.optimizer.param_groups[0]["lr"]) if known is None else Budget.from_dict(known)
 
     def take_score(self, score: Measure | None) -> None:
         """Keep the latest score of P(k) of samples, which the next epochs report."""
@@ -121,4 +140,5 @@ def new_state(network: nn.Module, training: TrainingBlock) -> TrainState:
         ema=ExponentialAverage(network, training.ema_decay),
         optimizer=build_optimiser(network, training),
         plateau=Plateau(rate=training.lr),
+        averages=PowerAverages(network) if training.averages else None,
     )

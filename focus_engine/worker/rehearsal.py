@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from focus_engine.config.blocks.training import TrainingBlock
 from focus_engine.config.load import load_config
 from focus_engine.data.memory import free_memory
 from focus_engine.data.opening import open_maps
@@ -21,11 +22,13 @@ from focus_engine.errors import FocusError
 from focus_engine.evaluation.trained_model import model_in_training
 from focus_engine.events.table import DataProgress
 from focus_engine.models.build import count_parameters
+from focus_engine.models.power_average import LENGTHS
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.devices import choose_device, device_name
 from focus_engine.training.loop import train
 from focus_engine.training.memory import is_out_of_memory, memory_advice
 from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
+from focus_engine.training.snapshots import most_kept
 from focus_engine.worker.live import FEWEST_MAPS, maps_to_measure
 
 TIMED_STEPS = 3
@@ -37,7 +40,7 @@ class Rehearsal:
     """The cost of a training.
 
     Attributes:
-        method: diffusion or flow.
+        method: one of `METHODS`.
         device: such as cuda:0.
         device_name: its maker's name.
         precision: float32 or bf16.
@@ -56,6 +59,7 @@ class Rehearsal:
         peak_memory: peak memory of the device, on a CPU of the process [bytes].
         free_memory: of the device before the run was prepared [bytes].
         checkpoint_bytes: of one checkpoint; two are kept, and a third exists while it is written.
+        averages_bytes: of all snapshots of the averaged weights, at most.
         free_disk: on the disk of the run folder [bytes].
     """
 
@@ -78,12 +82,13 @@ class Rehearsal:
     peak_memory: int
     free_memory: int
     checkpoint_bytes: int
+    averages_bytes: int
     free_disk: int
 
     @property
     def enough_disk(self) -> bool:
-        """Whether the checkpoints fit on the disk."""
-        return 3 * self.checkpoint_bytes < self.free_disk
+        """Whether the checkpoints and the snapshots of averages fit on the disk."""
+        return 3 * self.checkpoint_bytes + self.averages_bytes < self.free_disk
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of `focus check --json`."""
@@ -141,8 +146,15 @@ def _measured(run: RunFolder, prepared: PreparedRun, free: int) -> Rehearsal:
         peak_memory=_peak_memory(prepared.device),
         free_memory=free,
         checkpoint_bytes=_tensor_bytes(prepared.state.to_dict()),
+        averages_bytes=_averages_bytes(config.training, count_parameters(prepared.state.network)),
         free_disk=shutil.disk_usage(run.path).free,
     )
+
+
+def _averages_bytes(training: TrainingBlock, weights: int) -> int:
+    """Return the bytes of all snapshots of the averages: two in float16 each."""
+    size = 2 * len(LENGTHS) * weights
+    return size * most_kept(size, training.averages_gb) if training.averages else 0
 
 
 def _time_steps(prepared: PreparedRun) -> tuple[float, float]:

@@ -19,13 +19,14 @@ from focus_engine.config.methods import METHODS
 from focus_engine.config.schema import Config, plain_config
 from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_maps
-from focus_engine.errors import FocusError, InputError
+from focus_engine.errors import FocusError
 from focus_engine.evaluation.trained_model import model_in_training
+from focus_engine.events.history import readings_of
 from focus_engine.events.log import read_events
 from focus_engine.events.outcome import Outcome
 from focus_engine.events.statistics import POWER_ERROR
 from focus_engine.events.table import (
-    CheckpointSaved,
+    AveragesSaved,
     DataProgress,
     EpochFinished,
     Event,
@@ -37,7 +38,8 @@ from focus_engine.models.build import count_parameters
 from focus_engine.progress import relay
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.resumable import check_resumable
-from focus_engine.training.checkpoint import Checkpoint, keep_as_best, keep_previous, load_checkpoint, save_checkpoint
+from focus_engine.training.budget import Clock
+from focus_engine.training.checkpoint import Checkpoint, load_checkpoint
 from focus_engine.training.devices import choose_device, device_name
 from focus_engine.training.loop import DivergedError, train
 from focus_engine.training.memory import (
@@ -52,6 +54,7 @@ from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.trust import check_stamp, runs_code
 from focus_engine.worker.artist import Artist
 from focus_engine.worker.samples import RunSampler
+from focus_engine.worker.saving import Saver, last_good_checkpoint
 
 if TYPE_CHECKING:
     from focus_engine.worker.recorder import Recorder
@@ -104,7 +107,8 @@ def train_run(
         return Outcome("stopped", "asked to stop before training began")
     data = prepare_data(config, maps, saved)
     yield from _warn_of_zeros(data, recorder, saved)
-    prepared = prepare_run(config, data, place, saved=saved, began=began, ranks=ranks)
+    clock = Clock(0.0 if saved is None else saved.provenance.get("seconds", 0.0), began)
+    prepared = prepare_run(config, data, place, saved=saved, clock=clock, ranks=ranks)
     artist = Artist(run)
     closing.callback(artist.finish)
     switch.immediate = False
@@ -127,7 +131,7 @@ def train_run(
         saved = load_checkpoint(run.checkpoint_last) if run.checkpoint_last.is_file() else None
         message = f"{advice}: done (training.on_oom: halve); going on after epoch {0 if saved is None else saved.epoch}"
         yield recorder.record(Warned(code="out_of_memory", message=message))
-        prepared = prepare_run(config, data, place, saved=saved, began=began)
+        prepared = prepare_run(config, data, place, saved=saved, clock=clock)
         yield recorder.record(_started(prepared, snr))
         session = _Session(run, prepared, recorder, switch, artist)
 
@@ -142,7 +146,7 @@ def _warn_of_config(file: ConfigFile, recorder: "Recorder") -> Iterator[Event]:
 
 
 def _warn_of_terminal_snr(snr: float | None, config: Config, recorder: "Recorder") -> Iterator[Event]:
-    """Warn where the largest waves stand out of the noise at the start of sampling, and say what sampling does."""
+    """Warn of a path that leaves the largest waves in the noise where sampling starts, and say what sampling does."""
     if snr is None or snr <= TERMINAL_SNR_ADVICE:
         return
     prior = config.sampling.prior
@@ -207,29 +211,6 @@ def _open_maps(
         return None
 
 
-def last_good_checkpoint(run: RunFolder) -> tuple[Checkpoint | None, str | None]:
-    """Return the newest readable checkpoint, and a warning when it is not checkpoint_last.pt.
-
-    Raises:
-        InputError: there are checkpoints, but none can be read.
-    """
-    if not run.has_checkpoints():
-        return None, "there is no checkpoint yet: training starts again from epoch 1"
-    problems = []
-    for path in (run.checkpoint_last, run.checkpoint_previous, run.checkpoint_best):
-        if path == run.checkpoint_previous and not path.is_file():
-            continue
-        try:
-            saved = load_checkpoint(path)
-        except InputError as error:
-            problems.append(str(error))
-            continue
-        if not problems:
-            return saved, None
-        return saved, f"{problems[0]}; going on from {path.name}, epoch {saved.epoch}"
-    raise InputError("; ".join(problems))
-
-
 def _started(prepared: PreparedRun, snr: float | None) -> RunStarted:
     """Return the event that describes the prepared run: network, data, device and versions."""
     config, data = prepared.config, prepared.data
@@ -239,9 +220,10 @@ def _started(prepared: PreparedRun, snr: float | None) -> RunStarted:
     return RunStarted(
         method=config.method,
         epoch=prepared.state.epoch,
+        step=prepared.state.step,
         num_epochs=config.training.num_epochs,
         steps_per_epoch=prepared.training.steps_per_epoch,
-        warmup_epochs=config.training.scheduler.warmup_epochs,
+        warmup_epochs=config.training.scheduler.epochs_of_warmup(prepared.training.steps_per_epoch),
         batch_size=config.training.batch_size,
         accumulate=config.training.accumulate,
         n_parameters=count_parameters(prepared.state.network),
@@ -276,17 +258,24 @@ class _Session:
     switch: "StopSwitch"
     artist: Artist
     advised: bool = field(default=False, init=False)
-    saved: float = field(default_factory=time.monotonic, init=False)
     epoch_seconds: float | None = field(default=None, init=False)
     sampler: RunSampler = field(init=False)
+    saver: Saver = field(init=False)
 
     def __post_init__(self) -> None:
+        self.saver = Saver(self.run, self.prepared, self.recorder)
+        self.saver.remove_lost_snapshots()
         self.sampler = RunSampler(self.prepared, model_in_training(self.prepared), self.run)
 
     def catch_up(self) -> Iterator[Event]:
-        """Draw the samples of the checkpoint's epoch where they are missing: the checkpoint is written before them."""
+        """Take over from the log what the checkpoint lacks: the readings of the clock, and the scores of samples.
+
+        The samples of the checkpoint's epoch are drawn where they are missing: the checkpoint is written before them.
+        """
         state = self.prepared.state
         events = read_events(self.run.events)
+        readings = readings_of(events)
+        self.prepared.training.clock.replay({at: readings[at] for at in readings if at > state.budget.step})
         known = [one for one in events if isinstance(one, StatisticsMeasured) and one.epoch <= state.epoch]
         self.epoch_seconds = next((one.seconds for one in reversed(events) if isinstance(one, EpochFinished)), None)
         if known:
@@ -301,7 +290,7 @@ class _Session:
         try:
             outcome = yield from relay(loop, self._recorded)
             if outcome.save:
-                yield from self._save(is_best=False)
+                yield from self.saver.save(is_best=False)
         except DivergedError as error:
             raise FocusError(f"{error}: lower training.lr, or use precision: float32") from error
         except Exception as error:
@@ -314,14 +303,16 @@ class _Session:
 
     def _recorded(self, event: Event) -> Iterator[Event]:
         """Record an event of the loop and save, sample or warn as is due after it."""
+        if isinstance(event, AveragesSaved):
+            event = yield from self.saver.with_snapshot(event)
         yield self.recorder.record(event)
         if isinstance(event, EpochFinished):
             yield from self._after_epoch(event)
-        elif time.monotonic() - self.saved >= 60 * self.prepared.config.training.checkpoint_minutes:
-            yield from self._save(is_best=False)
+        elif time.monotonic() - self.saver.saved >= 60 * self.prepared.config.training.checkpoint_minutes:
+            yield from self.saver.save(is_best=False)
 
     def _after_epoch(self, event: EpochFinished) -> Iterator[Event]:
-        yield from self._save(is_best=event.is_best)
+        yield from self.saver.save(is_best=event.is_best)
         self.epoch_seconds = event.seconds
         self._draw("history")
         advice = data_wait_advice(event.data_wait, self.prepared.config.data.num_workers, "training waits")
@@ -334,7 +325,8 @@ class _Session:
     def _samples_due(self, epoch: int) -> bool:
         settings = self.prepared.config.training
         every = settings.sample_every
-        return epoch > 0 and every > 0 and (epoch % every == 0 or epoch == settings.num_epochs)
+        last = epoch == settings.num_epochs or self.prepared.state.budget.is_up(settings)
+        return epoch > 0 and every > 0 and (epoch % every == 0 or last)
 
     def _stop_now(self) -> bool:
         return bool(self.prepared.training.ranks.agree(self.switch.now()))
@@ -342,30 +334,6 @@ class _Session:
     def _draw(self, what: str) -> None:
         if self.prepared.training.ranks.lead:
             self.artist.draw(what)
-
-    def _save(self, *, is_best: bool) -> Iterator[Event]:
-        """Write checkpoint_last.pt, keeping the one before; the best checkpoint is the same file under another name."""
-        if not self.prepared.training.ranks.lead:
-            return
-        began = time.monotonic()
-        with keep_previous(self.run.checkpoint_last, self.run.checkpoint_previous):
-            size = save_checkpoint(self.run.checkpoint_last, self.prepared.checkpoint())
-        self.recorder.epoch, self.recorder.checkpoint = self.prepared.state.epoch, self.run.checkpoint_last
-        if is_best:
-            keep_as_best(self.run.checkpoint_last, self.run.checkpoint_best)
-        self.saved = time.monotonic()
-        seconds = self.saved - began
-        for kind, path in (("last", self.run.checkpoint_last), ("best", self.run.checkpoint_best)):
-            if kind == "last" or is_best:
-                yield self.recorder.record(
-                    CheckpointSaved(
-                        epoch=self.prepared.state.epoch,
-                        path=str(path.relative_to(self.run.path)),
-                        kind="best" if kind == "best" else "last",
-                        bytes=size,
-                        seconds=seconds,
-                    )
-                )
 
     def _sample(self, epoch: int) -> Iterator[Event]:
         """Draw maps and measure P(k); a failure is recorded as a warning and training goes on."""

@@ -43,7 +43,7 @@ def work(run: RunFolder, options: WorkerOptions) -> Generator[Event, None, int]:
         closing.callback(heartbeat.stop)
         closing.enter_context(switch.listening(foreground=options.foreground, slurm=options.slurm))
         try:
-            for folder in (run.checkpoints, run.samples, run.figs):
+            for folder in (run.checkpoints, run.averages, run.samples, run.figs):
                 remove_leftovers(folder)  # of a worker that was killed while it wrote; this worker holds the lock
             yield _starting(heartbeat, recorder, options)
             slots = yield from take_slots(run, recorder, switch, options)

@@ -8,13 +8,21 @@ from typing import Annotated
 
 import typer
 
-from focus_engine.config.samplers import PRIORS, sampler_words
+from focus_engine.config.samplers import PRIORS, SPACINGS, sampler_words
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import find_run
 from focus_tui.cli.choose import Exp, Json, Trust, chosen_run, complete_names, root_of
 from focus_tui.cli.command import Command
 
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps of the sampler.", show_default=False)]
+Nfe = Annotated[
+    int | None,
+    typer.Option("--nfe", metavar="N", help="Network evaluations a map: picks sampler and steps.", show_default=False),
+]
+Spacing = Annotated[
+    str | None,
+    typer.Option("--spacing", metavar="P", help=f"Where steps are: {', '.join(SPACINGS)}.", show_default=False),
+]
 Eta = Annotated[float | None, typer.Option("--eta", help="0 is deterministic, 1 is DDPM.", show_default=False)]
 Sampler = Annotated[str | None, typer.Option("--sampler", metavar="S", help=f"{sampler_words()}.", show_default=False)]
 Guidance = Annotated[
@@ -26,6 +34,16 @@ Prior = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="K", help="The noise of map i depends on seed and i alone.")]
 Checkpoint = Annotated[str, typer.Option("--checkpoint", metavar="best|last|PATH", help="Which weights.")]
+Ema = Annotated[
+    str | None,
+    typer.Option(
+        "--ema",
+        metavar="LENGTH|best",
+        help="Average of the weights over this share of the training, such as 0.05. evaluate finds the best length "
+        "by the validation loss, and the run folder keeps it. Left out: the moving average of training.",
+        show_default=False,
+    ),
+]
 Batch = Annotated[int | None, typer.Option("--batch-size", metavar="N", help="Maps at once.", show_default=False)]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 … as in the config.")]
 Progress = Annotated[
@@ -42,6 +60,8 @@ def sample(
     context: typer.Context,
     exp: Exp = None,
     steps: Steps = None,
+    nfe: Nfe = None,
+    spacing: Spacing = None,
     eta: Eta = None,
     sampler: Sampler = None,
     n_maps: Annotated[int | None, typer.Option("-n", metavar="N", help="Number of maps.", show_default=False)] = None,
@@ -54,6 +74,7 @@ def sample(
     prior: Prior = None,
     seed: Seed = 0,
     checkpoint: Checkpoint = "best",
+    ema: Ema = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE.npz", show_default=False)] = None,
     batch_size: Batch = None,
     device: Device = None,
@@ -68,16 +89,19 @@ def sample(
 
     Example: focus sample --steps 100 --eta 0 -n 16 --params Omega_m=0.3,sigma_8=0.8 -o maps.npz
     """
-    from focus_tui.compute.options import SampleOptions, parse_params
+    from focus_tui.compute.options import SampleOptions, parse_ema, parse_params
 
     options = SampleOptions(
         steps=steps,
+        nfe=nfe,
+        spacing=spacing,
         eta=eta,
         sampler=sampler,
         guidance=guidance,
         prior=prior,
         seed=seed,
         checkpoint=checkpoint,
+        ema=parse_ema(ema),
         n_maps=n_maps,
         batch_size=batch_size,
         device=device,
@@ -97,6 +121,8 @@ def evaluate(
     context: typer.Context,
     exp: Exp = None,
     steps: Steps = None,
+    nfe: Nfe = None,
+    spacing: Spacing = None,
     eta: Eta = None,
     sampler: Sampler = None,
     n_maps: Annotated[
@@ -119,6 +145,7 @@ def evaluate(
     prior: Prior = None,
     seed: Seed = 0,
     checkpoint: Checkpoint = "best",
+    ema: Ema = None,
     report: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Report: .html, .png, .pdf or .json.", show_default=False),
@@ -140,16 +167,19 @@ def evaluate(
 
     Example: focus evaluate experiment_diffusion --json > report.json
     """
-    from focus_tui.compute.options import EvaluateOptions
+    from focus_tui.compute.options import EvaluateOptions, parse_ema
 
     options = EvaluateOptions(
         steps=steps,
+        nfe=nfe,
+        spacing=spacing,
         eta=eta,
         sampler=sampler,
         guidance=guidance,
         prior=prior,
         seed=seed,
         checkpoint=checkpoint,
+        ema=parse_ema(ema),
         n_maps=n_maps,
         report=report,
         latex=latex,

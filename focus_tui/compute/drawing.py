@@ -4,8 +4,9 @@ from collections.abc import Generator
 from typing import TypeVar
 
 from focus_engine.config.advice import guidance_warning
+from focus_engine.evaluation.averages import BestAverage, open_averaged
 from focus_engine.evaluation.comparison import ComparisonProgress
-from focus_engine.evaluation.trained_model import TrainedModel, find_checkpoint, open_trained
+from focus_engine.evaluation.trained_model import TrainedModel, find_checkpoint
 from focus_engine.events.table import DataProgress
 from focus_engine.generative.sampling import SamplingPlan, SamplingProgress
 from focus_engine.runs.folder import RunFolder
@@ -52,12 +53,14 @@ def open_model(run: RunFolder, options: DrawOptions, reporter: ProgressReporter)
     """
     check_links(run)
     path = find_checkpoint(run, options.checkpoint)
-    model = open_trained(path, device=options.device)
+    model = open_averaged(run, path, options.ema, device=options.device)
     if runs_code(model.config.model.from_):
         reporter.warn(f"the code of {visible(model.config.model.from_)} is run (model.from)")
     plan = model.plan(
         sampler=options.sampler,
         steps=options.steps,
+        nfe=options.nfe,
+        spacing=options.spacing,
         eta=options.eta,
         guidance=options.guidance,
         prior=options.prior,
@@ -68,6 +71,15 @@ def open_model(run: RunFolder, options: DrawOptions, reporter: ProgressReporter)
         reporter.warn(warning)
     reporter.note(
         f"{visible(run.name)}: {path.name} (epoch {model.source['epoch']}), {plan.sampler}, {plan.steps} steps, "
-        f"eta {plan.eta:g}, seed {plan.seed}"
+        f"eta {plan.eta:g}, seed {plan.seed}{_average_words(run, model)}"
     )
     return model, plan
+
+
+def _average_words(run: RunFolder, model: TrainedModel) -> str:
+    """Return which average of the weights is used, where that is not the usual one or where a better one is known."""
+    if (length := model.source.get("ema")) is not None:
+        return f", average of length {length:g}"
+    known = BestAverage.read(run)
+    better = known is not None and known.checkpoint == model.source["sha256"] and known.length
+    return f"; --ema best would take the average of length {better:g}" if better else ""

@@ -2,8 +2,10 @@
 
 import json
 
+from focus_engine.evaluation.averages import BestAverage, find_best
 from focus_engine.evaluation.run_report import run_report
 from focus_engine.evaluation.sampling import EvaluationResult, evaluate_run, report_document
+from focus_engine.evaluation.trained_model import find_checkpoint
 from focus_engine.evaluation.truth import HeldBack
 from focus_engine.figures.latex_table import latex_table
 from focus_engine.figures.report import write_report
@@ -24,6 +26,10 @@ def evaluate(run: RunFolder, options: EvaluateOptions) -> None:
     """
     held_back = HeldBack.given(options.universes, options.cosmologies)
     reporter = SamplingReporter(options.progress)
+    if options.ema == "best":
+        path = find_checkpoint(run, options.checkpoint)
+        found: BestAverage = reporter.follow(find_best(run, path, device=options.device))
+        reporter.note(found.words())
     model, plan = open_model(run, options, reporter)
     work = evaluate_run(run, model, plan, options.n_maps, options.output, held_back)
     evaluated: EvaluationResult = reporter.track(work, plan)

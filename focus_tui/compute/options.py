@@ -4,15 +4,18 @@ A wrong option is wrong whether or not there is a checkpoint, so these classes r
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from focus_engine.config.blocks.data import PARAMETER_NAMES
-from focus_engine.config.samplers import PRIORS, SAMPLERS, check_eta_range
+from focus_engine.config.samplers import PRIORS, SAMPLERS, SPACINGS, check_eta_range
 from focus_engine.errors import InputError
 
 MAX_SEED = 2**63 - 1
 PROGRESS = ("bar", "json")
+LONGEST_AVERAGE = 0.288
+"""Length of the plain mean of the weights of all steps: the standard deviation of a uniform density on (0, 1)."""
 REPORT_SUFFIXES = (".html", ".png", ".pdf", ".json")
 """Formats of a report."""
 
@@ -25,12 +28,15 @@ class DrawOptions:
 
     Attributes:
         steps: number of sampler steps.
+        nfe: evaluations of the network per map, in place of `steps`; guidance counts twice.
+        spacing: a name in `SPACINGS`.
         eta: 0 is deterministic, 1 is DDPM.
         sampler: a name in `SAMPLERS`.
         guidance: 1.0 samples the trained density.
         prior: where sampling starts, a word of `sampling.prior`.
         seed: the noise of map i depends on the seed and i only.
         checkpoint: best, last, or a path.
+        ema: length of the average of the weights, or `best`; None takes the moving average of training.
         n_maps: number of maps.
         batch_size: maps drawn at once.
         device: as in the config.
@@ -41,12 +47,15 @@ class DrawOptions:
     """
 
     steps: int | None = None
+    nfe: int | None = None
+    spacing: str | None = None
     eta: float | None = None
     sampler: str | None = None
     guidance: float | None = None
     prior: str | None = None
     seed: int = 0
     checkpoint: str = "best"
+    ema: float | str | None = None
     n_maps: int | None = None
     batch_size: int | None = None
     device: str | None = None
@@ -56,16 +65,18 @@ class DrawOptions:
         if self.progress not in PROGRESS:
             raise InputError(f"--progress {self.progress!r} is unknown; allowed: {', '.join(PROGRESS)}")
         _at_least(self.steps, 1, "--steps")
+        _at_least(self.nfe, 1, "--nfe")
+        if self.nfe is not None and self.steps is not None:
+            raise InputError("--nfe and --steps are both given: keep one of them")
+        _known(self.spacing, SPACINGS, "--spacing")
+        _known(self.sampler, SAMPLERS, "--sampler")
+        _known(self.prior, PRIORS, "--prior")
         _at_least(self.n_maps, 1, "-n")
         _at_least(self.batch_size, 1, "--batch-size")
         if not 0 <= self.seed <= MAX_SEED:
             raise InputError(f"give a whole number from 0 to {MAX_SEED}", where=f"--seed {self.seed}")
         if self.guidance is not None and not (math.isfinite(self.guidance) and self.guidance >= 0):
             raise InputError("give a number >= 0; 1 samples the trained density", where=f"--guidance {self.guidance:g}")
-        if self.sampler is not None and self.sampler not in SAMPLERS:
-            raise InputError(f"--sampler {self.sampler!r} is unknown; allowed: {', '.join(SAMPLERS)}")
-        if self.prior is not None and self.prior not in PRIORS:
-            raise InputError(f"--prior {self.prior!r} is unknown; allowed: {', '.join(PRIORS)}")
         if not self.checkpoint.strip():
             raise InputError("--checkpoint is empty; give best, last or a path")
         check_eta(self.eta, self.sampler)
@@ -183,6 +194,22 @@ def parse_params(text: str | None) -> Params | None:
     return tuple(pairs.items())
 
 
+def parse_ema(text: str | None) -> float | str | None:
+    """Parse a length of the average of the weights, or `best`. Raises InputError."""
+    if text is None or text == "best":
+        return text
+    try:
+        length = float(text)
+    except ValueError:
+        length = math.nan
+    if not 0 < length <= LONGEST_AVERAGE:
+        raise InputError(
+            f"give best, or the length of an average as a share of the training, above 0 and at most {LONGEST_AVERAGE}",
+            where=f"--ema {text!r}",
+        )
+    return length
+
+
 def check_output(path: Path, suffix: str) -> Path:
     """Return `path` if a file with that suffix can be written there. Raises InputError."""
     if path.suffix != suffix:
@@ -214,6 +241,11 @@ def _number(text: str, name: str) -> float:
 def _at_least(value: int | None, low: int, option: str) -> None:
     if value is not None and value < low:
         raise InputError(f"give a whole number >= {low}", where=f"{option} {value}")
+
+
+def _known(value: str | None, allowed: Collection[str], option: str) -> None:
+    if value is not None and value not in allowed:
+        raise InputError(f"{option} {value!r} is unknown; allowed: {', '.join(allowed)}")
 
 
 def check_eta(eta: float | None, sampler: str | None) -> None:

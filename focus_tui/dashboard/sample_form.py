@@ -20,6 +20,7 @@ FLAGS = {
     "checkpoint": "--checkpoint",
     "sampler": "--sampler",
     "steps": "--steps",
+    "nfe": "--nfe",
     "eta": "--eta",
     "guidance": "--guidance",
     "maps": "-n",
@@ -137,6 +138,10 @@ def sample_request(values: Mapping[str, str], facts: ModelFacts) -> SampleReques
     check("checkpoint", lambda: SampleOptions(checkpoint=values["checkpoint"] or "best"))
     check("sampler", lambda: SampleOptions(sampler=sampler))
     check("steps", lambda: SampleOptions(steps=_whole(values["steps"])))
+    check(
+        "nfe",
+        lambda: SampleOptions(nfe=_whole(values["nfe"]), steps=_whole(values["steps"]) if values["nfe"] else None),
+    )
     check("eta", lambda: SampleOptions(eta=_real(values["eta"]), sampler=sampler))
     check("guidance", lambda: SampleOptions(guidance=_real(values["guidance"])))
     check("maps", lambda: SampleOptions(n_maps=_whole(values["maps"])))

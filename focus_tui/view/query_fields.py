@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from focus_engine.config.methods import method_words
 from focus_engine.launch.summary import LIVE_STATES
 from focus_tui.view.columns import RunRow
 from focus_tui.view.words import GLYPHS, state_words
@@ -70,7 +71,7 @@ FIELDS = {
     for field in (
         Field("name", "the experiment's name; * stands for anything", _summary_text("name")),
         Field("state", "running, lost, …, or live", _states, allowed=(*GLYPHS, "live", "warmup")),
-        Field("method", "diffusion or flow", _summary_text("method")),
+        Field("method", method_words(), _summary_text("method")),
         Field("phase", "warmup or training", _summary_text("phase"), allowed=("warmup", "training")),
         Field("tag", "one of its tags", lambda row, _: row.labels.tags),
         Field("note", "its note", lambda row, _: (row.labels.note,)),

@@ -102,7 +102,11 @@ def test_a_key_without_a_value_is_left_out():
         ("diffusion:\n  timesteps: 10\n", 2, ["ddim_timesteps is 50", "10"]),
         ("diffusion:\n  zero_terminal_snr: true\n", 2, ["needs diffusion.prediction: v"]),
         ("sampling:\n  eta: 1.5\n", 2, ["must be <= 1"]),
-        ("sampling:\n  method: heun\n", 2, ["does not fit method: diffusion", "ddim"]),
+        ("sampling:\n  method: sde\n", 2, ["does not fit method: diffusion", "ddim"]),
+        ("sampling:\n  churn: 10\n", 2, ["sampling.churn is 10", "ddim has none", "heun"]),
+        ("method: flow\nsampling:\n  method: sde\n", 3, ["sampling.eta is 0", "sde needs noise"]),
+        ("sampling:\n  rtol: 0\n", 2, ["must be > 0"]),
+        ("sampling:\n  spacing: even\n", 2, ["time", "logsnr"]),
         ("sampling:\n  ddim_timesteps: 1001\n", 2, ["more than diffusion.timesteps"]),
         ("data:\n  train_split: 1.0\n", 2, ["must be < 1"]),
         (

@@ -1,6 +1,6 @@
 """The reference of these tests: a Gaussian random field, for which the optimal network has a closed form."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -9,7 +9,10 @@ from torch import Tensor
 
 from focus_engine.generative.diffusion import Diffusion
 from focus_engine.generative.noise import NoiseSchedule, build_schedule
-from focus_engine.generative.process import Denoised, Denoiser, Network
+from focus_engine.generative.process import Denoised, Denoiser, Network, Process
+from focus_engine.generative.samplers.spacing import spaced_times
+from focus_engine.generative.samplers.table import FUNCTIONS
+from focus_engine.generative.samplers.task import SamplerTask, Step
 from focus_engine.generative.sampling import DrawnBatches, sample_steps
 
 
@@ -88,6 +91,22 @@ def unit_noise() -> Callable[..., Tensor]:
         return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
     return make
+
+
+@pytest.fixture
+def solve() -> Callable[..., Iterator[Step]]:
+    """Return the steps of a sampler by its name; one that asks for noise where none is given fails."""
+
+    def run(
+        name: str, process: Process, denoise: Denoiser, x: Tensor, steps: int, *, noise=None, spacing="time", **settings
+    ) -> Iterator[Step]:
+        def no_noise() -> Tensor:
+            raise AssertionError("a deterministic sampler asked for noise")
+
+        times = spaced_times(process, steps, spacing)
+        return FUNCTIONS[name](SamplerTask(process, denoise, noise or no_noise, times, **settings), x)
+
+    return run
 
 
 @pytest.fixture

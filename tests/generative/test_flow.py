@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 import torch
@@ -14,15 +14,10 @@ from focus_engine.config.schema import Config
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
 from focus_engine.generative.flow import Flow
-from focus_engine.generative.samplers import euler, heun
 
 GaussianField = Any  # the class in conftest.py, which tests cannot import
 NOBODY = torch.zeros(1, 0)
 PATHS = [Flow(), Flow(sigma_min=0.1), Flow(sigma_min=0.05, sigma_max=2.0)]
-
-
-def no_noise() -> NoReturn:
-    raise AssertionError("a deterministic sampler asked for noise")
 
 
 @pytest.mark.parametrize("process", PATHS)
@@ -73,16 +68,16 @@ def test_the_network_sees_the_map_of_its_time(unit_noise: Callable[..., Tensor])
 
 
 @pytest.mark.parametrize("process", PATHS)
-@pytest.mark.parametrize(("sampler", "order"), [(euler, 1), (heun, 2)])
+@pytest.mark.parametrize(("sampler", "order"), [("euler", 1), ("heun", 2)])
 def test_samplers_converge_to_the_exact_flow_of_a_gaussian_field_at_their_order(
-    process, sampler, order, field: GaussianField, unit_noise: Callable[..., Tensor]
+    process, sampler, order, field: GaussianField, unit_noise: Callable[..., Tensor], solve
 ):
     noise = unit_noise(2, 1, 16, 16)
     start = process.prior_scale * noise
     target = field.marginal(process, 1.0, noise)  # the flow only rescales each mode
     errors = []
     for steps in (64, 128, 256, 512):
-        *_, final = sampler(process, field.denoiser(process), start, no_noise, steps, 0.0)
+        *_, final = solve(sampler, process, field.denoiser(process), start, steps)
         ratio = torch.fft.fft2(final.x) / torch.fft.fft2(target)
         errors.append(float((ratio - 1).abs().max()))
     orders = [math.log2(coarse / fine) for coarse, fine in pairwise(errors)]
@@ -90,9 +85,9 @@ def test_samplers_converge_to_the_exact_flow_of_a_gaussian_field_at_their_order(
     assert orders[-2:] == pytest.approx([order, order], abs=0.3)
 
 
-def test_samplers_draw_the_power_of_the_field(field: GaussianField, unit_noise: Callable[..., Tensor]):
+def test_samplers_draw_the_power_of_the_field(field: GaussianField, unit_noise: Callable[..., Tensor], solve):
     process = Flow()
-    *_, final = heun(process, field.denoiser(process), unit_noise(256, 1, 16, 16), no_noise, 50, 0.0)
+    *_, final = solve("heun", process, field.denoiser(process), unit_noise(256, 1, 16, 16), 50)
     power = torch.fft.fft2(final.x, norm="ortho").abs().square().mean(dim=(0, 1))
     ratio = power / field.power
     assert float(ratio.mean()) == pytest.approx(1, abs=0.02)
@@ -163,7 +158,7 @@ def test_the_width_of_uniform_times_is_refused():
 
 
 def test_samplers_of_diffusion_are_named_and_refused():
-    with pytest.raises(InputError, match="sampler ddim does not fit method flow; use one of: euler, heun"):
+    with pytest.raises(InputError, match="sampler ddim does not fit method flow; use one of: euler, heun, midpoint"):
         choose_sampler("ddim", "flow")
     with pytest.raises(InputError, match="always has eta 0"):
         choose_sampler("heun", "flow").check_eta(0.5)

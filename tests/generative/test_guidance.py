@@ -1,6 +1,5 @@
 """Classifier-free guidance: weights 0 and 1, NFE, and the exact width it gives to Gaussians."""
 
-import math
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +10,6 @@ from focus_engine.generative.diffusion import Diffusion
 from focus_engine.generative.guidance import guided_output, nfe_per_call
 from focus_engine.generative.noise import NoiseSchedule
 from focus_engine.generative.process import Denoised
-from focus_engine.generative.samplers import ddim
 
 
 class Recorder:
@@ -41,7 +39,7 @@ def test_guidance_extrapolates_and_calls_once(weight: float, expected: float, ba
 
 @pytest.mark.parametrize("weight", [0.0, 1.0, 1.5, 2.0])
 def test_width_of_guided_gaussians(
-    weight: float, fine_schedule: Callable[..., NoiseSchedule], unit_noise: Callable[..., Tensor]
+    weight: float, fine_schedule: Callable[..., NoiseSchedule], unit_noise: Callable[..., Tensor], solve
 ):
     process = Diffusion(fine_schedule(2048))
     narrow, wide = 0.6, 1.0
@@ -57,7 +55,7 @@ def test_width_of_guided_gaussians(
         return process.denoise(network, x, t, torch.zeros(len(x), 0), guidance=weight)
 
     start = unit_noise(1, 1, 2, 2)
-    *_, final = ddim(process, denoise, start, lambda: math.nan, 2048, 0.0)
+    *_, final = solve("ddim", process, denoise, start, 2048)
     scale = final.x / start
     expected = narrow * (narrow / wide) ** (weight - 1)
     torch.testing.assert_close(scale, torch.full_like(scale, expected), rtol=5e-3, atol=0)

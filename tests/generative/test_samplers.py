@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 import torch
@@ -11,16 +11,12 @@ from torch import Tensor
 
 from focus_engine.config.samplers import choose_sampler
 from focus_engine.errors import InputError
-from focus_engine.generative.diffusion import Diffusion, Prediction
+from focus_engine.generative.diffusion import Diffusion
 from focus_engine.generative.noise import NoiseSchedule, build_schedule
 from focus_engine.generative.process import Denoised
-from focus_engine.generative.samplers import Step, ddim, ddpm
+from focus_engine.generative.samplers.task import Step
 
 GaussianField = Any  # the class in conftest.py, which tests cannot import
-
-
-def no_noise() -> NoReturn:
-    raise AssertionError("a deterministic sampler asked for noise")
 
 
 def last(steps: Iterator[Step]) -> Step:
@@ -34,13 +30,14 @@ def test_ddim_converges_to_the_probability_flow_at_first_order(
     fine_schedule: Callable[..., NoiseSchedule],
     unit_noise: Callable[..., Tensor],
     zero_terminal_snr: bool,
+    solve: Callable[..., Iterator[Step]],
 ):
     process = Diffusion(fine_schedule(8192, zero_terminal_snr=zero_terminal_snr), "v")
     noise = unit_noise(2, 1, 16, 16)
     start, target = field.marginal(process, 8191, noise), field.draw(noise)
     errors = []
     for steps in (64, 128, 256, 512):
-        result = last(ddim(process, field.denoiser(process), start, no_noise, steps, 0.0)).x
+        result = last(solve("ddim", process, field.denoiser(process), start, steps)).x
         # The flow only rescales each mode, from the exact marginal to the target.
         ratio = torch.fft.fft2(result) / torch.fft.fft2(target)
         errors.append(float((ratio - 1).abs().max()))
@@ -50,13 +47,16 @@ def test_ddim_converges_to_the_probability_flow_at_first_order(
 
 
 def test_unit_noise_is_not_the_marginal_of_a_red_field_unless_the_terminal_snr_is_zero(
-    field: GaussianField, fine_schedule: Callable[..., NoiseSchedule], unit_noise: Callable[..., Tensor]
+    field: GaussianField,
+    fine_schedule: Callable[..., NoiseSchedule],
+    unit_noise: Callable[..., Tensor],
+    solve: Callable[..., Iterator[Step]],
 ):
     noise = unit_noise(2, 1, 16, 16)
     mean_error = {}
     for zero in (False, True):
         process = Diffusion(fine_schedule(2048, zero_terminal_snr=zero), "v")
-        result = last(ddim(process, field.denoiser(process), noise, no_noise, 2048, 0.0)).x
+        result = last(solve("ddim", process, field.denoiser(process), noise, 2048)).x
         ratio = torch.fft.fft2(result) / torch.fft.fft2(field.draw(noise))
         mean_error[zero] = float((ratio[..., 0, 0] - 1).abs().max())
         # Starting from unit noise loses a factor 1/√(a²P + s²) of the marginal.
@@ -66,13 +66,15 @@ def test_unit_noise_is_not_the_marginal_of_a_red_field_unless_the_terminal_snr_i
 
 
 @pytest.mark.parametrize("steps", [1, 7, 40])
-def test_eta_one_is_the_ancestral_posterior(field: GaussianField, unit_noise: Callable[..., Tensor], steps: int):
+def test_eta_one_is_the_ancestral_posterior(
+    field: GaussianField, unit_noise: Callable[..., Tensor], steps: int, solve: Callable[..., Iterator[Step]]
+):
     process = Diffusion(build_schedule("linear", 40, 1e-3, 0.3))
     denoise = field.denoiser(process)
     noises = [unit_noise(2, 1, 16, 16, seed=seed) for seed in range(1, steps + 1)]
     x = start = unit_noise(2, 1, 16, 16)
     times = process.times(steps)
-    sampled = list(ddpm(process, denoise, start, iter(noises).__next__, steps, 1.0))
+    sampled = list(solve("ddpm", process, denoise, start, steps, noise=iter(noises).__next__))
     for i, t in enumerate(times[:-1]):
         # Ho et al. (2006.11239), eq. 7, for the chain restricted to these times.
         here = float(process.schedule.alpha_bar[t])
@@ -102,14 +104,18 @@ def variance_of_a_linear_chain(field: GaussianField, process: Diffusion, steps: 
 
 @pytest.mark.parametrize("eta", [0.5, 1.0])
 def test_noisy_samplers_have_the_spectrum_of_their_chain(
-    field: GaussianField, fine_schedule: Callable[..., NoiseSchedule], unit_noise: Callable[..., Tensor], eta: float
+    field: GaussianField,
+    fine_schedule: Callable[..., NoiseSchedule],
+    unit_noise: Callable[..., Tensor],
+    eta: float,
+    solve: Callable[..., Iterator[Step]],
 ):
     process = Diffusion(fine_schedule(100))
     shape = (600, 1, 16, 16)
     start = field.marginal(process, 99, unit_noise(*shape))
     generator = torch.Generator().manual_seed(3)
     noises = iter(lambda: torch.randn(shape, generator=generator, dtype=torch.float64), None)
-    result = last(ddim(process, field.denoiser(process), start, noises.__next__, 100, eta)).x
+    result = last(solve("ddim", process, field.denoiser(process), start, 100, noise=noises.__next__, eta=eta)).x
     power = torch.fft.fft2(result, norm="ortho").abs().square().mean(dim=(0, 1))
     relative = power / variance_of_a_linear_chain(field, process, 100, eta) - 1
     assert relative.abs().max() < 5 * math.sqrt(2 / 600)
@@ -127,9 +133,11 @@ def test_that_spectrum_converges_to_the_target_at_first_order(
     assert [math.log2(coarse / fine) for coarse, fine in pairwise(errors)] == pytest.approx([1, 1, 1], abs=0.15)
 
 
-def test_steps_say_where_they_are(field: GaussianField, unit_noise: Callable[..., Tensor]):
+def test_steps_say_where_they_are(
+    field: GaussianField, unit_noise: Callable[..., Tensor], solve: Callable[..., Iterator[Step]]
+):
     process = Diffusion(build_schedule("linear", 1000))
-    steps = list(ddim(process, field.denoiser(process), unit_noise(1, 1, 16, 16), no_noise, 50, 0.0))
+    steps = list(solve("ddim", process, field.denoiser(process), unit_noise(1, 1, 16, 16), 50))
     assert [step.index for step in steps] == list(range(50))
     assert {step.total for step in steps} == {50}
     assert [step.t for step in steps[:3]] == [999, 979, 959]
@@ -137,24 +145,32 @@ def test_steps_say_where_they_are(field: GaussianField, unit_noise: Callable[...
     torch.testing.assert_close(steps[-1].x, steps[-1].x0)
 
 
-def test_any_number_of_steps_stays_finite(unit_noise: Callable[..., Tensor]):
+def test_any_number_of_steps_stays_finite(unit_noise: Callable[..., Tensor], solve: Callable[..., Iterator[Step]]):
     process = Diffusion(build_schedule("linear", 13), "v")
     for steps in range(1, 14):
         for eta in (0.0, 0.3, 1.0):
             result = last(
-                ddim(process, lambda x, _: Denoised(x, x), unit_noise(1, 1, 2, 2), lambda: torch.zeros(1), steps, eta)
+                solve(
+                    "ddim",
+                    process,
+                    lambda x, _: Denoised(x, x),
+                    unit_noise(1, 1, 2, 2),
+                    steps,
+                    noise=lambda: torch.zeros(1),
+                    eta=eta,
+                )
             )
             assert result.x.isfinite().all()
 
 
-def test_samplers_are_generators(unit_noise: Callable[..., Tensor]):
+def test_samplers_are_generators(unit_noise: Callable[..., Tensor], solve: Callable[..., Iterator[Step]]):
     calls = []
 
     def denoise(x: Tensor, t: float) -> Denoised:
         calls.append(t)
         return Denoised(x, x)
 
-    steps = ddim(Diffusion(build_schedule("linear", 10)), denoise, unit_noise(1, 1, 2, 2), no_noise, 10, 0.0)
+    steps = solve("ddim", Diffusion(build_schedule("linear", 10)), denoise, unit_noise(1, 1, 2, 2), 10)
     assert calls == []
     next(steps)
     assert calls == [9]
@@ -190,38 +206,3 @@ def test_eta_that_does_not(name: str, eta: float, message: str):
 def test_samplers_that_do_not_fit(name: str, method: str, message: str):
     with pytest.raises(InputError, match=message):
         choose_sampler(name, method)
-
-
-@pytest.mark.parametrize("prediction", ["epsilon", "v"])
-@pytest.mark.parametrize(("steps", "eta"), [(10, 0.0), (25, 0.7), (100, 1.0)])
-def test_agrees_with_diffusers(unit_noise: Callable[..., Tensor], prediction: Prediction, steps: int, eta: float):
-    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-
-    peer = DDIMScheduler(
-        num_train_timesteps=100,
-        beta_start=1e-3,
-        beta_end=0.2,
-        beta_schedule="linear",
-        clip_sample=False,
-        set_alpha_to_one=True,
-        timestep_spacing="trailing",
-        prediction_type="epsilon" if prediction == "epsilon" else "v_prediction",
-    )
-    peer.set_timesteps(steps)
-    process = Diffusion(build_schedule("linear", 100, 1e-3, 0.2), prediction)
-    assert peer.timesteps.tolist() == list(process.times(steps)[:-1])
-
-    def network(x: Tensor, time: Tensor, cond: Tensor, unconditional: Tensor | None = None) -> Tensor:  # noqa: ARG001
-        return torch.tanh(x) * (0.5 + time[:, None, None, None])
-
-    noises = [unit_noise(2, 1, 4, 4, seed=seed) for seed in range(1, steps + 1)]
-    x = start = unit_noise(2, 1, 4, 4)
-    for t, noise in zip(peer.timesteps, noises, strict=True):
-        output = network(x, torch.full((2,), float(t) / 99), None)
-        x = peer.step(output, int(t), x, eta=eta, variance_noise=noise).prev_sample
-
-    def denoise(x: Tensor, t: float) -> Denoised:
-        return process.denoise(network, x, t, torch.zeros(2, 0))
-
-    ours = last(ddim(process, denoise, start, iter(noises).__next__, steps, eta)).x
-    torch.testing.assert_close(ours, x.double(), rtol=2e-4, atol=2e-4)

@@ -1,11 +1,14 @@
 """Drawing maps: the keys of their noise, the progress reports, and invalid plans."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from focus_engine.errors import InputError
 from focus_engine.generative.diffusion import Diffusion
+from focus_engine.generative.flow import Flow
 from focus_engine.generative.noise import build_schedule
 from focus_engine.generative.process import Network
 from focus_engine.generative.sampling import MapNoise, SamplingPlan, sample_steps
@@ -32,18 +35,36 @@ def cond(count: int) -> Tensor:
     return torch.linspace(-1, 1, 2 * count).reshape(count, 2)
 
 
-@pytest.mark.parametrize("plan", [SamplingPlan(steps=5), SamplingPlan("ddpm", steps=5), SamplingPlan(steps=5, eta=0.5)])
+@pytest.mark.parametrize(
+    "plan",
+    [
+        SamplingPlan(steps=5),
+        SamplingPlan("ddpm", steps=5),
+        SamplingPlan(steps=5, eta=0.5),
+        SamplingPlan("heun", steps=5, churn=2.0),
+        SamplingPlan("abm2", steps=5),
+        SamplingPlan("ab2", steps=5, eta=1.0),
+    ],
+)
 def test_a_map_depends_on_seed_and_index_alone(draw_maps, network: Network, process: Diffusion, plan: SamplingPlan):
     everything = cond(7)
     whole = draw_maps(network, process, everything, SHAPE, plan).maps
     for batch_size, count in ((1, 7), (3, 7), (64, 4), (2, 5)):
-        changed = SamplingPlan(plan.sampler, plan.steps, plan.eta, batch_size=batch_size)
+        changed = replace(plan, batch_size=batch_size)
         maps = draw_maps(network, process, everything[:count], SHAPE, changed).maps
         torch.testing.assert_close(maps, whole[:count], rtol=1e-4, atol=1e-5)
     again = draw_maps(network, process, everything, SHAPE, plan).maps
     assert torch.equal(whole, again)
-    other = draw_maps(network, process, everything, SHAPE, SamplingPlan(plan.sampler, 5, plan.eta, seed=1)).maps
+    other = draw_maps(network, process, everything, SHAPE, replace(plan, seed=1)).maps
     assert (other - whole).abs().mean() > 0.1
+
+
+def test_steps_that_are_chosen_do_not_depend_on_the_batch(draw_maps, network: Network):
+    plan = SamplingPlan("adaptive", steps=200, rtol=1e-2, atol=1e-2)
+    whole = draw_maps(network, Flow(), cond(3), SHAPE, plan)
+    alone = draw_maps(network, Flow(), cond(3)[2:], SHAPE, replace(plan, first=2, batch_size=1))
+    torch.testing.assert_close(whole.maps[2:], alone.maps, rtol=1e-4, atol=1e-5)
+    assert 7 <= alone.nfe <= whole.nfe
 
 
 def test_noise_of_a_map_is_the_same_in_any_batch():
@@ -107,7 +128,11 @@ def test_no_rows_give_no_maps(network: Network, process: Diffusion):
         (SamplingPlan(steps=0), "0 sampling steps"),
         (SamplingPlan(steps=21), "20 timesteps"),
         (SamplingPlan(steps=5, eta=3.0), "eta 3"),
-        (SamplingPlan("heun", steps=5), "heun.*ddim, ddpm"),
+        (SamplingPlan("rk4", steps=5), "rk4.*ddim, ddpm"),
+        (SamplingPlan(steps=5, spacing="even"), "spacing 'even' is unknown; use one of: time, logsnr"),
+        (SamplingPlan(steps=5, churn=1.0), "churn 1: sampler ddim has none; only heun"),
+        (SamplingPlan("heun", steps=5, churn=-1.0), "churn -1"),
+        (SamplingPlan(steps=5, rtol=0.0), "rtol 0: use a number above 0"),
         (SamplingPlan(steps=5, batch_size=0), "batch size 0"),
         (SamplingPlan(steps=5, seed=-1), "seed -1"),
         (SamplingPlan(steps=5, guidance=-1.0), "guidance -1"),

@@ -24,7 +24,7 @@ from focus_engine.launch.process import ProcessIdentity
 from focus_engine.launch.state import summarise
 from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import RunFolder
-from focus_engine.training import loop
+from focus_engine.training import pace
 from focus_engine.training.checkpoint import load_checkpoint
 from focus_engine.worker import __main__ as worker
 from focus_engine.worker import session as run_training
@@ -87,7 +87,7 @@ class Chaos:
             log = os.open(run.worker_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
             for descriptor in (1, 2):
                 os.dup2(log, descriptor)
-            loop.PROGRESS_SECONDS = 0.0  # makes checkpoints within an epoch as frequent as possible
+            pace.PROGRESS_SECONDS = 0.0  # makes checkpoints within an epoch as frequent as possible
             if not figures:
                 run_training.Artist.draw = lambda _self, _what: None  # type: ignore[method-assign]
             before()

@@ -24,6 +24,7 @@ from focus_engine.generative.diffusion import Diffusion
 from focus_engine.generative.noise import build_schedule
 from focus_engine.generative.process import Process
 from focus_engine.training import validation
+from focus_engine.training.budget import Clock
 from focus_engine.training.loop import Training, train
 from focus_engine.training.state import TrainState, new_state
 from focus_engine.training.validation import Validation
@@ -138,7 +139,7 @@ def bench(
         *,
         network: nn.Module | None = None,
         process: Process | None = None,
-        deadline: float | None = None,
+        clock: Clock | None = None,
         shuffle: bool = True,
         **keys: Any,
     ) -> Bench:
@@ -152,7 +153,7 @@ def bench(
         seed = settings.seed
         fit = batches(settings.batch_size, shuffle=shuffle, seed=seed, augmentation=symmetries)
         held_out = Validation(batches(8, held_out=True), process, seed=seed, precision=nullcontext)
-        training = Training(settings, process, fit, held_out, nullcontext, deadline)
+        training = Training(settings, process, fit, held_out, nullcontext, clock or Clock())
         return Bench(training, new_state(network, settings))
 
     return make

@@ -3,7 +3,6 @@
 import copy
 import itertools
 import math
-import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from focus_engine.config.optimisers import OPTIMISERS
 from focus_engine.events.table import EpochFinished
 from focus_engine.models.batch_parts import BatchParts
+from focus_engine.training.budget import Clock
 from focus_engine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from focus_engine.training.loop import DivergedError
 
@@ -209,7 +209,7 @@ def test_a_stop_asked_in_the_last_epoch_finds_a_finished_run(bench: Make):
 
 
 def test_no_deadline_no_end_and_a_past_one_saves_at_once(bench: Make):
-    one = bench(max_minutes=1.0, deadline=time.monotonic() - 1)
+    one = bench(max_minutes=1.0, clock=Clock(used=61))
     epochs, outcome = one.run()
     assert (epochs, outcome.save) == ([], True)
     assert (outcome.state, outcome.reason) == ("stopped", "time limit of 1 min; stopped in epoch 1")
@@ -217,17 +217,11 @@ def test_no_deadline_no_end_and_a_past_one_saves_at_once(bench: Make):
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("steps", [1, 2, 4])
-def test_resuming_amid_an_epoch_is_exact(
-    bench: Make, checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, accumulate: int
-):
-    """The time limit saves within an epoch."""
-    keys = EVERYTHING | {"accumulate": accumulate, "batch_size": 4, "num_epochs": 3, "max_minutes": 1.0}
+def test_resuming_amid_an_epoch_is_exact(bench: Make, checkpoint_path: Path, steps: int, accumulate: int):
+    keys = EVERYTHING | {"accumulate": accumulate, "batch_size": 4, "num_epochs": 3}
     whole, first, second = (bench(**keys) for _ in range(3))
     expected, _ = whole.run()
-    limited = replace(first.training, deadline=0.0)
-    with monkeypatch.context() as clock:
-        clock.setattr("focus_engine.training.loop.time.monotonic", lambda: float(first.state.step - steps))
-        before, outcome = replace(first, training=limited).run()
+    before, outcome = first.run(lambda: "now" if first.state.step == steps else None)
     assert (outcome.state, outcome.save, first.state.step) == ("stopped", True, steps)
     second.state.load_dict(through_a_file(first.state, checkpoint_path))
     after, _ = second.run()

@@ -93,12 +93,12 @@ def test_plateau_agrees_with_torch_at_patience_minus_one(losses: list[float], pa
         assert ours.rate == optimizer.param_groups[0]["lr"]
 
 
-@pytest.mark.parametrize("t_max", [None, 4])
-def test_cosine_agrees_with_torch(rates: Rates, t_max: int | None):
+def test_cosine_with_t_max_agrees_with_torch(rates: Rates):
+    t_max = 4
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
-    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=t_max or 8, eta_min=0.1)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=t_max, eta_min=0.1)
     expected = []
-    for _ in range(t_max or 8):
+    for _ in range(t_max):
         expected.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         theirs.step()

@@ -119,7 +119,9 @@ def test_stopped_and_resumed_it_is_bit_for_bit_the_same(make: Make, two: RunFold
 
 
 def test_a_killed_rank_is_restarted_as_often_as_allowed_and_then_fails_the_run(make: Make, until: Until):
-    run = together(make, "killed", epochs=1000, more="max_restarts: 1\n  early_stopping: {patience: 0}")
+    run = together(
+        make, "killed", epochs=1000, more="max_restarts: 1\n  max_minutes: 60\n  early_stopping: {patience: 0}"
+    )
     start_run(run)
     until(lambda: training(run, after=1))
     os.kill(rank_pids(run)[0], signal.SIGKILL)

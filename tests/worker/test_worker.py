@@ -17,6 +17,7 @@ from workers import DATA, TIMES, Make, Until, ended, epochs_of, ignore, outcome_
 from focus_engine.errors import FocusError, InputError, RunConflictError
 from focus_engine.events.log import read_events
 from focus_engine.events.table import (
+    BudgetRead,
     CheckpointSaved,
     DataProgress,
     EpochFinished,
@@ -29,7 +30,7 @@ from focus_engine.launch.slots import take_free_slots
 from focus_engine.launch.start import request_stop, start_run
 from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder
-from focus_engine.training import loop
+from focus_engine.training import budget, pace
 from focus_engine.training.checkpoint import load_checkpoint
 from focus_engine.worker import __main__ as worker
 from focus_engine.worker.foreground import run_in_foreground, train_here
@@ -221,7 +222,7 @@ class PowerCut(BaseException):
 
 
 def test_checkpoints_within_an_epoch_lose_nothing(make: Make, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(loop, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(pace, "PROGRESS_SECONDS", 0.0)
     more, data = "checkpoint_minutes: 1.0e-9", f"{DATA}, normalize: gaussian"
     run, whole = make("cut", epochs=2, more=more, data=data), make("uncut", epochs=2, data=data)
     saved: list[CheckpointSaved] = []
@@ -242,6 +243,36 @@ def test_checkpoints_within_an_epoch_lose_nothing(make: Make, monkeypatch: pytes
     assert same(one.state, other.state)
     assert same([one.normaliser, one.data["prior"]], [other.normaliser, other.data["prior"]])
     assert one.normaliser["curves"]
+
+
+def test_a_run_of_minutes_repeats_the_rates_of_its_lost_steps(make: Make, monkeypatch: pytest.MonkeyPatch):
+    """The real clock shows other times when the steps are repeated; the log holds those of the first time."""
+    monkeypatch.setattr(pace, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(budget, "READINGS", 10**6)  # at every step
+    run = make(epochs=10**4, more="max_minutes: 1")
+    run.config.write_text(run.config.read_text().replace("{warmup_epochs: 1}", "{name: linear, warmup_steps: 2}"))
+
+    def rates_until(step: int, *, resume: bool) -> dict[int, float]:
+        rates: dict[int, float] = {}
+
+        def watch(event: Event) -> None:
+            if isinstance(event, StepProgress):
+                rates[event.step] = event.lr
+                if event.step == step:
+                    raise PowerCut
+
+        with pytest.raises(PowerCut):
+            run_in_foreground(run, resume=resume, device=None, on_event=watch)
+        return rates
+
+    first = rates_until(5, resume=False)
+    saved = load_checkpoint(run.checkpoint_last).state["step"]
+    second = rates_until(7, resume=True)
+    assert 0 < saved == min(second) - 1 < 5
+    assert [second[step] for step in range(saved + 1, 6)] == [first[step] for step in range(saved + 1, 6)]
+    assert second[7] < second[6] < second[5]
+    readings = [event for event in read_events(run.events) if isinstance(event, BudgetRead)]
+    assert len({event.seconds for event in readings}) == 7  # one for each step, those of lost steps twice
 
 
 def test_leftovers_of_a_killed_worker_are_cleared_and_nothing_else(make: Make):

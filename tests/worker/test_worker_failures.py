@@ -63,6 +63,15 @@ def test_wrong_input_fails_with_a_reason(make: Make, capfd: pytest.CaptureFixtur
     assert not run.has_checkpoints()
 
 
+def test_a_loss_that_leaves_the_start_of_sampling_untrained_is_refused(make: Make):
+    run, words = make(), "prediction: v"
+    text = run.config.read_text()
+    run.config.write_text(text.replace(words, f"{words}, zero_terminal_snr: true, min_snr_gamma: 5.0"))
+    assert worker.main([str(run.path)]) == 2
+    assert "set diffusion.min_snr_offset to 1" in str(summarise(run).reason)
+    assert not run.checkpoint_last.exists()
+
+
 def test_a_worker_without_launcher_obeys_the_same_rules(make: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     assert worker.main([str(tmp_path / "nothing")]) == 2
     assert not (tmp_path / "nothing").exists()

@@ -4,15 +4,27 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from focus_engine.config.block import Block, NonNegativeFloat, PositiveInt, Probability
+from focus_engine.config.block import Block, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
 from focus_engine.config.methods import DEFAULT_METHOD, METHODS
-from focus_engine.config.samplers import PRIORS, SAMPLERS, sampler_words, samplers_by_steps, samplers_with_eta
+from focus_engine.config.samplers import (
+    PRIORS,
+    SAMPLERS,
+    SPACINGS,
+    sampler_words,
+    samplers_by_steps,
+    samplers_with_churn,
+    samplers_with_eta,
+    samplers_with_tolerances,
+)
 
 if TYPE_CHECKING:
     SamplerName = str
+    SpacingName = str
     Prior = str
 else:
-    SamplerName, Prior = Literal[tuple(SAMPLERS)], Literal[PRIORS]
+    SamplerName = Literal[tuple(SAMPLERS)]
+    SpacingName = Literal[SPACINGS]
+    Prior = Literal[PRIORS]
 
 
 class SamplingBlock(Block):
@@ -30,3 +42,14 @@ class SamplingBlock(Block):
         "the parameters, scaled as at t = T (spectrum); or spectrum where t = T holds signal (auto).",
     )
     eta: Probability = Field(0.0, description=f"Noise of {samplers_with_eta()}: 0 is deterministic, 1 is DDPM.")
+    spacing: SpacingName | None = Field(
+        None,
+        description="Where steps are: even in time, or in logsnr with soft ends; left out: the sampler's own.",
+    )
+    churn: NonNegativeFloat = Field(
+        0.0, description=f"S_churn of {samplers_with_churn()} (2206.00364): noise added and removed along the way."
+    )
+    rtol: PositiveFloat = Field(
+        1.0e-3, description=f"Relative tolerance of {samplers_with_tolerances()}; num_steps is the most steps."
+    )
+    atol: PositiveFloat = Field(1.0e-3, description=f"Absolute tolerance of {samplers_with_tolerances()}.")

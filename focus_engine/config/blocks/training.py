@@ -37,19 +37,34 @@ class AugmentationBlock(Block):
 class SchedulerBlock(Block):
     """The learning rate after its linear warmup."""
 
-    name: Literal["plateau", "cosine", "step", "none"] = Field(
-        "plateau", description="plateau, cosine, step or none (constant)."
+    name: Literal["plateau", "cosine", "trapezoid", "linear", "step", "none"] = Field(
+        "plateau",
+        description="plateau, step and none (constant) run by epoch; cosine, trapezoid and linear fall with the used "
+        "share of the budget (num_epochs or max_minutes, whichever ends first).",
     )
     factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.3, description="plateau: rate x factor at each cut.")
     patience: PositiveInt = Field(2, description="plateau: bad epochs until a cut.", json_schema_extra=FREE)
     min_lr: NonNegativeFloat = Field(1.0e-7, description="plateau: the rate never falls below this.")
     warmup_epochs: NonNegativeInt = Field(5, description="Epochs of linear warmup, for every scheduler.")
-    T_max: PositiveInt | None = Field(
-        None, examples=[195], description="cosine: epochs from lr to eta_min; left out: all epochs after warmup."
+    warmup_steps: PositiveInt | None = Field(
+        None, examples=[100], description="Optimiser steps of linear warmup, instead of warmup_epochs."
     )
-    eta_min: NonNegativeFloat = Field(0.0, description="cosine: the final rate.")
+    T_max: PositiveInt | None = Field(
+        None,
+        examples=[195],
+        description="cosine: epochs from lr to eta_min, whatever the budget; left out: the budget after warmup.",
+    )
+    eta_min: NonNegativeFloat = Field(0.0, description="cosine, trapezoid, linear: the rate when the budget ends.")
+    decay_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.3, description="trapezoid: the last share of the budget, over which the rate falls to eta_min."
+    )
+    decay: Literal["linear", "sqrt"] = Field("linear", description="trapezoid: falls linearly, or as 1 - sqrt.")
     step_size: PositiveInt = Field(30, description="step: epochs between cuts.")
     gamma: Annotated[float, Field(gt=0, le=1)] = Field(0.1, description="step: rate x gamma at each cut.")
+
+    def epochs_of_warmup(self, steps_per_epoch: int) -> int:
+        """Return the number of epochs that belong to warmup as a whole."""
+        return self.warmup_epochs if self.warmup_steps is None else self.warmup_steps // steps_per_epoch
 
 
 class EarlyStoppingBlock(Block):
@@ -103,11 +118,21 @@ class TrainingBlock(Block):
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.999, description="Moving average of the weights, warmed up as min(ema_decay, (1 + n)/(10 + n))."
     )
+    averages: bool = Field(
+        True,
+        description="Keep power-function averages of the weights, from which one of any length is made after training "
+        "(focus sample --ema): 8 bytes a weight in memory and checkpoints, and snapshots of 4.",
+        json_schema_extra=FREE,
+    )
+    averages_gb: PositiveFloat = Field(
+        2.0, description="Disk for these snapshots [GB]; at least 3 are kept, at most 32.", json_schema_extra=FREE
+    )
     seed: NonNegativeInt = Field(0, description="Seed of weights, noise and order.")
     max_minutes: PositiveFloat | None = Field(
         None,
         examples=[690],
-        description="Stop cleanly, with a checkpoint, after this many minutes.",
+        description="Stop cleanly, with a checkpoint, after this many minutes of all workers of the run together "
+        "(their whole time: reading data, validation and samples included).",
         json_schema_extra=FREE,
     )
     accumulate: PositiveInt = Field(1, description="Batches per optimiser step.", json_schema_extra=MAPS_A_STEP)

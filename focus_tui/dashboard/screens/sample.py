@@ -77,6 +77,7 @@ class SampleScreen(FormScreen):
         yield ChoiceField("checkpoint", "checkpoint", [("best", "best"), ("last", "last")])
         yield ChoiceField("sampler", "sampler", [("", "as the config")])
         yield TextField("steps", "steps")
+        yield TextField("nfe", "nfe", hint="in place of steps")
         yield TextField("eta", "eta", hint="0: deterministic")
         yield TextField("guidance", "guidance", hint="1: as trained")
         yield TextField("maps", "maps", placeholder=str(DEFAULT_MAPS), hint="how many")

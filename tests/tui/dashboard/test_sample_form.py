@@ -17,6 +17,7 @@ EMPTY = {
     "checkpoint": "best",
     "sampler": "",
     "steps": "",
+    "nfe": "",
     "eta": "",
     "guidance": "",
     "maps": "",
@@ -35,6 +36,8 @@ def want(**values):
     [
         ({"steps": "0"}, "steps", "give a whole number >= 1"),
         ({"steps": "ten"}, "steps", "'ten' is not a whole number"),
+        ({"nfe": "0"}, "nfe", "give a whole number >= 1"),
+        ({"nfe": "10", "steps": "5"}, "nfe", "--nfe and --steps are both given"),
         ({"eta": "2"}, "eta", "from 0"),
         ({"eta": "nan"}, "eta", "from 0"),
         ({"eta": "0", "sampler": "ddpm"}, "eta", "always has eta 1"),
@@ -50,7 +53,7 @@ def test_each_field_is_checked_as_on_the_command_line(values, key, words):
     problems = want(**values).problems
     assert list(problems) == [key]
     assert words in problems[key]
-    assert not problems[key].startswith("-")
+    assert not problems[key].startswith("-") or "both" in words
 
 
 def test_all_wrong_fields_are_reported():

@@ -11,6 +11,7 @@ from dashboard import FakeFeed, on_screen, view_from
 from example_events import epoch, samples, saved, spectrum, started, worker
 from textual.widgets import Button, Static
 
+from focus_engine.config.samplers import fitting_samplers
 from focus_engine.runs.folder import RunFolder
 from focus_tui.dashboard.app import FocusApp
 from focus_tui.dashboard.jobs import JobProgress, SamplingJob
@@ -133,7 +134,7 @@ async def test_the_form_shows_checkpoints_and_samplers(app):
         screen = await opened(pilot)
         pickers = {field.key: field.query_one(Picker) for field in screen.query(Field) if field.query(Picker)}
         assert [words.split(",")[0] for _, words in pickers["checkpoint"].choices] == ["best: epoch 7", "last: epoch 9"]
-        assert [key for key, _ in pickers["sampler"].choices] == ["", "ddpm"]
+        assert [key for key, _ in pickers["sampler"].choices] == ["", *fitting_samplers("diffusion")[1:]]
         assert screen.fields["steps"].input.placeholder == "40"
         assert "finished" in str(screen.query_one("#head", Static).render())
         assert command(screen).startswith("$ focus sample ")
@@ -161,7 +162,7 @@ async def test_letters_stay_in_the_form_and_arrows_walk_through_it(app):
         assert app.screen is screen
         assert screen.fields["sampler"].value == "ddpm"
         assert screen.fields["eta"].input.placeholder == "1"
-        await pilot.press("down", "2", "enter", "1", "up", "0")
+        await pilot.press("down", "2", "enter", "enter", "1", "up", "up", "0")
         assert (screen.values["steps"], screen.values["eta"]) == ("20", "1")
         await pilot.press("up", "left")
         assert screen.fields["sampler"].value == ""

@@ -1,0 +1,28 @@
+"""What `focus resume` refuses before a worker starts."""
+
+from pathlib import Path
+
+import pytest
+from example_events import end, epoch, started, worker
+
+from focus_engine.config.load import load_config
+from focus_engine.config.schema import plain_config
+from focus_engine.errors import RunConflictError
+from focus_engine.events.log import append_event
+from focus_engine.launch.start import start_run
+from focus_engine.runs.folder import RunFolder
+
+CONFIG = "training: {max_minutes: 5, num_epochs: 1000, scheduler: {name: linear}}\n"
+
+
+def test_a_run_whose_minutes_are_used_needs_more_of_them(tmp_path: Path):
+    run = RunFolder(tmp_path / "used")
+    run.path.mkdir()
+    run.make_folders()
+    run.config.write_text(CONFIG)
+    run.checkpoint_last.write_bytes(b"")
+    trained = plain_config(load_config(run.config).config)
+    for event in (worker(), started(config=trained), epoch(3), end("finished", "time limit of 5 min")):
+        append_event(run.events, event)
+    with pytest.raises(RunConflictError, match=r"is finished \(time limit of 5 min\): raise training\.max_minutes"):
+        start_run(run, resume=True)
