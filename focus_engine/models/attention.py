@@ -84,4 +84,4 @@ class AttentionBlock(nn.Module):
         shape = (x.shape[-2], x.shape[-1])
         tokens = self.norm(x).flatten(2).transpose(1, 2)
         mixed: Tensor = self.attention(tokens, rotation(shape, self.attention.head_width, x))
-        return x + mixed.transpose(1, 2).unflatten(2, shape)
+        return x + mixed.transpose(1, 2).reshape(x.shape)

@@ -57,9 +57,10 @@ class TransformerBlock(nn.Module):
 
 def _windows(x: Tensor, window: tuple[int, int]) -> Tensor:
     """Return (B · windows, tokens of a window, width) from a grid (B, h, w, width)."""
+    batch, height, width, channels = x.shape
     rows, columns = window
-    cut = x.unflatten(2, (-1, columns)).unflatten(1, (-1, rows))  # (B, h / rows, rows, w / columns, columns, width)
-    return cut.transpose(2, 3).flatten(3, 4).flatten(0, 2)
+    cut = x.reshape(batch, height // rows, rows, width // columns, columns, channels)
+    return cut.transpose(2, 3).reshape(-1, rows * columns, channels)
 
 
 def _joined(windows: Tensor, window: tuple[int, int], like: Tensor) -> Tensor:
