@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any, Protocol
 
 from focus_engine.config.methods import METHODS
-from focus_engine.config.networks import NETWORKS
+from focus_engine.config.networks import NETWORKS, block_of_network
 from focus_engine.config.optimisers import OPTIMISERS, SETTINGS, readers_of
 from focus_engine.config.samplers import SAMPLERS, fitting_samplers, number_at, samplers_with_churn
 from focus_engine.units import FIELD_UNITS
@@ -177,7 +177,46 @@ def _network_laws(config: Blocks) -> list[Law]:
             f"model.time_dim is {model.time_dim}: use an even number",
             ("model.time_dim",),
         ),
+        *_attention_laws(config),
     ]
+
+
+def _attention_laws(config: Blocks) -> list[Law]:
+    model = config.model
+    block = block_of_network(model.from_)
+    own = getattr(model, block, None)
+    if block == "unet" and own is not None:
+        levels, heads = len(model.channel_mults), own.attention_heads
+        widths = [model.base_channels * mult for mult in model.channel_mults[max(0, levels - own.attention_levels) :]]
+        return [
+            (
+                own.attention_levels <= levels,
+                f"model.unet.attention_levels is {own.attention_levels} but model.channel_mults has {levels} levels",
+                ("model.unet.attention_levels", "model.channel_mults"),
+            ),
+            *(_heads_law(width, "the channels of a level", heads, "model.unet.attention_heads") for width in widths),
+        ]
+    if own is not None and hasattr(own, "heads") and hasattr(own, "width"):
+        return [
+            _heads_law(own.width, f"model.{block}.width", own.heads, f"model.{block}.heads"),
+            _patch_law(config, own, f"model.{block}"),
+        ]
+    return []
+
+
+def _patch_law(config: Blocks, own: Any, block: str) -> Law:  # noqa: ANN401
+    """Simulated maps have a known size; that of files is checked when they are opened."""
+    data, window = config.data, getattr(own, "window", None)
+    side = own.patch * (window or 1)
+    keys = (f"{block}.patch", *((f"{block}.window",) if window else ()))
+    holds = data.source != "simulated" or data.map_size % side == 0
+    return (holds, f"data.map_size is {data.map_size}, which {' x '.join(keys)} = {side} does not divide", keys)
+
+
+def _heads_law(width: int, of_what: str, heads: int, key: str) -> Law:
+    """Each head has a multiple of 4 channels: a sine and a cosine for rows and for columns."""
+    message = f"{key} is {heads}, but 4 x {heads} does not divide {width}, {of_what}"
+    return (width % (4 * heads) == 0, message, (key,))
 
 
 def _process_laws(config: Blocks) -> list[Law]:

@@ -181,9 +181,10 @@ def _warnings(config: Config, parsed: ParsedYaml, path: Path) -> Iterator[str]:
     if config.data.source == "simulated" and (config.data.maps_path or config.data.data_dir):
         line = parsed.lines.get(("data", "source"), 1)
         yield f"{path}:{line}: data.source is simulated, so the maps named in this file are not read"
-    for block in settings_blocks():
+    for block, settings in settings_blocks().items():
         at = parsed.lines.get(("model", block))
-        if at and block != block_of_network(config.model.from_):
+        changed = getattr(config.model, block) != settings()  # templates of one network are edited into another
+        if at and changed and block != block_of_network(config.model.from_):
             yield f"{path}:{at}: model.{block} is not read by model.from: {config.model.from_}"
     if warning := guidance_warning(config.sampling.cfg_scale, "sampling.cfg_scale"):
         line = parsed.lines.get(("sampling", "cfg_scale"), 1)

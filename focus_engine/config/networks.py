@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from focus_engine.config.block import Block, keys_of
+from focus_engine.config.blocks.networks import DiTBlock, SwinBlock, UNetBlock
 
 SHARED_KEYS = ("in_channels", "out_channels", "cond_dim", "base_channels", "channel_mults", "time_dim")
 """Keys of the block `model` that belong to no single network; a class of the user's own is handed all of them."""
+
+
+_WITHOUT_LEVELS = ("in_channels", "out_channels", "cond_dim", "time_dim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,30 @@ class NetworkSpec:
 NETWORKS = {
     spec.name: spec
     for spec in (
-        NetworkSpec("SimpleUNet", "diffusion", "focus_engine.models.unet:SimpleUNet"),
-        NetworkSpec("FlowUNet", "the same network for flow", "focus_engine.models.unet:SimpleUNet"),
+        NetworkSpec("SimpleUNet", "diffusion", "focus_engine.models.unet:SimpleUNet", block="unet", settings=UNetBlock),
+        NetworkSpec(
+            "FlowUNet",
+            "the same network for flow",
+            "focus_engine.models.unet:SimpleUNet",
+            block="unet",
+            settings=UNetBlock,
+        ),
+        NetworkSpec(
+            "DiT",
+            "a transformer on the torus",
+            "focus_engine.models.transformer:TorusTransformer",
+            keys=_WITHOUT_LEVELS,
+            block="dit",
+            settings=DiTBlock,
+        ),
+        NetworkSpec(
+            "Swin",
+            "a transformer with shifted windows",
+            "focus_engine.models.transformer:TorusTransformer",
+            keys=_WITHOUT_LEVELS,
+            block="swin",
+            settings=SwinBlock,
+        ),
     )
 }
 """Every network; the first is the default."""
@@ -79,11 +105,17 @@ def block_of_network(name: str) -> str:
 
 
 def settings_words(model: Any) -> str:  # noqa: ANN401  (the schema, which reads this table, has its type)
-    """Return the size of a network in words: `64 channels x [1, 2]`, else its own settings, `patch 4, width 384`."""
+    """Return the size of a network in words: `64 channels x [1, 2]`, or its own settings, `patch 4, width 384`.
+
+    Of a network with channels only those of its own settings are named that differ from their defaults.
+    """
+    own, words = dict(getattr(model, block_of_network(model.from_), None) or ()), []
     if "base_channels" in keys_read(model.from_):
-        return f"{model.base_channels} channels x {list(model.channel_mults)}"
-    own = getattr(model, block_of_network(model.from_), None)
-    return ", ".join(f"{key} {value}" for key, value in (own or ()) if value is not None) or "no settings of its own"
+        words = [f"{model.base_channels} channels x {list(model.channel_mults)}"]
+        usual = settings_blocks()[block_of_network(model.from_)]() if own else None
+        own = {key: value for key, value in own.items() if value != getattr(usual, key)}
+    words += [f"{key} {value}" for key, value in own.items() if value is not None]
+    return ", ".join(words) or "no settings of its own"
 
 
 def keys_read(name: str) -> tuple[str, ...]:

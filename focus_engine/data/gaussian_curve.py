@@ -4,6 +4,11 @@ z = Φ⁻¹(F(u)), with u = log10 f and F the mid-rank distribution function of 
 and interpolated by monotone rational quadratic pieces (Gregory & Delbourgo 1982; Durkan et al., 1906.04032): smooth
 (C¹), strictly increasing, and inverted in closed form. Beyond the outermost knots the curve is a straight line in
 (log10 f, z): the tail of a log-normal distribution. A pixel costs 140 to 200 ns on one CPU thread, log10 alone 15 ns.
+
+The curve takes the tail out of what the network learns, not out of E[f] = ∫ f(z) φ(z) dz. A relative error ε of the
+variance of z moves E[f] by ε/2 E[z df/dz]: 1.5 ε in maps of 24 simulated universes, where standardised log10 f gives
+1.1 ε. An error in the variance, such as that of few deterministic steps, therefore still shifts the mean: independent
+pixels of these maps, denoised exactly, lose 5.6 % of E[f] in 50 steps of DDIM (log10: 5.0 %), 12 % in 25 (10 %).
 """
 
 from __future__ import annotations

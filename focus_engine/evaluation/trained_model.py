@@ -6,7 +6,7 @@ Used by `focus sample`, by `focus evaluate` and for the samples during training.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -106,7 +106,7 @@ class TrainedModel:
             "rtol": block.rtol,
             "atol": block.atol,
         }
-        start = wanted.pop("prior", block.prior)
+        start = str(wanted.pop("prior", block.prior))
         plan = SamplingPlan(**{**own, **wanted}).checked(self.process)
         return replace(plan, prior=self._start_of(start, plan.steps)).checked(self.process)
 
@@ -122,7 +122,7 @@ class TrainedModel:
         most = number_at(self.config, METHODS[method].most_steps)
         return sampler_within(nfe, method, name=wanted.get("sampler"), per_call=per_call, most=most)
 
-    def _start_of(self, wanted: str, steps: int) -> Literal["white", "spectrum"]:
+    def _start_of(self, wanted: str, steps: int) -> str:
         """Return where sampling starts (`sampling.prior`). Raises InputError if the checkpoint lacks the spectrum."""
         if wanted == "spectrum" and self.prior is None:
             raise InputError(
@@ -132,7 +132,7 @@ class TrainedModel:
         if wanted == "auto":
             holds_signal = self.process.scales(self.process.times(steps)[0])[0] > 0
             return "spectrum" if holds_signal and self.prior is not None else "white"
-        return wanted  # type: ignore[return-value]  # the plan refuses an unknown word
+        return wanted
 
     def draw(self, params: NDArray[np.float32], plan: SamplingPlan) -> Iterator[SamplingProgress]:
         """Yield the sampling steps of one map for each row of physical parameters `params` (N, P)."""

@@ -3,9 +3,14 @@ r"""Mean and spectrum of normalised maps at given parameters: the noise that sam
 At the noisiest time x_T = a data + s ε. A sampler that starts from s ε alone misses the signal a data, which at the
 largest waves and in the mean of a map can be of the size of the noise (2305.08891). Here x_T has the mean a m(θ) and
 the variance a² P(k, θ) + s² in each Fourier mode: the exact distribution if the maps at parameters θ are a Gaussian
-field. Then the start alone removes the error, without another training. For other fields mean and spectrum at t = T
-are right, and higher moments are smaller by powers of a. With white noise the probability flow gives, mode by mode,
-a power lower by 1 / (1 + a² P / s²) and a mean wrong by - a m √(P / (a² P + s²)), P being that of k = 0.
+field, and trained networks need no change. For other fields mean and spectrum at t = T are right, and the higher
+moments that are missing are smaller by powers of a.
+
+What white noise costs follows from the linear flow of a Gaussian field. A deterministic sampler lowers the power of a
+mode by 1 / (1 + a² P / s²) and shifts the mean by - a m √(P / (a² P + s²)), with P of k = 0; a sampler with η = 1
+forgets part of its start and shifts it by - a² P m / (a² P + s²). So the mean is wrong by the root of the
+signal-to-noise ratio where P(k) is wrong by the ratio itself: simulated 32² maps on the seed's linear schedule
+(a = 0.0064, P = 73) lose 0.3 % of P(k) but 5 % of the response of the mean to the parameters.
 
 m and ln P are polynomials of the standardised parameters, at most quadratic, fitted to training maps. The mode k = 0
 has a mean and a variance of its own. Channels are treated as independent: their cross spectra are not in the start.

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import torch
@@ -40,8 +39,8 @@ class SamplingPlan:
     guidance: float = 1.0
     seed: int = 0
     batch_size: int = 64
-    prior: Literal["white", "spectrum"] = "white"
-    """Where sampling starts: unit noise, or noise with mean and spectrum of the maps (`generative.prior`)."""
+    prior: str = "white"
+    """Where sampling starts: white, unit noise; spectrum, noise with mean and spectrum of the maps (`prior`)."""
     first: int = 0
     """Index of the first map: maps drawn in parts get the same noise as maps drawn at once."""
     spacing: str | None = None

@@ -3,20 +3,21 @@
 Padding is circular and there are no absolute positions. The network therefore commutes with shifts by its stride and
 accepts any size that its stride divides. Most blocks are at the lowest resolution, where a convolution has 4ⁿ times
 the parameters for the same arithmetic (Hoogeboom et al., 2301.11093). Six blocks there cover the whole box, and
-GroupNorm carries its global statistics, so that no attention is needed.
+GroupNorm carries its global statistics, so that attention is an option: `attention_levels` counts the lowest levels
+that have it.
 """
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
 
 from focus_engine.errors import InputError
+from focus_engine.models.attention import AttentionBlock
+from focus_engine.models.convolution import CircularConv
 from focus_engine.models.embeddings import TimeAndConditionEmbedding
 
 BOTTOM_BLOCKS = 6
@@ -25,40 +26,6 @@ BOTTOM_BLOCKS = 6
 def group_count(channels: int) -> int:
     """Return the largest number of groups that divides `channels`: at most 32, with at least 8 channels each."""
     return max(g for g in range(1, 33) if channels % g == 0 and (g == 1 or channels // g >= 8))
-
-
-class _WrapOnePixel(torch.autograd.Function):
-    """Circular padding by one pixel, with a gradient that folds the border back in two passes.
-
-    The gradient of torch's own padding takes a quarter of a training step at 32².
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401, ARG004  (torch's signature)
-        return F.pad(x, (1, 1, 1, 1), mode="circular")
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401, ARG004  (torch's signature)
-        rows = gradient[:, :, 1:-1].clone()
-        rows[:, :, 0] += gradient[:, :, -1]
-        rows[:, :, -1] += gradient[:, :, 0]
-        folded = rows[..., 1:-1].contiguous()
-        folded[..., 0] += rows[..., -1]
-        folded[..., -1] += rows[..., 0]
-        return folded
-
-
-class CircularConv(nn.Conv2d):
-    """3×3 convolution on the torus."""
-
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
-        super().__init__(in_channels, out_channels, 3, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, out, H / stride, W / stride)."""
-        padded: Tensor = _WrapOnePixel.apply(x)  # type: ignore[no-untyped-call]
-        return F.conv2d(padded, self.weight, self.bias, self.stride)
 
 
 class ResidualBlock(nn.Module):
@@ -79,10 +46,19 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Return (B, out, H, W) from `x` (B, in, H, W) and the activated embedding (B, width)."""
         h = self.conv_in(F.silu(self.norm_in(x)))
-        scale, shift = self.film(embedding)[:, :, None, None].chunk(2, dim=1)
-        h = F.silu(torch.addcmul(shift, self.norm_out(h), 1 + scale))
+        h = F.silu(self._modulated(h, *self.film(embedding).chunk(2, dim=1)))
         out: Tensor = self.shortcut(x) + self.conv_out(h)
         return out
+
+    def _modulated(self, h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """Return norm_out(h) · (1 + scale) + shift.
+
+        The maps are normalised as channels of one map, whose affine weights scale and shift are: no pass over the
+        pixels of its own for FiLM, which saves a tenth of a training step on a CPU.
+        """
+        one_map = h.reshape(1, -1, *h.shape[2:])
+        groups = len(h) * self.norm_out.num_groups
+        return F.group_norm(one_map, groups, (1 + scale).flatten(), shift.flatten(), self.norm_out.eps).view(h.shape)
 
 
 class SimpleUNet(nn.Module):
@@ -92,9 +68,12 @@ class SimpleUNet(nn.Module):
     The output is zero before training.
 
     Attributes:
+        stride: both sides of a map must be multiples of it.
+        size_remedy: what to change in the config where they are not.
         outer_layers: names of the layers that read its inputs or write its output, for optimisers of hidden matrices.
     """
 
+    size_remedy = "fewer model.channel_mults"
     outer_layers = ("stem", "head", "embedding.time.0", "embedding.condition.0")
 
     def __init__(
@@ -105,6 +84,8 @@ class SimpleUNet(nn.Module):
         base_channels: int = 64,
         channel_mults: Sequence[int] = (1, 2, 4, 8),
         time_dim: int = 256,
+        attention_levels: int = 0,
+        attention_heads: int = 4,
     ) -> None:
         super().__init__()
         widths = [base_channels * mult for mult in channel_mults]
@@ -116,6 +97,15 @@ class SimpleUNet(nn.Module):
         self.bottom = nn.ModuleList(ResidualBlock(widths[-1], widths[-1], time_dim) for _ in range(BOTTOM_BLOCKS))
         self.decoder = nn.ModuleList(
             ResidualBlock(w + below, w, time_dim) for w, below in reversed(list(pairwise(widths)))
+        )
+        attends = [level >= len(widths) - attention_levels for level in range(len(widths))]
+        levels = [_attention(w, attention_heads, there) for w, there in zip(widths[:-1], attends, strict=False)]
+        self.encoder_attention = nn.ModuleList(levels)
+        self.bottom_attention = nn.ModuleList(
+            _attention(widths[-1], attention_heads, attends[-1] and number % 2 == 1) for number in range(BOTTOM_BLOCKS)
+        )
+        self.decoder_attention = nn.ModuleList(
+            _attention(w, attention_heads, there) for w, there in reversed(list(zip(widths, attends, strict=True))[:-1])
         )
         self.norm = nn.GroupNorm(group_count(widths[0]), widths[0])
         self.head = CircularConv(widths[0], out_channels)
@@ -132,19 +122,23 @@ class SimpleUNet(nn.Module):
         if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
             raise InputError(
                 f"maps of {x.shape[-2]} × {x.shape[-1]} pixels: this UNet halves them {int(math.log2(self.stride))} "
-                f"times, so use sizes that are multiples of {self.stride}, or fewer model.channel_mults"
+                f"times, so use sizes that are multiples of {self.stride}, or {self.size_remedy}"
             )
         embedding = F.silu(self.embedding(time, cond, unconditional))
         h = self.stem(x)
         skips = []
-        for block, down in zip(self.encoder, self.down, strict=True):
-            h = block(h, embedding)
+        for block, attend, down in zip(self.encoder, self.encoder_attention, self.down, strict=True):
+            h = attend(block(h, embedding))
             skips.append(h)
             h = down(h)
-        for block in self.bottom:
-            h = block(h, embedding)
-        for block in self.decoder:
+        for block, attend in zip(self.bottom, self.bottom_attention, strict=True):
+            h = attend(block(h, embedding))
+        for block, attend in zip(self.decoder, self.decoder_attention, strict=True):
             h = F.interpolate(h, scale_factor=2, mode="nearest")
-            h = block(torch.cat((h, skips.pop()), dim=1), embedding)
+            h = attend(block(torch.cat((h, skips.pop()), dim=1), embedding))
         out: Tensor = self.head(F.silu(self.norm(h)))
         return out
+
+
+def _attention(channels: int, heads: int, there: bool) -> nn.Module:
+    return AttentionBlock(channels, heads, group_count(channels)) if there else nn.Identity()

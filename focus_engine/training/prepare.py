@@ -249,12 +249,12 @@ def terminal_snr(process: Process, data: PreparedData) -> float | None:
 
 def check_map_size(network: torch.nn.Module, maps: MapSet) -> None:
     """Raise InputError with the stride if the network does not accept maps of this size."""
-    stride = getattr(network, "stride", 1)
+    stride, remedy = getattr(network, "stride", 1), getattr(network, "size_remedy", "")
     _, height, width = maps.shape
     if height % stride or width % stride:
         raise InputError(
             f"{maps.maps_path}: maps of {height} x {width} pixels do not fit a network of stride {stride}: "
-            f"sides must be multiples of {stride}; use fewer model.channel_mults"
+            f"sides must be multiples of {stride}" + (f"; use {remedy}" if remedy else "")
         )
 
 

@@ -146,7 +146,7 @@ def _warn_of_config(file: ConfigFile, recorder: "Recorder") -> Iterator[Event]:
 
 
 def _warn_of_terminal_snr(snr: float | None, config: Config, recorder: "Recorder") -> Iterator[Event]:
-    """Warn where the largest waves stand out of the noise at the start of sampling, and say what sampling does."""
+    """Warn of a path that leaves the largest waves in the noise where sampling starts, and say what sampling does."""
     if snr is None or snr <= TERMINAL_SNR_ADVICE:
         return
     prior = config.sampling.prior

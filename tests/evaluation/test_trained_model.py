@@ -44,6 +44,7 @@ def model(prior: SpectralPrior | None, **blocks: Any) -> TrainedModel:
         ({"diffusion": ZERO}, None, "white"),
         ({"diffusion": ZERO, "sampling": {"prior": "spectrum"}}, None, "spectrum"),
         ({"method": "flow"}, None, "white"),
+        ({"method": "edm"}, None, "spectrum"),
         ({"method": "flow"}, "spectrum", "spectrum"),
     ],
 )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from focus_engine.errors import InputError
 from focus_engine.generative.diffusion import Diffusion
+from focus_engine.generative.edm import Edm
 from focus_engine.generative.flow import Flow
 from focus_engine.generative.noise import build_schedule
 from focus_engine.generative.prior import SpectralPrior, fit_prior
@@ -93,13 +94,16 @@ def test_mean_and_power_are_recovered_at_any_parameters(prior: SpectralPrior):
     assert abs(ratio.mean() - 1) < 0.02
 
 
-def test_the_start_is_the_exact_marginal(prior: SpectralPrior, linear: Diffusion):
-    noise, (a, s) = unit_noise(len(PARAMS)), linear.scales(499)
+@pytest.mark.parametrize("method", ["diffusion", "edm"])
+def test_the_start_is_the_exact_marginal(prior: SpectralPrior, linear: Diffusion, method: str):
+    edm = Edm(sigma_max=12.0)
+    a, s = linear.scales(499) if method == "diffusion" else edm.scales(edm.times(3)[0])
+    noise = unit_noise(len(PARAMS))
     exact = a * mean_at(PARAMS) + filtered(noise, (a**2 * power_at(PARAMS) + s**2).sqrt())
     start = prior.start(noise, PARAMS, a, s)
     assert start.dtype == torch.float32
-    assert float((start - exact).abs().max()) < 0.02
-    assert float((noise - exact).abs().max()) > 0.1
+    assert float((start - exact).abs().max()) < 0.02 * s
+    assert float((s * noise - exact).abs().max()) > 0.1 * s
 
 
 def test_samples_have_the_mean_and_the_largest_waves_of_the_field(
@@ -125,6 +129,20 @@ def test_samples_have_the_mean_and_the_largest_waves_of_the_field(
     assert min(float(lost.abs().max()), float(shift.abs().max())) > 0.07
     assert np.abs(error["spectrum"][0]).max() < 0.03
     assert np.abs(error["spectrum"][1]).max() < 0.02
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+def test_fresh_noise_forgets_part_of_a_white_start(
+    linear: Diffusion, draw_maps: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, sampler: str
+):
+    # The network is linear, so that without any noise its samples are the mean over noise.
+    monkeypatch.setattr(MapNoise, "__call__", lambda _: torch.zeros(len(PARAMS), *SHAPE))
+    drawn = draw_maps(exact_network(linear), linear, PARAMS, SHAPE, SamplingPlan(sampler, steps=500)).maps
+    (a, s), mean, power = linear.scales(499), mean_at(PARAMS).flatten(), power_at(PARAMS)[:, 0, 0, 0]
+    share = a**2 * power / (a**2 * power + s**2)
+    shift = {"ddim": share.sqrt(), "ddpm": share}[sampler] * -mean
+    assert drawn.mean(dim=(1, 2, 3)).numpy() == pytest.approx((mean + shift).numpy(), abs=0.01)
+    assert float(shift.abs().max()) > 0.04
 
 
 def test_maps_without_condition_start_from_all_parameters(prior: SpectralPrior, linear: Diffusion):

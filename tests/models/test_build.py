@@ -99,7 +99,7 @@ def test_an_option_that_a_class_does_not_take_is_named(user_code: str, options: 
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("SimpleUnet", "'SimpleUnet' is unknown; allowed: SimpleUNet, FlowUNet"),
+        ("SimpleUnet", "'SimpleUnet' is unknown; allowed: SimpleUNet, FlowUNet, DiT, Swin"),
         ("..Mine", "is unknown"),
         ("no_such_package.Mine", "cannot be imported.*PYTHONPATH"),
         ("{}.Other", "cannot be imported.*Other"),

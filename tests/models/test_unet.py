@@ -1,115 +1,17 @@
-"""Properties of the UNet: periodicity, conditioning, sizes, and the gradient of its padding."""
+"""What is the UNet's own: its groups, the gradient of its padding, and attention as an option."""
 
 import pytest
 import torch
-from torch import Tensor
+from random_networks import inputs, random_network
 from torch.nn.functional import pad
 
+from focus_engine.config.load import parse_config
 from focus_engine.errors import InputError
-from focus_engine.models.embeddings import sinusoidal_embedding
-from focus_engine.models.unet import SimpleUNet, _WrapOnePixel, group_count
+from focus_engine.models.build import build_network
+from focus_engine.models.convolution import _WrapOnePixel
+from focus_engine.models.unet import ResidualBlock, SimpleUNet, group_count
 
-
-def random_unet(seed: int = 0, **keys: object) -> SimpleUNet:
-    """Return a float64 network without zero weights, as after training."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = SimpleUNet(**{"cond_dim": 2, "base_channels": 8, "channel_mults": (1, 2, 2), "time_dim": 8, **keys})
-        for parameter in network.parameters():
-            torch.nn.init.normal_(parameter, std=0.2)
-    return network.double().eval()
-
-
-def inputs(*shape: int, seed: int = 1) -> tuple[Tensor, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(*shape, generator=generator, dtype=torch.float64)
-    time = torch.rand(shape[0], generator=generator, dtype=torch.float64)
-    cond = torch.randn(shape[0], 2, generator=generator, dtype=torch.float64)
-    return x, time, cond
-
-
-@pytest.mark.parametrize("shift", [(4, 0), (0, 8), (-4, 12)])
-def test_commutes_with_shifts_by_its_stride(shift: tuple[int, int]):
-    network = random_unet()
-    x, time, cond = inputs(2, 1, 12, 16)
-    with torch.no_grad():
-        shifted_in = network(x.roll(shift, (2, 3)), time, cond)
-        shifted_out = network(x, time, cond).roll(shift, (2, 3))
-    assert shifted_out.std() > 1e-3
-    torch.testing.assert_close(shifted_in, shifted_out, rtol=0, atol=1e-11)
-
-
-def test_does_not_commute_with_smaller_shifts():
-    network = random_unet()
-    x, time, cond = inputs(1, 1, 16, 16)
-    with torch.no_grad():
-        difference = network(x.roll(1, 2), time, cond) - network(x, time, cond).roll(1, 2)
-    assert difference.abs().max() > 1e-6
-
-
-def test_output_is_zero_before_training():
-    network = SimpleUNet(cond_dim=2, base_channels=8, channel_mults=(1, 2), time_dim=8)
-    assert network(torch.randn(3, 1, 8, 8), torch.rand(3), torch.randn(3, 2)).abs().max() == 0
-
-
-@pytest.mark.parametrize(("height", "width"), [(4, 4), (8, 20), (12, 4)])
-def test_accepts_any_size_that_its_stride_divides(height: int, width: int):
-    x, time, cond = inputs(2, 1, height, width)
-    assert random_unet()(x, time, cond).shape == (2, 1, height, width)
-
-
-@pytest.mark.parametrize(("height", "width"), [(30, 32), (32, 6)])
-def test_refuses_other_sizes_naming_the_stride(height: int, width: int):
-    x, time, cond = inputs(1, 1, height, width)
-    with pytest.raises(InputError, match=f"{height} × {width} pixels.*multiples of 4"):
-        random_unet()(x, time, cond)
-
-
-def test_no_condition_is_a_token_and_not_the_zero_vector():
-    network = random_unet()
-    x, time, cond = inputs(3, 1, 8, 8)
-    unconditional = torch.ones(3, dtype=torch.bool)
-    with torch.no_grad():
-        token = network(x, time, cond, unconditional)
-        zero = network(x, time, torch.zeros_like(cond))
-        mixed = network(x, time, cond, torch.tensor([True, False, True]))
-        torch.testing.assert_close(token, network(x, time, cond + 3, unconditional))
-        torch.testing.assert_close(mixed[[0, 2]], token[[0, 2]])
-        torch.testing.assert_close(mixed[1], network(x, time, cond, ~unconditional)[1])
-    assert (token - zero).abs().max() > 1e-3
-
-
-def test_the_token_learns_only_from_unconditional_rows():
-    network = random_unet()
-    x, time, cond = inputs(2, 1, 8, 8)
-    network(x, time, cond, torch.tensor([False, False])).sum().backward()
-    assert network.embedding.no_condition.grad.abs().max() == 0
-    network(x, time, cond, torch.tensor([False, True])).sum().backward()
-    assert network.embedding.no_condition.grad.abs().max() > 0
-
-
-def test_time_and_condition_reach_every_map():
-    network = random_unet()
-    x, time, cond = inputs(1, 1, 8, 8)
-    base = network(x, time, cond)
-    assert (network(x, 1 - time, cond) - base).abs().max() > 1e-3
-    assert (network(x, time, cond + 1) - base).abs().max() > 1e-3
-
-
-def test_works_without_any_condition():
-    network = random_unet(cond_dim=0)
-    x, time, _ = inputs(2, 1, 8, 8)
-    assert network(x, time, x.new_zeros(2, 0), torch.tensor([True, False])).shape == x.shape
-
-
-def test_bf16_autocast_stays_close_to_float32():
-    network = random_unet().float()
-    x, time, cond = (value.float() for value in inputs(4, 1, 16, 16))
-    with torch.no_grad():
-        exact = network(x, time, cond)
-        with torch.autocast("cpu", torch.bfloat16):
-            rounded = network(x, time, cond)
-    assert (rounded.float() - exact).std() < 0.05 * exact.std()
+KEYS = {"cond_dim": 2, "base_channels": 8, "channel_mults": (1, 2, 2), "time_dim": 8}
 
 
 @pytest.mark.parametrize(
@@ -131,8 +33,52 @@ def test_own_padding_agrees_with_torch(shape: tuple[int, ...]):
     assert torch.autograd.gradcheck(_WrapOnePixel.apply, (x,))
 
 
-def test_sinusoidal_embedding_spans_its_periods():
-    embedded = sinusoidal_embedding(torch.tensor([0.0, 0.001]), 6)
-    torch.testing.assert_close(embedded[0], torch.tensor([0.0, 0, 0, 1, 1, 1]))
-    expected = torch.tensor([1.0, 1e-2, 1e-4])
-    torch.testing.assert_close(embedded[1], torch.cat((expected.sin(), expected.cos())))
+def test_film_in_one_pass_agrees_with_norm_scale_and_shift():
+    block = random_network(ResidualBlock, in_channels=8, out_channels=16, embedding_width=4)
+    h = torch.randn(3, 16, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    scale, shift = torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    expected = block.norm_out(h) * (1 + scale)[:, :, None, None] + shift[:, :, None, None]
+    torch.testing.assert_close(block._modulated(h, scale, shift), expected)
+
+
+@pytest.mark.parametrize(
+    ("levels", "places"),
+    [
+        (0, set()),
+        (1, {"bottom.1", "bottom.3", "bottom.5"}),
+        (2, {"bottom.1", "bottom.3", "bottom.5", "encoder.1", "decoder.0"}),
+    ],
+)
+def test_attention_is_at_the_lowest_levels(levels: int, places: set[str]):
+    names = SimpleUNet(**KEYS, attention_levels=levels, attention_heads=2).state_dict()
+    found = {tuple(name.split("_attention.")) for name in names if "_attention." in name}
+    assert {f"{path}.{rest.split('.')[0]}" for path, rest in found} == places
+
+
+def test_without_attention_the_weights_are_those_of_earlier_versions():
+    """A network with attention that is still the identity draws the same maps."""
+    plain = random_network(SimpleUNet, **KEYS)
+    more = SimpleUNet(**KEYS, attention_levels=2, attention_heads=2).double()
+    missing, unexpected = more.load_state_dict(plain.state_dict(), strict=False)
+    assert not unexpected
+    assert all("_attention." in name for name in missing)
+    torch.testing.assert_close(more(*inputs(2, 1, 8, 8)), plain(*inputs(2, 1, 8, 8)))
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ("attention_levels: 3", "model.unet.attention_levels is 3 but model.channel_mults has 2 levels"),
+        ("attention_levels: 1, attention_heads: 5", "attention_heads is 5, but 4 x 5 does not divide 48"),
+        ("attention_levels: 2, attention_heads: 12", "attention_heads is 12, but 4 x 12 does not divide 24"),
+    ],
+)
+def test_attention_that_does_not_fit_is_refused(own: str, message: str, tmp_path):
+    with pytest.raises(InputError, match=message):
+        parse_config(f"model: {{base_channels: 24, channel_mults: [1, 2], unet: {{{own}}}}}", tmp_path)
+
+
+def test_the_keys_reach_the_network(tmp_path):
+    text = "model: {base_channels: 16, channel_mults: [1, 2], unet: {attention_levels: 1, attention_heads: 8}}"
+    network = build_network(parse_config(text, tmp_path).config.model)
+    assert network.bottom_attention[1].attention.heads == 8

@@ -1,0 +1,226 @@
+"""Time to spectrum: scores at held-back cosmologies after seconds of training, beside other programs.
+
+Every program trains on the same 54 simulations of 15 maps (32 x 32 pixels, Omega_m and sigma_8 free) on this machine,
+and draws maps with 50 network calls at 8 cosmologies that none has seen; truth is 24 universes at each. FOCUS and the
+seed's recipe are trained anew for each budget, because their rates fall with it; peers train once, at a constant rate,
+and are judged on the way. Scores are in standard deviations of a perfect model. Prints a table and writes
+benchmarks/results/time_to_spectrum.json; rows in the file of `--keep` are not measured again.
+
+denoising-diffusion-pytorch, einops, ema-pytorch and accelerate must be importable for the peer of that name; what is
+missing is left out and said.
+Run: python benchmarks/time_to_spectrum.py [--budgets 15 120] [--seeds 0 1 2] [--peer-seconds 60 300]
+"""
+
+import argparse
+import importlib.util
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peers import PEERS, TrainingMaps, trained
+
+from focus_engine.config.schema import Config
+from focus_engine.config.templates import find_template
+from focus_engine.data.opening import open_maps
+from focus_engine.evaluation.trained_model import model_in_training
+from focus_engine.evaluation.truth import HeldBack, Truth, universe_truth
+from focus_engine.progress import drain
+from focus_engine.statistics.compare import judging
+from focus_engine.training.devices import device_name
+from focus_engine.training.loop import train
+from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
+
+DATA = {"data.simulations": 60, "data.train_split": 0.9, "training.sample_every": 0, "training.num_epochs": 1_000_000}
+SHOWN = {
+    "power_spectrum.large_scales": "P large",
+    "power_spectrum.middle_scales": "P middle",
+    "power_spectrum.small_scales": "P small",
+    "log_power.middle_scales": "log middle",
+    "log_power.small_scales": "log small",
+    "pdf.w1": "W1",
+    "slab_mean.bias": "mean",
+    "bispectrum.equilateral": "Q equal",
+    "bispectrum.squeezed": "Q squeezed",
+    "response.slope_middle_scales": "response",
+}
+SEED_RECIPE = {
+    "diffusion.schedule": "linear",
+    "diffusion.prediction": "epsilon",
+    "diffusion.zero_terminal_snr": False,
+    "training.batch_size": 64,
+    "training.lr": 1e-4,
+    "training.scheduler.name": "plateau",
+    "training.scheduler.warmup_epochs": 5,
+    "training.ema_decay": 0.0,
+    "sampling.prior": "white",
+    "sampling.cfg_scale": 2.0,
+}
+"""The seed experiment's keys; its normalisation and padding, which were wrong, are FOCUS's."""
+CALLS = 50
+
+
+def config_of(template: str, seed: int, changes: dict[str, object]) -> Config:
+    """Return the checked config of a template with dotted keys changed."""
+    found = find_template(template)
+    plain: dict[str, Any] = {"method": found.method}
+    for key, value in {**found.settings, **DATA, **changes, "training.seed": seed}.items():
+        *blocks, last = key.split(".")
+        place = plain
+        for block in blocks:
+            place = place.setdefault(block, {})
+        place[last] = value
+    return Config.model_validate(plain)
+
+
+def prepare(config: Config, began: float | None = None) -> PreparedRun:
+    """Return the run of a config; `training.max_minutes` counts from `began`."""
+    data = prepare_data(config, drain(open_maps(config, Path.cwd())))
+    return prepare_run(config, data, torch.device("cpu"), began=time.monotonic() if began is None else began)
+
+
+def focus(
+    template: str, seconds: float, seed: int, changes: dict[str, object], truth: Truth, box: float
+) -> dict[str, Any]:
+    """Train a template for some seconds and return its row."""
+    config = config_of(template, seed, {**changes, "training.max_minutes": seconds / 60})
+    run = prepare(config)
+    for _ in train(run.training, run.state, lambda: None):
+        pass
+    model = model_in_training(run)
+    began = time.perf_counter()
+    steps = model.draw(truth.params, model.plan(nfe=CALLS))
+    drawn = torch.cat([step.finished for step in steps if step.finished is not None])
+    drew = time.perf_counter() - began
+    seen = run.state.epoch * run.training.batches.n_maps + run.state.running.maps
+    return {"maps_seen": seen, "draw_s": drew, "scores": scored(model.physical(drawn), truth, box)}
+
+
+def peer_rows(
+    name: str, marks: Sequence[float], seed: int, run: PreparedRun, truth: Truth, box: float
+) -> Iterator[dict[str, Any]]:
+    """Train a peer on the maps of `run` and yield its row at each mark."""
+    torch.manual_seed(seed)
+    ids = run.data.maps.maps_of(run.data.split.train)
+    params = run.data.scaler.standardise(torch.from_numpy(run.data.maps.params_of(ids)))
+    peer = PEERS[name](TrainingMaps.of(run.data.maps.read(ids), params))
+    wanted = run.data.scaler.standardise(torch.from_numpy(truth.params))
+    for mark, seen in trained(peer, marks, seed):
+        began = time.perf_counter()
+        drawn = torch.cat([peer.draw(part) for part in wanted.split(80)])
+        drew = time.perf_counter() - began
+        row = {"program": name, "seconds": mark, "seed": seed, "maps_seen": seen, "draw_s": drew}
+        yield {**row, "scores": scored(peer.data.physical(drawn), truth, box)}
+
+
+def scored(generated: np.ndarray, truth: Truth, box: float) -> dict[str, Any]:
+    """Return value, null and its spread of every score, and the verdict."""
+    evaluation = drain(judging(truth.maps, generated, truth.design, box))
+    rows = {
+        f"{one.statistic}.{one.name}": [one.value, one.null, one.null_spread, one.p_value]
+        for one in evaluation.scores()
+    }
+    return {**rows, "verdict": evaluation.verdict.text}
+
+
+def line(row: dict[str, Any]) -> str:
+    """Return a row as the table shows it: scores in standard deviations of a perfect model, and rms of all shown."""
+    deviations = [_deviation(row["scores"][name]) for name in SHOWN]
+    rms = math.sqrt(sum(one**2 for one in deviations) / len(deviations))
+    head = f"{row['program']:<28}{row['seconds']:>6.0f} s {row['seed']:>3} {row['maps_seen']:>8} {row['draw_s']:>7.1f}"
+    return head + "".join(f"{one:>+11.1f}" for one in deviations) + f"{rms:>8.1f}"
+
+
+def _deviation(score: Sequence[float | None]) -> float:
+    value, null, spread, _ = score
+    return math.nan if value is None or null is None or not spread else (value - null) / spread
+
+
+def main() -> None:
+    """Measure what is missing, print the table and write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--template", default="small")
+    parser.add_argument("--budgets", type=float, nargs="*", default=[15, 120])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--peer-seconds", type=float, nargs="*", default=[60, 300])
+    parser.add_argument("--maps", type=int, default=160)
+    parser.add_argument("--keep", type=Path, help="file of rows, to go on where a measurement was interrupted")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "time_to_spectrum.json")
+    given = parser.parse_args()
+    rows = Rows(given.keep)
+    run = prepare(config_of(given.template, 0, {}))
+    box = run.data.maps.box_size
+    truth = drain(universe_truth(run.config, run.data.maps, run.data.split.train, HeldBack(24, 8), given.maps))
+    print(
+        f"{'program':<28}{'budget':>8} seed     maps  draw s"
+        + "".join(f"{word:>11}" for word in SHOWN.values())
+        + "     rms"
+    )
+    for seed in given.seeds:
+        for seconds in given.budgets:
+            rows.measure(
+                f"FOCUS {given.template}",
+                seconds,
+                seed,
+                lambda s=seconds, n=seed: focus(given.template, s, n, {}, truth, box),
+            )
+    last = max(given.peer_seconds, default=0)
+    if last:
+        rows.measure("the seed's recipe", last, 0, lambda: focus("small", last, 0, SEED_RECIPE, truth, box))
+        for name in PEERS:
+            package = name.replace("-", "_")
+            if importlib.util.find_spec(package) is None:
+                print(f"{name}: not installed, left out")
+            elif not rows.has(name, last, 0):
+                for row in peer_rows(name, given.peer_seconds, 0, run, truth, box):
+                    rows.add(row)
+    machine = {"cpu": device_name(torch.device("cpu")), "cores": os.cpu_count(), "load": os.getloadavg()[0]}
+    versions = {"torch": str(torch.__version__), "python": platform.python_version()}
+    document = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        **machine,
+        **versions,
+        "maps": given.maps,
+        "rows": rows.rows,
+    }
+    given.output.parent.mkdir(exist_ok=True)
+    given.output.write_text(json.dumps(document, indent=1) + "\n")
+
+
+class Rows:
+    """The rows measured so far, kept in a file so that an interrupted measurement goes on."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self.rows: list[dict[str, Any]] = []
+        for text in path.read_text().splitlines() if path and path.is_file() else ():
+            self.rows.append(json.loads(text))
+            print(line(self.rows[-1]))
+
+    def has(self, program: str, seconds: float, seed: int) -> bool:
+        """Return whether a row is there."""
+        return any((one["program"], one["seconds"], one["seed"]) == (program, seconds, seed) for one in self.rows)
+
+    def measure(self, program: str, seconds: float, seed: int, work: Any) -> None:  # noqa: ANN401  (a function without arguments)
+        """Add the row that `work` returns, unless it is there."""
+        if not self.has(program, seconds, seed):
+            self.add({"program": program, "seconds": seconds, "seed": seed, **work()})
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Print and keep a row."""
+        self.rows.append(row)
+        print(line(row), flush=True)
+        if self._path:
+            with self._path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()
