@@ -190,7 +190,7 @@ def prepare_run(
         InputError: the settings do not fit together or do not fit the checkpoint, or cannot train a new run.
     """
     settings = config.training
-    precision = choose_precision(settings.precision, device)
+    precision = precision_of_run(config, device, saved)
     context = precision_context(precision, device)
     process = build_process(config)
     if saved is None:
@@ -245,6 +245,15 @@ def terminal_snr(process: Process, data: PreparedData) -> float | None:
     pixels = fields.shape[-2] * fields.shape[-1]
     power = (np.abs(np.fft.fft2(fields)) ** 2).mean(axis=(0, 1)) / pixels  # white noise of unit variance has 1
     return float(process.terminal_snr * power.max())
+
+
+def precision_of_run(config: Config, device: torch.device, saved: Checkpoint | None) -> str:
+    """Return the precision of a run: with `auto`, a resumed run keeps its own on a device of the same kind."""
+    made = {} if saved is None else saved.provenance
+    before, kind = made.get("precision"), str(made.get("device")).partition(":")[0]
+    if config.training.precision == "auto" and kind == device.type and before in {"float32", "bf16"}:
+        return str(before)
+    return choose_precision(config.training.precision, device)
 
 
 def check_map_size(network: torch.nn.Module, maps: MapSet) -> None:

@@ -40,7 +40,7 @@ class SamplingReporter(ProgressReporter):
 def _sampling_progress(step: SamplingProgress, plan: SamplingPlan) -> tuple[int, int, list[str]]:
     """Return progress in sampler steps of single maps: done, total, and words."""
     total = step.maps_total * plan.steps
-    batch = min(plan.batch_size, step.maps_total - step.maps_done) if step.finished is None else 0
+    batch = len(step.x0) if step.finished is None else 0
     done = step.maps_done * plan.steps + batch * step.step
     return done, total, [f"sampling {step.maps_total} maps", f"step {step.step}"]
 

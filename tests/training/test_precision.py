@@ -1,10 +1,17 @@
-"""bf16 trains like float32, within the change from another noise seed."""
+"""bf16 trains like float32, within the change from another noise seed; which of the two a run has."""
 
 from dataclasses import replace
 
+import pytest
 import torch
 
-from focus_engine.training.devices import precision_context
+from focus_engine.config.schema import Config
+from focus_engine.training import devices
+from focus_engine.training.checkpoint import Checkpoint
+from focus_engine.training.devices import choose_precision, precision_context
+from focus_engine.training.prepare import precision_of_run
+
+CPU = torch.device("cpu")
 
 
 def test_bf16_is_as_good_as_float32_within_noise(bench):
@@ -22,3 +29,29 @@ def test_bf16_is_as_good_as_float32_within_noise(bench):
     rounded = loss_after_training("bf16", 0)
     assert rounded != seeds[0]
     assert abs(rounded - seeds[0]) < (max(seeds) - min(seeds)) / 2
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_auto_is_bf16_where_the_cpu_multiplies_it(monkeypatch: pytest.MonkeyPatch, units: bool):
+    monkeypatch.setattr(devices, "_cpu_multiplies_bf16", lambda: units)
+    assert choose_precision("auto", CPU) == ("bf16" if units else "float32")
+    assert choose_precision("float32", CPU) == "float32"
+    assert choose_precision("bf16", CPU) == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "before", "device", "precision"),
+    [
+        ("auto", "float32", "cpu", "float32"),  # as it began, although this CPU would choose bf16 today
+        ("auto", "float32", "cuda:0", "bf16"),  # another kind of device chooses for itself
+        ("bf16", "float32", "cpu", "bf16"),
+        ("float32", "bf16", "cpu", "float32"),
+    ],
+)
+def test_a_run_goes_on_in_the_precision_in_which_it_began(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, before: str, device: str, precision: str
+):
+    monkeypatch.setattr(devices, "_cpu_multiplies_bf16", lambda: True)
+    config = Config.model_validate({"training": {"precision": wanted}})
+    saved = Checkpoint({}, {}, {}, {}, {}, {"precision": before, "device": device})
+    assert precision_of_run(config, CPU, saved) == precision

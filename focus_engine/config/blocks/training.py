@@ -110,7 +110,7 @@ class TrainingBlock(Block):
     )
     use_augmentation: bool = Field(True, description="Use the symmetries of the box.")
     precision: Literal["auto", "float32", "bf16"] = Field(
-        "auto", description="auto is bf16 where the GPU has it, else float32."
+        "auto", description="auto is bf16 where the GPU or the CPU multiplies it in hardware, else float32."
     )
     loss_scales: Annotated[float, Field(ge=-4, le=4)] = Field(
         0.0, description="Power of k that weighs the scales of the loss: below 0 large scales, above 0 small scales."
