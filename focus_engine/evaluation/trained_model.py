@@ -32,8 +32,8 @@ from focus_engine.models.batch_parts import BatchParts, PartedNetwork
 from focus_engine.models.build import build_network
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import Checkpoint, load_checkpoint, sha256_of
-from focus_engine.training.devices import choose_device, choose_precision, precision_context
-from focus_engine.training.prepare import PreparedRun, saved_prior
+from focus_engine.training.devices import choose_device, precision_context
+from focus_engine.training.prepare import PreparedRun, precision_of_run, saved_prior
 from focus_engine.trust import check_stamp
 from focus_engine.version import __version__
 
@@ -218,7 +218,7 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
         config=config,
         data=saved.data,
         device=place,
-        context=precision_context(choose_precision(config.training.precision, place), place),
+        context=precision_context(precision_of_run(config, place, saved), place),
         source=_source(path, saved),
         prior=prior,
     )

@@ -77,7 +77,7 @@ def two(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 def write_uneven(run: RunFolder, more: str, sample_every: int = 2) -> None:
-    write_config(run, epochs=3, sample_every=sample_every, more=f"{more}\n  accumulate: 2")
+    write_config(run, epochs=3, sample_every=sample_every, more=f"{more}\n  accumulate: 2\n  precision: float32")
     run.config.write_text(run.config.read_text().replace("batch_size: 32", "batch_size: 7"))
 
 

