@@ -1,5 +1,7 @@
 """What a run keeps on disk to go on from: its checkpoints, and the snapshots of the averaged weights."""
 
+import errno
+import shutil
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
@@ -39,6 +41,10 @@ def last_good_checkpoint(run: RunFolder) -> tuple[Checkpoint | None, str | None]
     raise InputError("; ".join(problems))
 
 
+COPIES = 6
+"""Copies of the weights in a checkpoint: themselves, three averages, two moments of the optimiser."""
+
+
 @dataclass
 class Saver:
     """Writes the checkpoints and snapshots of a run; of several ranks only rank 0 does.
@@ -48,12 +54,14 @@ class Saver:
         prepared: the run in training.
         recorder: records what is written.
         saved: `time.monotonic()` of the last checkpoint.
+        warned: whether a snapshot could not be written.
     """
 
     run: RunFolder
     prepared: PreparedRun
     recorder: "Recorder"
     saved: float = field(default_factory=time.monotonic, init=False)
+    warned: bool = field(default=False, init=False)
 
     @property
     def _leads(self) -> bool:
@@ -89,12 +97,21 @@ class Saver:
         if averages is None or not self._leads:
             return event
         try:
+            self._check_space()
             size = folder.write(averages, self.prepared.config.training.averages_gb)
         except OSError as error:
-            message = f"no snapshot of the averaged weights at step {event.step}: {error.strerror or error}"
-            yield self.recorder.record(Warned(code="averages", message=message))
+            if not self.warned:
+                message = f"no snapshots of the averaged weights from step {event.step} on: {error.strerror or error}"
+                yield self.recorder.record(Warned(code="averages", message=message))
+            self.warned = True
             return event
         return replace(event, path=str(folder.file(event.step).relative_to(self.run.path)), bytes=size)
+
+    def _check_space(self) -> None:
+        """Raise OSError when a snapshot would take the disk that the next checkpoints need."""
+        weights = sum(one.numel() for one in self.prepared.state.network.parameters())
+        if shutil.disk_usage(self.run.path).free < 2 * COPIES * 4 * weights:
+            raise OSError(errno.ENOSPC, "the disk has room for fewer than two more checkpoints")
 
     def remove_lost_snapshots(self) -> None:
         """Remove the snapshots of steps that are to be repeated."""

@@ -11,7 +11,8 @@ import pytest
 from workers import DATA, Make, ignore, outcome_of, told, write_config
 
 from focus_engine.errors import FocusError, InputError
-from focus_engine.events.table import CheckpointSaved, Event, RunEnded
+from focus_engine.events.log import read_events
+from focus_engine.events.table import CheckpointSaved, Event, RunEnded, Warned
 from focus_engine.launch.start import start_run
 from focus_engine.launch.state import summarise
 from focus_engine.training.checkpoint import load_checkpoint
@@ -140,6 +141,9 @@ def test_a_full_disk_fails_in_words_and_keeps_the_last_checkpoint(
     assert "free some space" in outcome.reason
     assert outcome.reason.endswith("the last good checkpoint is checkpoint_last.pt (epoch 1)")
     assert load_checkpoint(run.checkpoint_last).epoch == 1
+    assert not run.averages.exists()  # a snapshot takes no disk that checkpoints need
+    warned = [event.message for event in read_events(run.events) if isinstance(event, Warned)]
+    assert [message for message in warned if "no snapshots of the averaged weights from step 1 on" in message]
     assert told(run) == ["failed 1"]
     assert "Traceback" not in capfd.readouterr().err
 
