@@ -56,7 +56,7 @@ METHODS = {
         MethodSpec(
             "flow",
             "flow_matching",
-            "heun",
+            "midpoint",
             loss_keys=(
                 "flow_matching.sigma_min",
                 "flow_matching.sigma_max",
@@ -72,7 +72,7 @@ METHODS = {
         MethodSpec(
             "edm",
             "edm",
-            "heun",
+            "midpoint",
             loss_keys=("edm.sigma_min", "edm.sigma_max", "edm.p_mean", "edm.p_std", "training.loss_scales"),
             more_noise="a larger edm.sigma_max",
             network_at_data=True,

@@ -45,6 +45,27 @@ class Template:
     settings: dict[str, object] = field(default_factory=dict)
 
 
+_SMALL: dict[str, object] = {
+    "data.simulations": 60,
+    "data.train_split": 0.9,
+    "model.cond_dim": 2,
+    "model.base_channels": 32,
+    "model.channel_mults": (1, 2, 2),
+    "model.time_dim": 128,
+    "training.batch_size": 32,
+    "training.num_epochs": 30,
+    "training.lr": 4.0e-3,
+    "training.optimizer": "muon",
+    "training.sample_every": 10,
+    "training.scheduler.name": "cosine",
+    "training.scheduler.warmup_epochs": 1,
+    "training.early_stopping.patience": 0,
+    "training.ema_decay": 0.995,
+    "sampling.method": "midpoint",
+    "sampling.num_steps": 25,
+}
+"""Minutes on two cores of a CPU; each choice is measured in docs/training_well.md."""
+
 TEMPLATES: dict[str, Template] = {
     "diffusion": Template(
         "Standard diffusion (DDPM training, DDIM sampling) of dark-matter density maps",
@@ -60,29 +81,16 @@ TEMPLATES: dict[str, Template] = {
     ),
     "small": Template(
         "Small diffusion model of 32 x 32 maps; trains in minutes on a CPU",
-        settings={
-            "data.train_split": 0.8,
-            "model.cond_dim": 2,
-            "model.base_channels": 24,
-            "model.channel_mults": (1, 2),
-            "model.time_dim": 128,
+        settings=_SMALL
+        | {
             "diffusion.schedule": "cosine",
             "diffusion.prediction": "v",
             "diffusion.zero_terminal_snr": True,
             "diffusion.min_snr_offset": 1.0,
-            "training.batch_size": 16,
-            "training.num_epochs": 10,
-            "training.lr": 2.0e-3,
-            "training.sample_every": 4,
-            "training.scheduler.name": "cosine",
-            "training.scheduler.warmup_epochs": 1,
-            "training.early_stopping.patience": 0,
-            "training.ema_decay": 0.995,
-            "sampling.ddim_timesteps": 50,
         },
     ),
     "flow": Template(
-        "Flow matching along straight paths (Heun sampling) of dark-matter density maps",
+        "Flow matching along straight paths (midpoint sampling) of dark-matter density maps",
         method="flow",
         settings={
             "model.from": "FlowUNet",
@@ -90,65 +98,31 @@ TEMPLATES: dict[str, Template] = {
             "model.channel_mults": (1, 2, 4, 8),
             "model.time_dim": 256,
             "training.batch_size": 64,
-            "sampling.method": "heun",
-            "sampling.num_steps": 50,
+            "sampling.method": "midpoint",
+            "sampling.num_steps": 25,
         },
     ),
     "small_flow": Template(
         "Small flow matching model of 32 x 32 maps; trains in minutes on a CPU",
         method="flow",
-        settings={
-            "data.train_split": 0.8,
-            "model.from": "FlowUNet",
-            "model.cond_dim": 2,
-            "model.base_channels": 24,
-            "model.channel_mults": (1, 2),
-            "model.time_dim": 128,
-            "training.batch_size": 16,
-            "training.num_epochs": 10,
-            "training.lr": 2.0e-3,
-            "training.sample_every": 4,
-            "training.scheduler.name": "cosine",
-            "training.scheduler.warmup_epochs": 1,
-            "training.early_stopping.patience": 0,
-            "training.ema_decay": 0.995,
-            "sampling.method": "heun",
-            "sampling.num_steps": 25,
-        },
+        settings=_SMALL | {"model.from": "FlowUNet"},
     ),
     "edm": Template(
-        "EDM diffusion (log-normal noise, Heun sampling) of dark-matter density maps",
+        "EDM diffusion (log-normal noise, midpoint sampling) of dark-matter density maps",
         method="edm",
         settings={
             "model.base_channels": 128,
             "model.channel_mults": (1, 2, 4, 8),
             "model.time_dim": 256,
             "training.batch_size": 64,
-            "sampling.method": "heun",
-            "sampling.num_steps": 50,
+            "sampling.method": "midpoint",
+            "sampling.num_steps": 25,
         },
     ),
     "small_edm": Template(
         "Small EDM diffusion model of 32 x 32 maps; trains in minutes on a CPU",
         method="edm",
-        settings={
-            "data.train_split": 0.8,
-            "model.cond_dim": 2,
-            "model.base_channels": 24,
-            "model.channel_mults": (1, 2),
-            "model.time_dim": 128,
-            "edm.sigma_max": 80.0,
-            "training.batch_size": 16,
-            "training.num_epochs": 10,
-            "training.lr": 2.0e-3,
-            "training.sample_every": 4,
-            "training.scheduler.name": "cosine",
-            "training.scheduler.warmup_epochs": 1,
-            "training.early_stopping.patience": 0,
-            "training.ema_decay": 0.995,
-            "sampling.method": "heun",
-            "sampling.num_steps": 25,
-        },
+        settings=_SMALL | {"edm.sigma_max": 80.0},
     ),
 }
 """Every template; the first is the default."""
