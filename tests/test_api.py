@@ -30,7 +30,8 @@ TINY = {
     "training.sample_every": 0,
     "device": "cpu",
 }
-OTHER_SEED = {"sampling.num_steps": 3, "training.seed": 3}
+OTHER_SEED = {"sampling.method": "heun", "sampling.num_steps": 3, "training.seed": 3}
+DDIM = {"sampling.method": "ddim", "sampling.ddim_timesteps": 4}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def home(tmp_path_factory):
         patch.setenv("OMP_NUM_THREADS", "1")
         root = folder / "experiments"
         made = [
-            Experiment.create("diffusion", root=root, template="small", settings=TINY | {"sampling.ddim_timesteps": 4}),
+            Experiment.create("diffusion", root=root, template="small", settings=TINY | DDIM),
             Experiment.create("flow", root=root, template="small_flow", settings=TINY | OTHER_SEED),
         ]
         for one in made:
@@ -104,7 +105,7 @@ def test_a_sampler_of_another_method_is_refused_with_those_that_fit(flow, diffus
     with pytest.raises(InputError, match="euler, heun"):
         flow.sample(1, sampler="ddpm")
     with pytest.raises(InputError, match="ddim, ddpm"):
-        diffusion.sample(1, sampler="heun")
+        diffusion.sample(1, sampler="sde")
 
 
 def test_mistakes_are_refused(flow, home):
