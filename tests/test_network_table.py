@@ -121,7 +121,8 @@ async def on_the_new_screen():
         await answered(lambda: not screen.fields["model.toy.width"].display)
         return told
 
-settings = ["model.from=Toy", "training.optimizer=adamw", "model.toy.width=4", "training.num_epochs=1", "training.devices=1", "device=cpu",
+settings = ["model.from=Toy", "training.optimizer=adamw", "model.toy.width=4",
+            "training.num_epochs=1", "training.devices=1", "device=cpu",
             "data.simulations=3", "data.grid=8", "data.map_size=8", "data.maps_per_simulation=3",
             "training.sample_every=0", "training.scheduler.warmup_epochs=0"]
 run = create_experiment(home / "root", "a", template="small", settings=settings)
