@@ -13,6 +13,7 @@ Run: python benchmarks/time_to_spectrum.py [--budgets 15 120] [--seeds 0 1 2] [-
 
 import argparse
 import importlib.util
+import itertools
 import json
 import math
 import os
@@ -20,11 +21,13 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from peers import PEERS, TrainingMaps, trained
 
 from focus_engine.config.schema import Config
@@ -38,7 +41,13 @@ from focus_engine.training.devices import device_name
 from focus_engine.training.loop import train
 from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
 
-DATA = {"data.simulations": 60, "data.train_split": 0.9, "training.sample_every": 0, "training.num_epochs": 1_000_000}
+DATA: dict[str, object] = {
+    "data.simulations": 60,
+    "data.train_split": 0.9,
+    "training.sample_every": 0,
+    "training.num_epochs": 1_000_000,
+    "training.scheduler.warmup_steps": 20,
+}
 SHOWN = {
     "power_spectrum.large_scales": "P large",
     "power_spectrum.middle_scales": "P middle",
@@ -55,8 +64,11 @@ SEED_RECIPE = {
     "diffusion.schedule": "linear",
     "diffusion.prediction": "epsilon",
     "diffusion.zero_terminal_snr": False,
+    "model.base_channels": 32,
+    "model.channel_mults": (1, 2, 4),
     "training.batch_size": 64,
     "training.lr": 1e-4,
+    "training.optimizer": "adamw",
     "training.scheduler.name": "plateau",
     "training.scheduler.warmup_epochs": 5,
     "training.ema_decay": 0.0,
@@ -80,23 +92,28 @@ def config_of(template: str, seed: int, changes: dict[str, object]) -> Config:
     return Config.model_validate(plain)
 
 
-def prepare(config: Config, began: float | None = None) -> PreparedRun:
-    """Return the run of a config; `training.max_minutes` counts from `began`."""
+def prepare(config: Config) -> PreparedRun:
+    """Return the run of a config; `training.max_minutes` counts from its end."""
     data = prepare_data(config, drain(open_maps(config, Path.cwd())))
-    return prepare_run(config, data, torch.device("cpu"), began=time.monotonic() if began is None else began)
+    return prepare_run(config, data, torch.device("cpu"))
 
 
 def focus(
-    template: str, seconds: float, seed: int, changes: dict[str, object], truth: Truth, box: float
+    template: str,
+    seconds: float,
+    seed: int,
+    changes: dict[str, object],
+    truth: Truth,
+    box: float,
+    plan: dict[str, Any],
 ) -> dict[str, Any]:
     """Train a template for some seconds and return its row."""
-    config = config_of(template, seed, {**changes, "training.max_minutes": seconds / 60})
-    run = prepare(config)
+    run = prepare(config_of(template, seed, {**changes, "training.max_minutes": seconds / 60}))
     for _ in train(run.training, run.state, lambda: None):
         pass
     model = model_in_training(run)
     began = time.perf_counter()
-    steps = model.draw(truth.params, model.plan(nfe=CALLS))
+    steps = model.draw(truth.params, model.plan(**plan))
     drawn = torch.cat([step.finished for step in steps if step.finished is not None])
     drew = time.perf_counter() - began
     seen = run.state.epoch * run.training.batches.n_maps + run.state.running.maps
@@ -145,53 +162,53 @@ def _deviation(score: Sequence[float | None]) -> float:
 
 def main() -> None:
     """Measure what is missing, print the table and write the JSON."""
+    given = options()
+    changes = {key: yaml.safe_load(value) for key, _, value in (one.partition("=") for one in given.set)}
+    rows = Rows(given.keep)
+    run = prepare(config_of(given.template, 0, changes))
+    box = run.data.maps.box_size
+    truth = drain(universe_truth(run.config, run.data.maps, run.data.split.train, HeldBack(24, 8), given.maps))
+    words = "".join(f"{word:>11}" for word in SHOWN.values())
+    print(f"{'program':<28}{'budget':>8} seed     maps  draw s{words}     rms")
+    label = " ".join([f"FOCUS {given.template}", *given.set])
+    for seed, seconds in itertools.product(given.seeds, given.budgets):
+        work = partial(focus, given.template, seconds, seed, changes, truth, box, {"nfe": CALLS})
+        rows.measure(label, seconds, seed, work)
+    if given.peer_seconds:
+        others(rows, given.peer_seconds, run, truth, box)
+    machine = {"cpu": device_name(torch.device("cpu")), "cores": os.cpu_count(), "load": os.getloadavg()[0]}
+    versions = {"torch": str(torch.__version__), "python": platform.python_version()}
+    when = {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+    document = {**when, **machine, **versions, "maps": given.maps, "rows": rows.rows}
+    given.output.parent.mkdir(exist_ok=True)
+    given.output.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def options() -> argparse.Namespace:
+    """Return what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--template", default="small")
+    parser.add_argument("--template", default="small_flow")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="config keys to change")
     parser.add_argument("--budgets", type=float, nargs="*", default=[15, 120])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--peer-seconds", type=float, nargs="*", default=[60, 300])
+    parser.add_argument("--peer-seconds", type=float, nargs="*", default=[60, 300], help="none: without peers")
     parser.add_argument("--maps", type=int, default=160)
     parser.add_argument("--keep", type=Path, help="file of rows, to go on where a measurement was interrupted")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "time_to_spectrum.json")
-    given = parser.parse_args()
-    rows = Rows(given.keep)
-    run = prepare(config_of(given.template, 0, {}))
-    box = run.data.maps.box_size
-    truth = drain(universe_truth(run.config, run.data.maps, run.data.split.train, HeldBack(24, 8), given.maps))
-    print(
-        f"{'program':<28}{'budget':>8} seed     maps  draw s"
-        + "".join(f"{word:>11}" for word in SHOWN.values())
-        + "     rms"
-    )
-    for seed in given.seeds:
-        for seconds in given.budgets:
-            rows.measure(
-                f"FOCUS {given.template}",
-                seconds,
-                seed,
-                lambda s=seconds, n=seed: focus(given.template, s, n, {}, truth, box),
-            )
-    last = max(given.peer_seconds, default=0)
-    if last:
-        rows.measure("the seed's recipe", last, 0, lambda: focus("small", last, 0, SEED_RECIPE, truth, box))
-        for name in PEERS:
-            package = name.replace("-", "_")
-            if importlib.util.find_spec(package) is None:
-                print(f"{name}: not installed, left out")
-            elif not rows.has(name, last, 0):
-                for row in peer_rows(name, given.peer_seconds, 0, run, truth, box):
-                    rows.add(row)
-    machine = {"cpu": device_name(torch.device("cpu")), "cores": os.cpu_count(), "load": os.getloadavg()[0]}
-    versions = {"torch": str(torch.__version__), "python": platform.python_version()}
-    document = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        **machine,
-        **versions,
-        "maps": given.maps,
-        "rows": rows.rows,
-    }
-    given.output.parent.mkdir(exist_ok=True)
-    given.output.write_text(json.dumps(document, indent=1) + "\n")
+    return parser.parse_args()
+
+
+def others(rows: "Rows", marks: Sequence[float], run: PreparedRun, truth: Truth, box: float) -> None:
+    """Measure the seed's recipe and the other programs, seed 0."""
+    last = max(marks)
+    work = partial(focus, "small", last, 0, SEED_RECIPE, truth, box, {"sampler": "ddim", "steps": CALLS})
+    rows.measure("the seed's recipe", last, 0, work)
+    for name in PEERS:
+        if importlib.util.find_spec(name.replace("-", "_")) is None:
+            print(f"{name}: not installed, left out")
+        elif not rows.has(name, last, 0):
+            for row in peer_rows(name, marks, 0, run, truth, box):
+                rows.add(row)
 
 
 class Rows:
