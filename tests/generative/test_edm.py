@@ -182,7 +182,7 @@ def test_the_config_makes_it():
     block = {"sigma_min": 0.01, "sigma_max": 80.0, "p_mean": -1.2, "p_std": 1.2}
     config = Config.model_validate({"method": "edm", "edm": block, "training": {"loss_scales": -0.5}})
     assert build_process(config) == Edm(**block, scale_power=-0.5)
-    assert config.sampling.method == "heun"
+    assert config.sampling.method == "midpoint"
 
 
 BAD = [

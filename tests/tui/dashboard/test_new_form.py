@@ -132,7 +132,7 @@ def test_a_broken_source_is_a_problem_of_the_start_field(tmp_path):
 
 def test_empty_fields_have_the_values_of_the_start(tmp_path):
     checked = check_form(tmp_path, "a", SMALL, {})
-    assert (checked.values["training.lr"], checked.values["model.channel_mults"]) == ("0.002", "[1, 2]")
+    assert (checked.values["training.lr"], checked.values["model.channel_mults"]) == ("0.004", "[1, 2, 2]")
     checked = check_form(tmp_path, "a", SMALL, {"data.data_dir": str(tmp_path)})
     assert checked.values["data.source"] == "files"
 

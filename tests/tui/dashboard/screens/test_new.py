@@ -96,7 +96,7 @@ async def test_another_template_shows_through_the_empty_fields(app):
         screen.fields["start"].enter()
         await pilot.press("right")
         await checked(pilot)
-        assert screen.fields["model.base_channels"].input.placeholder == "24"
+        assert screen.fields["model.base_channels"].input.placeholder == "32"
         assert screen.fields["training.scheduler.name"].query_one(Picker).choices[0] == ("", "cosine")
         await into(pilot, "training.scheduler.name", "p")  # a letter jumps to plateau
         assert command(screen).endswith("--set training.scheduler.name=plateau")
