@@ -56,7 +56,7 @@ METHODS = {
         MethodSpec(
             "flow",
             "flow_matching",
-            "midpoint",
+            "heun",
             loss_keys=(
                 "flow_matching.sigma_min",
                 "flow_matching.sigma_max",

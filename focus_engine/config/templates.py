@@ -90,7 +90,7 @@ TEMPLATES: dict[str, Template] = {
         },
     ),
     "flow": Template(
-        "Flow matching along straight paths (midpoint sampling) of dark-matter density maps",
+        "Flow matching along straight paths (Heun sampling) of dark-matter density maps",
         method="flow",
         settings={
             "model.from": "FlowUNet",
@@ -98,14 +98,14 @@ TEMPLATES: dict[str, Template] = {
             "model.channel_mults": (1, 2, 4, 8),
             "model.time_dim": 256,
             "training.batch_size": 64,
-            "sampling.method": "midpoint",
+            "sampling.method": "heun",
             "sampling.num_steps": 25,
         },
     ),
     "small_flow": Template(
         "Small flow matching model of 32 x 32 maps; trains in minutes on a CPU",
         method="flow",
-        settings=_SMALL | {"model.from": "FlowUNet"},
+        settings=_SMALL | {"model.from": "FlowUNet", "sampling.method": "heun"},
     ),
     "edm": Template(
         "EDM diffusion (log-normal noise, midpoint sampling) of dark-matter density maps",

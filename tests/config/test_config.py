@@ -63,7 +63,7 @@ def test_common_spellings_of_numbers_are_floats(text, value):
 def test_both_spellings_and_places_of_the_method(word, place):
     config = read(place.format(word))
     assert config.method == "flow"
-    assert config.sampling.method == "midpoint"
+    assert config.sampling.method == "heun"
 
 
 def test_a_key_without_a_value_is_left_out():

@@ -146,7 +146,7 @@ def test_the_config_makes_it():
     )
     assert build_process(config) == Flow(0.1, 1.0, "logit_normal")
     assert build_process(config).terminal_snr is None
-    assert config.sampling.method == "midpoint"
+    assert config.sampling.method == "heun"
     times = {"time_sampling": "logit_normal", "time_mean": -0.5, "time_std": 1.5, "shift": 2.0}
     config = Config.model_validate({"method": "flow", "flow_matching": times, "training": {"loss_scales": 1.0}})
     assert build_process(config) == Flow(**times, scale_power=1.0)
