@@ -141,8 +141,8 @@ def scored(generated: np.ndarray, truth: Truth, box: float) -> dict[str, Any]:
     """Return value, null and its spread of every score, and the verdict."""
     evaluation = drain(judging(truth.maps, generated, truth.design, box))
     rows = {
-        f"{one.statistic}.{one.name}": [one.value, one.null, one.null_spread, one.p_value]
-        for one in evaluation.scores()
+        f"{one['statistic']}.{one['name']}": [one[key] for key in ("value", "null", "null_spread", "p_value")]
+        for one in (score.to_dict() for score in evaluation.scores())
     }
     return {**rows, "verdict": evaluation.verdict.text}
 

@@ -64,13 +64,13 @@ class Choice:
 
 
 CHOICES = {
-    "base": Choice("AdamW, float32, batches of 16 (as it was)", 14, FIRST, seeds=(0, 1, 2)),
+    "base": Choice("AdamW, float32, batches of 16 (as it was)", 14, FIRST),
     "fp32_b32": Choice("batches of 32", 11, HALF | {"training.precision": "float32"}),
-    "bf16_b32": Choice("batches of 32, bf16", 23, HALF, seeds=(0, 1, 2)),
+    "bf16_b32": Choice("batches of 32, bf16", 23, HALF),
     "bf16_b64": Choice("batches of 64, bf16", 24, HALF | {"training.batch_size": 64, "training.lr": 4e-3}),
     "gauss": Choice("bf16, data.normalize: gaussian", 22, HALF | {"data.normalize": "gaussian"}),
     "edm": Choice("bf16, method: edm", 20, HALF, template="small_edm"),
-    "muon": Choice("bf16, Muon", 21, MUON, seeds=(0, 1, 2)),
+    "muon": Choice("bf16, Muon", 21, MUON),
     "muon_logit": Choice("bf16, Muon, logit-normal times", 21, MUON | {"flow_matching.time_sampling": "logit_normal"}),
     "muon_lr6": Choice("bf16, Muon, rate 6e-3", 22, MUON | {"training.lr": 6e-3}),
     "muon_wide": Choice("bf16, Muon, 32 channels x (1, 2, 2)", 16, WIDE | {"training.lr": 3e-3}),
