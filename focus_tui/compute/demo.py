@@ -28,8 +28,8 @@ from focus_tui.view.follow import Printer, print_log
 from focus_tui.view.words import bar_line, duration
 
 TEMPLATE = "small_flow"
-HELD_BACK = HeldBack(universes=4)
-"""Universes at each held-back cosmology: a quarter of a minute on two cores, once."""
+HELD_BACK = HeldBack(universes=8)
+"""Universes at each held-back cosmology: ten seconds on two cores, once."""
 
 
 def demo(root: Path, settings: tuple[str, ...] = ()) -> None:
