@@ -95,9 +95,13 @@ def table(rows: list[tuple[str, str, int, list[dict[str, Any]]]]) -> str:
 
 def draw(rows: list[tuple[str, str, int, list[dict[str, Any]]]]) -> None:
     """Draw scores against NFE, with the range of perfect models."""
-    names = ("slab_mean.bias", "power_spectrum.middle_scales", "log_power.small_scales")
-    figure, axes = plt.subplots(1, len(names), figsize=(11, 3.6), layout="constrained")
-    for axis, name in zip(axes, names, strict=True):
+    words = {
+        "slab_mean.bias": "mean density",
+        "power_spectrum.middle_scales": "P(k), middle scales",
+        "log_power.small_scales": "P(k) of log density, small scales",
+    }
+    figure, axes = plt.subplots(1, len(words), figsize=(11, 3.6), layout="constrained")
+    for axis, name in zip(axes, words, strict=True):
         perfect = rows[0][3][0][name]
         middle, reach = 100 * perfect["null"], 200 * perfect["null_spread"]
         axis.axhspan(middle - reach, middle + reach, color="0.88", label="95 of 100 perfect models")
@@ -107,7 +111,7 @@ def draw(rows: list[tuple[str, str, int, list[dict[str, Any]]]]) -> None:
             axis.plot([calls for calls, _, _ in own], values, marker, label=method)
             for (calls, sampler, _), value in zip(own, values, strict=True):
                 axis.annotate(sampler, (calls, value), xytext=(4, 4), textcoords="offset points", fontsize=7)
-        axis.set(xscale="log", xlabel="NFE per map", ylabel=f"{SHOWN[name]} [%]", title=name)
+        axis.set(xscale="log", xlim=(4, 500), xlabel="NFE per map", ylabel="error [%]", title=words[name])
     axes[0].legend(fontsize=8)
     figure.savefig(DOCS / "images" / "method_comparison.png", dpi=110)
 
