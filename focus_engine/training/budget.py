@@ -188,7 +188,8 @@ class Budget:
         now = self._with_limits(training, place)
         warming = warmup_rate(training, place.epoch, place.step)
         if not runs_on_budget(training.scheduler):
-            return replace(now, rate=learning_rate(place.epoch, training, plateau) if warming is None else warming)
+            rate = learning_rate(place.epoch, training, plateau) if warming is None else warming
+            return replace(now, change=None, rate=rate)  # the rate of an epoch does not depend on the budget
         if now.fall is None:
             if warming is not None and now.used(place) < WARMUP_SHARE:
                 return replace(now, rate=_passage(now, warming, place))

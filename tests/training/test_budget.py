@@ -283,3 +283,15 @@ def test_an_earlier_checkpoint_goes_on_from_the_rate_of_its_optimiser(bench: Mak
     assert rates[0] < former.state.budget.rate
     assert rates == sorted(rates, reverse=True)
     assert events[-1].next_lr == pytest.approx(0, abs=1e-12)
+
+
+def test_a_schedule_by_epoch_does_not_depend_on_a_changed_budget():
+    """A resume with more epochs ends in the state of a run that had them from the start."""
+    keys: dict[str, Any] = {"lr": 1e-3, "scheduler": {"name": "plateau", "warmup_epochs": 0}}
+    plateau, first, second = Plateau(rate=1e-3), Place(1, 0.0, 0), Place(2, 0.0, 4)
+
+    def after(before: int) -> Budget:
+        budget = Budget().before_step(TrainingBlock(num_epochs=before, **keys), plateau, first)
+        return budget.before_step(TrainingBlock(num_epochs=9, **keys), plateau, second)
+
+    assert after(5) == after(9)

@@ -62,7 +62,9 @@ def focus(tmp_path: Path) -> Focus:
 def make(root: Path, name: str, epochs: int) -> RunFolder:
     run = RunFolder(root / name)
     run.path.mkdir()
-    write_config(run, epochs=epochs, more="checkpoint_minutes: 60.0\n  early_stopping: {patience: 0}")
+    write_config(
+        run, epochs=epochs, more="checkpoint_minutes: 60.0\n  precision: float32\n  early_stopping: {patience: 0}"
+    )
     return run
 
 
