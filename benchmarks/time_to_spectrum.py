@@ -152,7 +152,8 @@ def line(row: dict[str, Any]) -> str:
     deviations = [_deviation(row["scores"][name]) for name in SHOWN]
     rms = math.sqrt(sum(one**2 for one in deviations) / len(deviations))
     head = f"{row['program']:<28}{row['seconds']:>6.0f} s {row['seed']:>3} {row['maps_seen']:>8} {row['draw_s']:>7.1f}"
-    return head + "".join(f"{one:>+11.1f}" for one in deviations) + f"{rms:>8.1f}"
+    cells = (f"{one:>+11.1f}" if abs(one) < 1e4 else f"{'> 10000':>11}" for one in deviations)
+    return head + "".join(cells) + (f"{rms:>8.1f}" if rms < 1e4 else f"{'> 10000':>8}")
 
 
 def _deviation(score: Sequence[float | None]) -> float:
