@@ -8,6 +8,7 @@ import sys
 import time
 import types
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,8 +75,8 @@ class DenoisingDiffusionPytorch:
     name = "denoising-diffusion-pytorch"
 
     def __init__(self, data: TrainingMaps) -> None:
-        _without_torchvision()
-        from denoising_diffusion_pytorch.denoising_diffusion_pytorch import GaussianDiffusion, Unet
+        with _torchvision_for_its_import():
+            from denoising_diffusion_pytorch.denoising_diffusion_pytorch import GaussianDiffusion, Unet
         from ema_pytorch import EMA
 
         self.data, columns = data, data.params.shape[1]
@@ -178,12 +179,19 @@ def trained(peer: Any, marks: Sequence[float], seed: int) -> Iterator[tuple[floa
         yield mark, seen
 
 
-def _without_torchvision() -> None:
+@contextmanager
+def _torchvision_for_its_import() -> Iterator[None]:
     """Let denoising-diffusion-pytorch be imported without torchvision, which only its folder of images needs."""
+    names = ("torchvision", "torchvision.transforms", "torchvision.utils", "torchvision.models")
     try:
         import torchvision  # noqa: F401
     except (ImportError, RuntimeError):
-        for name in ("torchvision", "torchvision.transforms", "torchvision.utils", "torchvision.models"):
-            sys.modules[name] = types.ModuleType(name)
-        whole = sys.modules["torchvision"]
-        whole.transforms, whole.utils = sys.modules["torchvision.transforms"], sys.modules["torchvision.utils"]  # type: ignore[attr-defined]
+        stubs = {name: types.ModuleType(name) for name in names}
+        stubs["torchvision"].transforms = stubs["torchvision.transforms"]  # type: ignore[attr-defined]
+        stubs["torchvision"].utils = stubs["torchvision.utils"]  # type: ignore[attr-defined]
+        sys.modules.update(stubs)
+        yield
+        for name in names:  # others look whether it is there
+            del sys.modules[name]
+    else:
+        yield
