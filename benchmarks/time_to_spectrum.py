@@ -31,7 +31,7 @@ import yaml
 from peers import PEERS, TrainingMaps, trained
 
 from focus_engine.config.schema import Config
-from focus_engine.config.templates import find_template
+from focus_engine.config.templates import template_config
 from focus_engine.data.opening import open_maps
 from focus_engine.evaluation.trained_model import model_in_training
 from focus_engine.evaluation.truth import HeldBack, Truth, universe_truth
@@ -80,16 +80,8 @@ CALLS = 50
 
 
 def config_of(template: str, seed: int, changes: dict[str, object]) -> Config:
-    """Return the checked config of a template with dotted keys changed."""
-    found = find_template(template)
-    plain: dict[str, Any] = {"method": found.method}
-    for key, value in {**found.settings, **DATA, **changes, "training.seed": seed}.items():
-        *blocks, last = key.split(".")
-        place = plain
-        for block in blocks:
-            place = place.setdefault(block, {})
-        place[last] = value
-    return Config.model_validate(plain)
+    """Return the config of a template on the data of this benchmark."""
+    return template_config(template, {**DATA, **changes, "training.seed": seed})
 
 
 def prepare(config: Config) -> PreparedRun:

@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib as mpl
 import torch
 from training_ablation import CHOICES, HELD_BACK, MAPS, null, scored, spread, trained
+from training_ablation import SHOWN as SCORES
 
 from focus_engine.config.samplers import SAMPLERS
 
@@ -27,17 +28,7 @@ ROWS = {
     "w4": (("ab2", 5), ("abm2", 10), ("midpoint", 25), ("heun", 25), ("sde", 100)),
 }
 """Samplers and steps at which each network is judged; those with few NFE are the choice of `--nfe`."""
-SHOWN = {
-    "slab_mean.bias": "mean",
-    "power_spectrum.large_scales": "P(k), large scales",
-    "power_spectrum.middle_scales": "middle",
-    "power_spectrum.small_scales": "small",
-    "log_power.middle_scales": "P(k) of log, middle",
-    "log_power.small_scales": "small",
-    "pdf.w1": "PDF W1",
-    "response.slope_middle_scales": "response",
-    "scattering.shift": "scattering",
-}
+SHOWN = {name: words for name, words in SCORES.items() if name not in {"peaks.peaks", "classifier.excess"}}
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from focus_engine.config.schema import Config
-from focus_engine.config.templates import find_template
+from focus_engine.config.templates import template_config
 from focus_engine.data.opening import open_maps
 from focus_engine.evaluation.trained_model import TrainedModel, open_trained
 from focus_engine.evaluation.truth import HeldBack, Truth, universe_truth
@@ -107,17 +107,9 @@ def main() -> None:
 
 
 def config_of(choice: Choice, seed: int) -> Config:
-    """Return the checked config of a choice."""
-    template = find_template(choice.template)
-    plain: dict[str, Any] = {"method": template.method}
+    """Return the config of a choice."""
     own = {"training.sample_every": 0, "training.seed": seed, "training.num_epochs": choice.epochs}
-    for key, value in {**template.settings, **choice.settings, **own}.items():
-        *blocks, last = key.split(".")
-        place = plain
-        for block in blocks:
-            place = place.setdefault(block, {})
-        place[last] = value
-    return Config.model_validate(plain)
+    return template_config(choice.template, {**choice.settings, **own})
 
 
 def trained(folder: Path, name: str, seed: int) -> tuple[TrainedModel, float]:

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -151,6 +152,24 @@ def find_template(name: str | None, method: str | None = None) -> Template:
     if method is not None and template.method != method:
         raise InputError(f"--template {name} is for method {template.method}, not {method}")
     return template
+
+
+def template_config(name: str, changes: Mapping[str, object]) -> Config:
+    """Return the checked config of a template with dotted keys changed.
+
+    Raises:
+        InputError: there is no such template.
+        pydantic.ValidationError: a key or a value is not allowed.
+    """
+    template = find_template(name)
+    plain: dict[str, Any] = {"method": template.method}
+    for key, value in {**template.settings, **changes}.items():
+        *blocks, last = key.split(".")
+        place = plain
+        for block in blocks:
+            place = place.setdefault(block, {})
+        place[last] = value
+    return Config.model_validate(plain)
 
 
 def config_text(template: Template, *, name: str, created: str, schema: str) -> str:
