@@ -42,12 +42,12 @@ class Verified:
 
     Attributes:
         path: the file.
-        bytes: its size; None if it is gone.
+        bytes: its size.
         inspection: what reading it has shown.
     """
 
     path: Path
-    bytes: int | None
+    bytes: int
     inspection: Inspection
 
 

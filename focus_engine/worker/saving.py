@@ -279,8 +279,8 @@ class Saver:
     def _check_space(self) -> None:
         """Raise OSError when a snapshot would take the disk that the next checkpoints need."""
         weights = sum(one.numel() for one in self._prepared.state.network.parameters())
-        if shutil.disk_usage(self._run.path).free < 2 * COPIES * 4 * weights:
-            raise OSError(errno.ENOSPC, "the disk has room for fewer than two more checkpoints")
+        if shutil.disk_usage(self._run.path).free < 3 * COPIES * 4 * weights:
+            raise OSError(errno.ENOSPC, "the disk has room for fewer than three more checkpoints")
 
     def remove_lost_snapshots(self) -> None:
         """Remove the snapshots of steps that are to be repeated."""
