@@ -261,10 +261,10 @@ class EpochFinished(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointSaved(Event):
-    """A checkpoint is completely on disk.
+    """A checkpoint is completely on disk. Written by a thread, it may be of an earlier epoch than the last event.
 
     Attributes:
-        epoch: finished epochs that it holds.
+        epoch: finished epochs that it holds; of the best, the best epoch.
         path: relative to the run folder.
         kind: best or last.
         bytes: its size.

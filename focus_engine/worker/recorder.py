@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from focus_engine.atomic import sync
 from focus_engine.errors import FocusError
 from focus_engine.events.epoch_block import epoch_block
 from focus_engine.events.log import append_event
@@ -59,7 +60,7 @@ class Recorder:
     def follow(self, event: Event) -> Event:
         """Take note of an event that another process has written, and return it."""
         self._training = self._training or isinstance(event, RunStarted)
-        if isinstance(event, CheckpointSaved):
+        if isinstance(event, CheckpointSaved) and event.kind == "last":
             self.epoch, self.checkpoint = event.epoch, self._run.checkpoint_last
         return event
 
@@ -75,6 +76,7 @@ class Recorder:
             )
             try:
                 append_event(self._run.events, self.ended)
+                sync(self._run.events)
             except OSError as error:
                 say(f"the event log cannot be written: {describe_failure(error)}")
         return self.ended
