@@ -271,7 +271,8 @@ def _check_usable(path: Path, model: TrainedModel) -> None:
         raise InputError(f"{path}: its header describes {problem}")
     try:
         cond = model.scaler.standardise(torch.tensor([model.scaler.centre]))
-        model.normaliser.physical(torch.zeros(1, channels, 1, 1))
+        if model.normaliser.physical(torch.zeros(1, channels, 1, 1)).shape != (1, channels, 1, 1):
+            raise ValueError(f"the normalisation is not of {channels} fields")  # noqa: TRY301  (words below)
         np.array(model.data["validation_params"], dtype=np.float32).reshape(-1, len(names))
         from_text(model.data.get("training_digests", ""))
         if model.prior is not None:

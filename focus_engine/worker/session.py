@@ -53,6 +53,7 @@ from focus_engine.training.prepare import PreparedData, PreparedRun, prepare_dat
 from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.trust import check_stamp, runs_code
 from focus_engine.worker.artist import Artist
+from focus_engine.worker.beginning import initial_weights
 from focus_engine.worker.samples import RunSampler
 from focus_engine.worker.saving import Saver, last_good_checkpoint
 
@@ -102,13 +103,14 @@ def train_run(
         check_resumable(config, saved.config)
         check_stamp(run.checkpoint_last, config.model.from_, saved.provenance.get("stamp"))
         _take_thread_count(saved, place)
+    initial = initial_weights(run, config) if saved is None else None
     maps = yield from _open_maps(run, config, recorder, switch)
     if maps is None:
         return Outcome("stopped", "asked to stop before training began")
-    data = prepare_data(config, maps, saved)
+    data = prepare_data(config, maps, saved, initial)
     yield from _warn_of_zeros(data, recorder, saved)
     clock = Clock(0.0 if saved is None else saved.provenance.get("seconds", 0.0), began)
-    prepared = prepare_run(config, data, place, saved=saved, clock=clock, ranks=ranks)
+    prepared = prepare_run(config, data, place, saved=saved, clock=clock, ranks=ranks, initial=initial)
     artist = Artist(run)
     closing.callback(artist.finish)
     switch.immediate = False
@@ -131,7 +133,7 @@ def train_run(
         saved = load_checkpoint(run.checkpoint_last) if run.checkpoint_last.is_file() else None
         message = f"{advice}: done (training.on_oom: halve); going on after epoch {0 if saved is None else saved.epoch}"
         yield recorder.record(Warned(code="out_of_memory", message=message))
-        prepared = prepare_run(config, data, place, saved=saved, clock=clock)
+        prepared = prepare_run(config, data, place, saved=saved, clock=clock, initial=initial)
         yield recorder.record(_started(prepared, snr))
         session = _Session(run, prepared, recorder, switch, artist)
 
@@ -245,6 +247,7 @@ def _started(prepared: PreparedRun, snr: float | None) -> RunStarted:
         config=plain_config(config),
         config_sha256=made["config_sha256"],
         data_fingerprint=data.fingerprint,
+        init_from=prepared.init_from,
     )
 
 
