@@ -52,7 +52,7 @@ from focus_engine.training.memory import (
 from focus_engine.training.prepare import PreparedData, PreparedRun, prepare_data, prepare_run, provenance, terminal_snr
 from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.trust import check_stamp, runs_code
-from focus_engine.worker.artist import Artist
+from focus_engine.worker.artist import Artist, undrawn
 from focus_engine.worker.beginning import initial_weights
 from focus_engine.worker.samples import RunSampler
 from focus_engine.worker.saving import Saver, last_good_checkpoint
@@ -123,7 +123,9 @@ def train_run(
         yield from session.catch_up()
     while True:
         try:
-            return (yield from session.train())
+            outcome = yield from session.train()
+            yield from session.finish(outcome)
+            return outcome  # noqa: TRY300  (memory runs out in training, not after it)
         except NotEnoughMemoryError as error:
             if ranks.size > 1 or (smaller := _with_smaller_batches(run, config)) is None:
                 raise
@@ -284,8 +286,18 @@ class _Session:
         if known:
             state.take_score(known[-1].measure(POWER_ERROR))
         missing = state.running.batch == 0 and not any(one.epoch == state.epoch for one in known)
+        for figure in undrawn(self.run, events, state.epoch):
+            self._draw(figure)
         if missing and self._samples_due(state.epoch) and not self._stop_now():
             yield from self._sample(state.epoch)
+
+    def finish(self, outcome: Outcome) -> Iterator[Event]:
+        """Wait for the figures, because every output of a finished run stands; of one that is stopped they follow."""
+        if outcome.state == "stopped" or not self.prepared.training.ranks.lead:
+            return
+        if not self.artist.finish(outcome.state):
+            message = "not every figure could be drawn (worker.log says why)"
+            yield self.recorder.record(Warned(code="figures", message=message))
 
     def train(self) -> Generator[Event, None, Outcome]:
         """Train until training ends and return how. Raises FocusError, OSError or torch's own errors when it fails."""
