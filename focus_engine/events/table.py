@@ -97,6 +97,8 @@ class RunStarted(Event):
         config: the whole checked config, keys spelled as in the file.
         config_sha256: its digest.
         data_fingerprint: digest of the maps and parameters.
+        init_from: the weights that the run began from: file, experiment, epoch, SHA-256, and in words what differs
+            there; null where they were random.
     """
 
     type: ClassVar[str] = "run_started"
@@ -127,6 +129,7 @@ class RunStarted(Event):
     data_fingerprint: str
     ranks: int = 1
     step: int = 0
+    init_from: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,7 +51,8 @@ from focus_engine.training.memory import (
 from focus_engine.training.prepare import PreparedData, PreparedRun, prepare_data, prepare_run, provenance, terminal_snr
 from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.trust import check_stamp, runs_code
-from focus_engine.worker.artist import Artist
+from focus_engine.worker.artist import Artist, undrawn
+from focus_engine.worker.beginning import initial_weights
 from focus_engine.worker.samples import RunSampler
 from focus_engine.worker.saving import Saver, last_good_checkpoint
 
@@ -97,13 +98,14 @@ def train_run(
         check_resumable(config, saved.config)
         check_stamp(run.checkpoint_last, config.model.from_, saved.provenance.get("stamp"))
         _take_thread_count(saved, place)
+    initial = initial_weights(run, config) if saved is None else None
     maps = yield from _open_maps(run, config, recorder, switch)
     if maps is None:
         return Outcome("stopped", "asked to stop before training began")
-    data = prepare_data(config, maps, saved)
+    data = prepare_data(config, maps, saved, initial)
     yield from _warn_of_zeros(data, recorder, saved)
     clock = Clock(0.0 if saved is None else saved.provenance.get("seconds", 0.0), began)
-    prepared = prepare_run(config, data, place, saved=saved, clock=clock, ranks=ranks)
+    prepared = prepare_run(config, data, place, saved=saved, clock=clock, ranks=ranks, initial=initial)
     artist = Artist(run)
     closing.callback(artist.finish)
     switch.immediate = False
@@ -116,7 +118,9 @@ def train_run(
         yield from session.catch_up()
     while True:
         try:
-            return (yield from session.train())
+            outcome = yield from session.train()
+            yield from session.finish(outcome)
+            return outcome  # noqa: TRY300  (memory runs out in training, not after it)
         except NotEnoughMemoryError as error:
             if ranks.size > 1 or (smaller := _with_smaller_batches(run, config)) is None:
                 raise
@@ -126,7 +130,7 @@ def train_run(
         saved, keeps_last = yield from _last_good(run, recorder)
         message = f"{advice}: done (training.on_oom: halve); going on after epoch {0 if saved is None else saved.epoch}"
         yield recorder.record(Warned(code="out_of_memory", message=message))
-        prepared = prepare_run(config, data, place, saved=saved, clock=clock)
+        prepared = prepare_run(config, data, place, saved=saved, clock=clock, initial=initial)
         yield recorder.record(_started(prepared, snr))
         session = _Session(run, prepared, recorder, switch, artist, keeps_last=keeps_last)
 
@@ -248,6 +252,7 @@ def _started(prepared: PreparedRun, snr: float | None) -> RunStarted:
         config=plain_config(config),
         config_sha256=made["config_sha256"],
         data_fingerprint=data.fingerprint,
+        init_from=prepared.init_from,
     )
 
 
@@ -285,8 +290,18 @@ class _Session:
         if known:
             state.take_score(known[-1].measure(POWER_ERROR))
         missing = state.running.batch == 0 and not any(one.epoch == state.epoch for one in known)
+        for figure in undrawn(self.run, events, state.epoch):
+            self._draw(figure)
         if missing and self._samples_due(state.epoch) and not self._stop_now():
             yield from self._sample(state.epoch)
+
+    def finish(self, outcome: Outcome) -> Iterator[Event]:
+        """Wait for the figures, because every output of a finished run stands; of one that is stopped they follow."""
+        if outcome.state == "stopped" or not self.prepared.training.ranks.lead:
+            return
+        if not self.artist.finish(outcome.state):
+            message = "not every figure could be drawn (worker.log says why)"
+            yield self.recorder.record(Warned(code="figures", message=message))
 
     def train(self) -> Generator[Event, None, Outcome]:
         """Train until training ends and return how. Raises FocusError, OSError or torch's own errors when it fails."""
