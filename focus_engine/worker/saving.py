@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from focus_engine.errors import InputError
 from focus_engine.events.table import AveragesSaved, CheckpointSaved, Event, Warned
+from focus_engine.pulse import PULSE
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import Checkpoint, keep_as_best, keep_previous, load_checkpoint, save_checkpoint
 from focus_engine.training.prepare import PreparedRun
@@ -44,6 +45,9 @@ def last_good_checkpoint(run: RunFolder) -> tuple[Checkpoint | None, str | None]
 COPIES = 6
 """Copies of the weights in a checkpoint: themselves, three averages, two moments of the optimiser."""
 
+SLOW_DISK = 5e6
+"""Bytes per second that a disk writes at least; a slower one stalls the run."""
+
 
 @dataclass
 class Saver:
@@ -72,7 +76,11 @@ class Saver:
         if not self._leads:
             return
         began = time.monotonic()
-        with keep_previous(self.run.checkpoint_last, self.run.checkpoint_previous):
+        allowed = self._copies_bytes() / SLOW_DISK
+        with (
+            PULSE.within("writing a checkpoint", allowed=allowed),
+            keep_previous(self.run.checkpoint_last, self.run.checkpoint_previous),
+        ):
             size = save_checkpoint(self.run.checkpoint_last, self.prepared.checkpoint())
         self.recorder.epoch, self.recorder.checkpoint = self.prepared.state.epoch, self.run.checkpoint_last
         if is_best:
@@ -109,9 +117,12 @@ class Saver:
 
     def _check_space(self) -> None:
         """Raise OSError when a snapshot would take the disk that the next checkpoints need."""
-        weights = sum(one.numel() for one in self.prepared.state.network.parameters())
-        if shutil.disk_usage(self.run.path).free < 2 * COPIES * 4 * weights:
+        if shutil.disk_usage(self.run.path).free < 2 * self._copies_bytes():
             raise OSError(errno.ENOSPC, "the disk has room for fewer than two more checkpoints")
+
+    def _copies_bytes(self) -> int:
+        """Return about the size of a checkpoint [bytes]."""
+        return COPIES * 4 * sum(one.numel() for one in self.prepared.state.network.parameters())
 
     def remove_lost_snapshots(self) -> None:
         """Remove the snapshots of steps that are to be repeated."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -36,6 +36,7 @@ from focus_engine.events.table import (
 )
 from focus_engine.models.build import count_parameters
 from focus_engine.progress import relay
+from focus_engine.pulse import PULSE
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.resumable import check_resumable
 from focus_engine.training.budget import Clock
@@ -90,6 +91,9 @@ def train_run(
     """
     file = load_config(run.config)
     config = file.config
+    minutes = config.worker.stall_minutes
+    PULSE.given = None if minutes is None else 60 * minutes
+    PULSE.enter("preparing the data and the network")
     yield from _warn_of_config(file, recorder)
     place = choose_device(device or config.device)
     saved = None
@@ -286,7 +290,8 @@ class _Session:
 
     def train(self) -> Generator[Event, None, Outcome]:
         """Train until training ends and return how. Raises FocusError, OSError or torch's own errors when it fails."""
-        loop = train(self.prepared.training, self.prepared.state, self.switch.wanted)
+        loop = train(self.prepared.training, self.prepared.state, self._stop_wanted)
+        PULSE.enter("training", metered=True)
         try:
             outcome = yield from relay(loop, self._recorded)
             if outcome.save:
@@ -297,9 +302,15 @@ class _Session:
             if is_out_of_memory(error):
                 raise NotEnoughMemoryError(memory_advice(self.prepared.config.training)) from error
             raise
+        finally:
+            PULSE.enter("ending the training")
         if outcome.state == "stopped" and self.switch.interrupted:
             return replace(outcome, why=f"interrupted in epoch {self.prepared.state.epoch + 1}", where="")
         return outcome
+
+    def _stop_wanted(self) -> Literal["epoch", "now"] | None:
+        PULSE.stepped(self.prepared.state.step)
+        return self.switch.wanted()
 
     def _recorded(self, event: Event) -> Iterator[Event]:
         """Record an event of the loop and save, sample or warn as is due after it."""
@@ -339,7 +350,9 @@ class _Session:
         """Draw maps and measure P(k); a failure is recorded as a warning and training goes on."""
         every, epoch_seconds = self.prepared.config.training.sample_every, self.epoch_seconds
         try:
-            drawn = self.sampler.draw(None if epoch_seconds is None else every * epoch_seconds, self.switch.now)
+            with PULSE.within("sampling"):
+                seconds = None if epoch_seconds is None else every * epoch_seconds
+                drawn = self.sampler.draw(seconds, self.switch.now)
         except Exception as error:  # noqa: BLE001  (no failure of the samples ends training)
             first = (str(error).splitlines() or [type(error).__name__])[0]
             yield self.recorder.record(Warned(code="samples", message=f"no samples at epoch {epoch}: {first}"))
