@@ -1,5 +1,6 @@
 """Workers that hang or are stopped, for real: seen within their limit, shown, told, and able to go on."""
 
+import ctypes
 import os
 import signal
 import time
@@ -91,6 +92,30 @@ def test_a_worker_that_is_stopped_or_hangs_is_stalled_until_it_goes_on(make: Mak
     assert "asked to stop now while it hung" in outcome_of(run).reason
     assert told(run)[-1] == f"stopped {outcome_of(run).epoch}"
     assert not run.stop_request.exists()
+
+
+def test_a_step_that_holds_the_interpreter_is_seen_by_readers_and_shown(make: Make, until: Until, tmp_path: Path):
+    """No thread of the worker runs then: its beat is overdue, and a timer without an interpreter shows the stacks."""
+    run = stallable(make, epochs=10**4, more="early_stopping: {patience: 0}")
+    hang = tmp_path / "hang"
+
+    def hold() -> None:
+        step = loop._step
+
+        def holding_step(*given: object) -> float:
+            if hang.exists():
+                ctypes.PyDLL(None).pause()
+            return step(*given)  # type: ignore[arg-type]
+
+        loop._step = holding_step  # type: ignore[assignment]
+
+    pid = fork_worker(run, hold)
+    until(lambda: len(epochs_of(run)) >= 2)
+    hang.touch()
+    until(lambda: summarise(run).state == "stalled", WITHIN)
+    until(lambda: "in holding_step" in run.worker_log.read_text(), WITHIN)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: summarise(run).state == "lost")
 
 
 def test_a_read_that_never_returns_is_restarted_from_the_last_checkpoint(make: Make, until: Until, tmp_path: Path):
