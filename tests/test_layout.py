@@ -23,6 +23,7 @@ LOOSE = {
         "gpus",
         "progress",
         "pulse",
+        "seal",
         "trust",
         "units",
         "version",

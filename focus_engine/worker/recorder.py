@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+from focus_engine.atomic import sync
 from focus_engine.errors import FocusError
 from focus_engine.events.epoch_block import epoch_block
 from focus_engine.events.log import append_event
@@ -73,7 +74,7 @@ class Recorder:
     def follow(self, event: Event) -> Event:
         """Take note of an event that another process has written, and return it."""
         self._training = self._training or isinstance(event, RunStarted)
-        if isinstance(event, CheckpointSaved):
+        if isinstance(event, CheckpointSaved) and event.kind == "last":
             self.epoch, self.checkpoint = event.epoch, self._run.checkpoint_last
         return event
 
@@ -89,6 +90,7 @@ class Recorder:
             )
             try:
                 self._append(self.ended)
+                sync(self._run.events)
             except OSError as error:
                 say(f"the event log cannot be written: {describe_failure(error)}")
         return self.ended

@@ -1,7 +1,8 @@
 """The worker: trains a run from its first event to its last.
 
 It records that it exists before torch is loaded, writes each event to the log, obeys stop requests, and records how
-it ended in its last event. Figures still being drawn and the user's own command come after that.
+it ended in its last event. Where training came to its end every output stands by then; where it was stopped or failed,
+figures may still be drawn after it. The user's own command comes last.
 """
 
 import contextlib

@@ -197,7 +197,7 @@ def cut_the_checkpoint(chaos: Chaos, times: int) -> Score:
         wait_until(lambda run=run: run.checkpoint_previous.exists() and trains(run), pid)
         os.kill(pid, signal.SIGKILL)
         wait_for(pid)
-        with run.checkpoint_last.open("r+b") as file:  # best is a link to the same file
+        with run.checkpoint_last.open("r+b") as file:
             file.truncate(chaos.random.randrange(run.checkpoint_last.stat().st_size))
         score.inflicted += 1
         chaos.judge_dead(score, run)
