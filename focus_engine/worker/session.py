@@ -35,6 +35,7 @@ from focus_engine.events.table import (
 )
 from focus_engine.models.build import count_parameters
 from focus_engine.progress import relay
+from focus_engine.pulse import PULSE
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.resumable import check_resumable
 from focus_engine.training.budget import Clock
@@ -90,6 +91,9 @@ def train_run(
     """
     file = load_config(run.config)
     config = file.config
+    minutes = config.worker.stall_minutes
+    PULSE.given = None if minutes is None else 60 * minutes
+    PULSE.enter("preparing the data and the network")
     yield from _warn_of_config(file, recorder)
     place = choose_device(device or config.device)
     saved, keeps_last = (yield from _last_good(run, recorder)) if resume else (None, True)
@@ -305,6 +309,7 @@ class _Session:
 
     def train(self) -> Generator[Event, None, Outcome]:
         """Train until training ends and return how. Raises FocusError, OSError or torch's own errors when it fails."""
+        PULSE.enter("training", metered=True)
         try:
             outcome = yield from relay(train(self.prepared.training, self.prepared.state, self._wanted), self._recorded)
             yield from self.saver.finish(wanted=outcome.save)
@@ -315,13 +320,15 @@ class _Session:
                 raise NotEnoughMemoryError(memory_advice(self.prepared.config.training)) from error
             raise
         finally:
+            PULSE.enter("ending the training")
             self.saver.abandon()
         if outcome.state == "stopped" and self.switch.interrupted:
             return replace(outcome, why=f"interrupted in epoch {self.prepared.state.epoch + 1}", where="")
         return outcome
 
     def _wanted(self) -> Literal["epoch", "now"] | None:
-        """Return when to stop, and note what the thread that writes checkpoints did."""
+        """Return when to stop; report the step, and note what the thread that writes checkpoints did."""
+        PULSE.stepped(self.prepared.state.step)
         self.saver.note()
         return self.switch.wanted()
 
@@ -365,7 +372,9 @@ class _Session:
         """Draw maps and measure P(k); a failure is recorded as a warning and training goes on."""
         every, epoch_seconds = self.prepared.config.training.sample_every, self.epoch_seconds
         try:
-            drawn = self.sampler.draw(None if epoch_seconds is None else every * epoch_seconds, self.switch.now)
+            with PULSE.within("sampling"):
+                seconds = None if epoch_seconds is None else every * epoch_seconds
+                drawn = self.sampler.draw(seconds, self.switch.now)
         except Exception as error:  # noqa: BLE001  (no failure of the samples ends training)
             first = (str(error).splitlines() or [type(error).__name__])[0]
             yield self.recorder.record(Warned(code="samples", message=f"no samples at epoch {epoch}: {first}"))
