@@ -22,6 +22,7 @@ LOOSE = {
         "errors",
         "gpus",
         "progress",
+        "pulse",
         "seal",
         "trust",
         "units",

@@ -3,6 +3,7 @@
 import contextlib
 import resource
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from focus_engine.events.log import append_event
 from focus_engine.events.table import CheckpointSaved, EndState, EpochFinished, Event, RunEnded, RunStarted
 from focus_engine.runs.folder import RunFolder
 from focus_engine.worker.notify import notify
+
+WRITE_SECONDS = 10.0
+"""How long one thread waits for another that writes an event; a disk that is slower hangs."""
 
 
 class Recorder:
@@ -33,6 +37,7 @@ class Recorder:
         self._run = run
         self._began = time.monotonic()
         self._training = False
+        self._writing = threading.Lock()
 
     @property
     def training(self) -> bool:
@@ -50,12 +55,21 @@ class Recorder:
 
     def record(self, event: Event) -> Event:
         """Append `event` to the log and return it. Raises OSError when the disk refuses."""
-        append_event(self._run.events, event)
+        self._append(event)
         self._training = self._training or isinstance(event, RunStarted)
         if isinstance(event, EpochFinished):
             with self._run.train_log.open("a", encoding="utf-8") as log:
                 log.write(epoch_block(event) + "\n")
         return event
+
+    def _append(self, event: Event) -> None:
+        """Append a whole line; the watchdog records too, and does not wait for ever for a write that hangs."""
+        free = self._writing.acquire(timeout=WRITE_SECONDS)
+        try:
+            append_event(self._run.events, event)
+        finally:
+            if free:
+                self._writing.release()
 
     def follow(self, event: Event) -> Event:
         """Take note of an event that another process has written, and return it."""
@@ -75,7 +89,7 @@ class Recorder:
                 peak_memory=self.peak_memory or peak_memory(),
             )
             try:
-                append_event(self._run.events, self.ended)
+                self._append(self.ended)
                 sync(self._run.events)
             except OSError as error:
                 say(f"the event log cannot be written: {describe_failure(error)}")

@@ -4,7 +4,7 @@ import errno
 import shutil
 import time
 from collections.abc import Generator, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from focus_engine.atomic import sync
 from focus_engine.errors import InputError
 from focus_engine.events.table import AveragesSaved, CheckpointSaved, Event, Warned
+from focus_engine.pulse import PULSE
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.proofs import remember
 from focus_engine.training.checkpoint import Checkpoint, keep_previous, load_checkpoint, save_checkpoint
@@ -59,6 +60,8 @@ COPIES = 6
 """Copies of the weights in a checkpoint: themselves, three averages, two moments of the optimiser."""
 SHARE = 0.02
 """Ends of epochs are saved where writing takes less than this share of the time."""
+SLOW_DISK = 5e6
+"""Bytes per second that a disk writes at least; a slower one stalls the run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +154,15 @@ class Saver:
                 self._note_written([self._write_best(self._best.checkpoint)])
 
     @property
+    def _bytes(self) -> int:
+        """About the size of a checkpoint."""
+        return COPIES * 4 * sum(one.numel() for one in self._prepared.state.network.parameters())
+
+    def _waiting(self) -> AbstractContextManager[None]:
+        """Return the phase in which training waits for the disk: of the last and the best checkpoint."""
+        return PULSE.within("writing a checkpoint", allowed=2 * self._bytes / SLOW_DISK)
+
+    @property
     def _limit(self) -> float:
         return 60 * self._prepared.config.training.checkpoint_minutes
 
@@ -195,9 +207,10 @@ class Saver:
         """Write the state as it stands, without a copy. Raises OSError."""
         self._place, self._taken = self._here, time.monotonic()
         began, state = time.monotonic(), self._prepared.checkpoint()
-        saved = [] if self._best is None or is_best else [self._write_best(self._best.checkpoint)]
-        saved += [self._write_best(state)] if is_best else []
-        saved.append(self._write_last(state))
+        with self._waiting():
+            saved = [] if self._best is None or is_best else [self._write_best(self._best.checkpoint)]
+            saved += [self._write_best(state)] if is_best else []
+            saved.append(self._write_last(state))
         self._cost = time.monotonic() - began
         self._failed = False
         self._release_best()
@@ -210,7 +223,8 @@ class Saver:
         job, self._job = self._job, None
         held, self._writing = self._writing, ()
         try:
-            saved = job.result()
+            with self._waiting():
+                saved = job.result()
         except Exception as error:  # noqa: BLE001  (whatever the thread met, the loop tries itself and raises it)
             self._failed, self._place = True, (-1, -1, -1)
             self._free += [one.memory for one in held if one is not self._best]
@@ -282,8 +296,7 @@ class Saver:
 
     def _check_space(self) -> None:
         """Raise OSError when a snapshot would take the disk that the next checkpoints need."""
-        weights = sum(one.numel() for one in self._prepared.state.network.parameters())
-        if shutil.disk_usage(self._run.path).free < 3 * COPIES * 4 * weights:
+        if shutil.disk_usage(self._run.path).free < 3 * self._bytes:
             raise OSError(errno.ENOSPC, "the disk has room for fewer than three more checkpoints")
 
     def remove_lost_snapshots(self) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from focus_engine.config.methods import method_words
 from focus_engine.errors import FocusError, InputError, RunConflictError
-from focus_engine.launch.start import run_lock
+from focus_engine.launch.run_lock import run_lock
 from focus_engine.launch.state import summarise
 from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import RunFolder, find_run

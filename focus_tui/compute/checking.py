@@ -9,7 +9,7 @@ from focus_engine.runs.folder import RunFolder
 from focus_engine.worker.rehearsal import Rehearsal, rehearse
 from focus_tui.terminal import out, say
 from focus_tui.view.follow import Printer
-from focus_tui.view.words import bar_line, duration, percent, size
+from focus_tui.view.words import bar_line, duration, origin_words, percent, size
 
 
 def check(run: RunFolder, *, device: str | None, as_json: bool) -> None:
@@ -46,6 +46,7 @@ def rehearsal_lines(found: Rehearsal) -> list[tuple[str, str]]:
         ("", "held on the device" if found.resident else f"read from disk: {percent(found.data_wait)} of a step waits"),
         ("device", f"{found.device} {found.device_name}, {found.precision}"),
         ("network", f"{found.n_parameters:,} parameters"),
+        *([("", origin_words(found.init_from))] if found.init_from else []),
         ("step", f"{duration(found.seconds_per_step)}, {maps_per_step / found.seconds_per_step:.0f} maps/s"),
         ("epoch", f"{duration(epoch)}: {found.steps_per_epoch} steps and validation"),
         ("training", f"{duration(epoch * found.num_epochs)} for all {found.num_epochs} epochs"),
