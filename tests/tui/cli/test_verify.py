@@ -88,6 +88,9 @@ def test_status_says_when_a_checkpoint_was_proved_until_it_is_written_again(focu
     assert "last proved " in line
     assert "best unproved " in line
     assert line.count(" ago") == 2
+    proofs = json.loads(focus("status", "whole", "--json")[1])["checkpoints"]
+    assert {kind: proof["condition"] for kind, proof in proofs.items()} == {"last": "proved", "best": "unproved"}
+    assert proofs["last"]["read"] == proof_of(run, run.checkpoint_last).when
     damage(run.checkpoint_last)
     os.utime(run.checkpoint_last, ns=(0, 1))
     assert "last not read since it was written" in proof_line(focus, "whole")[0]
