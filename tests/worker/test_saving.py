@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from focus_engine.runs.folder import RunFolder
 from focus_engine.seal import inspect_path
 from focus_engine.training.checkpoint import load_checkpoint
 from focus_engine.worker import saving
+from focus_engine.worker.artist import Artist
 from focus_engine.worker.foreground import run_in_foreground
 
 pytestmark = pytest.mark.process
@@ -25,6 +26,13 @@ NOISY = f"{RARE}\n  ema_decay: 0.0"
 CHECKPOINTS = ("checkpoint_best.pt", "checkpoint_last.pt")
 PARTS = ("network", "ema", "optimizer", "step", "best_epoch")
 """What a run of other num_epochs has in common with this one up to the same epoch."""
+
+
+@pytest.fixture(autouse=True)
+def no_figures() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:  # which `undo` in a test leaves alone
+        patch.setattr(Artist, "draw", lambda *_: None)
+        yield
 
 
 def trained(run: RunFolder, watch: Callable[[Event], Any] = ignore, *, resume: bool = False) -> None:
@@ -71,7 +79,7 @@ def recorded_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[threading.Thre
 def test_training_goes_on_while_a_checkpoint_is_written_and_the_best_epoch_is_kept(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ):
-    run, gate, real, threads = noisy(make, "run", 6), threading.Event(), saving.save_checkpoint, []
+    run, gate, real, threads = noisy(make, "run", 5), threading.Event(), saving.save_checkpoint, []
 
     def save(path: Path, checkpoint: Any) -> int:
         threads.append(threading.current_thread())
@@ -88,10 +96,10 @@ def test_training_goes_on_while_a_checkpoint_is_written_and_the_best_epoch_is_ke
     trained(run, watch)
     best = epochs_of(run)[-1].best_epoch
     monkeypatch.undo()
-    assert 1 < best < 6
+    assert 1 < best < 5
     assert threads[0] is threads[1] is not threading.main_thread()
     assert saved_by(run)[:2] == [("best", 1), ("last", 1)]
-    assert saved_by(run)[2:] == [("best", best), ("last", 6)]
+    assert saved_by(run)[2:] == [("best", best), ("last", 5)]
     written = load_checkpoint(run.checkpoint_previous)  # from the copy of epoch 1, when epoch 3 was trained
     assert (written.epoch, written.state["step"]) == (1, epochs_of(run)[0].step)
     to_best = noisy(make, "to best", best)
@@ -110,7 +118,7 @@ def test_training_goes_on_while_a_checkpoint_is_written_and_the_best_epoch_is_ke
 def test_a_thread_that_fails_is_reported_and_a_damaged_checkpoint_is_passed_over(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ):
-    run, whole = noisy(make, "run", 5), noisy(make, "whole", 6)
+    run, whole = noisy(make, "run", 3), noisy(make, "whole", 4)
     monkeypatch.setattr(saving, "SHARE", 1e9)  # every epoch whose write before has ended
 
     def watch(event: Event) -> None:
@@ -123,16 +131,16 @@ def test_a_thread_that_fails_is_reported_and_a_damaged_checkpoint_is_passed_over
     trained(run, watch)
     assert warnings_of(run)[-1].endswith("(Is a directory): the next is written in the loop")
     assert len(warnings_of(run)) == 1
-    assert saved_by(run)[-1] == ("last", 5)
+    assert saved_by(run)[-1] == ("last", 3)
 
     content = bytearray(run.checkpoint_last.read_bytes())
     content[len(content) // 2] ^= 4
     run.checkpoint_last.write_bytes(content)
-    write_noisy(run, 6)
+    write_noisy(run, 4)
     before = load_checkpoint(run.checkpoint_previous).epoch
     trained(run, resume=True)
     trained(whole)
-    assert before < 5
+    assert before < 3
     assert f"; going on from checkpoint_previous.pt, epoch {before}" in warnings_of(run)[1]
     assert inspect_path(run.checkpoint_previous).condition == "proved"  # the damaged one did not replace it
     for path in (run.checkpoint_last, run.checkpoint_best):
