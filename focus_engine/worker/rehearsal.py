@@ -59,7 +59,7 @@ class Rehearsal:
         sampling_seconds: of the samples of one epoch during training; None where none are drawn.
         peak_memory: peak memory of the device, on a CPU of the process [bytes].
         free_memory: of the device before the run was prepared [bytes].
-        checkpoint_bytes: of one checkpoint; two are kept, and a third exists while it is written.
+        checkpoint_bytes: of one checkpoint; three are kept, and a fourth exists while it is written.
         averages_bytes: of all snapshots of the averaged weights, at most.
         free_disk: on the disk of the run folder [bytes].
         init_from: what the run begins from (`InitialWeights.describe`); None for random weights.
@@ -91,7 +91,7 @@ class Rehearsal:
     @property
     def enough_disk(self) -> bool:
         """Whether the checkpoints and the snapshots of averages fit on the disk."""
-        return 3 * self.checkpoint_bytes + self.averages_bytes < self.free_disk
+        return 4 * self.checkpoint_bytes + self.averages_bytes < self.free_disk
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of `focus check --json`."""

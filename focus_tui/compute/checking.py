@@ -56,7 +56,7 @@ def rehearsal_lines(found: Rehearsal) -> list[tuple[str, str]]:
     return [
         *lines,
         ("memory", f"{size(found.peak_memory)} at most, {size(found.free_memory)} were free"),
-        ("checkpoint", f"{size(found.checkpoint_bytes)}; two are kept, {size(found.free_disk)} are free"),
+        ("checkpoint", f"{size(found.checkpoint_bytes)}; three are kept, {size(found.free_disk)} are free"),
         *([("averages", f"{size(found.averages_bytes)} of snapshots at most")] if found.averages_bytes else []),
     ]
 
@@ -64,7 +64,7 @@ def rehearsal_lines(found: Rehearsal) -> list[tuple[str, str]]:
 def _warnings(found: Rehearsal, run: RunFolder) -> list[str]:
     warnings = []
     if not found.enough_disk:
-        need = size(3 * found.checkpoint_bytes + found.averages_bytes)
+        need = size(4 * found.checkpoint_bytes + found.averages_bytes)
         warnings.append(
             f"checkpoints and averages need {need} while one is written: free some space on the disk of {run.path}"
         )

@@ -33,6 +33,7 @@ GLYPHS = {
     "finished": ("✓", GREEN),
     "early_stopped": ("✓", GREEN),
     "failed": ("✗", RED),
+    "stalled": ("▲", RED),
     "lost": ("†", RED),
     "unreachable": ("?", RED),
 }
