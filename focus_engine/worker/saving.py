@@ -285,7 +285,8 @@ class Saver:
             return event
         try:
             self._check_space()
-            size = folder.write(averages, self._prepared.config.training.averages_gb)
+            with self._waiting():
+                size = folder.write(averages, self._prepared.config.training.averages_gb)
         except OSError as error:
             if not self._warned:
                 message = f"no snapshots of the averaged weights from step {event.step} on: {error.strerror or error}"
