@@ -220,6 +220,8 @@ def save(figure: Figure, path: str | Path, suffix: str = "png") -> None:
     undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}  # equal data must give identical files
     with write_atomically(path) as temporary:
         if suffix == "png":
+            if (dpi := mpl.rcParams["savefig.dpi"]) != "figure":
+                figure.set_dpi(dpi)
             canvas.print_png(temporary)  # savefig would draw twice, the first time for the layout alone
         else:
             figure.savefig(temporary, format=suffix, metadata=undated.get(suffix))
