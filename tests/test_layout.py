@@ -16,7 +16,20 @@ import pytest
 HOME = Path(__file__).parents[1]
 TREES = ("focus_engine", "focus_tui")
 LOOSE = {
-    "focus_engine": {"__init__", "api", "atomic", "cache", "errors", "gpus", "progress", "trust", "units", "version"},
+    "focus_engine": {
+        "__init__",
+        "api",
+        "atomic",
+        "cache",
+        "errors",
+        "gpus",
+        "progress",
+        "pulse",
+        "seal",
+        "trust",
+        "units",
+        "version",
+    },
     "focus_tui": {"__init__", "__main__", "terminal"},
 }
 

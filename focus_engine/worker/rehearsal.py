@@ -29,6 +29,7 @@ from focus_engine.training.loop import train
 from focus_engine.training.memory import is_out_of_memory, memory_advice
 from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
 from focus_engine.training.snapshots import most_kept
+from focus_engine.worker.beginning import initial_weights
 from focus_engine.worker.live import FEWEST_MAPS, maps_to_measure
 
 TIMED_STEPS = 3
@@ -58,9 +59,10 @@ class Rehearsal:
         sampling_seconds: of the samples of one epoch during training; None where none are drawn.
         peak_memory: peak memory of the device, on a CPU of the process [bytes].
         free_memory: of the device before the run was prepared [bytes].
-        checkpoint_bytes: of one checkpoint; two are kept, and a third exists while it is written.
+        checkpoint_bytes: of one checkpoint; three are kept, and a fourth exists while it is written.
         averages_bytes: of all snapshots of the averaged weights, at most.
         free_disk: on the disk of the run folder [bytes].
+        init_from: what the run begins from (`InitialWeights.describe`); None for random weights.
     """
 
     method: str
@@ -84,11 +86,12 @@ class Rehearsal:
     checkpoint_bytes: int
     averages_bytes: int
     free_disk: int
+    init_from: dict[str, Any] | None = None
 
     @property
     def enough_disk(self) -> bool:
         """Whether the checkpoints and the snapshots of averages fit on the disk."""
-        return 3 * self.checkpoint_bytes + self.averages_bytes < self.free_disk
+        return 4 * self.checkpoint_bytes + self.averages_bytes < self.free_disk
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of `focus check --json`."""
@@ -104,12 +107,13 @@ def rehearse(run: RunFolder, *, device: str | None = None) -> Generator[DataProg
     """
     config = load_config(run.config).config
     place = choose_device(device or config.device)
+    initial = initial_weights(run, config)
     maps = yield from open_maps(config, run.path)
     free = free_memory(place)
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
     try:
-        prepared = prepare_run(config, prepare_data(config, maps), place)
+        prepared = prepare_run(config, prepare_data(config, maps, None, initial), place, initial=initial)
         return _measured(run, prepared, free)
     except Exception as error:
         if is_out_of_memory(error):
@@ -148,6 +152,7 @@ def _measured(run: RunFolder, prepared: PreparedRun, free: int) -> Rehearsal:
         checkpoint_bytes=_tensor_bytes(prepared.state.to_dict()),
         averages_bytes=_averages_bytes(config.training, count_parameters(prepared.state.network)),
         free_disk=shutil.disk_usage(run.path).free,
+        init_from=prepared.init_from,
     )
 
 

@@ -20,7 +20,7 @@ from preload import leave_figures_unarranged, load_figures, load_optimiser
 from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
 from warm_workers import DESCRIPTORS, PATCHED, WarmWorkers
 
-from focus_engine.launch.start import LOCK_VARIABLE
+from focus_engine.launch.run_lock import LOCK_VARIABLE
 from focus_engine.worker import __main__ as worker
 from focus_engine.worker import artist, rank
 
@@ -97,7 +97,7 @@ def _prepare(order: dict[str, Any], lock: int, server: str) -> None:
     """Set what `python -m` with this environment sets, and fork what this process starts from the server too."""
     os.environ.clear()
     os.environ.update(order["env"])
-    if LOCK_VARIABLE in os.environ:
+    if os.environ.get(LOCK_VARIABLE, "").isdecimal():
         os.environ[LOCK_VARIABLE] = str(lock)
     os.chdir(order["cwd"])
     paths = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))

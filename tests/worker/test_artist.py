@@ -19,11 +19,11 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 def test_of_histories_that_wait_the_last_is_drawn_at_the_end(pipe: tuple[int, int]):
     read, write = pipe
-    os.write(write, b"history\nsamples 1\nhistory\npower 1\n" + 500 * b"history\n")
+    os.write(write, b"history\nsamples 1\nhistory\npower 1\n" + 500 * b"history\n" + b"history finished\n")
     requests = iter(Requests(read))
     assert [next(requests), next(requests)] == ["samples 1", "power 1"]
     os.close(write)
-    assert list(requests) == ["history"]
+    assert list(requests) == ["history finished"]
 
 
 def test_a_history_is_drawn_once_it_is_due_and_then_rests(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
