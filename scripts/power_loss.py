@@ -1,4 +1,4 @@
-"""Cut the power of a recorded run at thousands of moments: `make nightly`. All counts but states and resumes should be 0.
+"""Cut the power of a recorded run at thousands of moments: `make nightly`.
 
 python scripts/power_loss.py [--states N] [--resumes N] [--seed N] [--json FILE]
 """
@@ -12,12 +12,13 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-HOME = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(HOME / "tests" / "support"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
 from power_cuts import Report, campaign
 from power_loss import Recording, prepare
 from preload import leave_figures_unarranged, load_optimiser
+
+HOME = Path(__file__).resolve().parent.parent
 
 
 def main() -> int:
@@ -35,11 +36,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="focus-power-", dir=shared if shared.is_dir() else None) as name:
         os.environ["FOCUS_CACHE"] = f"{name}/cache"
         began = time.process_time()
-        recording = Recording(Path(name) / "recorded", figures=True)
+        recording = Recording(Path(name) / "recorded", minutes=1e-3, averages=True, figures=True)
         recorded = time.process_time() - began
-        report = campaign(
-            recording, Path(name) / "state", states=given.states, resumes=given.resumes, seed=given.seed
-        )
+        report = campaign(recording, Path(name) / "state", states=given.states, resumes=given.resumes, seed=given.seed)
     _show(recording, report, recorded)
     about = {"seed": given.seed, "changes": len(recording.disk.ops), "recording_seconds": round(recorded, 1)}
     given.json.write_text(json.dumps(about | report.to_dict(), indent=2) + "\n", encoding="utf-8")

@@ -38,7 +38,7 @@ class Disk:
     """The changes of a recording, and what is left of them after a cut."""
 
     def __init__(self, ops: Sequence[Op], folders: set[int]) -> None:
-        self.ops, self._folders = ops, folders
+        self.ops, self.folders = ops, folders
         self._writes: dict[int, list[tuple[int, Op]]] = defaultdict(list)
         for index, op in enumerate(ops):
             if op.kind in {"write", "cut"}:
@@ -95,7 +95,7 @@ class Disk:
         draw: random.Random,
     ) -> None:
         for name, serial in sorted(inside[folder].items()):
-            if serial in self._folders:
+            if serial in self.folders:
                 tree[f"{path}{name}"] = None
                 self._walk(serial, f"{path}{name}/", inside, tree, cut, synced, draw)
             else:

@@ -4,6 +4,8 @@ It replaces the functions of `os` and `open` in this process. What Python files 
 their buffers; what C code writes by itself is not, and FOCUS leaves no file to such code.
 """
 
+# ruff: noqa: PTH100, PTH116, PTH119, PTH120
+
 import builtins
 import fcntl
 import io
@@ -119,7 +121,10 @@ class FileCalls:
         self.note("enter", serial, **self._place(path))
 
     def _place(self, path: str) -> dict[str, Any]:
-        return {"folder": self._serials.get(self._key(os.stat(os.path.dirname(path))), -1), "name": os.path.basename(path)}
+        return {
+            "folder": self._serials.get(self._key(os.stat(os.path.dirname(path))), -1),
+            "name": os.path.basename(path),
+        }
 
     def _open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         given = self.watched(path) if dir_fd is None else None
@@ -226,7 +231,7 @@ class FileCalls:
         encoding: str | None = None,
         errors: str | None = None,
         newline: str | None = None,
-        closefd: bool = True,  # noqa: FBT001, FBT002  (the signature of `open`)
+        closefd: bool = True,
         opener: Callable[..., int] | None = None,
     ) -> Any:
         path, writes = self.watched(file), bool(set(mode) & set("wxa+"))
@@ -240,7 +245,20 @@ class FileCalls:
         return buffer if "b" in mode else io.TextIOWrapper(buffer, encoding, errors, newline)
 
 
-_PATCHED = ("open", "close", "write", "ftruncate", "fsync", "replace", "rename", "link", "unlink", "remove", "rmdir", "mkdir")
+_PATCHED = (
+    "open",
+    "close",
+    "write",
+    "ftruncate",
+    "fsync",
+    "replace",
+    "rename",
+    "link",
+    "unlink",
+    "remove",
+    "rmdir",
+    "mkdir",
+)
 
 
 class _RawFile(io.FileIO):

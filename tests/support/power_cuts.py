@@ -53,7 +53,9 @@ def cuts(recording: Recording, seed: int) -> Iterator[Cut]:
     ops = recording.disk.ops
     draw = random.Random(seed)  # noqa: S311  (moments, not secrets)
     edges = [index for index, op in enumerate(ops) if op.kind in {"sync", "move", "leave"}]
-    first = [Cut(at + after, kind, fate) for at in edges for after in (0, 1) for kind in KINDS for fate in ("least", "most")]
+    first = [
+        Cut(at + after, kind, fate) for at in edges for after in (0, 1) for kind in KINDS for fate in ("least", "most")
+    ]
     draw.shuffle(first)
     number = 0
     while True:

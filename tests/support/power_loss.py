@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -33,8 +34,9 @@ from focus_engine.launch.stop_request import write_stop_request
 from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.create import create_experiment
 from focus_engine.runs.folder import RunFolder
-from focus_engine.runs.proofs import verify
-from focus_engine.training import pace
+from focus_engine.runs.proofs import checkpoint_files
+from focus_engine.seal import inspect_path
+from focus_engine.training import pace, validation
 from focus_engine.training.checkpoint import load_checkpoint
 from focus_engine.worker.artist import Artist, _FigureWriter
 from focus_engine.worker.foreground import run_in_foreground
@@ -42,13 +44,22 @@ from focus_engine.worker.saving import last_good_checkpoint
 
 EPOCHS = 4
 NAME = "run"
-SETTINGS = (
-    *("data.simulations=8", "data.grid=8", "data.map_size=16", "data.maps_per_simulation=15", "data.train_split=0.6"),
-    *("model.base_channels=8", "model.channel_mults=[1, 2]", "model.time_dim=16", "model.cond_dim=2"),
-    *("training.batch_size=16", f"training.num_epochs={EPOCHS}", "training.checkpoint_minutes=1.0e-3"),
-    *("training.sample_every=2", "training.lr=1.0e-3", "training.optimizer=adamw", "training.ema_decay=0.9"),
-    *("sampling.method=ddim", "sampling.ddim_timesteps=2", "device=cpu", "training.scheduler.warmup_epochs=1"),
-)
+CONFIG = """\
+data: {simulations: 8, grid: 8, map_size: 16, maps_per_simulation: 15, train_split: 0.6}
+model: {cond_dim: 2, base_channels: 8, channel_mults: [1, 2], time_dim: 16}
+diffusion: {timesteps: 20, schedule: cosine, prediction: v}
+sampling: {ddim_timesteps: 2}
+training:
+  batch_size: 16
+  lr: 1.0e-3
+  num_epochs: 4
+  sample_every: 2
+  ema_decay: 0.9
+  checkpoint_minutes: MINUTES
+  averages: AVERAGES
+  scheduler: {warmup_epochs: 1}
+device: cpu
+"""
 UNSEEN = ("worker.json", "worker.json.new", "progress.json", "progress.json.new", "run.lock")
 """Files in which no two states are counted as distinct."""
 
@@ -93,6 +104,7 @@ def one_process(*, figures: bool) -> Iterator[None]:
     finish = _finish_here if figures else lambda _artist, _state="": True
     with (
         mock.patch.object(pace, "PROGRESS_SECONDS", 0.0),
+        mock.patch.object(validation, "DRAWS", 4),
         mock.patch.object(Artist, "draw", draw),
         mock.patch.object(Artist, "finish", finish),
     ):
@@ -103,8 +115,8 @@ def one_process(*, figures: bool) -> Iterator[None]:
 def after_the_reboot() -> Iterator[None]:
     """Let no process of before live: the machine has another boot id."""
     with (
-        mock.patch("focus_engine.launch.process.boot_id", lambda: "after"),
-        mock.patch("focus_engine.launch.progress_beat.boot_id", lambda: "after"),
+        mock.patch("focus_engine.launch.process.boot_id", return_value="after"),
+        mock.patch("focus_engine.launch.progress_beat.boot_id", return_value="after"),
     ):
         yield
 
@@ -118,20 +130,24 @@ class Recording:
         wanted: the state at its end, which is that of any run of its config and seed.
     """
 
-    def __init__(self, folder: Path, *, figures: bool = False) -> None:
+    def __init__(self, folder: Path, *, minutes: float = 5.0, averages: bool = False, figures: bool = False) -> None:
+        """Record in `folder`, with a checkpoint every so many minutes, snapshots of averages and figures."""
         folder.mkdir()
+        source = RunFolder(folder / "source")
+        source.path.mkdir()
+        source.config.write_text(CONFIG.replace("MINUTES", str(minutes)).replace("AVERAGES", str(averages).lower()))
         calls = FileCalls(folder)
         self.figures = figures
         with calls.installed(), one_process(figures=figures):
-            run = create_experiment(folder, NAME, template="small", method="diffusion", settings=SETTINGS)
+            run = create_experiment(folder, NAME, source=source)
             self.created = len(calls.ops)
             run_in_foreground(run, on_event=lambda event: _stop_at(run, event, 2))
             run_in_foreground(run, on_event=lambda _: None, resume=True)
         self.disk = Disk(calls.ops, calls.folders)
         self.config = run.config.read_bytes()
         self.wanted = load_checkpoint(run.checkpoint_last).state
-        self.history = epochs_of(run)
-        self._places: dict[str, Place | None] = {}
+        self.history = epochs_of(read_events(run.events))
+        self._places: dict[bytes, Place | None] = {}
         self._scratch = folder / "scratch.pt"
         self.events = list(self._events())
         self.saved = dict(self._saved())
@@ -161,7 +177,7 @@ class Recording:
         """Return where the checkpoint of some content stands; None if it is not whole."""
         if content is None:
             return None
-        key = hashlib.sha1(content).hexdigest()  # noqa: S324  (a key)
+        key = _key(content)
         if key not in self._places:
             self._scratch.write_bytes(content)
             try:
@@ -192,11 +208,16 @@ def _stop_at(run: RunFolder, event: Event, epoch: int) -> None:
         write_stop_request(run, "epoch")
 
 
-def epochs_of(run: RunFolder) -> list[dict[str, Any]]:
+def epochs_of(events: list[Event]) -> list[dict[str, Any]]:
     """Return the results of each epoch that is not superseded, without times."""
-    epochs = history_of(read_events(run.events)).epochs
+    epochs = history_of(events).epochs
     skip = TIMES | {"pk_error", "pk_error_std", "pk_error_null", "type"}
     return [{key: value for key, value in vars(event).items() if key not in skip} for event in epochs]
+
+
+@lru_cache(maxsize=512)
+def _key(content: bytes) -> bytes:
+    return hashlib.sha1(content).digest()  # noqa: S324  (a key)
 
 
 def digest(tree: Tree) -> str:
@@ -204,7 +225,7 @@ def digest(tree: Tree) -> str:
     seen = hashlib.sha1()  # noqa: S324  (a key)
     for path, content in sorted(tree.items()):
         if Path(path).name not in UNSEEN:
-            seen.update(path.encode() + b"\0" + (b"folder" if content is None else hashlib.sha1(content).digest()))  # noqa: S324
+            seen.update(path.encode() + b"\0" + (b"folder" if content is None else _key(content)))
     return seen.hexdigest()
 
 
@@ -232,7 +253,8 @@ def judge(recording: Recording, run: RunFolder, at: int) -> Verdict:
 
 def _judge(recording: Recording, run: RunFolder, at: int, verdict: Verdict) -> None:
     summary, events = summarise(run), read_events(run.events)
-    damaged = [str(one.path.name) for one in verify(run) if one.inspection.condition == "damaged"]
+    files = checkpoint_files(run)  # what `focus verify` reads, and how; it also remembers each file, which takes longer
+    damaged = [path.name for path in files if inspect_path(path).condition == "damaged"]
     verdict.lost += [f"damaged: {name}" for name in damaged]
     if summary.state in {*LIVE_STATES, "unreachable"}:
         verdict.lies.append(f"is {summary.state} after the reboot")
@@ -250,11 +272,9 @@ def _judge(recording: Recording, run: RunFolder, at: int, verdict: Verdict) -> N
             verdict.lost.append("no checkpoint can be read")
 
 
-def _judge_log(
-    recording: Recording, run: RunFolder, last: Place | None, events: list[Event], verdict: Verdict
-) -> None:
+def _judge_log(recording: Recording, run: RunFolder, last: Place | None, events: list[Event], verdict: Verdict) -> None:
     """The log holds every epoch of the checkpoint, as it was; what it names is there."""
-    known = epochs_of(run)
+    known = epochs_of(events)
     if last is not None and known[: last.epoch] != recording.history[: last.epoch]:
         verdict.lies.append(f"the log lacks epochs of the checkpoint, which has {last.epoch}")
     best = recording.place(_content(run.checkpoint_best))
@@ -265,9 +285,7 @@ def _judge_log(
             verdict.lies.append(f"{event.path} was recorded and is not whole")
 
 
-def _judge_end(
-    recording: Recording, run: RunFolder, state: str, last: Place | None, at: int, verdict: Verdict
-) -> None:
+def _judge_end(recording: Recording, run: RunFolder, state: str, last: Place | None, at: int, verdict: Verdict) -> None:
     """An end that is recorded has its checkpoint and figures; one that was on disk stays."""
     ended = recording.ended(at)
     if ended is not None and state != ended.state:
@@ -294,7 +312,7 @@ def go_on(recording: Recording, run: RunFolder) -> Verdict:
             verdict.lost.append(f"is {state} after the resume: {summarise(run).reason}")
         elif not same(load_checkpoint(run.checkpoint_last).state, recording.wanted):
             verdict.lost.append("ends with other weights")
-        elif epochs_of(run) != recording.history:
+        elif epochs_of(read_events(run.events)) != recording.history:
             verdict.lost.append("ends with another history")
     except FocusError as error:
         verdict.lost.append(str(error))
