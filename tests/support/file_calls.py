@@ -105,7 +105,7 @@ class FileCalls:
         if not existed:
             self._enter(path, status)
         elif truncates:
-            self.note("cut", self._serials[self._key(status)])
+            self.note("cut", self._serials.get(self._key(status), -1))
 
     @staticmethod
     def _key(status: os.stat_result) -> tuple[int, int]:
@@ -115,7 +115,7 @@ class FileCalls:
         if not known:
             self._count += 1
             self._serials[self._key(status)] = self._count
-        serial = self._serials[self._key(status)]
+        serial = self._serials.get(self._key(status), -1)
         if folder:
             self.folders.add(serial)
         self.note("enter", serial, **self._place(path))
@@ -285,7 +285,9 @@ class _RawFile(io.FileIO):
         self._calls.before("truncate", self._path)
         with self._calls._lock:
             length = super().truncate(size)
-            self._calls.note("cut", self._calls._serials[self._calls._key(os.fstat(self.fileno()))], offset=length)
+            self._calls.note(
+                "cut", self._calls._serials.get(self._calls._key(os.fstat(self.fileno())), -1), offset=length
+            )
             return length
 
     def readinto(self, buffer: Any) -> int | None:
