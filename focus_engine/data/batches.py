@@ -124,17 +124,16 @@ class Batches:
         places = [order[first : first + size] for first in range(start * size, len(order), size)]
         shares = [self._share.of(len(whole)) for whole in places]
         parts = [whole[part] for whole, (part, _) in zip(places, shares, strict=True)]
-        raw = self._raw_maps(parts)
+        ready = self._normalised(parts)
         try:
             for index, (whole, chosen, share) in enumerate(zip(places, parts, shares, strict=True), start):
                 began = time.perf_counter()
-                maps = self._normaliser.normalise(next(raw).to(self.device, non_blocking=True))
-                maps = self._augment(maps, epoch, index, len(whole), share[0])
+                maps = self._augment(next(ready), epoch, index, len(whole), share[0])
                 batch = Batch(maps, self._cond[self._move(chosen)], self.ids[chosen], len(whole), *share)
                 self.seconds_waited += time.perf_counter() - began
                 yield batch
         finally:
-            raw.close()
+            ready.close()
 
     def _augment(self, maps: Tensor, epoch: int, index: int, whole: int, part: slice) -> Tensor:
         if self._augmentation is None:
@@ -144,14 +143,18 @@ class Batches:
         symmetries = draw_symmetries(whole, height, width, self._augmentation, generator)
         return apply_symmetries(maps, symmetries.of(part))
 
-    def _raw_maps(self, places: list[Tensor]) -> Generator[Tensor, None, None]:
-        """Yield the physical maps of each batch, from the device or from threads that read ahead."""
+    def _normalised(self, places: list[Tensor]) -> Generator[Tensor, None, None]:
+        """Yield the standardised maps of each batch, from the device or from threads that read ahead."""
         if self._held is not None:
             yield from (self._held.index_select(0, self._move(chosen)) for chosen in places)
-        elif self._num_workers == 0:
-            yield from map(self._read, places)
-        else:
-            yield from self._read_ahead(places)
+            return
+        raw = map(self._read, places) if self._num_workers == 0 else self._read_ahead(places)
+        try:
+            for maps in raw:
+                yield self._normaliser.normalise(maps.to(self.device, non_blocking=True))
+        finally:
+            if isinstance(raw, Generator):
+                raw.close()  # its threads end with the epoch
 
     def _read_ahead(self, places: list[Tensor]) -> Generator[Tensor, None, None]:
         waiting: deque[Future[Tensor]] = deque()
@@ -174,7 +177,7 @@ class Batches:
         return chosen.to(self.device, non_blocking=True)
 
     def _hold(self, resident: bool | None) -> Tensor | None:
-        """Return all maps on the device (physical, float32) if they fit, else None."""
+        """Return all maps on the device (standardised, float32) if they fit, else None."""
         size = 4 * len(self.ids) * int(np.prod(self._map_set.shape))
         if not (size <= RESIDENT_FRACTION * free_memory(self.device) if resident is None else resident):
             return None
@@ -184,6 +187,6 @@ class Batches:
             return None
         filled = 0
         for _, maps in self._map_set.chunks(self.ids.numpy()):
-            held[filled : filled + len(maps)] = torch.from_numpy(maps)
+            held[filled : filled + len(maps)] = self._normaliser.normalise(torch.from_numpy(maps).to(self.device))
             filled += len(maps)
         return held

@@ -33,9 +33,9 @@ from focus_engine.models.build import build_network
 from focus_engine.training.budget import Clock
 from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.devices import choose_precision, device_name, git_commit, precision_context
-from focus_engine.training.loop import Training
 from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.training.state import TrainState, new_state
+from focus_engine.training.step import Training
 from focus_engine.training.validation import Validation
 from focus_engine.trust import stamp
 from focus_engine.version import __version__

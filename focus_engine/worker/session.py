@@ -41,7 +41,7 @@ from focus_engine.runs.resumable import check_resumable
 from focus_engine.training.budget import Clock
 from focus_engine.training.checkpoint import Checkpoint, load_checkpoint
 from focus_engine.training.devices import choose_device, device_name
-from focus_engine.training.loop import DivergedError, train
+from focus_engine.training.loop import train
 from focus_engine.training.memory import (
     NotEnoughMemoryError,
     is_out_of_memory,
@@ -51,6 +51,7 @@ from focus_engine.training.memory import (
 )
 from focus_engine.training.prepare import PreparedData, PreparedRun, prepare_data, prepare_run, provenance, terminal_snr
 from focus_engine.training.ranks import ALONE, Ranks
+from focus_engine.training.step import DivergedError
 from focus_engine.trust import check_stamp, runs_code
 from focus_engine.worker.artist import Artist
 from focus_engine.worker.samples import RunSampler
