@@ -108,7 +108,7 @@ def _train_epoch(
         if state.averages is not None and due(state.averages, used):
             readings.read(sums, epoch)
             yield AveragesSaved(step=state.step, used=used)
-        if training.ranks.agree(pace.due()):
+        if training.ranks.agree(int(pace.due())):
             readings.read(sums, epoch)
             yield pace.event(state, readings.norm)
     readings.read(sums, epoch)

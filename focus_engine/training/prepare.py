@@ -7,7 +7,7 @@ import json
 import math
 import platform
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -30,9 +30,11 @@ from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision
 from focus_engine.models.batch_parts import WHOLE, BatchParts
 from focus_engine.models.build import build_network
-from focus_engine.training.budget import Clock
+from focus_engine.training.budget import Clock, Limits
 from focus_engine.training.checkpoint import Checkpoint
+from focus_engine.training.compiled import compile_network, compile_wanted, compiling_pays
 from focus_engine.training.devices import choose_precision, device_name, git_commit, precision_context
+from focus_engine.training.flop import training_flop
 from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.training.state import TrainState, new_state
 from focus_engine.training.step import Training
@@ -98,6 +100,8 @@ class PreparedRun:
         device: the device of training.
         precision: float32 or bf16.
         context: the context of network evaluations in that precision.
+        compiled: whether compiled code is trained.
+        not_compiled: why it is not although it should be; else empty.
     """
 
     config: Config
@@ -108,6 +112,8 @@ class PreparedRun:
     device: torch.device
     precision: str
     context: Precision
+    compiled: bool = False
+    not_compiled: str = ""
 
     def checkpoint(self) -> Checkpoint:
         """Return a checkpoint of the current state."""
@@ -118,7 +124,7 @@ class PreparedRun:
             normaliser=self.data.normaliser.to_dict(),
             scaler=self.data.scaler.to_dict(),
             data=self.data.describe(),
-            provenance=made | {"seconds": self.training.clock.seconds()},
+            provenance=made | {"seconds": self.training.clock.seconds(), "compiled": self.compiled},
         )
 
 
@@ -180,11 +186,12 @@ def prepare_run(
     saved: Checkpoint | None = None,
     clock: Clock | None = None,
     ranks: Ranks = ALONE,
+    may_compile: bool = True,
 ) -> PreparedRun:
     """Build network, generative process and batches on `device`; restore the state from `saved` if given.
 
     training.max_minutes counts by `clock`, by default one that starts now. Each of several `ranks` reads its part of
-    every batch.
+    every batch. With `may_compile`, training.compile is followed.
 
     Raises:
         InputError: the settings do not fit together or do not fit the checkpoint, or cannot train a new run.
@@ -225,11 +232,40 @@ def prepare_run(
         batch_size=settings.batch_size,
         **common,  # type: ignore[arg-type]
     )
-    parts = BatchParts.of(network, device) if ranks.size == 1 else WHOLE
+    parts, clock = BatchParts.of(network, device) if ranks.size == 1 else WHOLE, clock or Clock()
     validation = Validation(held_out, process, seed=settings.seed, precision=context, ranks=ranks, parts=parts)
-    replica = ranks.replica(network, device)
-    training = Training(settings, process, batches, validation, context, clock or Clock(), ranks, replica, parts)
-    return PreparedRun(config, data, process, training, state, device, precision, context)
+    training = Training(settings, process, batches, validation, context, clock, ranks, None, parts)
+    run = PreparedRun(config, data, process, training, state, device, precision, context)
+    if may_compile:
+        run = _compiled(run, saved)
+    evaluated = run.training.called(network)
+    return replace(run, training=replace(run.training, replica=ranks.replica(evaluated, device)))
+
+
+def _compiled(run: PreparedRun, saved: Checkpoint | None) -> PreparedRun:
+    """Return the run with a compiled network as training.compile says, on all ranks or none."""
+    config, training, device, ranks = run.config, run.training, run.device, run.training.ranks
+    settings, shape, made = config.training, run.data.maps.shape, {} if saved is None else saved.provenance
+    same_device = str(made.get("device")).partition(":")[0] == device.type
+
+    def pays() -> bool:
+        batches = len(training.batches) * (settings.num_epochs - run.state.epoch)
+        left = Limits.of(settings).seconds - training.clock.seconds()
+        maps = settings.batch_size // ranks.size
+        return compiling_pays(training_flop(config.model, shape), maps, batches, left)
+
+    wanted = compile_wanted(settings, device, made.get("compiled") if same_device else None, pays)
+    if not ranks.agree(int(wanted)):
+        return run
+    part, _ = Share(ranks.rank, ranks.size).of(min(settings.batch_size, training.batches.n_maps))
+    maps, cond_dim = (part.stop - part.start, *shape), config.model.cond_dim
+    network, words = compile_network(run.state.network, run.process, run.context, device, maps=maps, cond_dim=cond_dim)
+    if ranks.sum(float(bool(words))):
+        return replace(
+            run, not_compiled=words or "training.compile: another rank cannot compile; training goes on uncompiled"
+        )
+    # Threads that share a batch would each compile it; the compiled code divides its loops among threads itself.
+    return replace(run, compiled=True, training=replace(training, replica=network, parts=WHOLE))
 
 
 def terminal_snr(process: Process, data: PreparedData) -> float | None:

@@ -115,6 +115,7 @@ def train_run(
     switch.immediate = False
     snr = terminal_snr(prepared.process, data)
     yield recorder.record(_started(prepared, snr))
+    yield from _warn_of_no_compilation(prepared, recorder)
     if saved is None:
         yield from _warn_of_terminal_snr(snr, config, recorder)
     session = _Session(run, prepared, recorder, switch, artist)
@@ -134,6 +135,7 @@ def train_run(
         yield recorder.record(Warned(code="out_of_memory", message=message))
         prepared = prepare_run(config, data, place, saved=saved, clock=clock)
         yield recorder.record(_started(prepared, snr))
+        yield from _warn_of_no_compilation(prepared, recorder)
         session = _Session(run, prepared, recorder, switch, artist)
 
 
@@ -144,6 +146,12 @@ def _warn_of_config(file: ConfigFile, recorder: "Recorder") -> Iterator[Event]:
     own = file.config.model.from_
     if runs_code(own):
         yield recorder.record(Warned(code="own_code", message=f"model.from: the code of {own} is run"))
+
+
+def _warn_of_no_compilation(prepared: PreparedRun, recorder: "Recorder") -> Iterator[Event]:
+    """Say why the network is not compiled although training.compile asks for it."""
+    if prepared.not_compiled:
+        yield recorder.record(Warned(code="compile", message=prepared.not_compiled))
 
 
 def _warn_of_terminal_snr(snr: float | None, config: Config, recorder: "Recorder") -> Iterator[Event]:
