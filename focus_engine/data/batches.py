@@ -61,6 +61,16 @@ class Share:
         return (part, 1.0) if part.stop > part.start else (slice(0, 1), 0.0)
 
 
+def fits(maps: int, shape: tuple[int, int, int], device: torch.device) -> bool:
+    """Return whether `maps` maps of `shape` (C, H, W) are held on the device."""
+    return held_bytes(maps, shape) <= RESIDENT_FRACTION * free_memory(device)
+
+
+def held_bytes(maps: int, shape: tuple[int, int, int]) -> int:
+    """Return the memory of maps of `shape` (C, H, W) that are held on the device [bytes]."""
+    return 4 * maps * math.prod(shape)
+
+
 class Batches:
     """Batches of the maps `ids` of a set; the last batch may be smaller, and no map is dropped."""
 
@@ -178,8 +188,7 @@ class Batches:
 
     def _hold(self, resident: bool | None) -> Tensor | None:
         """Return all maps on the device (standardised, float32) if they fit, else None."""
-        size = 4 * len(self.ids) * int(np.prod(self._map_set.shape))
-        if not (size <= RESIDENT_FRACTION * free_memory(self.device) if resident is None else resident):
+        if not (fits(len(self.ids), self._map_set.shape, self.device) if resident is None else resident):
             return None
         try:
             held = torch.empty((len(self.ids), *self._map_set.shape), device=self.device)

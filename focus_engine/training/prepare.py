@@ -128,8 +128,12 @@ class PreparedRun:
         )
 
 
-def prepare_data(config: Config, maps: MapSet, saved: Checkpoint | None = None) -> PreparedData:
+def prepare_data(
+    config: Config, maps: MapSet, saved: Checkpoint | None = None, *, most_maps: int | None = None
+) -> PreparedData:
     """Split the maps and fit their normalisation, or take both from a checkpoint.
+
+    With `most_maps`, simulations beyond that many maps for training and for validation are left out.
 
     Raises:
         InputError: there are too few simulations, values are invalid, or the data differ from the checkpoint's.
@@ -150,6 +154,9 @@ def prepare_data(config: Config, maps: MapSet, saved: Checkpoint | None = None) 
             prior = measure_prior(maps, split, normaliser, scaler)
         return PreparedData(maps, split, normaliser, scaler, fingerprint, digests, prior)
     split = split_by_simulation(maps.n_simulations, config.data.train_split, config.data.split_seed)
+    if most_maps is not None:
+        most = -(-most_maps // maps.maps_per_simulation)
+        split = replace(split, train=split.train[:most], validation=split.validation[:most])
     transform = config.data.normalize if maps.physical else "none"
     normaliser = fit_normaliser(maps, maps.maps_of(split.train), transform)
     scaler, digests = ParameterScaler.fit(maps, split.train), to_text(set_digests(maps, maps.maps_of(split.train)))
@@ -187,11 +194,12 @@ def prepare_run(
     clock: Clock | None = None,
     ranks: Ranks = ALONE,
     may_compile: bool = True,
+    resident: bool | None = None,
 ) -> PreparedRun:
     """Build network, generative process and batches on `device`; restore the state from `saved` if given.
 
     training.max_minutes counts by `clock`, by default one that starts now. Each of several `ranks` reads its part of
-    every batch. With `may_compile`, training.compile is followed.
+    every batch. With `may_compile`, training.compile is followed; `resident` is that of `Batches`.
 
     Raises:
         InputError: the settings do not fit together or do not fit the checkpoint, or cannot train a new run.
@@ -209,7 +217,7 @@ def prepare_run(
         restore_state(state, saved)
     augmentation = settings.augmentation
     symmetries = Augmentation(augmentation.rotation_p, augmentation.flip_p, augmentation.shift)
-    common = {"seed": settings.seed, "device": device, "num_workers": config.data.num_workers}
+    common = {"seed": settings.seed, "device": device, "num_workers": config.data.num_workers, "resident": resident}
     common["share"] = Share(ranks.rank, ranks.size)
     batches = Batches(
         data.maps,

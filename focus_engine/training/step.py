@@ -114,26 +114,32 @@ class Readings:
 
 def make_step(training: Training, state: TrainState, group: list[Batch], readings: Readings) -> None:
     """Make one optimiser step on the batches of `group`, without waiting for the device."""
-    settings, sums, epoch = training.settings, state.running, state.epoch + 1
+    sums, epoch = state.running, state.epoch + 1
     ranks, network = training.ranks, training.called(state.network)
     maps_in_group = sum(batch.whole for batch in group)
     state.optimizer.zero_grad(set_to_none=True)
     for place, batch in enumerate(group, 1):
         with ranks.accumulating(network, hold=place < len(group)):
-            readings.add_loss(_add_gradients(training, network, epoch, sums.batch, batch, maps_in_group / ranks.size))
+            readings.add_loss(add_gradients(training, network, epoch, sums.batch, batch, maps_in_group / ranks.size))
         sums.batch += 1
     sums.maps += maps_in_group
-    limit = settings.gradient_clip or math.inf
-    readings.add_norm(torch.nn.utils.clip_grad_norm_(state.network.parameters(), limit))
-    state.optimizer.step()
-    state.ema.update(state.network)
-    if state.averages is not None:
-        state.averages.update(state.network)
+    readings.add_norm(apply_gradients(training, state))
     state.step += 1
     sums.steps += 1
 
 
-def _add_gradients(
+def apply_gradients(training: Training, state: TrainState) -> Tensor:
+    """Clip the gradients, update weights and averages; return the gradient norm before clipping, on the device."""
+    limit = training.settings.gradient_clip or math.inf
+    norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), limit)
+    state.optimizer.step()
+    state.ema.update(state.network)
+    if state.averages is not None:
+        state.averages.update(state.network)
+    return norm
+
+
+def add_gradients(
     training: Training, network: torch.nn.Module, epoch: int, index: int, batch: Batch, maps: float
 ) -> Tensor:
     """Add the gradient of the batch's loss over `maps` to those of the weights; return its sum over maps."""
