@@ -35,6 +35,7 @@ from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.compiled import compile_network, compile_wanted, compiling_pays
 from focus_engine.training.devices import choose_precision, device_name, git_commit, precision_context
 from focus_engine.training.flop import training_flop
+from focus_engine.training.initial_weights import InitialWeights
 from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.training.state import TrainState, new_state
 from focus_engine.training.step import Training
@@ -102,6 +103,7 @@ class PreparedRun:
         context: the context of network evaluations in that precision.
         compiled: whether compiled code is trained.
         not_compiled: why it is not although it should be; else empty.
+        init_from: what the run began from (`InitialWeights.describe`); None for random weights.
     """
 
     config: Config
@@ -114,6 +116,7 @@ class PreparedRun:
     context: Precision
     compiled: bool = False
     not_compiled: str = ""
+    init_from: dict[str, Any] | None = None
 
     def checkpoint(self) -> Checkpoint:
         """Return a checkpoint of the current state."""
@@ -124,14 +127,20 @@ class PreparedRun:
             normaliser=self.data.normaliser.to_dict(),
             scaler=self.data.scaler.to_dict(),
             data=self.data.describe(),
-            provenance=made | {"seconds": self.training.clock.seconds(), "compiled": self.compiled},
+            provenance=made
+            | {"seconds": self.training.clock.seconds(), "compiled": self.compiled, "init_from": self.init_from},
         )
 
 
 def prepare_data(
-    config: Config, maps: MapSet, saved: Checkpoint | None = None, *, most_maps: int | None = None
+    config: Config,
+    maps: MapSet,
+    saved: Checkpoint | None = None,
+    initial: InitialWeights | None = None,
+    *,
+    most_maps: int | None = None,
 ) -> PreparedData:
-    """Split the maps and fit their normalisation, or take both from a checkpoint.
+    """Split the maps and fit their normalisation, or take both from a checkpoint; parameters are scaled as `initial`.
 
     With `most_maps`, simulations beyond that many maps for training and for validation are left out.
 
@@ -158,8 +167,9 @@ def prepare_data(
         most = -(-most_maps // maps.maps_per_simulation)
         split = replace(split, train=split.train[:most], validation=split.validation[:most])
     transform = config.data.normalize if maps.physical else "none"
-    normaliser = fit_normaliser(maps, maps.maps_of(split.train), transform)
+    normaliser = fit_normaliser(maps, maps.maps_of(split.train), transform, power=config.data.boxcox_power)
     scaler, digests = ParameterScaler.fit(maps, split.train), to_text(set_digests(maps, maps.maps_of(split.train)))
+    scaler = scaler if initial is None else initial.scaler_for(scaler)
     prior = measure_prior(maps, split, normaliser, scaler)
     return PreparedData(maps, split, normaliser, scaler, fingerprint, digests, prior)
 
@@ -193,10 +203,13 @@ def prepare_run(
     saved: Checkpoint | None = None,
     clock: Clock | None = None,
     ranks: Ranks = ALONE,
+    initial: InitialWeights | None = None,
     may_compile: bool = True,
     resident: bool | None = None,
 ) -> PreparedRun:
     """Build network, generative process and batches on `device`; restore the state from `saved` if given.
+
+    A new run begins from the weights `initial`, by default random ones.
 
     training.max_minutes counts by `clock`, by default one that starts now. Each of several `ranks` reads its part of
     every batch. With `may_compile`, training.compile is followed; `resident` is that of `Batches`.
@@ -212,6 +225,10 @@ def prepare_run(
         process.check_trainable()
     network = build_network(config.model, seed=settings.seed).to(device)
     check_map_size(network, data.maps)
+    began = None if saved is None else saved.provenance.get("init_from")
+    if saved is None and initial is not None:
+        initial.load_into(network)
+        began = initial.describe(data.maps)
     state = new_state(network, settings)
     if saved is not None:
         restore_state(state, saved)
@@ -243,7 +260,7 @@ def prepare_run(
     parts, clock = BatchParts.of(network, device) if ranks.size == 1 else WHOLE, clock or Clock()
     validation = Validation(held_out, process, seed=settings.seed, precision=context, ranks=ranks, parts=parts)
     training = Training(settings, process, batches, validation, context, clock, ranks, None, parts)
-    run = PreparedRun(config, data, process, training, state, device, precision, context)
+    run = PreparedRun(config, data, process, training, state, device, precision, context, init_from=began)
     if may_compile:
         run = _compiled(run, saved)
     evaluated = run.training.called(network)

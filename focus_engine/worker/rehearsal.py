@@ -37,6 +37,7 @@ from focus_engine.training.memory import is_out_of_memory, memory_advice
 from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
 from focus_engine.training.snapshots import most_kept
 from focus_engine.training.validation import DRAWS
+from focus_engine.worker.beginning import initial_weights
 from focus_engine.worker.live import FEWEST_MAPS, maps_to_measure
 from focus_engine.worker.probe import Probe, probe, synchronise, update_seconds
 
@@ -77,9 +78,10 @@ class Rehearsal:
         measured: empty where whole steps were made; else the part of one that was, from which the rest is scaled.
         peak_memory: peak memory of the device, on a CPU of the process [bytes].
         free_memory: of the device before the run was prepared [bytes].
-        checkpoint_bytes: of one checkpoint; two are kept, and a third exists while it is written.
+        checkpoint_bytes: of one checkpoint; three are kept, and a fourth exists while it is written.
         averages_bytes: of all snapshots of the averaged weights, at most.
         free_disk: on the disk of the run folder [bytes].
+        init_from: what the run begins from (`InitialWeights.describe`); None for random weights.
     """
 
     method: str
@@ -104,11 +106,12 @@ class Rehearsal:
     averages_bytes: int
     free_disk: int
     measured: str = ""
+    init_from: dict[str, Any] | None = None
 
     @property
     def enough_disk(self) -> bool:
         """Whether the checkpoints and the snapshots of averages fit on the disk."""
-        return 3 * self.checkpoint_bytes + self.averages_bytes < self.free_disk
+        return 4 * self.checkpoint_bytes + self.averages_bytes < self.free_disk
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of `focus check --json`."""
@@ -125,6 +128,7 @@ def rehearse(run: RunFolder, *, device: str | None = None) -> Generator[DataProg
     config = load_config(run.config).config
     yield DataProgress(what="opening the maps", done=0, total=STAGES)
     place = choose_device(device or config.device)
+    initial = initial_weights(run, config)
     maps = yield from open_maps(config, run.path)
     free = free_memory(place)
     if place.type == "cuda":
@@ -132,8 +136,8 @@ def rehearse(run: RunFolder, *, device: str | None = None) -> Generator[DataProg
     try:
         yield DataProgress(what="building the network", done=1, total=STAGES)
         whole = _whole(config, maps, place)
-        data = prepare_data(config, maps, most_maps=whole.maps_to_read)
-        prepared = prepare_run(config, data, place, may_compile=False, resident=whole.resident)
+        data = prepare_data(config, maps, initial=initial, most_maps=whole.maps_to_read)
+        prepared = prepare_run(config, data, place, may_compile=False, resident=whole.resident, initial=initial)
         yield DataProgress(what="timing a part of a step", done=2, total=STAGES)
         part = probe(prepared)
         steps = config.training.accumulate * part.seconds * (1 + min(TIMED_STEPS, whole.steps_per_epoch))
@@ -197,7 +201,9 @@ def _timed_costs(prepared: PreparedRun, whole: _Whole) -> _Costs:
     validation = _time_validation(prepared, whole.validation_batches)
     per_epoch = seconds * whole.steps_per_epoch + validation
     sampling = _time_sampling(prepared, per_epoch) if prepared.config.training.sample_every else None
-    return _Costs(seconds, waited, validation, sampling, _peak_memory(prepared.device))
+    return _Costs(
+        seconds, waited, validation, sampling, _peak_memory(prepared.device, _tensor_bytes(prepared.state.to_dict()))
+    )
 
 
 def _scaled_costs(prepared: PreparedRun, whole: _Whole, part: Probe) -> _Costs:
@@ -219,7 +225,7 @@ def _scaled_costs(prepared: PreparedRun, whole: _Whole, part: Probe) -> _Costs:
         waited=0.0,
         validation=validation,
         sampling=sampling,
-        peak_memory=_peak_memory(prepared.device) + int(part.kept),
+        peak_memory=_peak_memory(prepared.device, _tensor_bytes(prepared.state.to_dict())) + int(part.kept),
         measured=f"{part.maps} of {training.batch_size} maps a batch, {part.height} x {part.width} of {height} x "
         f"{width} pixels; scaled by the arithmetic",
     )
@@ -250,6 +256,7 @@ def _rehearsal(run: RunFolder, prepared: PreparedRun, whole: _Whole, costs: _Cos
         averages_bytes=_averages_bytes(config.training, count_parameters(prepared.state.network)),
         free_disk=shutil.disk_usage(run.path).free,
         measured=costs.measured,
+        init_from=prepared.init_from,
     )
 
 
@@ -313,11 +320,12 @@ def _time_sampling(prepared: PreparedRun, seconds_per_epoch: float) -> float:
     return batch * -(-maps_to_measure(batch / count, every * seconds_per_epoch) // count)
 
 
-def _peak_memory(device: torch.device) -> int:
+def _peak_memory(device: torch.device, checkpoint: int) -> int:
+    """Return the peak memory; on a CPU with the copy from which a checkpoint is written (`HostCopy`)."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return checkpoint + (peak if sys.platform == "darwin" else peak * 1024)
 
 
 def _tensor_bytes(value: object) -> int:

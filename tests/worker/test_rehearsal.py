@@ -7,7 +7,6 @@ import pytest
 
 from focus_engine.api import Experiment
 from focus_engine.events.table import DataProgress
-from focus_engine.training.flop import training_flop
 from focus_engine.worker import probe, rehearsal
 from focus_engine.worker.probe import _expected
 from focus_engine.worker.rehearsal import rehearse
@@ -58,11 +57,3 @@ def test_costs_are_scaled_along_the_line_of_the_two_largest_parts():
     assert _expected(line, 1000) == pytest.approx(1003.0)
     assert _expected(line[:1], 100) == pytest.approx(130.0)
     assert _expected([line[0], (Part(40), 12.0)], 80) == pytest.approx(24.0)  # disturbed: in proportion to the last
-
-
-def test_flop_of_attention_grow_faster_than_pixels(experiment: Experiment):
-    model = experiment.config.model
-    attends = model.model_copy(update={"attention_levels": 1})
-    growth = [training_flop(one, (1, 32, 32)) / training_flop(one, (1, 16, 16)) for one in (model, attends)]
-    assert growth[0] == pytest.approx(4, rel=0.03)
-    assert growth[1] > 1.02 * growth[0]
