@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-JOBS   ?= 2
+# Processes that run tests: one more than cores, since some wait for what they started. More than 8 cost more than they save.
+JOBS   ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 7) + 1)')
 
 # test-references alone builds Pylians (it needs a C compiler and takes minutes); test compares with the numbers that
 # it gave. test-slurm and test-faults install system packages (slurm-wlm, munge; libfuse2) and need root.

@@ -1,14 +1,18 @@
 """Drawing figures beside training, in a separate process at low priority.
 
 A figure is drawn from the run folder alone (its events and its sampled maps), so the worker sends this process only
-the name of each figure, one per line. A figure that fails, or a process that hangs or dies, does not affect training.
-When the worker dies, this process's standard input closes and it ends.
+the name of each figure, one per line. The history, which is requested after every epoch and holds all epochs, is drawn
+as often as a tenth of the time allows, and at the end; the other figures are drawn once each. A figure that fails, or
+a process that hangs or dies, does not affect training. When the worker dies, this process's standard input closes and
+it ends.
 """
 
 import contextlib
 import os
+import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,6 +25,12 @@ from focus_engine.runs.folder import RunFolder
 
 FINISH_SECONDS = 60.0
 """How long the end of a run waits for pending figures."""
+HISTORY = "history"
+"""The request for the training history."""
+FIRST_HISTORY_SECONDS = 2.0
+"""Age of the process at its first history: a run of seconds has one, at its end."""
+HISTORY_SHARE = 0.1
+"""Most of the time that drawing histories may take."""
 
 
 class Artist:
@@ -63,7 +73,7 @@ class Artist:
         """
         if self._process is None and not state:
             return True
-        self.draw(f"history {state}".rstrip())
+        self.draw(f"{HISTORY} {state}".rstrip())
         process, self._process = self._process, None
         if process is None:
             return False
@@ -103,7 +113,7 @@ class _FigureWriter:
         for event in self._tail.poll():
             self.counts, self._last = self.counts.then(event), event
         what, _, of = request.partition(" ")
-        if what == "history":
+        if what == HISTORY:
             self.history(of)
         elif what == "samples":
             self.samples(int(of))
@@ -147,18 +157,62 @@ class _FigureWriter:
             draw_power_spectrum(self._run.power_figure(epoch), measured, title=title)
 
 
+def _is_history(request: str) -> bool:
+    return request.partition(" ")[0] == HISTORY
+
+
+class Requests:
+    """The figures to draw, read from a descriptor until it closes; a history that another one follows is left out."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor, self._open, self._text = descriptor, True, b""
+        self._waiting: list[str] = []
+        self._due = time.monotonic() + FIRST_HISTORY_SECONDS
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the requests in their order, but the history last and not before it is due, except at the end."""
+        while self._open or self._waiting:
+            self._read(self._wait())
+            if request := self._next():
+                began = time.monotonic()
+                yield request
+                if _is_history(request):
+                    ended = time.monotonic()
+                    self._due = ended + (ended - began) * (1 / HISTORY_SHARE - 1)
+
+    def _wait(self) -> float | None:
+        """Return how long to wait for more requests [s]; None until there are some."""
+        if not self._waiting:
+            return None
+        return max(self._due - time.monotonic(), 0) if all(map(_is_history, self._waiting)) else 0
+
+    def _read(self, seconds: float | None) -> None:
+        while self._open and select.select([self._descriptor], [], [], seconds)[0]:
+            read = os.read(self._descriptor, 65536)
+            self._open, seconds = bool(read), 0
+            *lines, self._text = (self._text + read).split(b"\n")
+            self._waiting += [line.decode() for line in lines]
+
+    def _next(self) -> str | None:
+        """Remove and return the next request; None where only a history waits that is not due."""
+        others = [one for one in self._waiting if not _is_history(one)]
+        self._waiting = others + list(filter(_is_history, self._waiting))[-1:]
+        if not others and self._open and time.monotonic() < self._due:
+            return None
+        return self._waiting.pop(0) if self._waiting else None
+
+
 def main() -> int:
     """Draw the figures named on standard input, one per line, until it closes; return 1 when one failed."""
     with contextlib.suppress(OSError):
         os.nice(10)
     figures = _FigureWriter(RunFolder(Path(sys.argv[1])))
     failed = 0
-    requests = iter(sys.stdin.readline, "")
-    for request in requests:
+    for request in Requests(sys.stdin.fileno()):
         try:
-            figures.draw(request.strip())
+            figures.draw(request)
         except Exception as error:  # noqa: BLE001  (a process border: one bad figure must not cost the others)
-            sys.stderr.write(f"figure {request.strip()!r} failed: {type(error).__name__}: {error}\n")
+            sys.stderr.write(f"figure {request!r} failed: {type(error).__name__}: {error}\n")
             failed = 1
     return failed
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from warm_workers import REAL_VARIABLE
 from workers import DATA, TIMES, Make, Until, ended, epochs_of, ignore, outcome_of, same, told, write_config
 
 from focus_engine.errors import FocusError, InputError, RunConflictError
@@ -44,7 +45,7 @@ pytestmark = pytest.mark.process
 
 
 @pytest.mark.real_start
-def test_from_start_to_finish_and_on(make: Make, until: Until):
+def test_from_start_to_finish_and_on(make: Make, until: Until, monkeypatch: pytest.MonkeyPatch):
     run = make(epochs=2, sample_every=2)
     outcomes: list[Any] = []
 
@@ -83,6 +84,7 @@ def test_from_start_to_finish_and_on(make: Make, until: Until):
         start_run(run, resume=True)
     assert run.events.read_bytes() == log  # a refusal leaves the run as it was
     write_config(run, epochs=3, sample_every=2)
+    monkeypatch.delenv(REAL_VARIABLE)  # test_a_run_outlives_its_terminal resumes in a process of its own
     start_run(run, resume=True)
     until(lambda: ended(run))
     assert [epoch.epoch for epoch in epochs_of(run)] == [1, 2, 3]
