@@ -12,7 +12,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from focus_engine.launch.process import boot_id, host_name, process_state
+from focus_engine.launch.process import boot_id, host_name, process_start, process_state
 
 OVERDUE = 1.8
 """A beat is overdue after that many intervals."""
@@ -66,6 +66,7 @@ class ProgressBeat:
             kinds = {"pid": int, "host": str, "phase": str, "step": int, "reports": int, "stalled": bool}
             numbers = ("worker", "time", "idle", "limit", "every", "monotonic")
             values = {name: kind(row[name]) for name, kind in kinds.items()}
+            values["phase"] = values["phase"][:80]
             values |= {name: float(row[name]) for name in numbers}
             boot = row["boot_id"]
             if not all(math.isfinite(values[name]) for name in numbers):
@@ -82,9 +83,11 @@ class ProgressBeat:
         here = self.host == host_name() and self.boot_id == boot_id()
         age = time.monotonic() - self.monotonic if here else silence
         if here and age < 0.0:  # a container with a clock of its own
-            return self.idle if self.stalled else None
+            return None
         overdue = here and age > OVERDUE * self.every
-        return self.idle + age if self.stalled or (overdue and self.idle + age > self.limit) else None
+        if not self.stalled and not (overdue and self.idle + age > self.limit):
+            return None
+        return None if here and process_start(self.pid) is None else self.idle + age  # a rank may have ended
 
     def words(self, idle: float) -> str:
         """Return what hangs, as the reason of a stalled run."""

@@ -29,7 +29,7 @@ class HostCopy:
         copy = copier.copy(value)
         self._memory = copier.memory
         if copier.on_cuda:
-            self._copied = torch.cuda.Event()
+            self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._copied.record()
         return copy
 

@@ -8,6 +8,7 @@ import contextlib
 import os
 import threading
 import time
+import traceback
 
 from focus_engine.launch.process import ProcessIdentity
 from focus_engine.launch.progress_beat import ProgressBeat
@@ -19,6 +20,8 @@ from focus_engine.worker.watchdog import Watchdog
 TICK_SECONDS = 1.0
 """How often the watchdog looks, at most; a shorter limit has shorter ticks."""
 TICKS_A_LIMIT = 8.0
+END_SECONDS = 2.0
+"""How long the end of a run waits for this thread, which may be writing to a slow disk."""
 
 
 class Heartbeat:
@@ -61,14 +64,16 @@ class Heartbeat:
         self._judges = self._reports = False
 
     def stop(self) -> None:
-        """End the beats."""
+        """End the beats and the watch."""
         self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(END_SECONDS)
         self.watchdog.rest()
 
     def _beat(self) -> None:
         last = time.monotonic()
         while not self._stop.wait(self._tick()):
-            turned = self._judges and self.watchdog.look()
+            turned = self._judges and self._looked()
             if turned or time.monotonic() - last >= self._every():
                 last = time.monotonic()
                 with contextlib.suppress(OSError):
@@ -76,6 +81,14 @@ class Heartbeat:
                         os.utime(self._run.worker)
                     if self._reports:
                         self._write_progress()
+
+    def _looked(self) -> bool:
+        """Let the watchdog look; the heartbeat outlives whatever goes wrong with it."""
+        try:
+            return self.watchdog.look()
+        except Exception as error:  # noqa: BLE001  (a thread border)
+            traceback.print_exception(error)
+            return False
 
     def _tick(self) -> float:
         return min(TICK_SECONDS, PULSE.limit() / TICKS_A_LIMIT)

@@ -124,7 +124,7 @@ def rehearse(run: RunFolder, *, device: str | None = None) -> Generator[DataProg
 def _measured(run: RunFolder, prepared: PreparedRun, free: int) -> Rehearsal:
     config, training, data = prepared.config, prepared.training, prepared.data
     seconds, waited = _time_steps(prepared)
-    validation = _time_validation(prepared)
+    validation, checkpoint = _time_validation(prepared), _tensor_bytes(prepared.state.to_dict())
     per_epoch = seconds * training.steps_per_epoch + validation
     per_simulation = data.maps.maps_per_simulation
     train_maps, validation_maps, test_maps = (
@@ -147,9 +147,9 @@ def _measured(run: RunFolder, prepared: PreparedRun, free: int) -> Rehearsal:
         seconds_per_epoch=per_epoch,
         num_epochs=config.training.num_epochs,
         sampling_seconds=_time_sampling(prepared, per_epoch) if config.training.sample_every else None,
-        peak_memory=_peak_memory(prepared.device),
+        peak_memory=_peak_memory(prepared.device, checkpoint),
         free_memory=free,
-        checkpoint_bytes=_tensor_bytes(prepared.state.to_dict()),
+        checkpoint_bytes=checkpoint,
         averages_bytes=_averages_bytes(config.training, count_parameters(prepared.state.network)),
         free_disk=shutil.disk_usage(run.path).free,
         init_from=prepared.init_from,
@@ -222,11 +222,12 @@ def _synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _peak_memory(device: torch.device) -> int:
+def _peak_memory(device: torch.device, checkpoint: int) -> int:
+    """Return the peak memory; on a CPU with the copy from which a checkpoint is written (`HostCopy`)."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return checkpoint + (peak if sys.platform == "darwin" else peak * 1024)
 
 
 def _tensor_bytes(value: object) -> int:

@@ -50,6 +50,12 @@ def last_good_checkpoint(run: RunFolder) -> tuple[Checkpoint | None, str | None]
     raise InputError("; ".join(problems))
 
 
+def _not_written(error: Exception) -> Warned:
+    cause = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+    message = f"a checkpoint could not be written in the background ({cause}): the next is written in the loop"
+    return Warned(code="checkpoint", message=message)
+
+
 COPIES = 6
 """Copies of the weights in a checkpoint: themselves, three averages, two moments of the optimiser."""
 SHARE = 0.02
@@ -222,9 +228,7 @@ class Saver:
         except Exception as error:  # noqa: BLE001  (whatever the thread met, the loop tries itself and raises it)
             self._failed, self._place = True, (-1, -1, -1)
             self._free += [one.memory for one in held if one is not self._best]
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            message = f"a checkpoint could not be written in the background ({first}): the next is written in the loop"
-            self._recorded.append(self._recorder.record(Warned(code="checkpoint", message=message)))
+            self._recorded.append(self._recorder.record(_not_written(error)))
             return
         self._cost = job.seconds
         self._free += [one.memory for one in held if one is not self._best]
@@ -281,7 +285,8 @@ class Saver:
             return event
         try:
             self._check_space()
-            size = folder.write(averages, self._prepared.config.training.averages_gb)
+            with self._waiting():
+                size = folder.write(averages, self._prepared.config.training.averages_gb)
         except OSError as error:
             if not self._warned:
                 message = f"no snapshots of the averaged weights from step {event.step} on: {error.strerror or error}"

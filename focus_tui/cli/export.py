@@ -116,7 +116,7 @@ def _tables_and_figures(
     force: bool,
 ) -> list[Output]:
     """Return the outputs that come from the log. Raises InputError if it has none yet."""
-    if csv is tensorboard is figure is None:
+    if (csv, tensorboard, figure) == (None, None, None):
         return []
     from focus_tui.view.export import read_whole_view  # numpy: 0.1 s
 
@@ -149,7 +149,7 @@ def _check(
 ) -> None:
     """Raise InputError if the options name nothing to export, or contain an unknown value."""
     allowed = (*figure_names(), "all")
-    if figure is csv is tensorboard is weights is None:
+    if (csv, tensorboard, weights, figure) == (None, None, None, None):
         names = "|".join(allowed)
         raise InputError(f"nothing to export: give --csv DIR, --tensorboard DIR, --weights FILE or --figure {names}")
     if figure is not None and figure not in allowed:

@@ -89,13 +89,15 @@ def status(context: typer.Context, exp: Exp = None, as_json: Json = False) -> No
     """
     from focus_tui.cli.listing import label_lines, read_row, row_document
     from focus_tui.cli.slurm import job_document, job_lines
-    from focus_tui.cli.verify import proof_lines
+    from focus_tui.cli.verify import proof_document, proof_lines
 
     run = chosen_run(context, exp)
     row = read_row(run)
     if as_json:
         job = job_document(run)
-        document = row_document(row) | ({} if job is None else {"slurm": job})
+        proofs = proof_document(run)
+        more = ({} if job is None else {"slurm": job}) | ({"checkpoints": proofs} if proofs else {})
+        document = row_document(row) | more
         out(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
         return
     state = [*words.status_lines(row.summary), *proof_lines(run), *job_lines(run, row.summary)]

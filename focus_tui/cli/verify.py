@@ -1,7 +1,6 @@
 """`focus verify`: reads every checkpoint in full and says which are damaged. Needs no torch."""
 
 import json
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -110,21 +109,36 @@ def _file(run: RunFolder, one: "Verified") -> str:
     return str(one.path.relative_to(run.path))
 
 
+def proof_document(run: RunFolder) -> dict[str, dict[str, Any]]:
+    """Return what `focus status --json` says of the last and the best checkpoint: condition, and when it was read.
+
+    Both are null where the file was not read since it was written.
+    """
+    from focus_engine.runs.proofs import proof_of
+
+    known = {
+        kind: proof_of(run, path)
+        for kind, path in (("last", run.checkpoint_last), ("best", run.checkpoint_best))
+        if path.is_file()
+    }
+    return {
+        kind: {"condition": proof and proof.condition, "read": proof and proof.when} for kind, proof in known.items()
+    }
+
+
 def proof_lines(run: RunFolder, now: float | None = None) -> list[str]:
     """Return the line of `focus status` that says when each checkpoint was last read and checked in full."""
-    from focus_engine.runs.proofs import proof_of
     from focus_engine.seal import is_sealed
 
-    now, words = time.time() if now is None else now, []
-    for kind, path in (("last", run.checkpoint_last), ("best", run.checkpoint_best)):
-        if not path.is_file():
-            continue
-        proof = proof_of(run, path)
-        if proof is None:
-            written = "not read since it was written" if is_sealed(path) else "unproved (of an earlier FOCUS)"
-            words.append(f"{kind} {written}")
+    paths = {"last": run.checkpoint_last, "best": run.checkpoint_best}
+    words = []
+    for kind, proof in proof_document(run).items():
+        if proof["condition"] is not None:
+            words.append(f"{kind} {proof['condition']} {age(proof['read'], now)} ago")
+        elif is_sealed(paths[kind]):
+            words.append(f"{kind} not read since it was written")
         else:
-            words.append(f"{kind} {proof.condition} {age(proof.when, now)} ago")
+            words.append(f"{kind} unproved (of an earlier FOCUS)")
     return [f"  {'checkpoints':<11} {', '.join(words)}"] if words else []
 
 

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from focus_engine import Experiment
 from focus_engine.errors import FocusError, InputError
 from focus_engine.evaluation.averages import open_averaged
-from focus_engine.evaluation.exporting import export_weights
 from focus_engine.evaluation.sampling import choose_params, draw_physical
 from focus_engine.evaluation.trained_model import find_checkpoint, open_trained
 from focus_engine.progress import drain
@@ -126,7 +125,7 @@ def test_a_weights_file_stands_in_for_a_checkpoint_of_its_experiment(weights: Pa
     ]
     np.testing.assert_array_equal(*drawn)
     again = tmp_path / "again.safetensors"
-    export_weights(tiny.run, again, checkpoint=str(weights))
+    assert tiny.export_weights(again, checkpoint=str(weights)) == again
     ours, theirs = (open_averaged(tiny.run, one, None).network.state_dict() for one in (again, weights))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 

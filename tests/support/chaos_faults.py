@@ -331,7 +331,7 @@ FAULTS: tuple[tuple[Callable[[Chaos, int], Score], int, int], ...] = (
     (cut_the_checkpoint, 12, 1),
     (start_many_at_once, 3, 1),
     (start_many_without_flock, 3, 0),
-    (freeze, 10, 1),
+    (freeze, 10, 0),
     (hang_a_step, 10, 0),
     (move_the_folder, 6, 2),
     (reboot, 6, 2),

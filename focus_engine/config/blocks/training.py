@@ -129,7 +129,7 @@ class TrainingBlock(Block):
     )
     init_from: Annotated[str, Field(min_length=1)] | None = Field(
         None,
-        examples=["experiment_nbody"],
+        examples=["nbody"],
         description="Begin from the averaged weights of an experiment (name or path; its best checkpoint), of a "
         "checkpoint, or of a file of focus export --weights, relative to this file. Read when training begins, not "
         "when it is resumed. Method, prediction, network and parameters must agree; maps are standardised anew.",

@@ -88,6 +88,9 @@ def test_status_says_when_a_checkpoint_was_proved_until_it_is_written_again(focu
     assert "last proved " in line
     assert "best unproved " in line
     assert line.count(" ago") == 2
+    proofs = json.loads(focus("status", "whole", "--json")[1])["checkpoints"]
+    assert {kind: proof["condition"] for kind, proof in proofs.items()} == {"last": "proved", "best": "unproved"}
+    assert proofs["last"]["read"] == proof_of(run, run.checkpoint_last).when
     damage(run.checkpoint_last)
     os.utime(run.checkpoint_last, ns=(0, 1))
     assert "last not read since it was written" in proof_line(focus, "whole")[0]
@@ -95,12 +98,12 @@ def test_status_says_when_a_checkpoint_was_proved_until_it_is_written_again(focu
     assert "last damaged " in proof_line(focus, "whole")[0]
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"checkpoint_last.pt": 3}', "[" * 100_000, '{"a": {"condition": "x"}}'])
-def test_an_unreadable_list_of_proofs_proves_nothing_and_is_replaced(focus, runs, content):
+def test_an_unreadable_list_of_proofs_proves_nothing_and_is_replaced(focus, runs):
     run = runs["whole"]
-    (run.checkpoints / "proofs.json").write_text(content, encoding="utf-8")
-    assert proof_of(run, run.checkpoint_last) is None
-    assert focus("verify", "whole")[0] == 0
-    proof = proof_of(run, run.checkpoint_last)
-    assert proof is not None
-    assert proof.condition == "proved"
+    for content in ("", "[]", '{"checkpoint_last.pt": 3}', "[" * 100_000, '{"a": {"condition": "x"}}'):
+        (run.checkpoints / "proofs.json").write_text(content, encoding="utf-8")
+        assert proof_of(run, run.checkpoint_last) is None
+        assert focus("verify", "whole")[0] == 0
+        proof = proof_of(run, run.checkpoint_last)
+        assert proof is not None
+        assert proof.condition == "proved"
