@@ -16,6 +16,7 @@ from torch import nn
 from focus_engine.atomic import write_atomically
 from focus_engine.config.budgets import sampler_within
 from focus_engine.config.methods import METHODS
+from focus_engine.config.networks import NETWORKS
 from focus_engine.config.samplers import SamplerSpec, choose_sampler, number_at
 from focus_engine.config.schema import Config
 from focus_engine.data.channels import ONE_FIELD
@@ -27,7 +28,7 @@ from focus_engine.generative.build import build_process
 from focus_engine.generative.guidance import nfe_per_call
 from focus_engine.generative.prior import SpectralPrior
 from focus_engine.generative.process import Process
-from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingProgress, sample_steps
+from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingProgress, filling_batch, sample_steps
 from focus_engine.models.batch_parts import BatchParts, PartedNetwork
 from focus_engine.models.build import build_network
 from focus_engine.runs.folder import RunFolder
@@ -88,7 +89,7 @@ class TrainedModel:
     def plan(self, **changes: Any) -> SamplingPlan:  # noqa: ANN401  (the fields of SamplingPlan)
         """Return the config's sampling plan with the `changes` that are not None, checked against the process.
 
-        `nfe` stands for a sampler and a number of steps: those of `sampler_within`.
+        `nfe` stands for a sampler and a number of steps: those of `sampler_within`. The batch size is `filling_batch`.
 
         Raises:
             InputError: the plan does not suit the model.
@@ -99,6 +100,7 @@ class TrainedModel:
         own = {
             "sampler": spec.name,
             "steps": steps,
+            "batch_size": filling_batch(self.map_shape, self.device),
             "guidance": block.cfg_scale,
             "eta": block.eta if spec.takes_eta and spec.accepts_eta(block.eta) else None,
             "spacing": block.spacing,
@@ -137,7 +139,9 @@ class TrainedModel:
     def draw(self, params: NDArray[np.float32], plan: SamplingPlan) -> Iterator[SamplingProgress]:
         """Yield the sampling steps of one map for each row of physical parameters `params` (N, P)."""
         cond = self.scaler.standardise(torch.from_numpy(np.asarray(params, dtype=np.float32)))
-        network = PartedNetwork(self.network, BatchParts.of(self.network, self.device))
+        network = PartedNetwork(self.network, BatchParts.of(self.network, self.device, trains=False))
+        # A network of the user's own may take gradients of its output, which inference mode forbids.
+        known = self.config.model.from_ in NETWORKS
         return sample_steps(
             network,
             self.process,
@@ -146,6 +150,7 @@ class TrainedModel:
             plan,
             device=self.device,
             precision=self.context,
+            without_gradients=torch.inference_mode if known else torch.no_grad,
             prior=self.prior,
         )
 
