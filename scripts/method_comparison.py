@@ -22,10 +22,10 @@ from focus_engine.config.samplers import SAMPLERS
 mpl.use("agg")
 from matplotlib import pyplot as plt
 
-NETWORKS = {"w4v": "diffusion", "w4": "flow"}
+NETWORKS = {"boxcox_v": "diffusion", "boxcox": "flow"}
 ROWS = {
-    "w4v": (("ab2", 5), ("abm2", 10), ("midpoint", 25), ("ddim", 50), ("ddpm", 250)),
-    "w4": (("ab2", 5), ("abm2", 10), ("midpoint", 25), ("heun", 25), ("sde", 100)),
+    "boxcox_v": (("ab2", 5), ("abm2", 10), ("midpoint", 25), ("ddim", 50), ("ddpm", 250)),
+    "boxcox": (("ab2", 5), ("abm2", 10), ("midpoint", 25), ("heun", 25), ("sde", 100)),
 }
 """Samplers and steps at which each network is judged; those with few NFE are the choice of `--nfe`."""
 SHOWN = {name: words for name, words in SCORES.items() if name not in {"peaks.peaks", "classifier.excess"}}

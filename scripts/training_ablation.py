@@ -29,6 +29,7 @@ from focus_engine.training.prepare import prepare_data, prepare_run
 MAPS, HELD_BACK = 240, HeldBack(universes=24, cosmologies=8)
 SAMPLER = {"sampler": "heun", "steps": 25}
 """Converged for a flow: 100 steps change no score by more than 0.003."""
+MIDPOINT = {"sampler": "midpoint", "steps": 25}
 FIRST = {
     "model.base_channels": 24,
     "model.channel_mults": (1, 2),
@@ -36,11 +37,13 @@ FIRST = {
     "training.lr": 2e-3,
     "training.optimizer": "adamw",
     "training.precision": "float32",
+    "data.normalize": "log10",
 }
 """The templates' settings until 2026-11."""
 HALF = FIRST | {"training.precision": "bf16", "training.batch_size": 32, "training.lr": 3e-3}
 MUON = HALF | {"training.optimizer": "muon"}
 WIDE = MUON | {"model.base_channels": 32, "model.channel_mults": (1, 2, 2), "training.lr": 4e-3}
+BOXCOX = WIDE | {"data.normalize": "boxcox"}
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,14 @@ CHOICES = {
     "muon_logit": Choice("bf16, Muon, logit-normal times", 21, MUON | {"flow_matching.time_sampling": "logit_normal"}),
     "muon_lr6": Choice("bf16, Muon, rate 6e-3", 22, MUON | {"training.lr": 6e-3}),
     "muon_wide": Choice("bf16, Muon, 32 channels x (1, 2, 2)", 16, WIDE | {"training.lr": 3e-3}),
-    "w4": Choice("the same, rate 4e-3, longer (as it is)", 27, WIDE, seeds=(0, 1, 2)),
-    "w4v": Choice("the same, diffusion", 27, WIDE, template="small", sampling={"sampler": "midpoint", "steps": 25}),
+    "w4": Choice("the same, rate 4e-3, longer", 27, WIDE, seeds=(0, 1, 2)),
+    "w4v": Choice("the same, diffusion", 27, WIDE, template="small", sampling=MIDPOINT),
+    "boxcox": Choice("the same, data.normalize: boxcox (as it is)", 27, BOXCOX, seeds=(0, 1, 2)),
+    "boxcox_v": Choice(
+        "the same, diffusion (as it is)", 27, BOXCOX, template="small", sampling=MIDPOINT, seeds=(0, 1, 2)
+    ),
+    "boxcox_strong": Choice("boxcox, power 0.2", 27, BOXCOX | {"data.boxcox_power": 0.2}),
+    "boxcox_150": Choice("boxcox, 135 simulations, as many steps", 11, BOXCOX | {"data.simulations": 150}),
 }
 SHOWN = {
     "slab_mean.bias": "mean",

@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection
 from typing import Any, Protocol
 
+from focus_engine.config.blocks.data import DEFAULT_POWER
 from focus_engine.config.methods import METHODS
 from focus_engine.config.networks import NETWORKS, block_of_network
 from focus_engine.config.optimisers import OPTIMISERS, SETTINGS, readers_of
@@ -100,12 +101,17 @@ def _data_laws(config: Blocks, parameter_names: Collection[str]) -> list[Law]:
             ("data.stored_as", "data.source"),
         ),
         (
-            data.normalize != "gaussian" or data.stored_as != "unknown",
+            data.normalize not in {"boxcox", "gaussian"} or data.stored_as != "unknown",
             (
-                "data.normalize is 'gaussian' but data.stored_as is 'unknown': the curve is fitted to log10 of "
+                f"data.normalize is {data.normalize!r} but data.stored_as is 'unknown': the transform is fitted to "
                 "physical values; use data.normalize: none"
             ),
             ("data.normalize", "data.stored_as"),
+        ),
+        (
+            data.normalize == "boxcox" or data.boxcox_power == DEFAULT_POWER,
+            f"data.boxcox_power is given, but data.normalize is {data.normalize!r}, which has none",
+            ("data.boxcox_power", "data.normalize"),
         ),
         (
             not unknown,

@@ -49,6 +49,7 @@ class Template:
 _SMALL: dict[str, object] = {
     "data.simulations": 60,
     "data.train_split": 0.9,
+    "data.normalize": "boxcox",
     "model.cond_dim": 2,
     "model.base_channels": 32,
     "model.channel_mults": (1, 2, 2),

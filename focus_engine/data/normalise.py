@@ -1,7 +1,9 @@
 """Conversion between physical maps and the standardised inputs of a network.
 
 log10: y = (log10(f) − mean) / std per channel, with mean and std over all pixels of the training maps, without
-clipping. gaussian: y = curve(log10 f), the monotone curve that makes the distribution of these pixels a unit Gaussian
+clipping. boxcox: y = (f^λ − mean) / std with mean and std of f^λ, the transform of Box & Cox (1964) but for its units;
+between the logarithm (λ to 0) and f itself (λ = 1), so that an error of the network costs the densest pixels less.
+gaussian: y = curve(log10 f), the monotone curve that makes the distribution of these pixels a unit Gaussian
 (`gaussian_curve`). Exact zeros, which log10 can't take, are replaced by the smallest positive value of the training
 maps; their number is stored and reported. All is stored in the checkpoint as plain numbers, because samples can't be
 interpreted without them.
@@ -9,6 +11,7 @@ interpreted without them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,11 +22,14 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from focus_engine.config.blocks.data import DEFAULT_POWER
 from focus_engine.data.gaussian_curve import GaussianCurve, LogHistogram, fit_curve
 from focus_engine.data.maps import Ids, Maps, MapSet
 from focus_engine.errors import InputError
 
-Transform = Literal["log10", "gaussian", "none"]
+Transform = Literal["log10", "boxcox", "gaussian", "none"]
+
+_LN_10 = math.log(10)
 
 MAX_DEX = 12.0
 """Physical maps stay within this many powers of ten of the mean; real fields span about three."""
@@ -34,12 +40,13 @@ class Normaliser:
     """The invertible transformation between physical and standardised maps, with one value per channel."""
 
     transform: Transform
-    mean: tuple[float, ...]  # (C,) of log10 f (or of f), over training pixels
+    mean: tuple[float, ...]  # (C,) of log10 f (or of f^λ, or of f), over training pixels
     std: tuple[float, ...]  # (C,)
     floor: tuple[float, ...]  # (C,) replacement for exact zeros: the smallest positive training value
     n_floored: int  # zeros among the training pixels
     n_values: int  # training pixels in all channels
     curves: tuple[GaussianCurve, ...] = ()  # (C,) for gaussian, else empty
+    power: float = 0.0  # λ of boxcox, else 0
 
     def normalise(self, maps: Tensor) -> Tensor:
         """Return physical maps (…, C, H, W) standardised, in float32; zeros are replaced by the floor."""
@@ -49,6 +56,8 @@ class Normaliser:
             return (maps - self._column(self.mean, maps)) / std
         positive = torch.where(maps > 0, maps, self._column(self.floor, maps))
         logs = torch.log10(positive / self._centre(maps))  # near 0, log10 keeps full float32 precision
+        if self.transform == "boxcox":
+            return torch.expm1(logs * (self.power * _LN_10)) * self._column(self.mean, maps) / std
         if self.transform == "log10":
             return logs / std
         return torch.stack([curve.forward(logs[..., i, :, :]) for i, curve in enumerate(self.curves)], dim=-3)
@@ -59,7 +68,10 @@ class Normaliser:
         std = self._column(self.std, maps)
         if self.transform == "none":
             return maps * std + self._column(self.mean, maps)
-        if self.transform == "log10":
+        if self.transform == "boxcox":
+            least = math.expm1(-MAX_DEX * self.power * _LN_10)
+            logs = torch.log1p((maps * std / self._column(self.mean, maps)).clamp_min(least)) / (self.power * _LN_10)
+        elif self.transform == "log10":
             logs = maps * std
         else:
             logs = torch.stack([curve.inverse(maps[..., i, :, :]) for i, curve in enumerate(self.curves)], dim=-3)
@@ -76,7 +88,11 @@ class Normaliser:
             "n_floored": self.n_floored,
             "n_values": self.n_values,
         }
-        return {**plain, "curves": [curve.to_dict() for curve in self.curves]} if self.curves else plain
+        if self.power:
+            plain["power"] = self.power
+        if self.curves:
+            plain["curves"] = [curve.to_dict() for curve in self.curves]
+        return plain
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Normaliser:
@@ -89,9 +105,12 @@ class Normaliser:
             n_floored=values["n_floored"],
             n_values=values["n_values"],
             curves=tuple(GaussianCurve.from_dict(one) for one in values.get("curves", ())),
+            power=values.get("power", 0.0),
         )
 
     def _centre(self, like: Tensor) -> Tensor:
+        if self.transform == "boxcox":
+            return self._column(tuple(mean ** (1 / self.power) for mean in self.mean), like)
         return self._column(tuple(10**mean for mean in self.mean), like)
 
     @staticmethod
@@ -135,20 +154,23 @@ class _Moments:
         return float(np.sqrt(self.squares / self.count))
 
 
-def fit_normaliser(map_set: MapSet, ids: ArrayLike, transform: Transform) -> Normaliser:
-    """Fit a normaliser to the maps `ids` (training maps only), reading them chunk by chunk.
+def fit_normaliser(
+    map_set: MapSet, ids: ArrayLike, transform: Transform, *, power: float = DEFAULT_POWER
+) -> Normaliser:
+    """Fit a normaliser to the maps `ids` (training maps only), reading them chunk by chunk. `power`: λ for boxcox.
 
     Raises:
         InputError: a map holds invalid values, or all values are equal.
     """
-    return _fit(map_set.chunks(ids), [f"{field.path}: {field.name}" for field in map_set.fields], transform)
+    channels = [_Channel(f"{field.path}: {field.name}", transform, power) for field in map_set.fields]
+    return _fit(map_set.chunks(ids), channels, transform, power)
 
 
 class _Channel:
     """Statistics of one channel, from its pixels chunk by chunk."""
 
-    def __init__(self, field: str, transform: Transform) -> None:
-        self.field, self.transform = field, transform
+    def __init__(self, field: str, transform: Transform, power: float) -> None:
+        self.field, self.transform, self.power = field, transform, power
         self.moments, self.histogram = _Moments(), LogHistogram() if transform == "gaussian" else None
         self.floor, self.zeros = 0.0 if transform == "none" else np.inf, 0
 
@@ -159,6 +181,9 @@ class _Channel:
         positive = values[values > 0]
         self.zeros += values.size - positive.size
         self.floor = min(self.floor, float(positive.min(initial=np.inf)))
+        if self.transform == "boxcox":
+            self.moments.add(np.power(positive, self.power, dtype=np.float64))
+            return
         logs = np.log10(positive)
         self.moments.add(logs)
         if self.histogram is not None:
@@ -168,13 +193,23 @@ class _Channel:
         """Include the zeros. Raises InputError if there is nothing but zeros, or only one value."""
         if not np.isfinite(self.floor):
             raise InputError(f"{self.field} is zero everywhere in the training maps")
-        if self.transform != "none":
+        if self.transform == "boxcox":
+            self.moments.include(float(self.floor**self.power), self.zeros)
+        elif self.transform != "none":
             self.moments.include(float(np.log10(self.floor)), self.zeros)
         if self.histogram is not None:
             self.histogram.include(float(np.log10(self.floor)), self.zeros)
         if not self.moments.std > 1e-7 * abs(self.moments.mean):  # smaller values are rounding
-            value = self.moments.mean if self.transform == "none" else 10**self.moments.mean
-            raise InputError(f"{self.field}: all pixels of the training maps are {value:g}; maps that vary are needed")
+            raise InputError(
+                f"{self.field}: all pixels of the training maps are {self._value():g}; maps that vary are needed"
+            )
+
+    def _value(self) -> float:
+        """Return the mean in physical units, by the inverse of the transform."""
+        mean = self.moments.mean
+        if self.transform == "boxcox":
+            return float(mean ** (1 / self.power))
+        return mean if self.transform == "none" else float(10**mean)
 
     def curves(self) -> tuple[GaussianCurve, ...]:
         """Return the curve of `gaussian`, else nothing. Raises InputError if the values don't determine one."""
@@ -189,8 +224,9 @@ class _Channel:
         return (curve,)
 
 
-def _fit(chunks: Iterable[tuple[Ids, Maps]], fields: Sequence[str], transform: Transform) -> Normaliser:
-    channels = [_Channel(field, transform) for field in fields]
+def _fit(
+    chunks: Iterable[tuple[Ids, Maps]], channels: Sequence[_Channel], transform: Transform, power: float
+) -> Normaliser:
     n_values = 0
     for _, maps in chunks:
         n_values += maps.size
@@ -206,4 +242,5 @@ def _fit(chunks: Iterable[tuple[Ids, Maps]], fields: Sequence[str], transform: T
         n_floored=sum(one.zeros for one in channels),
         n_values=n_values,
         curves=tuple(curve for one in channels for curve in one.curves()),
+        power=power if transform == "boxcox" else 0.0,
     )

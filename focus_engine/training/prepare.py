@@ -145,7 +145,7 @@ def prepare_data(config: Config, maps: MapSet, saved: Checkpoint | None = None) 
         return PreparedData(maps, split, normaliser, scaler, fingerprint, digests, prior)
     split = split_by_simulation(maps.n_simulations, config.data.train_split, config.data.split_seed)
     transform = config.data.normalize if maps.physical else "none"
-    normaliser = fit_normaliser(maps, maps.maps_of(split.train), transform)
+    normaliser = fit_normaliser(maps, maps.maps_of(split.train), transform, power=config.data.boxcox_power)
     scaler, digests = ParameterScaler.fit(maps, split.train), to_text(set_digests(maps, maps.maps_of(split.train)))
     prior = measure_prior(maps, split, normaliser, scaler)
     return PreparedData(maps, split, normaliser, scaler, fingerprint, digests, prior)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from focus_engine.data.maps import MapSet, open_map_set
-from focus_engine.data.normalise import Normaliser, fit_normaliser
+from focus_engine.data.normalise import Normaliser, Transform, fit_normaliser
 from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.errors import InputError
 
@@ -19,10 +19,10 @@ def opened(paths: tuple[Path, Path], cond_dim: int | None = None) -> MapSet:
     return open_map_set(*paths, box_size=25.0, maps_per_simulation=3, cond_dim=cond_dim)
 
 
-@pytest.mark.parametrize("transform", ["log10", "none"])
+@pytest.mark.parametrize("transform", ["log10", "boxcox", "none"])
 @pytest.mark.parametrize("shape", [(8, 8), (2, 8, 8)])
 def test_training_maps_get_mean_zero_and_std_one_in_each_channel(
-    write_set: WriteSet, lognormal_maps: MakeMaps, transform: str, shape: tuple[int, ...]
+    write_set: WriteSet, lognormal_maps: MakeMaps, transform: Transform, shape: tuple[int, ...]
 ):
     values = lognormal_maps(18, *shape)
     if len(shape) == 3:
@@ -56,14 +56,46 @@ def test_streaming_agrees_with_one_pass(write_set: WriteSet, lognormal_maps: Mak
     assert (parts.floor, parts.n_floored) == (whole.floor, whole.n_floored)
 
 
-@pytest.mark.parametrize("transform", ["log10", "none"])
-def test_round_trip_to_float32_rounding_over_the_whole_range(write_set: WriteSet, transform: str):
+def test_boxcox_is_a_power_that_goes_over_into_the_logarithm(write_set: WriteSet, lognormal_maps: MakeMaps):
+    values = lognormal_maps(18, 8, 8)
+    maps = opened(write_set(maps=values))
+    physical = torch.from_numpy(maps.read(range(18)))
+
+    def standard(transform: Transform, power: float) -> np.ndarray:
+        return fit_normaliser(maps, range(12), transform, power=power).normalise(physical).numpy()[:, 0]
+
+    powers = values[:12].astype(np.float64) ** 0.3
+    assert np.allclose(
+        standard("boxcox", 0.3), (values.astype(np.float64) ** 0.3 - powers.mean()) / powers.std(), atol=1e-5
+    )
+    assert np.allclose(standard("boxcox", 1.0), standard("none", 0.0), atol=1e-5)
+    assert np.allclose(standard("boxcox", 1e-4), standard("log10", 0.0), atol=1e-2)
+
+
+def test_boxcox_survives_its_dictionary_and_reads_zeros_as_the_floor(write_set: WriteSet, lognormal_maps: MakeMaps):
+    values = lognormal_maps(18, 8, 8)
+    values[:12, 0, :4] = 0
+    maps = opened(write_set(maps=values))
+    normaliser = fit_normaliser(maps, range(12), "boxcox", power=0.2)
+    assert Normaliser.from_dict(normaliser.to_dict()) == normaliser
+    physical = torch.from_numpy(maps.read(range(18)))
+    again = normaliser.physical(normaliser.normalise(physical))
+    assert torch.allclose(again[physical > 0], physical[physical > 0], rtol=5e-6, atol=0)
+    assert again[physical == 0].tolist() == pytest.approx([normaliser.floor[0]] * 48, rel=1e-5)
+    floored = np.where(values[:12] > 0, values[:12], normaliser.floor[0]).astype(np.float64)
+    assert normaliser.mean == pytest.approx([(floored**0.2).mean()], rel=1e-9)
+
+
+@pytest.mark.parametrize("transform", ["log10", "boxcox", "none"])
+def test_round_trip_to_float32_rounding_over_the_whole_range(write_set: WriteSet, transform: Transform):
     values = np.logspace(5, 16, 18 * 64, dtype=np.float64).astype(np.float32).reshape(18, 8, 8)
     maps = opened(write_set(maps=values))
     normaliser = fit_normaliser(maps, range(18), transform)
     physical = torch.from_numpy(maps.read(range(18)))
     again = normaliser.physical(normaliser.normalise(physical))
-    if transform == "log10":
+    if transform == "boxcox":  # f / centre - 1 is rounded where f is far below the centre
+        assert torch.allclose(again, physical, rtol=2e-5, atol=0)
+    elif transform == "log10":
         assert torch.allclose(again, physical, rtol=3e-6, atol=0)
     else:
         assert torch.allclose(again, physical, rtol=0, atol=1e-6 * physical.max().item())
@@ -76,8 +108,9 @@ def test_nothing_is_clipped_beyond_the_trained_range(write_set: WriteSet):
     assert torch.allclose(again, extreme, rtol=1e-4, atol=0)
 
 
-def test_what_an_untrained_network_draws_is_finite_and_positive(write_set: WriteSet):
-    normaliser = fit_normaliser(opened(write_set()), range(18), "log10")
+@pytest.mark.parametrize("transform", ["log10", "boxcox"])
+def test_what_an_untrained_network_draws_is_finite_and_positive(write_set: WriteSet, transform: Transform):
+    normaliser = fit_normaliser(opened(write_set()), range(18), transform)
     wild = torch.tensor([-1e4, -300.0, 300.0, 1e4]).reshape(1, 1, 2, 2)
     maps = normaliser.physical(wild)
     assert torch.isfinite(maps).all()
@@ -118,7 +151,7 @@ def test_invalid_maps_and_maps_without_structure_are_refused(write_set: WriteSet
     values[7, 0, 0] = np.nan
     with pytest.raises(InputError, match="map 7"):
         fit_normaliser(opened(write_set(maps=values)), range(18), "log10")
-    for transform in ("log10", "none"):
+    for transform in ("log10", "boxcox", "none"):
         with pytest.raises(InputError, match="maps that vary are needed"):
             fit_normaliser(opened(write_set(maps=np.full((18, 8, 8), 7e10))), range(18), transform)
     empty_channel = lognormal_maps(18, 2, 8, 8)

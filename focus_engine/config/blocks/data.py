@@ -9,6 +9,9 @@ from focus_engine.config.block import FREE, Block, NonNegativeInt, PositiveFloat
 PARAMETER_NAMES = ("Omega_m", "sigma_8", "A_SN1", "A_AGN1", "A_SN2", "A_AGN2")
 """Parameters in the column order of every CAMELS table; files are read by position, never by header."""
 
+DEFAULT_POWER = 0.1
+"""Power of boxcox; docs/training_well.md has its measurement."""
+
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -75,11 +78,13 @@ class DataBlock(Block):
         + ", ".join(PARAMETER_NAMES)
         + ".",
     )
-    normalize: Literal["log10", "gaussian", "none"] = Field(
+    normalize: Literal["log10", "boxcox", "gaussian", "none"] = Field(
         "log10",
-        description="Transform before standardising with the mean and std of the training split; gaussian: log10, "
-        "then the curve that makes its distribution over these pixels Gaussian.",
+        description="Transform before standardising with the mean and std of the training split; boxcox: f to a small "
+        "power, between log10 and f itself; gaussian: log10, then the curve that makes its distribution over these "
+        "pixels Gaussian.",
     )
+    boxcox_power: Annotated[float, Field(gt=0, le=1)] = Field(DEFAULT_POWER, description="The power of boxcox.")
     train_split: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.9,
         description="Share of simulations that train; of the others half validate and half test (at least one each).",
