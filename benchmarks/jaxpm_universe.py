@@ -5,14 +5,10 @@ mesh of as many cells, from the same linear field. The first universe compiles.
 """
 
 import json
-import os
 import resource
 import sys
 import time
 from itertools import pairwise
-
-cores, start_file = int(sys.argv[1]), sys.argv[2]
-os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])  # before jax counts them
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +56,7 @@ def universe(density: jax.Array) -> jax.Array:
     return shift
 
 
-density = jnp.asarray(np.load(start_file))
+density = jnp.asarray(np.load(sys.argv[1]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 for _ in sys.stdin:
     wall, cpu = time.perf_counter(), time.process_time()

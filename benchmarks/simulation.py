@@ -4,7 +4,8 @@ Both make 2LPT initial conditions at a = 0.05 and 20 leapfrog steps on a mesh of
 process of its own that makes a universe when asked, the programs in turns; times are medians without the first, which
 compiles. FOCUS is also timed with its maps (15 of as many pixels a side as the grid). Peak memory is that of the
 process, less what it held before the first universe. Grids above --largest are extrapolated from the largest measured,
-by n log n of the number of cells n in time and by n in memory. Prints a table and writes benchmarks/results/simulation.json.
+by n log n of the number of cells n in time and by n in memory. Prints a table and writes
+benchmarks/results/simulation.json.
 
 JaxPM needs an interpreter of its own: python -m venv jax && jax/bin/pip install jax jaxpm, then
 --jax-python jax/bin/python; without it FOCUS is measured alone, and this is said.
@@ -42,8 +43,9 @@ CELL = 25.0 / 32
 class Program:
     """A process that makes a universe for each line that it is sent."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], cores: int) -> None:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        os.sched_setaffinity(self._process.pid, sorted(os.sched_getaffinity(0))[:cores])
 
     def universe(self) -> dict[str, float]:
         """Return the seconds and the memory of one universe."""
@@ -62,7 +64,6 @@ class Program:
 
 def child(grid: int, cores: int) -> None:
     """Make a universe of FOCUS for each line on stdin, and print its seconds and memory."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     torch.set_num_threads(cores)
     layout = UniverseLayout(grid=grid, map_size=grid, box_size=CELL * grid)
     before = peak_mib()
@@ -86,10 +87,11 @@ def measure(grid: int, given: argparse.Namespace, folder: Path) -> dict[str, dic
     """Return the row of each program at a grid."""
     start = folder / f"{grid}.npy"
     np.save(start, linear_density(COSMOLOGY, grid=grid, box_size=CELL * grid, seed=0, device=CPU).numpy())
-    programs = {"FOCUS": Program([sys.executable, __file__, "--child", str(grid), "--cores", str(given.cores)])}
+    commands = {"FOCUS": [sys.executable, __file__, "--child", str(grid), "--cores", str(given.cores)]}
     if given.jax_python:
         peer = Path(__file__).with_name("jaxpm_universe.py")
-        programs["JaxPM"] = Program([str(given.jax_python), str(peer), str(given.cores), str(start)])
+        commands["JaxPM"] = [str(given.jax_python), str(peer), str(start)]
+    programs = {name: Program(command, given.cores) for name, command in commands.items()}
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in programs}
     for _ in range(given.rounds + 1):
         for name, program in programs.items():

@@ -47,7 +47,7 @@ def read_windows(
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="focus-maps") if threads else None
     _, counts = torch.unique_consecutive(torch.tensor(windows, dtype=torch.int64), return_counts=True)
-    groups = iter(torch.cat([*parts]).split(counts.tolist()) if parts else ())
+    groups = iter(torch.split(torch.cat([*parts]), counts.tolist()) if parts else ())
 
     def following() -> _Window | None:
         ids = next(groups, None)
@@ -78,7 +78,7 @@ def _started(ids: Tensor, read: Read, shape: tuple[int, ...], chunk: int, pool: 
     place[by_file] = torch.arange(len(ids))
     window = _Window(torch.empty(len(ids), *shape), place, [])
     _, counts = torch.unique_consecutive(ids[by_file] // chunk, return_counts=True)
-    places = torch.arange(len(ids)).split(counts.tolist())
+    places = torch.split(torch.arange(len(ids)), counts.tolist())
     for some in places:
 
         def fill(target: Tensor, chosen: Tensor) -> None:

@@ -37,7 +37,7 @@ class MapNoise:
         pixels = math.prod(self._shape)
         per_map = math.ceil(pixels / 4)  # a counter gives four numbers
         counters = torch.arange(len(self._maps) * per_map, device=self._maps.device)
-        blocks = counters.split(_BLOCKS[counters.device.type])
+        blocks = torch.split(counters, _BLOCKS[counters.device.type])
         noise = torch.cat([self._draw(some // per_map, some % per_map) for some in blocks])
         self._draws += 1
         return noise.view(-1, 4 * per_map)[:, :pixels].reshape(-1, *self._shape).to(self._device)
