@@ -1,15 +1,16 @@
-# make demo | test | test-references | test-slurm | check | chaos | install | clean
+# make demo | test | test-references | test-slurm | test-faults | check | chaos | install | clean
 # Everything lives in .venv; PYTHON chooses the interpreter it is made with (>= 3.11).
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-JOBS   ?= 2
+# Processes that run tests: one more than cores, since some wait for what they started. More than 8 cost more than they save.
+JOBS   ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 7) + 1)')
 
 # test-references alone builds Pylians (it needs a C compiler and takes minutes); test compares with the numbers that
-# it gave. test-slurm alone installs system packages (slurm-wlm, munge; it needs root).
+# it gave. test-slurm and test-faults install system packages (slurm-wlm, munge; libfuse2) and need root.
 
-.PHONY: install test pytest test-references test-slurm check demo chaos clean
+.PHONY: install test pytest test-references test-slurm test-faults check demo chaos clean
 
 install: $(VENV)/.installed
 
@@ -40,6 +41,11 @@ test-references: $(VENV)/.references
 test-slurm: $(VENV)/.developed
 	scripts/slurm_cluster.sh install
 	FOCUS_TEST_SLURM=1 $(BIN)/python -m pytest -q tests/launch/slurm/test_cluster.py
+
+test-faults: $(VENV)/.developed
+	apt-get install --yes --no-install-recommends libfuse2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check fusepy==3.0.1
+	$(BIN)/python -m pytest -q -m faults
 
 check: $(VENV)/.developed
 	$(BIN)/ruff check .

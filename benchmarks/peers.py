@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 LEARNING_RATE = 5e-4
 """Several times the 1e-4 of their documents, which is meant for days."""
 BATCH = 16
+CHANNELS = (32, 64, 128)
+"""Channels of the levels of their networks."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,13 @@ class TrainingMaps:
         physical: NDArray[np.float32] = (10 ** ((maps.float() + 1) / 2 * (self.high - self.low) + self.low)).numpy()
         return physical
 
-    def batches(self, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def batches(self, seed: int, size: int = BATCH) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield batches without end, with the symmetries of the torus."""
         generator = torch.Generator().manual_seed(seed)
         while True:
             order = torch.randperm(len(self.maps), generator=generator)
-            for first in range(0, len(order) - BATCH + 1, BATCH):
-                chosen = order[first : first + BATCH]
+            for first in range(0, len(order) - size + 1, size):
+                chosen = order[first : first + size]
                 turns, shifts = (
                     torch.randint(0, 4, (1,), generator=generator),
                     torch.randint(0, 4096, (2,), generator=generator),
@@ -74,14 +76,15 @@ class DenoisingDiffusionPytorch:
 
     name = "denoising-diffusion-pytorch"
 
-    def __init__(self, data: TrainingMaps) -> None:
+    def __init__(self, data: TrainingMaps, channels: Sequence[int] = CHANNELS) -> None:
         with torchvision_for_its_import():
             from denoising_diffusion_pytorch.denoising_diffusion_pytorch import GaussianDiffusion, Unet
         from ema_pytorch import EMA
 
         self.data, columns = data, data.params.shape[1]
         side = data.maps.shape[-1]
-        unet = Unet(dim=32, dim_mults=(1, 2, 4), channels=1 + columns, out_dim=1, flash_attn=False)
+        mults = tuple(one // channels[0] for one in channels)
+        unet = Unet(dim=channels[0], dim_mults=mults, channels=1 + columns, out_dim=1, flash_attn=False)
 
         class Conditioned(torch.nn.Module):
             channels, out_dim, self_condition, random_or_learned_sinusoidal_cond = 1, 1, False, False
@@ -97,6 +100,7 @@ class DenoisingDiffusionPytorch:
         self.model = GaussianDiffusion(Conditioned(), image_size=side, timesteps=1000, sampling_timesteps=50)
         self.ema = EMA(self.model, beta=0.995, update_every=10)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99))
+        self.parameters = sum(weight.numel() for weight in unet.parameters())
 
     def step(self, maps: torch.Tensor, params: torch.Tensor) -> None:
         """Make one optimiser step."""
@@ -121,7 +125,7 @@ class PlainDiffusers:
 
     name = "diffusers"
 
-    def __init__(self, data: TrainingMaps) -> None:
+    def __init__(self, data: TrainingMaps, channels: Sequence[int] = CHANNELS) -> None:
         from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
         from diffusers.training_utils import EMAModel
 
@@ -131,7 +135,7 @@ class PlainDiffusers:
             in_channels=1 + columns,
             out_channels=1,
             layers_per_block=2,
-            block_out_channels=(32, 64, 128),
+            block_out_channels=tuple(channels),
             down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
             up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
             norm_num_groups=8,
@@ -139,6 +143,7 @@ class PlainDiffusers:
         self.noise, self.ddim = DDPMScheduler(num_train_timesteps=1000), DDIMScheduler(num_train_timesteps=1000)
         self.ema = EMAModel(self.network.parameters(), decay=0.995, use_ema_warmup=True)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=LEARNING_RATE)
+        self.parameters = sum(weight.numel() for weight in self.network.parameters())
 
     def step(self, maps: torch.Tensor, params: torch.Tensor) -> None:
         """Make one optimiser step."""

@@ -281,6 +281,25 @@ class Experiment:
         model = open_averaged(self.run, find_checkpoint(self.run, checkpoint), ema, device=device)
         return drain(evaluate_run(self.run, model, model.plan(**plan), count, held_back=truth)).evaluation
 
+    def export_weights(
+        self, path: Path | str, *, checkpoint: str = "best", ema: float | str | None = None, force: bool = False
+    ) -> Path:
+        """Write the averaged weights with all that sampling needs to the file `path`; return the path.
+
+        Args:
+            path: ends in .safetensors; nothing is overwritten without `force`.
+            checkpoint: best, last, or a path.
+            ema: length of the average of the weights, or `best` as found by `best_average` [the moving average].
+            force: overwrite what is there.
+
+        Raises:
+            InputError: there is no such checkpoint or average, or `path` is no such name or exists.
+        """
+        from focus_engine.evaluation.exporting import export_weights  # noqa: PLC0415  (torch: 2 s)
+
+        export_weights(self.run, Path(path), checkpoint=checkpoint, ema=ema, force=force)
+        return Path(path)
+
     def best_average(self, *, checkpoint: str = "best", device: str | None = None) -> "BestAverage":
         """Find the length of the average of the weights with the lowest validation loss, and remember it.
 

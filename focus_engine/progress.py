@@ -1,12 +1,15 @@
 """The convention for long work: a generator yields its progress and returns its result.
 
 The caller owns bars, logs and screens; closing the generator stops the work. `yield from` passes progress on and gives
-the result. `drain` runs the work to its end, and `relay` passes its progress on in another form.
+the result. `drain` runs the work to its end, and `relay` passes its progress on in another form; both report each step
+to the pulse of the process.
 """
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from typing import TypeVar
+
+from focus_engine.pulse import PULSE
 
 Step = TypeVar("Step")
 Relayed = TypeVar("Relayed")
@@ -22,6 +25,7 @@ def drain(work: Generator[Step, None, Result], show: Callable[[Step], object] = 
             except StopIteration as end:
                 result: Result = end.value
                 return result
+            PULSE.moved()
             show(step)
 
 
@@ -36,4 +40,5 @@ def relay(
             except StopIteration as end:
                 result: Result = end.value
                 return result
+            PULSE.moved()
             yield from handle(step)

@@ -35,9 +35,11 @@ def main() -> int:
         os.environ["FOCUS_CACHE"] = f"{name}/cache"
         chaos = Chaos(Path(name) / "runs", given.seed)
         for fault, times, quick in FAULTS:
-            began = time.monotonic()
+            count, began = quick if given.quick else times, time.monotonic()
+            if not count:
+                continue
             try:
-                score = fault(chaos, quick if given.quick else times)
+                score = fault(chaos, count)
             except PermissionError as error:
                 print(f"{fault.__name__.replace('_', ' '):<44}not possible here: {error}", flush=True)
                 continue

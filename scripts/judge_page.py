@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from judge_faults import FAULTS, Fault
-from scipy.stats import binomtest
 
 from focus_engine.config.statistics import STATISTICS
 
@@ -67,6 +66,8 @@ def _share(own: Sequence[Outcome], name: str, holds: Callable[[float], bool]) ->
 
 def interval(count: int, trials: int) -> tuple[float, float]:
     """Return the 95 % interval of a rate (Clopper and Pearson)."""
+    from scipy.stats import binomtest  # a second of CPU, which most readers of this file do without
+
     low, high = binomtest(count, trials).proportion_ci(0.95, method="exact")
     return round(float(low), 4), round(float(high), 4)
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from focus_engine.config.statistics import STATISTICS, StatisticSpec
 from focus_engine.statistics.map_stack import MapStack
@@ -81,6 +80,8 @@ def judged_statistics() -> list[StatisticSpec]:
 
 def sobol_points() -> Array:
     """Return the parameter points (100, 2), a Sobol sequence in the LH range less a margin of 5 %."""
+    from scipy.stats import qmc  # a second of CPU, which the tests of this file do without
+
     low, high = np.array([0.12, 0.62]), np.array([0.48, 0.98])
     return np.asarray((low + (high - low) * qmc.Sobol(2, seed=7).random(128)[:POINTS]).round(5))
 

@@ -60,10 +60,22 @@ def until() -> Callable[..., None]:
     return wait
 
 
+SERVER = "FOCUS_TEST_WARM_SERVER"
+"""Environment variable with the address of the server that the processes of pytest-xdist share."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the server of workers in the process that starts those of pytest-xdist, and end it with this one."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        warm = WarmWorkers()
+        os.environ[SERVER] = warm.start()
+        config.add_cleanup(warm.close)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def warm_workers() -> Iterator[WarmWorkers]:
     """Fork workers, ranks and figure processes from one that has torch loaded, but for tests marked `real_start`."""
-    warm = WarmWorkers()
+    warm = WarmWorkers(os.environ.get(SERVER))
     with pytest.MonkeyPatch.context() as patch:
         for module in PATCHED:
             patch.setattr(import_module(module), "subprocess", warm.module)
@@ -77,10 +89,21 @@ def _real_start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv(REAL_VARIABLE, " ".join(mark.args or FORKED))
 
 
-@pytest.fixture(autouse=True)
-def _few_draws(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw fewer perfect generators in tests that are not of statistics: a judgement takes a third of the time."""
+@pytest.fixture(scope="module", autouse=True)
+def _few_draws(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Draw fewer perfect generators in tests that are not of the null itself: a judgement takes a third of the time."""
     path = request.path.as_posix()
-    if "/tests/statistics/" not in path:
-        monkeypatch.setattr("focus_engine.statistics.design.NULL_DRAWS", 100)
-        monkeypatch.setattr("focus_engine.statistics.design.BOOTSTRAP_DRAWS", 50)
+    with pytest.MonkeyPatch.context() as patch:
+        if "/tests/statistics/" not in path or path.endswith("/test_compare.py"):
+            patch.setattr("focus_engine.statistics.design.NULL_DRAWS", 100)
+            patch.setattr("focus_engine.statistics.design.BOOTSTRAP_DRAWS", 50)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _unarranged_figures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave out the layout of figures in tests that are not of figures: it takes half of the time of a figure."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "/tests/figures/" not in request.path.as_posix():
+            patch.setattr("matplotlib.layout_engine.ConstrainedLayoutEngine.execute", lambda *_: None)
+        yield

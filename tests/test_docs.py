@@ -91,7 +91,7 @@ def test_the_commands_about_trained_experiments_run():
     for name, template in (("my_diffusion", "small"), ("my_flow", "small_flow --set sampling.num_steps=2")):
         run_command(f"focus new {name} --template {template} --set training.sample_every=2")
         assert focus(["train", name]) == 0
-    for page in ("reading_the_plots.md", "method_selection.md"):
+    for page in ("reading_the_plots.md", "method_selection.md", "reliability.md"):
         assert commands(DOCS / page)
         for line in commands(DOCS / page):
             run_command(line)
@@ -119,7 +119,8 @@ def test_the_python_of_the_guide_runs(capfd):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_is_run_by_a_test(page):
-    run = {"clusters.md", "first_hour.md", "own_data.md", "reading_the_plots.md", "method_selection.md", "judging.md"}
+    run = {"clusters.md", "first_hour.md", "own_data.md", "judging.md"}
+    run |= {"reading_the_plots.md", "method_selection.md", "reliability.md"}
     assert page.name in run or not commands(page)
 
 

@@ -15,6 +15,7 @@ from focus_engine.config.blocks.model import ModelBlock
 from focus_engine.config.blocks.process import DiffusionBlock, EdmBlock, FlowMatchingBlock
 from focus_engine.config.blocks.sampling import SamplingBlock
 from focus_engine.config.blocks.training import TrainingBlock
+from focus_engine.config.blocks.worker import WorkerBlock
 from focus_engine.config.laws import JointError, joint_laws
 from focus_engine.config.methods import DEFAULT_METHOD, METHODS, method_named, method_words
 
@@ -33,12 +34,12 @@ class ExperimentBlock(Block):
 
 
 class NotifyBlock(Block):
-    """Who is told when a run ends."""
+    """Who is told when a run ends or stalls."""
 
     command: str | None = Field(
         None,
         examples=['echo "$FOCUS_NAME $FOCUS_STATE" | mail -s FOCUS me@example.org'],
-        description="Shell command run when a run ends, with FOCUS_NAME, FOCUS_STATE and FOCUS_REASON set.",
+        description="Shell command run when a run ends or stalls, with FOCUS_NAME, FOCUS_STATE and FOCUS_REASON set.",
     )
 
 
@@ -60,6 +61,7 @@ class Config(Block):
         description="auto (the GPU with most free memory, else cpu), cpu, cuda, cuda:1 or mps.",
         json_schema_extra=FREE,
     )
+    worker: WorkerBlock = Field(WorkerBlock(), json_schema_extra=FREE)
     notify: NotifyBlock = Field(NotifyBlock(), json_schema_extra=FREE)
 
     @model_validator(mode="before")

@@ -23,6 +23,7 @@ from focus_engine.data.channels import Field, describe_fields, open_field_files
 from focus_engine.data.map_files import MapArray, chunk_of, content_blocks, rows_of
 from focus_engine.data.parameters import Table, read_parameter_table, select_parameters
 from focus_engine.errors import InputError
+from focus_engine.pulse import PULSE
 from focus_engine.units import NORMALISED
 
 Maps = NDArray[np.float32]
@@ -153,6 +154,7 @@ class MapSet:
                 for place, index in enumerate(chosen):  # map by map: such copies release the GIL
                     maps[place] = self.stored.physical(self.maps[int(index)])
         self._check(maps, chosen)
+        PULSE.moved()
         return maps
 
     def _read_chunks(self, ids: Ids, maps: Maps) -> None:

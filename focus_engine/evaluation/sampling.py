@@ -27,6 +27,9 @@ from focus_engine.statistics.compare import Evaluation, judging
 from focus_engine.statistics.power import PowerSpectrum, measured_power
 from focus_engine.units import NORMALISED
 
+Source = RunFolder | Path
+"""Where a model comes from: a run, or a weights file."""
+
 
 @dataclass(frozen=True, eq=False)
 class SamplingResult:
@@ -123,24 +126,26 @@ def _row(model: TrainedModel, given: Mapping[str, float]) -> NDArray[np.float32]
 
 
 def sample_run(
-    run: RunFolder, model: TrainedModel, params: NDArray[np.float32], plan: SamplingPlan, output: Path | None
+    source: Source, model: TrainedModel, params: NDArray[np.float32], plan: SamplingPlan, output: Path | None
 ) -> Generator[SamplingProgress, None, SamplingResult]:
     """Draw a map for each row of `params` and write .npz and PNG; yield progress and return the result.
+
+    `source` is the run or the weights file of the model.
 
     Raises:
         InputError: `output` exists or is not a .npz file.
         FocusError: the maps are not finite.
         OSError: a file can't be written.
     """
-    path = output_path(run, plan, output)
+    path = output_path(source, plan, output)
     maps, nfe = yield from _draw(model, params, plan)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_samples(path, maps, params, model, plan)
     box_size, fields, units = model.data["box_size"], model.field_names, model.field_units
     spectra = tuple(_power(maps[:, channel], box_size, unit) for channel, unit in enumerate(units))
     figure = path.with_suffix(".png")
-    names = model.scaler.names
-    draw_samples(figure, None, maps, params, names, box_size=box_size, units=units, fields=fields, title=run.name)
+    names, title = model.scaler.names, source.stem if isinstance(source, Path) else source.name
+    draw_samples(figure, None, maps, params, names, box_size=box_size, units=units, fields=fields, title=title)
     return SamplingResult(maps, params, fields, units, spectra, path, figure, nfe)
 
 
@@ -149,8 +154,10 @@ def _power(maps: NDArray[np.float32], box_size: float, units: str) -> PowerSpect
     return None if unphysical else measured_power(maps, box_size, units)
 
 
-def output_path(run: RunFolder, plan: SamplingPlan, output: Path | None) -> Path:
-    """Return the path of the samples: `output`, which must not exist, or a free name in the run's samples folder.
+def output_path(source: Source, plan: SamplingPlan, output: Path | None) -> Path:
+    """Return the path of the samples: `output`, which must not exist, or a free name.
+
+    That is in the samples folder of the run; for a weights file in the current folder, with the name of the file.
 
     Raises:
         InputError: `output` exists, is not a .npz file, or its folder does not exist.
@@ -163,8 +170,9 @@ def output_path(run: RunFolder, plan: SamplingPlan, output: Path | None) -> Path
         if not output.absolute().parent.is_dir():
             raise InputError(f"-o {output}: there is no folder {output.absolute().parent}")
         return output
-    stem = f"samples_{plan.sampler}{plan.steps}_seed{plan.seed}"
-    free = (run.samples / f"{stem}{f'-{n}' if n > 1 else ''}.npz" for n in range(1, 100_000))
+    folder, name = (Path(), source.stem) if isinstance(source, Path) else (source.samples, "samples")
+    stem = f"{name}_{plan.sampler}{plan.steps}_seed{plan.seed}"
+    free = (folder / f"{stem}{f'-{n}' if n > 1 else ''}.npz" for n in range(1, 100_000))
     return next(path for path in free if not path.exists())
 
 

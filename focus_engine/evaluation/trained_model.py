@@ -4,7 +4,7 @@ Used by `focus sample`, by `focus evaluate` and for the samples during training.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from focus_engine.atomic import write_atomically
+from focus_engine.config.blocks.model import ModelBlock
 from focus_engine.config.budgets import sampler_within
 from focus_engine.config.methods import METHODS
 from focus_engine.config.networks import NETWORKS
@@ -30,13 +31,17 @@ from focus_engine.generative.prior import SpectralPrior
 from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingProgress, filling_batch, sample_steps
 from focus_engine.models.batch_parts import BatchParts, PartedNetwork
-from focus_engine.models.build import build_network
+from focus_engine.models.build import build_network, check_weights
 from focus_engine.runs.folder import RunFolder
-from focus_engine.training.checkpoint import Checkpoint, load_checkpoint, sha256_of
+from focus_engine.training.checkpoint import Checkpoint, sha256_of
 from focus_engine.training.devices import choose_device, precision_context
 from focus_engine.training.prepare import PreparedRun, precision_of_run, saved_prior
+from focus_engine.training.weights_file import is_weights_file, load_model
 from focus_engine.trust import check_stamp
 from focus_engine.version import __version__
+
+LARGEST_SIDE = 2**14
+"""Pixels of a side of the maps that a weights file may describe."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +60,7 @@ class TrainedModel:
         source: file name, epoch and SHA-256 of the checkpoint, and `ema`, the length of the average of the weights if
             it is not the moving average of training; empty during training.
         prior: mean and spectrum of the normalised training maps; None in checkpoints of earlier versions.
+        provenance: that of the checkpoint; empty during training.
     """
 
     network: nn.Module
@@ -67,6 +73,7 @@ class TrainedModel:
     context: Precision
     source: Mapping[str, Any]
     prior: SpectralPrior | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def map_shape(self) -> tuple[int, int, int]:
@@ -194,12 +201,15 @@ def find_checkpoint(run: RunFolder, which: str) -> Path:
 
 
 def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
-    """Return the model of the checkpoint at `path`, rebuilt from the config that it holds.
+    """Return the model of the checkpoint or weights file at `path`, rebuilt from the config that it holds.
+
+    A weights file may come from a machine with other devices: where its config names one that is not here, `auto` is
+    used.
 
     Raises:
-        InputError: the checkpoint is not readable or names untrusted code, or there is no such device.
+        InputError: the file is not readable or names untrusted code, or there is no such device.
     """
-    saved = load_checkpoint(path)
+    saved = load_model(path)
     try:
         config = Config.model_validate(saved.config)
         normaliser, scaler = Normaliser.from_dict(saved.normaliser), ParameterScaler.from_dict(saved.scaler)
@@ -209,14 +219,10 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
             f"{path}: its description of the model cannot be read by this FOCUS: {_brief(error)}"
         ) from None
     check_stamp(path, config.model.from_, saved.provenance.get("stamp"))
-    place = choose_device(device or config.device)
-    network = build_network(config.model)
-    try:
-        network.load_state_dict(saved.state["ema"]["module"])
-    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: the weights do not fit the network that its config names: {_brief(error)}") from None
-    return TrainedModel(
-        network=network.requires_grad_(requires_grad=False).eval().to(place),
+    exported = is_weights_file(path)
+    place = _device_here(config.device) if exported and device is None else choose_device(device or config.device)
+    model = TrainedModel(
+        network=_network(path, saved, config.model).to(place),
         process=build_process(config),
         normaliser=normaliser,
         scaler=scaler,
@@ -226,7 +232,59 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
         context=precision_context(precision_of_run(config, place, saved), place),
         source=_source(path, saved),
         prior=prior,
+        provenance=saved.provenance,
     )
+    if exported:
+        _check_usable(path, model)
+    return model
+
+
+def _network(path: Path, saved: Checkpoint, block: ModelBlock) -> nn.Module:
+    """Return the network with the EMA weights, in evaluation mode. Raises InputError where they do not fit."""
+    weights = saved.state["ema"]["module"]
+    if is_weights_file(path):
+        check_weights(block, weights, str(path))
+    network = build_network(block)
+    try:
+        network.load_state_dict(weights)
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: the weights do not fit the network that its config names: {_brief(error)}") from None
+    return network.requires_grad_(requires_grad=False).eval()
+
+
+def _device_here(wanted: str) -> torch.device:
+    try:
+        return choose_device(wanted)
+    except InputError:
+        return choose_device("auto")
+
+
+def _check_usable(path: Path, model: TrainedModel) -> None:
+    """Raise InputError unless the parts of a weights file fit each other, before anything is drawn from it."""
+    channels, height, width = model.map_shape
+    stride, names = getattr(model.network, "stride", 1), model.scaler.names
+    block, problem = model.config.model, ""
+    if channels != block.in_channels or len(names) != block.cond_dim:
+        problem = (
+            f"{channels} fields and {len(names)} parameters, the network has {block.in_channels} and {block.cond_dim}"
+        )
+    elif height % stride or width % stride or max(height, width) > LARGEST_SIDE:
+        problem = f"maps of {height} x {width} pixels, which the network does not draw"
+    elif len(model.field_names) != channels or len(model.field_units) != channels:
+        problem = f"{len(model.field_names)} names and {len(model.field_units)} units of {channels} fields"
+    if problem:
+        raise InputError(f"{path}: its header describes {problem}")
+    try:
+        cond = model.scaler.standardise(torch.tensor([model.scaler.centre]))
+        if model.normaliser.physical(torch.zeros(1, channels, 1, 1)).shape != (1, channels, 1, 1):
+            raise ValueError(f"the normalisation is not of {channels} fields")  # noqa: TRY301  (words below)
+        np.array(model.data["validation_params"], dtype=np.float32).reshape(-1, len(names))
+        from_text(model.data.get("training_digests", ""))
+        if model.prior is not None:
+            model.prior.check_size(model.map_shape)
+            model.prior.start(torch.zeros(1, channels, height, width), cond, 1.0, 1.0)
+    except Exception as error:  # noqa: BLE001  (values of the right types that do not fit each other fail anywhere)
+        raise InputError(f"{path}: the values in its header do not fit each other: {_brief(error)}") from None
 
 
 def _brief(error: Exception) -> str:
@@ -235,7 +293,9 @@ def _brief(error: Exception) -> str:
 
 
 def _source(path: Path, saved: Checkpoint) -> dict[str, Any]:
-    return {"file": path.name, "epoch": saved.epoch, "sha256": sha256_of(path)}
+    held = saved.provenance.get("checkpoint", {})  # of a weights file: what it was exported from
+    average = {"ema": held["ema"]} if held.get("ema") is not None else {}
+    return {"file": path.name, "epoch": saved.epoch, "sha256": sha256_of(path), **average}
 
 
 def write_samples(

@@ -97,6 +97,8 @@ class RunStarted(Event):
         config: the whole checked config, keys spelled as in the file.
         config_sha256: its digest.
         data_fingerprint: digest of the maps and parameters.
+        init_from: the weights that the run began from: file, experiment, epoch, SHA-256, and in words what differs
+            there; null where they were random.
     """
 
     type: ClassVar[str] = "run_started"
@@ -127,6 +129,7 @@ class RunStarted(Event):
     data_fingerprint: str
     ranks: int = 1
     step: int = 0
+    init_from: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,10 +264,10 @@ class EpochFinished(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointSaved(Event):
-    """A checkpoint is completely on disk.
+    """A checkpoint is completely on disk. Written by a thread, it may be of an earlier epoch than the last event.
 
     Attributes:
-        epoch: finished epochs that it holds.
+        epoch: finished epochs that it holds; of the best, the best epoch.
         path: relative to the run folder.
         kind: best or last.
         bytes: its size.
@@ -364,14 +367,20 @@ class Warned(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StopRequested(Event):
-    """The run was asked to stop.
+    """The run was asked to stop; written by the worker when it sees the request.
 
     Attributes:
         when: "epoch" (after the current one) or "now" (within a step, at the last checkpoint).
+        host: the machine that the request comes from; null when unknown.
+        user: its user; null when unknown.
+        requested: when it was made [Unix seconds]; null when unknown.
     """
 
     type: ClassVar[str] = "stop_requested"
     when: Literal["epoch", "now"]
+    host: str | None = None
+    user: str | None = None
+    requested: Number = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -216,7 +216,12 @@ def _maps(maps: ArrayLike) -> Array:
 
 def save(figure: Figure, path: str | Path, suffix: str = "png") -> None:
     """Write a figure atomically as `suffix` (png, pdf or svg). Raises OSError when the file can't be written."""
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
     undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}  # equal data must give identical files
     with write_atomically(path) as temporary:
-        figure.savefig(temporary, format=suffix, metadata=undated.get(suffix))
+        if suffix == "png":
+            if (dpi := mpl.rcParams["savefig.dpi"]) != "figure":
+                figure.set_dpi(dpi)
+            canvas.print_png(temporary)  # savefig would draw twice, the first time for the layout alone
+        else:
+            figure.savefig(temporary, format=suffix, metadata=undated.get(suffix))

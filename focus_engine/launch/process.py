@@ -95,6 +95,15 @@ def process_start(pid: int) -> str | None:
     return None if state in {b"Z", b"X"} else rest[18].decode()
 
 
+def process_state(pid: int) -> str | None:
+    """Return the letter of the state of a process (R, S, D, T: stopped, ...); None where the system does not tell."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    return status[status.rfind(b")") + 2 :][:1].decode()
+
+
 def _process_start_by_ps(pid: int) -> str | None:
     """Return the start time where there is no /proc (macOS)."""
     ask = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]

@@ -1,12 +1,11 @@
 """Device slots and the queue for them on this machine, without a daemon.
 
-A slot is a file that a worker keeps locked while it trains; the system releases the lock when the worker dies. A
+A slot is a file that a worker keeps locked while it trains; the lock ends with the worker (`file_lock`). A
 worker that finds no free slot draws a ticket, which is a locked file too, and gets a slot when no older ticket could
 use the same device. Slots and tickets belong to one user on one host: `FOCUS_CACHE/queue/HOST`.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -19,6 +18,7 @@ from typing import Self
 from focus_engine.cache import cache_folder
 from focus_engine.errors import FocusError, InputError
 from focus_engine.gpus import visible_gpus
+from focus_engine.launch.file_lock import FileLock, is_locked
 from focus_engine.launch.process import host_name
 from focus_engine.runs.folder import RunFolder
 
@@ -56,17 +56,17 @@ class Slots:
     """The slots a worker holds until it closes them or ends; `devices` are torch's names."""
 
     devices: tuple[str, ...] = ()
-    _locks: list[int] = field(default_factory=list)
+    _locks: list[FileLock] = field(default_factory=list)
 
-    def add(self, device: Device, lock: int) -> None:
-        """Hold one more slot, whose locked file is open as the descriptor `lock`."""
+    def add(self, device: Device, lock: FileLock) -> None:
+        """Hold one more slot by the lock of its file."""
         self.devices = (*self.devices, device.name)
         self._locks.append(lock)
 
     def close(self) -> None:
         """Release the slots."""
         while self._locks:
-            os.close(self._locks.pop())
+            self._locks.pop().release()
         self.devices = ()
 
 
@@ -173,19 +173,12 @@ def _slot(folder: Path, device: Device, number: int) -> Path:
     return folder / f"slot-{device.key}-{number}"
 
 
-def _locked_file(path: Path, content: str) -> int | None:
-    """Lock the file at `path` and write `content` to it; None when another holds it. Raises FocusError."""
-    lock = None
+def _locked_file(path: Path, content: str, *, named: Path | None = None) -> FileLock | None:
+    """Lock the file at `path`, to be `named` so, and write `content`; None when another holds it. Raises FocusError."""
     try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(lock, 0)
-        os.write(lock, content.encode(errors="replace"))
+        if (lock := FileLock.take(path, named=named)) is not None:
+            lock.write(content)
     except OSError as error:
-        if lock is not None:
-            os.close(lock)
-        if isinstance(error, BlockingIOError):
-            return None
         raise _unwritable(path.parent, error) from None
     return lock
 
@@ -196,22 +189,10 @@ def _training(folder: Path, devices: Sequence[Device], per_device: int) -> tuple
     for device in devices:
         for number in range(per_device):
             path = _slot(folder, device, number)
-            if not _is_free(path):
+            if is_locked(path):
                 with contextlib.suppress(OSError):
                     names.append(path.read_text(encoding="utf-8", errors="replace"))
     return tuple(names)
-
-
-def _is_free(path: Path) -> bool:
-    """Whether no process holds the lock of the file at `path`."""
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 class _Ticket:
@@ -225,14 +206,14 @@ class _Ticket:
         self._name = f"ticket-{time.time_ns():020d}-{os.getpid()}"
         self._path = folder / self._name
         draft = folder / f"new-{self._name}"
-        lock = _locked_file(draft, json.dumps({"run": str(run.path), "devices": list(keys)}))
+        lock = _locked_file(draft, json.dumps({"run": str(run.path), "devices": list(keys)}), named=self._path)
         if lock is None:  # cannot happen: the name holds this process's pid
             raise FocusError(f"{draft} is held by another process")
         self._lock = lock
         try:
             draft.rename(self._path)
         except OSError as error:
-            os.close(lock)
+            lock.release()
             raise _unwritable(folder, error) from None
 
     def __enter__(self) -> Self:
@@ -243,7 +224,7 @@ class _Ticket:
     ) -> None:
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
-        os.close(self._lock)
+        self._lock.release(gone=True)
 
     def older(self) -> list[set[str]]:
         """Return the device keys that each older ticket waits for; tickets whose owner is gone are removed."""
@@ -251,7 +232,7 @@ class _Ticket:
         for path in sorted(self._path.parent.glob("ticket-*")):
             if path.name >= self._name:
                 break
-            if _is_free(path):
+            if not is_locked(path):
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
                 continue

@@ -1,81 +1,40 @@
 """Starting and stopping workers: one detached process per run, and a lock against simultaneous starts.
 
 `start_run` returns once the worker has written its first event, which proves that it exists. A stop request is a small
-file plus a signal, so that it works from any terminal and from any host that sees the folder.
+file plus a signal, so that it works from any terminal and from any host that sees the folder. Only the worker writes
+the event log.
 """
 
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO, Literal
 
 from focus_engine.errors import FocusError, InputError, RunConflictError
-from focus_engine.events.log import EventTail, append_event
+from focus_engine.events.log import EventTail
 from focus_engine.events.table import (
     DataProgress,
     Event,
     Queued,
     RunEnded,
     RunStarted,
-    StopRequested,
-    StopWithdrawn,
     WorkerStarting,
 )
 from focus_engine.launch.process import ProcessIdentity
+from focus_engine.launch.run_lock import LOCK_VARIABLE, run_lock
 from focus_engine.launch.slots import slots_per_device
 from focus_engine.launch.state import summarise
+from focus_engine.launch.stop_request import When, read_stop_request, write_stop_request
 from focus_engine.launch.summary import LIVE_STATES, RunSummary
 from focus_engine.runs.folder import RunFolder
-from focus_engine.runs.safety import check_links
 
 START_SECONDS = 60.0
 """A worker that has not written its first event by then has failed to start."""
-LOCK_SECONDS = 2.0
-"""How long to wait for the lock of a run that is not alive: threads of a killed worker hold it a moment longer."""
 EXIT_SECONDS = 5.0
 """How long to wait for the exit code of a worker that failed."""
 POLL_SECONDS = 0.02
-LOCK_VARIABLE = "FOCUS_LOCK_FD"
-"""Environment variable by which the worker finds the inherited descriptor of the lock."""
-
-
-@contextmanager
-def run_lock(run: RunFolder) -> Iterator[IO[bytes]]:
-    """Hold the lock of `run`.
-
-    Raises:
-        InputError: something in the folder is a link that leads out of it.
-        RunConflictError: another process holds it.
-        FocusError: the folder cannot be written.
-    """
-    check_links(run)
-    try:
-        run.make_folders()
-        file = run.lock.open("ab")
-    except OSError as error:
-        raise FocusError(f"{run.path} cannot be written: {error.strerror} ({error.filename})") from None
-    with file as lock:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while not _locked(lock):
-            if time.monotonic() > deadline or summarise(run).state in LIVE_STATES:
-                raise RunConflictError(f"{run.name} is being started or is running already: focus status {run.name}")
-            time.sleep(POLL_SECONDS)
-        yield lock
-
-
-def _locked(file: IO[bytes]) -> bool:
-    """Take the lock if it is free; return whether it was."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def check_can_start(run: RunFolder, *, resume: bool) -> RunSummary:
@@ -89,7 +48,10 @@ def check_can_start(run: RunFolder, *, resume: bool) -> RunSummary:
     name = run.name
     if summary.state in LIVE_STATES:
         where = f"process {summary.pid} on {summary.host}" if summary.state != "queued" else summary.reason
-        raise RunConflictError(f"{name} is {summary.state} already ({where}): watch it with focus logs -f {name}")
+        then = f"watch it with focus logs -f {name}"
+        if summary.state == "stalled":
+            where, then = str(summary.reason), f"end it first: focus stop --now {name}"
+        raise RunConflictError(f"{name} is {summary.state} already ({where}): {then}")
     if summary.state == "unreachable":
         raise RunConflictError(f"{name} may still run: {summary.reason}. Look at {summary.host} first")
     if not resume and run.has_checkpoints():
@@ -172,9 +134,10 @@ def start_run(
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                pass_fds=(lock.fileno(),),
-                env={**os.environ, LOCK_VARIABLE: str(lock.fileno())},
+                pass_fds=(lock.descriptor,),
+                env={**os.environ, LOCK_VARIABLE: lock.token},
             )
+        lock.hand_over(process.pid)
     identity = _wait_for_event(run, process, tail, (RunStarted, DataProgress, Queued) if resume else (WorkerStarting,))
     # Reap the worker when it ends, so that a long-lived launcher (a dashboard, a notebook) keeps no zombie.
     threading.Thread(target=process.wait, name=f"focus-collect-{process.pid}", daemon=True).start()
@@ -224,21 +187,21 @@ def log_end(run: RunFolder, lines: int = 12) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (its log is empty)"
 
 
-def request_stop(run: RunFolder, when: Literal["epoch", "now"]) -> RunSummary:
+def request_stop(run: RunFolder, when: When) -> RunSummary:
     """Ask the worker of `run` to stop after the current epoch, or now; return the summary from before.
+
+    The worker records the request in the log once it sees it.
 
     Raises:
         RunConflictError: it is not running.
+        FocusError: the folder cannot be written.
     """
     summary = summarise(run)
     if summary.state not in {*LIVE_STATES, "unreachable"}:
         raise RunConflictError(f"{run.name} does not run: it is {summary.state}")
     if summary.state == "queued" and _cancel_job(run):
         return summary
-    temporary = run.stop_request.with_name("stop.new")
-    temporary.write_text(when + "\n", encoding="ascii")
-    temporary.replace(run.stop_request)
-    append_event(run.events, StopRequested(when=when))
+    write_stop_request(run, when)
     identity = ProcessIdentity.read(run.worker)
     if when == "now" and identity is not None and identity.life() == "alive":
         # The file is read between steps only; the signal also cuts a long sampling short.
@@ -271,12 +234,3 @@ def withdraw_stop(run: RunFolder) -> None:
     if read_stop_request(run) != "epoch":
         raise RunConflictError(f"{run.name} has no stop after this epoch to withdraw")
     run.stop_request.unlink(missing_ok=True)
-    append_event(run.events, StopWithdrawn())
-
-
-def read_stop_request(run: RunFolder) -> Literal["epoch", "now"] | None:
-    """Return when the stop file asks the worker to stop, or None without a request."""
-    try:
-        return "now" if run.stop_request.read_text(encoding="ascii").strip() == "now" else "epoch"
-    except OSError:
-        return None

@@ -1,14 +1,11 @@
 """The state of a run, proved from its log and the process table; never assumed.
 
 The end of the log tells what the worker did last, `worker.json` which process it is, and the system whether that
-process is alive. A run whose worker is gone without a RunEnded event is `lost`, not `running`.
+process is alive. A run whose worker is gone without a RunEnded event is `lost`, one whose worker makes no progress is
+`stalled`, and neither is `running`. A stop file makes a live run `stopping`.
 """
 
-import os
-import tempfile
-import time
 from functools import reduce
-from pathlib import Path
 from typing import Any
 
 from focus_engine.config.methods import DEFAULT_METHOD, method_named
@@ -23,16 +20,16 @@ from focus_engine.events.table import (
     RunStarted,
     StatisticsMeasured,
     StepProgress,
-    StopRequested,
-    StopWithdrawn,
     WorkerStarting,
 )
-from focus_engine.launch.process import ProcessIdentity
+from focus_engine.launch.disk_time import age_on_disk
+from focus_engine.launch.process import ProcessIdentity, host_name
+from focus_engine.launch.progress_beat import ProgressBeat
 from focus_engine.launch.summary import LIVE_STATES, RunSummary, State
 from focus_engine.runs.folder import RunFolder
 
-HEARTBEAT_SECONDS = 10.0
-"""Interval at which a worker touches its `worker.json`."""
+HEARTBEAT_SECONDS = 5.0
+"""Longest interval at which a worker touches its `worker.json` and writes its `progress.json`."""
 UNREACHABLE_SECONDS = 90.0
 """Age of the heartbeat from which a worker on another host counts as unreachable."""
 _CLEARED: dict[str, Any] = {"reason": None, "eta_seconds": None, "queue_place": None}
@@ -74,7 +71,7 @@ def _fold(values: dict[str, Any], event: Event) -> dict[str, Any]:
         case WorkerStarting():
             changes = {"pid": event.pid, "host": event.host, "state": "starting", **_CLEARED}
         case Queued():
-            changes = _queued(event, values)
+            changes = _queued(event)
         case RunStarted():
             changes = {
                 "state": "running",
@@ -84,14 +81,12 @@ def _fold(values: dict[str, Any], event: Event) -> dict[str, Any]:
                 "phase": "warmup" if event.epoch < event.warmup_epochs else "training",
             }
         case StepProgress():
-            changes = {"state": _busy(values), "step": event.step, "lr": event.lr}
+            changes = {"state": "running", "step": event.step, "lr": event.lr}
         case EpochFinished():
             shared = RunSummary.__dataclass_fields__.keys() & EpochFinished.__dataclass_fields__.keys()
-            changes = {"state": _busy(values)} | {name: getattr(event, name) for name in shared}
+            changes = {"state": "running"} | {name: getattr(event, name) for name in shared}
         case StatisticsMeasured():
             changes = _scored(event)
-        case StopRequested() | StopWithdrawn() if values.get("state") in LIVE_STATES:  # else the run had ended
-            changes = {"state": "stopping" if isinstance(event, StopRequested) else "running"}
         case RunEnded():
             changes = _CLEARED | {"state": event.state, "reason": event.reason}
     return {**values, **changes, "updated": event.time}
@@ -104,52 +99,38 @@ def _scored(event: StatisticsMeasured) -> dict[str, Any]:
     return {"pk_error": score.value, "pk_error_std": score.error, "pk_error_null": score.null}
 
 
-def _queued(event: Queued, values: dict[str, Any]) -> dict[str, Any]:
-    stopping = values.get("state") == "stopping"
+def _queued(event: Queued) -> dict[str, Any]:
     if event.place == 0:
-        return _CLEARED | {"state": "stopping" if stopping else "starting"}
+        return _CLEARED | {"state": "starting"}
     there = f"; training there: {', '.join(event.training)}" if event.training else ""
     reason = f"place {event.place} in the queue for {' or '.join(event.devices)}{there}"
-    return {"state": "stopping" if stopping else "queued", "queue_place": event.place, "reason": reason}
-
-
-def _busy(values: dict[str, Any]) -> State:
-    return "stopping" if values.get("state") == "stopping" else "running"
+    return {"state": "queued", "queue_place": event.place, "reason": reason}
 
 
 def _verified(run: RunFolder, identity: ProcessIdentity | None, state: State) -> dict[str, Any]:
     """Return the changes that the process or heartbeat makes to a run that its log shows as alive."""
     life = "dead" if identity is None else identity.life()
-    if life == "alive":  # the StopRequested event may be further back in the log than was read
-        return {"state": "stopping" if state == "running" and run.stop_request.exists() else state}
-    if life == "elsewhere" and identity is not None:
-        silence = _heartbeat_age(run)
-        if silence <= UNREACHABLE_SECONDS:
-            return {"state": state}
+    silence = age_on_disk(run.worker) if life == "elsewhere" else 0.0
+    if identity is not None and silence > UNREACHABLE_SECONDS:
         reason = f"its worker on {identity.host} has sent no heartbeat for {silence / 60:.0f} min"
         return _CLEARED | {"state": "unreachable", "reason": reason}
+    if identity is not None and life != "dead":
+        asked = run.stop_request.exists()  # a file, because only the worker writes the log
+        return _stalled(run, identity) or {"state": "stopping" if asked else state}
     who = "its worker" if identity is None else f"its worker (process {identity.pid} on {identity.host})"
     reason = f"{who} is gone and recorded no outcome: killed, out of memory, or the machine restarted"
     return _CLEARED | {"state": "lost", "reason": reason}
 
 
-def _heartbeat_age(run: RunFolder) -> float:
-    try:
-        return max(0.0, _disk_time(run.logs) - run.worker.stat().st_mtime)
-    except OSError:
-        return float("inf")
-
-
-def _disk_time(folder: Path) -> float:
-    """Return the time by the clock that stamps the files in `folder` [Unix seconds]; a file server has its own.
-
-    Read from a new unnamed file; where nothing can be written, this machine's clock is used.
-    """
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            return os.fstat(file.fileno()).st_mtime
-    except OSError:
-        return time.time()
+def _stalled(run: RunFolder, identity: ProcessIdentity) -> dict[str, Any]:
+    """Return the changes that a stall makes, as the worker or its overdue beat tells it; none without a stall."""
+    beat = ProgressBeat.read(run.progress)
+    if beat is None or beat.worker != identity.started:  # of an earlier worker
+        return {}
+    idle = beat.idle_now(0.0 if beat.host == host_name() else age_on_disk(run.progress))
+    if idle is None:
+        return {}
+    return _CLEARED | {"state": "stalled", "reason": beat.words(idle)}
 
 
 def _method_in(run: RunFolder) -> str | None:

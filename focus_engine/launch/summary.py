@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 from focus_engine.events.table import EndState
 
-State = Literal["created", "queued", "starting", "running", "stopping", "lost", "unreachable"] | EndState
+State = Literal["created", "queued", "starting", "running", "stopping", "stalled", "lost", "unreachable"] | EndState
 
-LIVE_STATES = ("queued", "starting", "running", "stopping")
+LIVE_STATES = ("queued", "starting", "running", "stopping", "stalled")
+"""The states of a run whose worker exists."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from focus_engine.events.log import EventTail
 from focus_engine.events.table import Event
 from focus_engine.launch.process import ProcessIdentity, host_name
 from focus_engine.launch.rank_files import RankRecord, read_rank_records
+from focus_engine.launch.stop_request import write_stop_request
 from focus_engine.runs.folder import RunFolder
 
 DEVICES_VARIABLE = "FOCUS_DEVICES"
@@ -81,7 +82,7 @@ def train_on_ranks(
             yield from tail.poll()
             if not told and stop_signalled():
                 told = True
-                run.stop_request.write_text("now\n", encoding="ascii")
+                write_stop_request(run, "now")
             time.sleep(POLL_SECONDS)
             lead = next((one for one in read_rank_records(folder) if one.rank == 0), None)
             if lead is not None and lead.how == "done":

@@ -3,11 +3,11 @@
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from focus_engine.config.blocks.model import ModelBlock
 from focus_engine.config.networks import NETWORKS, SHARED_KEYS, NetworkSpec
@@ -31,6 +31,36 @@ def build_network(model: ModelBlock, *, seed: int | None = None) -> nn.Module:
         if seed is not None:
             torch.manual_seed(seed)
         return make(**spec.arguments(model)) if spec else _make_foreign(make, model)
+
+
+def check_weights(model: ModelBlock, weights: Mapping[str, Tensor], where: str) -> None:
+    """Raise InputError if `weights` of the file `where` do not fit the network of the `model` block.
+
+    Networks of FOCUS are built without memory for it, so that a file that claims to be huge costs nothing.
+    """
+    if model.from_ not in NETWORKS:
+        return
+    try:
+        with torch.device("meta"):
+            words = misfit(build_network(model), weights)
+    except (RuntimeError, OverflowError, ValueError) as error:  # of sizes beyond what torch can count
+        words = " ".join(str(error).split())[:200]
+    if words:
+        raise InputError(f"{where}: the weights do not fit the network that its config names: {words}")
+
+
+def misfit(network: nn.Module, weights: Mapping[str, Tensor]) -> str:
+    """Return in words the first difference between the weights of `network` and `weights`; empty where they fit."""
+    own = network.state_dict()
+    for name in sorted(own.keys() | weights.keys()):
+        shapes = [_shape_words(one.get(name)) for one in (weights, own)]
+        if shapes[0] != shapes[1]:
+            return f"{name} is {shapes[0]} in the file and {shapes[1]} in the network"
+    return ""
+
+
+def _shape_words(weights: Tensor | None) -> str:
+    return "missing" if weights is None else " x ".join(map(str, weights.shape)) or "one number"
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -131,16 +131,17 @@ def _copied_text(source: RunFolder, run: RunFolder, name: str, created: str, sch
 
 
 def rebase_paths(text: str, old: Path, new: Path) -> str:
-    """Return the config `text` of the folder `old` with relative data paths that mean the same from `new`.
+    """Return the config `text` of the folder `old` with relative paths that mean the same from `new`.
 
     A path below a data_dir stays as it is; text without relative paths is returned unchanged.
     """
-    data = parse_config(text, old / "config.yaml").config.data
+    config = parse_config(text, old / "config.yaml").config
+    data, begin = config.data, config.training.init_from
     if _real(old) == _real(new):
         return text
     data_dir = None if data.data_dir is None else old / Path(data.data_dir).expanduser()
 
-    def rebased(given: str, *, below: Path | None) -> str:
+    def rebased(given: str, *, below: Path | None = None) -> str:
         if Path(given).expanduser().is_absolute():
             return given
         if below is not None and ((below / given).exists() or not (old / given).exists()):
@@ -148,13 +149,18 @@ def rebase_paths(text: str, old: Path, new: Path) -> str:
         return os.path.relpath(_real(old / given), _real(new))
 
     maps = [rebased(given, below=data_dir) for given in data.map_files]
+    names_a_path = begin is not None and (old / begin).exists()  # else an experiment beside this one
     moved = {
-        "maps_path": maps[0] if isinstance(data.maps_path, str) else maps or None,
-        "params_path": data.params_path and rebased(data.params_path, below=data_dir),
-        "data_dir": data.data_dir and rebased(data.data_dir, below=None),
+        "data.maps_path": (data.maps_path, maps[0] if isinstance(data.maps_path, str) else tuple(maps) or None),
+        "data.params_path": (data.params_path, data.params_path and rebased(data.params_path, below=data_dir)),
+        "data.data_dir": (data.data_dir, data.data_dir and rebased(data.data_dir)),
+        "training.init_from": (begin, rebased(begin) if begin and names_a_path else begin),
     }
-    written = data.model_dump(mode="json")
-    settings = [f"data.{key}={yaml_value(value)}" for key, value in moved.items() if value != written[key]]
+    settings = [
+        f"{key}={yaml_value(list(now) if isinstance(now, tuple) else now)}"
+        for key, (before, now) in moved.items()
+        if now != before
+    ]
     return set_keys(text, settings, old / "config.yaml")
 
 

@@ -111,8 +111,13 @@ class RunFolder:
         return self.logs / "worker.json"
 
     @property
+    def progress(self) -> Path:
+        """The progress that the worker reports with its heartbeat (`launch/progress_beat.py`)."""
+        return self.logs / "progress.json"
+
+    @property
     def stop_request(self) -> Path:
-        """The stop file: exists while a stop is requested; holds `epoch` or `now`."""
+        """The stop file (`launch/stop_request.py`): exists while a stop is requested."""
         return self.logs / "stop"
 
     @property

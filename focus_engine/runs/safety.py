@@ -49,4 +49,5 @@ def _written(run: RunFolder) -> Iterator[Path]:
         run.slurm_script,
         run.slurm_job,
     )
-    yield from (run.events, run.train_log, run.worker_log, run.lock, run.worker, run.stop_request, run.ranks)
+    yield from (run.events, run.train_log, run.worker_log, run.lock, run.worker, run.progress)
+    yield from (run.stop_request, run.ranks)

@@ -1,7 +1,8 @@
 """Checkpoints: everything needed to sample from a run or to resume it exactly, in one file.
 
 Files are written under a temporary name, synced and renamed, so that a reader sees either the old or the new file.
-They are loaded with `weights_only=True`: a pickle that would run code is refused, not run.
+They end with the CRC-32 of all their bytes, which every load checks (`focus_engine/seal.py`), and are loaded with
+`weights_only=True`: a pickle that would run code is refused, not run.
 """
 
 import hashlib
@@ -9,17 +10,17 @@ import os
 import pickle
 import shutil
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from focus_engine.atomic import write_atomically
 from focus_engine.errors import InputError
+from focus_engine.seal import SealedFile, archive_problem, inspect
 
 FORMAT = "focus-checkpoint"
 VERSION = 1
@@ -55,11 +56,20 @@ class Checkpoint:
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> int:
     """Write `checkpoint` to `path` atomically; return its size [bytes]. Raises OSError."""
-    content = {"format": FORMAT, "version": VERSION, **vars(checkpoint)}
+    return save_archive(path, {"format": FORMAT, "version": VERSION, **vars(checkpoint)})
+
+
+def save_archive(path: Path, content: dict[str, Any]) -> int:
+    """Write a dictionary of numbers and tensors to `path`, atomically and sealed; return the size [bytes].
+
+    Raises OSError.
+    """
     with write_atomically(path) as temporary:
         try:
             with temporary.open("wb") as file:  # a Python file, because torch's own hides the OSError
-                torch.save(content, file)
+                sealed = SealedFile(file)
+                torch.save(content, sealed)  # type: ignore[arg-type]  # it writes and flushes, which torch needs
+                sealed.finish()
         except RuntimeError as error:
             refused = error.__context__
             raise (refused if isinstance(refused, OSError) else error) from None
@@ -78,12 +88,6 @@ def keep_previous(last: Path, previous: Path) -> Iterator[None]:
     with write_atomically(previous) as temporary:
         _link(last, temporary)
         yield
-
-
-def keep_as_best(last: Path, best: Path) -> None:
-    """Make `best` a copy of `last`, by a hard link if the file system supports it. Raises OSError."""
-    with write_atomically(best) as temporary:
-        _link(last, temporary)
 
 
 def _link(held: Path, other: Path) -> None:
@@ -121,32 +125,34 @@ def read_archive(path: Path, map_location: torch.device | str = "cpu") -> dict[s
     """
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
-    _check_archive(path)
+    try:
+        with path.open("rb") as file:  # one open file: what is loaded is what was checked
+            _check(path, file)
+            content = _load(path, file, map_location)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return content if isinstance(content, dict) else {}
+
+
+def _check(path: Path, file: IO[bytes]) -> None:
+    """Raise InputError unless every byte of `file` is as it was written, and it is no zip bomb."""
+    found = inspect(file)
+    if problem := found.problem or archive_problem(file, os.fstat(file.fileno()).st_size):
+        raise InputError(f"{path}: {problem}")
+    file.seek(0)
+
+
+def _load(path: Path, file: IO[bytes], map_location: torch.device | str) -> Any:  # noqa: ANN401  (files hold anything)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns about other pickles; they are refused below
-            content = torch.load(path, map_location=map_location, weights_only=True)
+            return torch.load(file, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(
             f"{path}: holds more than numbers and weights; loading it could run its code, so it is refused"
         ) from None
     except Exception as error:  # noqa: BLE001  (a damaged pickle can raise any exception)
         raise InputError(f"{path}: the checkpoint cannot be read (damaged?): {_first_line(error)}") from None
-    return content if isinstance(content, dict) else {}
-
-
-def _check_archive(path: Path) -> None:
-    """Raise InputError unless `path` is a complete, uncompressed zip archive (against zip bombs)."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except Exception as error:  # noqa: BLE001  (a damaged archive can raise any exception)
-        raise InputError(f"{path}: not a whole checkpoint (cut short, or no checkpoint at all): {error}") from None
-    unpacked, packed = sum(entry.file_size for entry in entries), path.stat().st_size
-    if unpacked > packed or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise InputError(f"{path}: unpacks to {unpacked} bytes from {packed}; a checkpoint is not compressed: refused")
 
 
 def sha256_of(path: Path) -> str:

@@ -33,6 +33,7 @@ from focus_engine.models.build import build_network
 from focus_engine.training.budget import Clock
 from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.devices import choose_precision, device_name, git_commit, precision_context
+from focus_engine.training.initial_weights import InitialWeights
 from focus_engine.training.loop import Training
 from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.training.state import TrainState, new_state
@@ -98,6 +99,7 @@ class PreparedRun:
         device: the device of training.
         precision: float32 or bf16.
         context: the context of network evaluations in that precision.
+        init_from: what the run began from (`InitialWeights.describe`); None for random weights.
     """
 
     config: Config
@@ -108,6 +110,7 @@ class PreparedRun:
     device: torch.device
     precision: str
     context: Precision
+    init_from: dict[str, Any] | None = None
 
     def checkpoint(self) -> Checkpoint:
         """Return a checkpoint of the current state."""
@@ -118,12 +121,14 @@ class PreparedRun:
             normaliser=self.data.normaliser.to_dict(),
             scaler=self.data.scaler.to_dict(),
             data=self.data.describe(),
-            provenance=made | {"seconds": self.training.clock.seconds()},
+            provenance=made | {"seconds": self.training.clock.seconds(), "init_from": self.init_from},
         )
 
 
-def prepare_data(config: Config, maps: MapSet, saved: Checkpoint | None = None) -> PreparedData:
-    """Split the maps and fit their normalisation, or take both from a checkpoint.
+def prepare_data(
+    config: Config, maps: MapSet, saved: Checkpoint | None = None, initial: InitialWeights | None = None
+) -> PreparedData:
+    """Split the maps and fit their normalisation, or take both from a checkpoint; parameters are scaled as `initial`.
 
     Raises:
         InputError: there are too few simulations, values are invalid, or the data differ from the checkpoint's.
@@ -147,6 +152,7 @@ def prepare_data(config: Config, maps: MapSet, saved: Checkpoint | None = None) 
     transform = config.data.normalize if maps.physical else "none"
     normaliser = fit_normaliser(maps, maps.maps_of(split.train), transform, power=config.data.boxcox_power)
     scaler, digests = ParameterScaler.fit(maps, split.train), to_text(set_digests(maps, maps.maps_of(split.train)))
+    scaler = scaler if initial is None else initial.scaler_for(scaler)
     prior = measure_prior(maps, split, normaliser, scaler)
     return PreparedData(maps, split, normaliser, scaler, fingerprint, digests, prior)
 
@@ -180,8 +186,11 @@ def prepare_run(
     saved: Checkpoint | None = None,
     clock: Clock | None = None,
     ranks: Ranks = ALONE,
+    initial: InitialWeights | None = None,
 ) -> PreparedRun:
     """Build network, generative process and batches on `device`; restore the state from `saved` if given.
+
+    A new run begins from the weights `initial`, by default random ones.
 
     training.max_minutes counts by `clock`, by default one that starts now. Each of several `ranks` reads its part of
     every batch.
@@ -197,6 +206,10 @@ def prepare_run(
         process.check_trainable()
     network = build_network(config.model, seed=settings.seed).to(device)
     check_map_size(network, data.maps)
+    began = None if saved is None else saved.provenance.get("init_from")
+    if saved is None and initial is not None:
+        initial.load_into(network)
+        began = initial.describe(data.maps)
     state = new_state(network, settings)
     if saved is not None:
         restore_state(state, saved)
@@ -229,7 +242,7 @@ def prepare_run(
     validation = Validation(held_out, process, seed=settings.seed, precision=context, ranks=ranks, parts=parts)
     replica = ranks.replica(network, device)
     training = Training(settings, process, batches, validation, context, clock or Clock(), ranks, replica, parts)
-    return PreparedRun(config, data, process, training, state, device, precision, context)
+    return PreparedRun(config, data, process, training, state, device, precision, context, began)
 
 
 def terminal_snr(process: Process, data: PreparedData) -> float | None:

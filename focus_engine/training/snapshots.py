@@ -13,10 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from focus_engine.atomic import write_atomically
 from focus_engine.errors import InputError
 from focus_engine.models.power_average import LENGTHS, PowerAverages
-from focus_engine.training.checkpoint import read_archive
+from focus_engine.training.checkpoint import read_archive, save_archive
 
 SNAPSHOTS = 32
 """Snapshots in a whole budget."""
@@ -61,9 +60,7 @@ class SnapshotFolder:
         path = self.file(averages.updates)
         thin = [_halved(flat(weights)) for weights in averages.weights]
         content = {"format": FORMAT, "version": VERSION, "step": averages.updates, "lengths": list(LENGTHS)}
-        with write_atomically(path) as temporary, temporary.open("wb") as file:
-            torch.save({**content, "weights": thin}, file)
-        size = path.stat().st_size
+        size = save_archive(path, {**content, "weights": thin})
         steps = self.steps()
         for step in set(steps) - set(evenly(steps, most_kept(size, gigabytes))):
             self.file(step).unlink(missing_ok=True)

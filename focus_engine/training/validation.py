@@ -14,6 +14,7 @@ from focus_engine.data.randomness import keyed_generator, keyed_integer
 from focus_engine.generative.process import Network, Process
 from focus_engine.generative.sampling import Precision
 from focus_engine.models.batch_parts import WHOLE, BatchParts
+from focus_engine.pulse import PULSE
 from focus_engine.training.ranks import ALONE, Ranks
 
 DRAWS = 128
@@ -52,7 +53,7 @@ class Validation:
         The batch size and the number of ranks change the result only by rounding.
         """
         sums = [0.0] * len(networks)
-        with torch.no_grad(), self._precision():
+        with PULSE.within("validation"), torch.no_grad(), self._precision():
             for batch, u, noise in self._triples():
                 if cut_short():
                     return None

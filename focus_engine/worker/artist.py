@@ -1,25 +1,36 @@
 """Drawing figures beside training, in a separate process at low priority.
 
 A figure is drawn from the run folder alone (its events and its sampled maps), so the worker sends this process only
-the name of each figure, one per line. A figure that fails, or a process that hangs or dies, does not affect training.
-When the worker dies, this process's standard input closes and it ends.
+the name of each figure, one per line. The history, which is requested after every epoch and holds all epochs, is drawn
+as often as a tenth of the time allows, and at the end; the other figures are drawn once each. A figure that fails, or
+a process that hangs or dies, does not affect training. When the worker dies, this process's standard input closes and
+it ends.
 """
 
 import contextlib
 import os
+import select
 import subprocess
 import sys
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from focus_engine.events.history import History
 from focus_engine.events.log import EventTail
-from focus_engine.events.table import Event, RunEnded
+from focus_engine.events.table import Event, RunEnded, SamplesDrawn, StatisticsMeasured
 from focus_engine.runs.folder import RunFolder
 
 FINISH_SECONDS = 60.0
 """How long the end of a run waits for pending figures."""
+HISTORY = "history"
+"""The request for the training history."""
+FIRST_HISTORY_SECONDS = 2.0
+"""Age of the process at its first history: a run of seconds has one, at its end."""
+HISTORY_SHARE = 0.1
+"""Most of the time that drawing histories may take."""
 
 
 class Artist:
@@ -30,7 +41,7 @@ class Artist:
         self._process: subprocess.Popen[bytes] | None = None
 
     def draw(self, what: str) -> None:
-        """Request a figure: `history`, `samples EPOCH` or `power EPOCH`."""
+        """Request a figure: `history`, `history STATE` at the end, `samples EPOCH` or `power EPOCH`."""
         if self._process is None or self._process.poll() is not None:
             self._process = self._start()
         if self._process is not None and self._process.stdin is not None:
@@ -55,20 +66,38 @@ class Artist:
             os.set_blocking(process.stdin.fileno(), False)
         return process
 
-    def finish(self) -> bool:
-        """Wait for the requested figures and a last history; return whether the process ended well."""
-        if self._process is None:
+    def finish(self, state: str = "") -> bool:
+        """Wait for the requested figures and a last history; return whether the process ended well.
+
+        `state` is how training ended, where the log does not say so yet. A second call has nothing to wait for.
+        """
+        if self._process is None and not state:
             return True
-        self.draw("history")  # the log holds the last event by now
-        if self._process.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
-        try:
-            return self._process.wait(FINISH_SECONDS) == 0
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self.draw(f"{HISTORY} {state}".rstrip())
+        process, self._process = self._process, None
+        if process is None:
             return False
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+        try:
+            return process.wait(FINISH_SECONDS) == 0
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return False
+
+
+def undrawn(run: RunFolder, events: Iterable[Event], epochs: int) -> Iterator[str]:
+    """Yield the requests for the figures of the first `epochs` that a killed worker left undrawn."""
+    for event in events:
+        if not isinstance(event, SamplesDrawn | StatisticsMeasured) or event.epoch > epochs:
+            continue
+        if isinstance(event, StatisticsMeasured):
+            if not run.power_figure(event.epoch).is_file():
+                yield f"power {event.epoch}"
+        elif run.sample_maps(event.epoch).is_file() and not run.sample_figure(event.epoch).is_file():
+            yield f"samples {event.epoch}"
 
 
 class _FigureWriter:
@@ -83,23 +112,23 @@ class _FigureWriter:
     def draw(self, request: str) -> None:
         for event in self._tail.poll():
             self.counts, self._last = self.counts.then(event), event
-        what, _, epoch = request.partition(" ")
-        if what == "history":
-            self.history()
+        what, _, of = request.partition(" ")
+        if what == HISTORY:
+            self.history(of)
         elif what == "samples":
-            self.samples(int(epoch))
+            self.samples(int(of))
         elif what == "power":
-            self.power(int(epoch))
+            self.power(int(of))
 
-    def history(self) -> None:
+    def history(self, state: str = "") -> None:
         from focus_engine.figures.pages import draw_training_history  # noqa: PLC0415  (matplotlib: 0.4 s, only here)
 
-        early = isinstance(self._last, RunEnded) and self._last.state == "early_stopped"
+        ended = self._last.state if isinstance(self._last, RunEnded) else state
         if self.counts.epochs:
             draw_training_history(
                 self._run.training_history,
                 self.counts.epochs,
-                early_stopped=early,
+                early_stopped=ended == "early_stopped",
                 resumed_after=self.counts.resumed_after,
                 title=self._run.name,
             )
@@ -128,18 +157,62 @@ class _FigureWriter:
             draw_power_spectrum(self._run.power_figure(epoch), measured, title=title)
 
 
+def _is_history(request: str) -> bool:
+    return request.partition(" ")[0] == HISTORY
+
+
+class Requests:
+    """The figures to draw, read from a descriptor until it closes; a history that another one follows is left out."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor, self._open, self._text = descriptor, True, b""
+        self._waiting: list[str] = []
+        self._due = time.monotonic() + FIRST_HISTORY_SECONDS
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the requests in their order, but the history last and not before it is due, except at the end."""
+        while self._open or self._waiting:
+            self._read(self._wait())
+            if request := self._next():
+                began = time.monotonic()
+                yield request
+                if _is_history(request):
+                    ended = time.monotonic()
+                    self._due = ended + (ended - began) * (1 / HISTORY_SHARE - 1)
+
+    def _wait(self) -> float | None:
+        """Return how long to wait for more requests [s]; None until there are some."""
+        if not self._waiting:
+            return None
+        return max(self._due - time.monotonic(), 0) if all(map(_is_history, self._waiting)) else 0
+
+    def _read(self, seconds: float | None) -> None:
+        while self._open and select.select([self._descriptor], [], [], seconds)[0]:
+            read = os.read(self._descriptor, 65536)
+            self._open, seconds = bool(read), 0
+            *lines, self._text = (self._text + read).split(b"\n")
+            self._waiting += [line.decode() for line in lines]
+
+    def _next(self) -> str | None:
+        """Remove and return the next request; None where only a history waits that is not due."""
+        others = [one for one in self._waiting if not _is_history(one)]
+        self._waiting = others + list(filter(_is_history, self._waiting))[-1:]
+        if not others and self._open and time.monotonic() < self._due:
+            return None
+        return self._waiting.pop(0) if self._waiting else None
+
+
 def main() -> int:
     """Draw the figures named on standard input, one per line, until it closes; return 1 when one failed."""
     with contextlib.suppress(OSError):
         os.nice(10)
     figures = _FigureWriter(RunFolder(Path(sys.argv[1])))
     failed = 0
-    requests = iter(sys.stdin.readline, "")
-    for request in requests:
+    for request in Requests(sys.stdin.fileno()):
         try:
-            figures.draw(request.strip())
+            figures.draw(request)
         except Exception as error:  # noqa: BLE001  (a process border: one bad figure must not cost the others)
-            sys.stderr.write(f"figure {request.strip()!r} failed: {type(error).__name__}: {error}\n")
+            sys.stderr.write(f"figure {request!r} failed: {type(error).__name__}: {error}\n")
             failed = 1
     return failed
 

@@ -4,13 +4,15 @@
 """
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 
 from focus_engine.errors import FocusError, InputError
 from focus_engine.events.table import Event, RunEnded
-from focus_engine.launch.start import LOCK_VARIABLE, check_can_start, run_lock
+from focus_engine.launch.file_lock import FileLock
+from focus_engine.launch.run_lock import LOCK_VARIABLE, run_lock
+from focus_engine.launch.start import check_can_start
 from focus_engine.runs.folder import RunFolder
 from focus_engine.worker.options import WorkerOptions
 from focus_engine.worker.stop import StopNow
@@ -50,33 +52,24 @@ def train_here(run: RunFolder, options: WorkerOptions, on_event: Callable[[Event
 
 def run_locked(run: RunFolder, options: WorkerOptions, on_event: Callable[[Event], None]) -> tuple[RunEnded, int]:
     """Train `run` while holding its lock; return how it ended and the exit code. Raises RunConflictError."""
-    with _lock(run, resume=options.resume):
-        return _show_events(work(run, options), on_event)
+    with _lock(run, resume=options.resume) as lock:
+        return _show_events(work(run, replace(options, lock=lock.token)), on_event)
 
 
 @contextlib.contextmanager
-def _lock(run: RunFolder, *, resume: bool) -> Iterator[None]:
+def _lock(run: RunFolder, *, resume: bool) -> Iterator[FileLock]:
     """Hold the lock inherited from the launcher; where there was no launcher, take it and check the run."""
-    descriptor = os.environ.pop(LOCK_VARIABLE, "")
-    if _is_lock(descriptor, run):
-        os.set_inheritable(int(descriptor), False)  # figure processes must not keep the run locked
-        yield
+    lock = FileLock.adopt(run.lock, os.environ.pop(LOCK_VARIABLE, ""))
+    if lock is not None:
+        try:
+            yield lock
+        finally:
+            lock.release()
         return
-    with run_lock(run):
+    with run_lock(run) as lock:
         check_can_start(run, resume=resume)
         run.stop_request.unlink(missing_ok=True)
-        yield
-
-
-def _is_lock(descriptor: str, run: RunFolder) -> bool:
-    """Whether the descriptor, a number as text, is the lock of `run` and held."""
-    try:
-        if not os.path.samestat(os.fstat(int(descriptor)), run.lock.stat()):
-            return False
-        fcntl.flock(int(descriptor), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (OSError, ValueError):
-        return False
-    return True
+        yield lock
 
 
 def _show_events(events: Generator[Event, None, int], on_event: Callable[[Event], None]) -> tuple[RunEnded, int]:

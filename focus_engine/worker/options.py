@@ -14,6 +14,7 @@ class WorkerOptions:
         queue: wait until the device has a free slot.
         foreground: the worker belongs to a terminal: Ctrl-C and a hangup stop it.
         slurm: the worker is a SLURM job: SIGUSR1 says that its time is nearly over.
+        lock: the lock of the run that the worker holds, as a restart inherits it (`launch/run_lock.py`).
     """
 
     resume: bool = False
@@ -22,3 +23,4 @@ class WorkerOptions:
     queue: bool = False
     foreground: bool = False
     slurm: bool = False
+    lock: str = ""

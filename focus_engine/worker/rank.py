@@ -20,6 +20,7 @@ from typing import NoReturn
 
 import torch
 
+from focus_engine.config.load import load_config
 from focus_engine.errors import FocusError, InputError
 from focus_engine.events.outcome import Outcome
 from focus_engine.events.table import Event, Warned
@@ -30,9 +31,11 @@ from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.devices import choose_device
 from focus_engine.training.ranks import Ranks
+from focus_engine.worker.heartbeat import Heartbeat
 from focus_engine.worker.recorder import Recorder, describe_failure, peak_memory
 from focus_engine.worker.session import train_run
 from focus_engine.worker.stop import StopNow, StopSwitch
+from focus_engine.worker.watchdog import Watchdog
 
 WATCH_SECONDS = 0.5
 GRACE_SECONDS = 20.0
@@ -61,12 +64,17 @@ def main(arguments: list[str] | None = None) -> int:
     record.write(run.ranks)
     _exit_when_abandoned(run)
     _handle_signals(run, record)
-    switch = StopSwitch(run)
+    recorder = Recorder(run) if rank == 0 else SilentRecorder(run)
+    switch = StopSwitch(run, recorder.record)
+    heartbeat = Heartbeat(run, _watchdog(run, record, recorder))
+    heartbeat.start_rank(rank)
     with ExitStack() as closing:
+        closing.callback(heartbeat.stop)
         if rank == 0:
             closing.enter_context(switch.listening(foreground=False))
         try:
-            outcome = _train(run, switch, closing, rank=rank, attempt=attempt, resume=given.resume or attempt > 0)
+            outcome = _train(run, recorder, switch, closing, attempt=attempt, resume=given.resume or attempt > 0)
+            switch.look()
         except BaseException as error:  # noqa: BLE001  (a process border: whatever happened is this rank's outcome)
             if isinstance(error, StopNow):
                 outcome = Outcome("stopped", "asked to stop before training began")
@@ -78,8 +86,27 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _train(run: RunFolder, switch: StopSwitch, closing: ExitStack, *, rank: int, attempt: int, resume: bool) -> Outcome:
-    recorder = Recorder(run) if rank == 0 else SilentRecorder(run)
+def _watchdog(run: RunFolder, record: RankRecord, recorder: Recorder) -> Watchdog:
+    """Return the watchdog of a rank. Rank 0 acts for all; torch.distributed.run then ends the others."""
+    if record.rank:
+        return Watchdog(run, recorder, lead=False, end=None, restart=None)
+
+    def end(reason: str) -> None:
+        outcome = {"state": "stopped", "why": reason, "where": recorder.checkpoint_note(), "peak_memory": peak_memory()}
+        replace(record, how="done", when=time.time(), outcome=outcome).write(run.ranks)
+        os._exit(0)
+
+    def restart(reason: str) -> None:
+        if record.attempt < load_config(run.config).config.training.max_restarts:
+            replace(record, how="failed", when=time.time(), message=reason).write(run.ranks)
+            os._exit(1)
+
+    return Watchdog(run, recorder, end=end, restart=restart)
+
+
+def _train(
+    run: RunFolder, recorder: Recorder, switch: StopSwitch, closing: ExitStack, *, attempt: int, resume: bool
+) -> Outcome:
     device = _own_device()
     ranks = Ranks.join(choose_device(device))
     for one in failed_before(run.ranks, attempt) if attempt else ():

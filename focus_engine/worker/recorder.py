@@ -3,15 +3,20 @@
 import contextlib
 import resource
 import sys
+import threading
 import time
 from pathlib import Path
 
+from focus_engine.atomic import sync
 from focus_engine.errors import FocusError
 from focus_engine.events.epoch_block import epoch_block
 from focus_engine.events.log import append_event
 from focus_engine.events.table import CheckpointSaved, EndState, EpochFinished, Event, RunEnded, RunStarted
 from focus_engine.runs.folder import RunFolder
 from focus_engine.worker.notify import notify
+
+WRITE_SECONDS = 10.0
+"""How long one thread waits for another that writes an event; a disk that is slower hangs."""
 
 
 class Recorder:
@@ -32,6 +37,7 @@ class Recorder:
         self._run = run
         self._began = time.monotonic()
         self._training = False
+        self._writing = threading.Lock()
 
     @property
     def training(self) -> bool:
@@ -49,17 +55,26 @@ class Recorder:
 
     def record(self, event: Event) -> Event:
         """Append `event` to the log and return it. Raises OSError when the disk refuses."""
-        append_event(self._run.events, event)
+        self._append(event)
         self._training = self._training or isinstance(event, RunStarted)
         if isinstance(event, EpochFinished):
             with self._run.train_log.open("a", encoding="utf-8") as log:
                 log.write(epoch_block(event) + "\n")
         return event
 
+    def _append(self, event: Event) -> None:
+        """Append a whole line; the watchdog records too, and does not wait for ever for a write that hangs."""
+        free = self._writing.acquire(timeout=WRITE_SECONDS)
+        try:
+            append_event(self._run.events, event)
+        finally:
+            if free:
+                self._writing.release()
+
     def follow(self, event: Event) -> Event:
         """Take note of an event that another process has written, and return it."""
         self._training = self._training or isinstance(event, RunStarted)
-        if isinstance(event, CheckpointSaved):
+        if isinstance(event, CheckpointSaved) and event.kind == "last":
             self.epoch, self.checkpoint = event.epoch, self._run.checkpoint_last
         return event
 
@@ -74,7 +89,8 @@ class Recorder:
                 peak_memory=self.peak_memory or peak_memory(),
             )
             try:
-                append_event(self._run.events, self.ended)
+                self._append(self.ended)
+                sync(self._run.events)
             except OSError as error:
                 say(f"the event log cannot be written: {describe_failure(error)}")
         return self.ended

@@ -29,6 +29,7 @@ from focus_engine.training.loop import train
 from focus_engine.training.memory import is_out_of_memory, memory_advice
 from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
 from focus_engine.training.snapshots import most_kept
+from focus_engine.worker.beginning import initial_weights
 from focus_engine.worker.live import FEWEST_MAPS, maps_to_measure
 
 TIMED_STEPS = 3
@@ -58,9 +59,10 @@ class Rehearsal:
         sampling_seconds: of the samples of one epoch during training; None where none are drawn.
         peak_memory: peak memory of the device, on a CPU of the process [bytes].
         free_memory: of the device before the run was prepared [bytes].
-        checkpoint_bytes: of one checkpoint; two are kept, and a third exists while it is written.
+        checkpoint_bytes: of one checkpoint; three are kept, and a fourth exists while it is written.
         averages_bytes: of all snapshots of the averaged weights, at most.
         free_disk: on the disk of the run folder [bytes].
+        init_from: what the run begins from (`InitialWeights.describe`); None for random weights.
     """
 
     method: str
@@ -84,11 +86,12 @@ class Rehearsal:
     checkpoint_bytes: int
     averages_bytes: int
     free_disk: int
+    init_from: dict[str, Any] | None = None
 
     @property
     def enough_disk(self) -> bool:
         """Whether the checkpoints and the snapshots of averages fit on the disk."""
-        return 3 * self.checkpoint_bytes + self.averages_bytes < self.free_disk
+        return 4 * self.checkpoint_bytes + self.averages_bytes < self.free_disk
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of `focus check --json`."""
@@ -104,12 +107,13 @@ def rehearse(run: RunFolder, *, device: str | None = None) -> Generator[DataProg
     """
     config = load_config(run.config).config
     place = choose_device(device or config.device)
+    initial = initial_weights(run, config)
     maps = yield from open_maps(config, run.path)
     free = free_memory(place)
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
     try:
-        prepared = prepare_run(config, prepare_data(config, maps), place)
+        prepared = prepare_run(config, prepare_data(config, maps, None, initial), place, initial=initial)
         return _measured(run, prepared, free)
     except Exception as error:
         if is_out_of_memory(error):
@@ -120,7 +124,7 @@ def rehearse(run: RunFolder, *, device: str | None = None) -> Generator[DataProg
 def _measured(run: RunFolder, prepared: PreparedRun, free: int) -> Rehearsal:
     config, training, data = prepared.config, prepared.training, prepared.data
     seconds, waited = _time_steps(prepared)
-    validation = _time_validation(prepared)
+    validation, checkpoint = _time_validation(prepared), _tensor_bytes(prepared.state.to_dict())
     per_epoch = seconds * training.steps_per_epoch + validation
     per_simulation = data.maps.maps_per_simulation
     train_maps, validation_maps, test_maps = (
@@ -143,11 +147,12 @@ def _measured(run: RunFolder, prepared: PreparedRun, free: int) -> Rehearsal:
         seconds_per_epoch=per_epoch,
         num_epochs=config.training.num_epochs,
         sampling_seconds=_time_sampling(prepared, per_epoch) if config.training.sample_every else None,
-        peak_memory=_peak_memory(prepared.device),
+        peak_memory=_peak_memory(prepared.device, checkpoint),
         free_memory=free,
-        checkpoint_bytes=_tensor_bytes(prepared.state.to_dict()),
+        checkpoint_bytes=checkpoint,
         averages_bytes=_averages_bytes(config.training, count_parameters(prepared.state.network)),
         free_disk=shutil.disk_usage(run.path).free,
+        init_from=prepared.init_from,
     )
 
 
@@ -217,11 +222,12 @@ def _synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _peak_memory(device: torch.device) -> int:
+def _peak_memory(device: torch.device, checkpoint: int) -> int:
+    """Return the peak memory; on a CPU with the copy from which a checkpoint is written (`HostCopy`)."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return checkpoint + (peak if sys.platform == "darwin" else peak * 1024)
 
 
 def _tensor_bytes(value: object) -> int:

@@ -3,11 +3,10 @@
 Separate from `work`, which records the first and the last event, because this module loads torch.
 """
 
-import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -36,10 +35,11 @@ from focus_engine.events.table import (
 )
 from focus_engine.models.build import count_parameters
 from focus_engine.progress import relay
+from focus_engine.pulse import PULSE
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.resumable import check_resumable
 from focus_engine.training.budget import Clock
-from focus_engine.training.checkpoint import Checkpoint, load_checkpoint
+from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.devices import choose_device, device_name
 from focus_engine.training.loop import DivergedError, train
 from focus_engine.training.memory import (
@@ -52,7 +52,8 @@ from focus_engine.training.memory import (
 from focus_engine.training.prepare import PreparedData, PreparedRun, prepare_data, prepare_run, provenance, terminal_snr
 from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.trust import check_stamp, runs_code
-from focus_engine.worker.artist import Artist
+from focus_engine.worker.artist import Artist, undrawn
+from focus_engine.worker.beginning import initial_weights
 from focus_engine.worker.samples import RunSampler
 from focus_engine.worker.saving import Saver, last_good_checkpoint
 
@@ -90,25 +91,25 @@ def train_run(
     """
     file = load_config(run.config)
     config = file.config
+    minutes = config.worker.stall_minutes
+    PULSE.given = None if minutes is None else 60 * minutes
+    PULSE.enter("preparing the data and the network")
     yield from _warn_of_config(file, recorder)
     place = choose_device(device or config.device)
-    saved = None
-    if resume:
-        saved, warning = last_good_checkpoint(run)
-        if warning:
-            yield recorder.record(Warned(code="checkpoint", message=warning))
+    saved, keeps_last = (yield from _last_good(run, recorder)) if resume else (None, True)
     if saved is not None:
         recorder.epoch, recorder.checkpoint = saved.epoch, run.checkpoint_last
         check_resumable(config, saved.config)
         check_stamp(run.checkpoint_last, config.model.from_, saved.provenance.get("stamp"))
         _take_thread_count(saved, place)
+    initial = initial_weights(run, config) if saved is None else None
     maps = yield from _open_maps(run, config, recorder, switch)
     if maps is None:
         return Outcome("stopped", "asked to stop before training began")
-    data = prepare_data(config, maps, saved)
+    data = prepare_data(config, maps, saved, initial)
     yield from _warn_of_zeros(data, recorder, saved)
     clock = Clock(0.0 if saved is None else saved.provenance.get("seconds", 0.0), began)
-    prepared = prepare_run(config, data, place, saved=saved, clock=clock, ranks=ranks)
+    prepared = prepare_run(config, data, place, saved=saved, clock=clock, ranks=ranks, initial=initial)
     artist = Artist(run)
     closing.callback(artist.finish)
     switch.immediate = False
@@ -116,24 +117,34 @@ def train_run(
     yield recorder.record(_started(prepared, snr))
     if saved is None:
         yield from _warn_of_terminal_snr(snr, config, recorder)
-    session = _Session(run, prepared, recorder, switch, artist)
+    session = _Session(run, prepared, recorder, switch, artist, keeps_last=keeps_last)
     if saved is not None:
         yield from session.catch_up()
     while True:
         try:
-            return (yield from session.train())
+            outcome = yield from session.train()
+            yield from session.finish(outcome)
+            return outcome  # noqa: TRY300  (memory runs out in training, not after it)
         except NotEnoughMemoryError as error:
             if ranks.size > 1 or (smaller := _with_smaller_batches(run, config)) is None:
                 raise
             config, advice = smaller, str(error)
         del prepared, session  # outside the except block the error and what its frames held are gone too
         release_memory()
-        saved = load_checkpoint(run.checkpoint_last) if run.checkpoint_last.is_file() else None
+        saved, keeps_last = yield from _last_good(run, recorder)
         message = f"{advice}: done (training.on_oom: halve); going on after epoch {0 if saved is None else saved.epoch}"
         yield recorder.record(Warned(code="out_of_memory", message=message))
-        prepared = prepare_run(config, data, place, saved=saved, clock=clock)
+        prepared = prepare_run(config, data, place, saved=saved, clock=clock, initial=initial)
         yield recorder.record(_started(prepared, snr))
-        session = _Session(run, prepared, recorder, switch, artist)
+        session = _Session(run, prepared, recorder, switch, artist, keeps_last=keeps_last)
+
+
+def _last_good(run: RunFolder, recorder: "Recorder") -> Generator[Event, None, tuple[Checkpoint | None, bool]]:
+    """Return the newest readable checkpoint, and whether checkpoint_last.pt is not damaged; warn where it is."""
+    saved, warning = last_good_checkpoint(run)
+    if warning:
+        yield recorder.record(Warned(code="checkpoint", message=warning))
+    return saved, saved is None or warning is None
 
 
 def _warn_of_config(file: ConfigFile, recorder: "Recorder") -> Iterator[Event]:
@@ -245,6 +256,7 @@ def _started(prepared: PreparedRun, snr: float | None) -> RunStarted:
         config=plain_config(config),
         config_sha256=made["config_sha256"],
         data_fingerprint=data.fingerprint,
+        init_from=prepared.init_from,
     )
 
 
@@ -257,13 +269,14 @@ class _Session:
     recorder: "Recorder"
     switch: "StopSwitch"
     artist: Artist
+    keeps_last: bool
     advised: bool = field(default=False, init=False)
     epoch_seconds: float | None = field(default=None, init=False)
     sampler: RunSampler = field(init=False)
     saver: Saver = field(init=False)
 
     def __post_init__(self) -> None:
-        self.saver = Saver(self.run, self.prepared, self.recorder)
+        self.saver = Saver(self.run, self.prepared, self.recorder, keeps_last=self.keeps_last)
         self.saver.remove_lost_snapshots()
         self.sampler = RunSampler(self.prepared, model_in_training(self.prepared), self.run)
 
@@ -281,45 +294,65 @@ class _Session:
         if known:
             state.take_score(known[-1].measure(POWER_ERROR))
         missing = state.running.batch == 0 and not any(one.epoch == state.epoch for one in known)
+        for figure in undrawn(self.run, events, state.epoch):
+            self._draw(figure)
         if missing and self._samples_due(state.epoch) and not self._stop_now():
             yield from self._sample(state.epoch)
 
+    def finish(self, outcome: Outcome) -> Iterator[Event]:
+        """Wait for the figures, because every output of a finished run stands; of one that is stopped they follow."""
+        if outcome.state == "stopped" or not self.prepared.training.ranks.lead:
+            return
+        if not self.artist.finish(outcome.state):
+            message = "not every figure could be drawn (worker.log says why)"
+            yield self.recorder.record(Warned(code="figures", message=message))
+
     def train(self) -> Generator[Event, None, Outcome]:
         """Train until training ends and return how. Raises FocusError, OSError or torch's own errors when it fails."""
-        loop = train(self.prepared.training, self.prepared.state, self.switch.wanted)
+        PULSE.enter("training", metered=True)
         try:
-            outcome = yield from relay(loop, self._recorded)
-            if outcome.save:
-                yield from self.saver.save(is_best=False)
+            outcome = yield from relay(train(self.prepared.training, self.prepared.state, self._wanted), self._recorded)
+            yield from self.saver.finish(wanted=outcome.save)
         except DivergedError as error:
             raise FocusError(f"{error}: lower training.lr, or use precision: float32") from error
         except Exception as error:
             if is_out_of_memory(error):
                 raise NotEnoughMemoryError(memory_advice(self.prepared.config.training)) from error
             raise
+        finally:
+            PULSE.enter("ending the training")
+            self.saver.abandon()
         if outcome.state == "stopped" and self.switch.interrupted:
             return replace(outcome, why=f"interrupted in epoch {self.prepared.state.epoch + 1}", where="")
         return outcome
 
+    def _wanted(self) -> Literal["epoch", "now"] | None:
+        """Return when to stop; report the step, and note what the thread that writes checkpoints did."""
+        PULSE.stepped(self.prepared.state.step)
+        self.saver.note()
+        return self.switch.wanted()
+
     def _recorded(self, event: Event) -> Iterator[Event]:
         """Record an event of the loop and save, sample or warn as is due after it."""
+        yield from self.saver.news()
         if isinstance(event, AveragesSaved):
             event = yield from self.saver.with_snapshot(event)
         yield self.recorder.record(event)
         if isinstance(event, EpochFinished):
             yield from self._after_epoch(event)
-        elif time.monotonic() - self.saver.saved >= 60 * self.prepared.config.training.checkpoint_minutes:
-            yield from self.saver.save(is_best=False)
+        else:
+            yield from self.saver.during_epoch()
 
     def _after_epoch(self, event: EpochFinished) -> Iterator[Event]:
-        yield from self.saver.save(is_best=event.is_best)
+        samples_due = self._samples_due(event.epoch)
+        yield from self.saver.after_epoch(is_best=event.is_best, pause=samples_due)
         self.epoch_seconds = event.seconds
         self._draw("history")
         advice = data_wait_advice(event.data_wait, self.prepared.config.data.num_workers, "training waits")
         if advice and not self.advised:
             self.advised = True
             yield self.recorder.record(Warned(code="data_wait", message=advice))
-        if self._samples_due(event.epoch) and not self._stop_now():
+        if samples_due and not self._stop_now():
             yield from self._sample(event.epoch)
 
     def _samples_due(self, epoch: int) -> bool:
@@ -339,7 +372,9 @@ class _Session:
         """Draw maps and measure P(k); a failure is recorded as a warning and training goes on."""
         every, epoch_seconds = self.prepared.config.training.sample_every, self.epoch_seconds
         try:
-            drawn = self.sampler.draw(None if epoch_seconds is None else every * epoch_seconds, self.switch.now)
+            with PULSE.within("sampling"):
+                seconds = None if epoch_seconds is None else every * epoch_seconds
+                drawn = self.sampler.draw(seconds, self.switch.now)
         except Exception as error:  # noqa: BLE001  (no failure of the samples ends training)
             first = (str(error).splitlines() or [type(error).__name__])[0]
             yield self.recorder.record(Warned(code="samples", message=f"no samples at epoch {epoch}: {first}"))

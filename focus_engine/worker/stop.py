@@ -3,11 +3,13 @@
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Literal
 
-from focus_engine.launch.start import read_stop_request
+from focus_engine.events.table import Event, StopRequested, StopWithdrawn
+from focus_engine.launch.stop_request import StopRequest, stop_request_of
+from focus_engine.pulse import PULSE
 from focus_engine.runs.folder import RunFolder
 
 STOP_POLL_SECONDS = 0.2
@@ -19,18 +21,21 @@ class StopNow(BaseException):
 
 
 class StopSwitch:
-    """Knows whether this worker was asked to stop, by a signal or by the stop file.
+    """Knows whether this worker was asked to stop, by a signal or by the stop file, and records what the file asks.
+
+    Every question is a report to the pulse: the work is at a place between two of its parts.
 
     Attributes:
+        records: whether requests are recorded; not by a worker whose rank 0 does.
         immediate: whether a signal raises `StopNow` wherever the worker is. True until training begins, because
             importing torch, simulating universes and reading maps do not check for a request.
     """
 
-    def __init__(self, run: RunFolder) -> None:
-        self.immediate = True
-        self._run = run
+    def __init__(self, run: RunFolder, record: Callable[[Event], object]) -> None:
+        self.immediate = self.records = True
+        self._run, self._record = run, record
         self._signal: int | None = None
-        self._asked: Literal["epoch", "now"] | None = None
+        self._request: StopRequest | None = None
         self._looked = 0.0
 
     @contextlib.contextmanager
@@ -75,13 +80,24 @@ class StopSwitch:
 
     def wanted(self) -> Literal["epoch", "now"] | None:
         """Return when to stop: `now`, after this `epoch`, or None for no request."""
-        if self._signal is not None:
-            return "now"
+        PULSE.moved()
         now = time.monotonic()
         if now - self._looked >= STOP_POLL_SECONDS:
             self._looked = now
-            self._asked = read_stop_request(self._run)
-        return self._asked
+            self.look()
+        return "now" if self._signal is not None else None if self._request is None else self._request.when
+
+    def look(self) -> None:
+        """Read the stop file; record a request once, and its withdrawal. Raises OSError when the disk refuses."""
+        request, before = stop_request_of(self._run), self._request
+        self._request = request
+        if request == before or not self.records:
+            return
+        if request is None:
+            self._record(StopWithdrawn())
+            return
+        who = {"host": request.host, "user": request.user, "requested": request.time}
+        self._record(StopRequested(when=request.when, **who))  # type: ignore[arg-type]
 
     @property
     def signalled(self) -> bool:

@@ -1,7 +1,8 @@
 """The worker: trains a run from its first event to its last.
 
 It records that it exists before torch is loaded, writes each event to the log, obeys stop requests, and records how
-it ended in its last event. Figures still being drawn and the user's own command come after that.
+it ended in its last event. Where training came to its end every output stands by then; where it was stopped or failed,
+figures may still be drawn after it. The user's own command comes last.
 """
 
 import contextlib
@@ -22,6 +23,7 @@ from focus_engine.worker.devices import devices_wanted, rank_devices, take_slots
 from focus_engine.worker.heartbeat import Heartbeat
 from focus_engine.worker.options import WorkerOptions
 from focus_engine.worker.recorder import Recorder, describe_failure
+from focus_engine.worker.recover import watchdog_of
 from focus_engine.worker.requeue import REQUEUE, end_reason, wants_requeue
 from focus_engine.worker.stop import StopNow, StopSwitch
 
@@ -35,8 +37,9 @@ def work(run: RunFolder, options: WorkerOptions) -> Generator[Event, None, int]:
     The last event is RunEnded. The caller holds the lock of the run. Failures end as a RunEnded of state `failed`,
     not as an exception.
     """
-    switch, recorder = StopSwitch(run), Recorder(run)
-    heartbeat = Heartbeat(run)
+    recorder = Recorder(run)
+    switch = StopSwitch(run, recorder.record)
+    heartbeat = Heartbeat(run, watchdog_of(run, recorder, options))
     with ExitStack() as closing:  # callbacks run in reverse order
         closing.callback(_remove_stop_request, run)
         closing.callback(recorder.notify_user)
@@ -48,7 +51,8 @@ def work(run: RunFolder, options: WorkerOptions) -> Generator[Event, None, int]:
             yield _starting(heartbeat, recorder, options)
             slots = yield from take_slots(run, recorder, switch, options)
             closing.callback(slots.close)
-            outcome = yield from _train(run, recorder, switch, closing, slots, options)
+            outcome = yield from _train(run, recorder, switch, closing, slots, options, heartbeat)
+            switch.look()
             code, ended = 0, recorder.end(outcome.state, end_reason(outcome, switch, options))
         except GeneratorExit:
             gone = Outcome("stopped", "the program that watched it ended", recorder.checkpoint_note())
@@ -91,9 +95,11 @@ def _train(
     closing: ExitStack,
     slots: Slots,
     options: WorkerOptions,
+    heartbeat: Heartbeat,
 ) -> Generator[Event, None, Outcome]:
     """Train in this process on one device, or by ranks on several."""
     if devices_wanted(run, options)[1] > 1 or (options.slurm and nodes_of_job() > 1):
+        heartbeat.leave_progress()
         return (yield from _train_on_ranks(run, recorder, switch, slots, options))
     from focus_engine.worker.session import train_run  # noqa: PLC0415  (torch: 2 s, after the first event)
 
@@ -111,6 +117,7 @@ def _train_on_ranks(
     restarts = load_config(run.config).config.training.max_restarts
     arguments = ["--resume"] if options.resume else []
     command = launch_command(run, devices_wanted(run, options)[1], restarts, arguments)
+    switch.records = False  # rank 0 does
     switch.immediate = False  # a signal is passed on to the ranks, which stop with a checkpoint
     ranks = train_on_ranks(run, command, rank_devices(run, options, slots), lambda: switch.signalled)
     ended = yield from relay(ranks, lambda event: (recorder.follow(event),))
@@ -123,6 +130,8 @@ def _failure(
 ) -> tuple[int, RunEnded]:
     """Return the exit code and the last event of a run that an exception ended."""
     if isinstance(error, StopNow | KeyboardInterrupt):
+        with contextlib.suppress(OSError):
+            switch.look()
         how = "interrupted" if switch.interrupted else "asked to stop"
         when = "" if recorder.training else " before training began"
         outcome = Outcome("stopped", f"{how}{when}", recorder.checkpoint_note())

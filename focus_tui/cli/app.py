@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
-from focus_tui.cli import config, data, doctor, export, judge, labels, maps, runs, sweep, train, tui
+from focus_tui.cli import config, data, doctor, export, judge, labels, maps, runs, sweep, train, tui, verify
 from focus_tui.cli.command import STAGES, Command, Group
 from focus_tui.terminal import out
 
-MODULES = (tui, train, sweep, labels, export, runs, maps, judge, doctor, data, config)
+MODULES = (tui, train, sweep, labels, export, verify, runs, maps, judge, doctor, data, config)
 """The modules of commands; each defines `COMMANDS`."""
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder, default_run, experiments_root, find_run, list_runs
 from focus_engine.trust import TRUST_VARIABLE
 from focus_tui.terminal import say, visible
@@ -23,6 +24,15 @@ Exp = Annotated[
     typer.Argument(
         metavar="EXP",
         help="Name or path of the experiment [that of the current folder, else the latest].",
+        show_default=False,
+        autocompletion=complete_names,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="EXP",
+        help="Name or path of the experiment, or a file of focus export --weights [as elsewhere].",
         show_default=False,
         autocompletion=complete_names,
     ),
@@ -47,6 +57,19 @@ def chosen_run(context: typer.Context, name: str | None) -> RunFolder:
     run = default_run(root)
     say(f"experiment {visible(run.name)}")
     return run
+
+
+def chosen_model(context: typer.Context, name: str | None) -> RunFolder | Path:
+    """Return the weights file `name` (it ends in .safetensors), else the experiment, as `chosen_run` does."""
+    if name is None or not name.endswith(".safetensors"):
+        return chosen_run(context, name)
+    file = Path(name).expanduser()
+    if file.is_file():
+        return file
+    try:  # an experiment may be called so
+        return find_run(name, root_of(context))
+    except InputError:
+        raise InputError(f"{visible(name)}: no such weights file; focus export EXP --weights writes one") from None
 
 
 def _trust(given: bool) -> bool:

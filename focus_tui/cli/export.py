@@ -9,7 +9,7 @@ import typer
 
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder
-from focus_tui.cli.choose import Exp, chosen_run
+from focus_tui.cli.choose import Exp, Trust, chosen_run
 from focus_tui.cli.command import Command
 from focus_tui.terminal import out, say, visible
 from focus_tui.view.panes import FIGURE_FORMATS, panes_with_figure
@@ -59,26 +59,44 @@ def export(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="Where figures go [.].", show_default=False)
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            metavar="FILE.safetensors",
+            help="Averaged weights and all that focus sample needs, for other machines and training.init_from.",
+            show_default=False,
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option("--checkpoint", metavar="best|last|PATH", help="Of the weights [best].", show_default=False),
+    ] = None,
+    ema: Annotated[
+        str | None,
+        typer.Option(
+            "--ema", metavar="LENGTH|best", help="Of the weights, as in focus sample [moving].", show_default=False
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    _trust: Trust = False,
 ) -> None:
-    """Write curves, tables and figures of an experiment to files.
+    """Write curves, tables, figures or weights of an experiment to files.
 
     Prints the path of each. Epochs superseded by a resume are left out.
 
     Example: focus export experiment_diffusion --csv tables --figure all --format pdf -o paper
     """
-    _check(csv, tensorboard, figure, format_, output)
-    run = chosen_run(context, exp)
-    from focus_tui.view.export import read_whole_view  # numpy: 0.1 s
+    _check(csv, tensorboard, figure, format_, output, weights=weights)
+    if weights is None and (checkpoint, ema) != (None, None):
+        raise InputError(f"{'--ema' if checkpoint is None else '--checkpoint'} is about weights: name --weights FILE")
+    from focus_tui.compute.options import parse_ema
 
-    view = read_whole_view(run)
-    if not view.epochs:
-        raise InputError(f"{visible(run.name)} has finished no epoch yet: there is nothing to export")
-    outputs = [
-        *(_csv(run, view, csv, force=force) if csv else ()),
-        *(_tensorboard(view, tensorboard, force=force) if tensorboard else ()),
-        *(_figures(run, view, figure, output or Path(), format_ or "png", force=force) if figure else ()),
-    ]
+    length = parse_ema(ema)
+    run = chosen_run(context, exp)
+    outputs = _tables_and_figures(run, csv, tensorboard, figure, format_, output, force=force)
+    if weights is not None:
+        outputs.append(_weights(run, weights, checkpoint or "best", length, force=force))
     for one in outputs:  # check all before writing the first
         one.check()
     for one in outputs:
@@ -87,16 +105,57 @@ def export(
         out(str(one.path))
 
 
+def _tables_and_figures(
+    run: RunFolder,
+    csv: Path | None,
+    tensorboard: Path | None,
+    figure: str | None,
+    format_: str | None,
+    output: Path | None,
+    *,
+    force: bool,
+) -> list[Output]:
+    """Return the outputs that come from the log. Raises InputError if it has none yet."""
+    if (csv, tensorboard, figure) == (None, None, None):
+        return []
+    from focus_tui.view.export import read_whole_view  # numpy: 0.1 s
+
+    view = read_whole_view(run)
+    if not view.epochs:
+        raise InputError(f"{visible(run.name)} has finished no epoch yet: there is nothing to export")
+    return [
+        *(_csv(run, view, csv, force=force) if csv else ()),
+        *(_tensorboard(view, tensorboard, force=force) if tensorboard else ()),
+        *(_figures(run, view, figure, output or Path(), format_ or "png", force=force) if figure else ()),
+    ]
+
+
+def _weights(run: RunFolder, path: Path, checkpoint: str, ema: float | str | None, *, force: bool) -> Output:
+    from focus_tui.compute.exporting import write_weights_file
+    from focus_tui.view.export import check_absent
+
+    check = partial(check_absent, path, force=force)
+    return Output(path, check, partial(write_weights_file, run, path, checkpoint, ema, force=force))
+
+
 def _check(
-    csv: Path | None, tensorboard: Path | None, figure: str | None, format_: str | None, output: Path | None
+    csv: Path | None,
+    tensorboard: Path | None,
+    figure: str | None,
+    format_: str | None,
+    output: Path | None,
+    *,
+    weights: Path | None,
 ) -> None:
     """Raise InputError if the options name nothing to export, or contain an unknown value."""
     allowed = (*figure_names(), "all")
-    if figure is None and csv is None and tensorboard is None:
+    if (csv, tensorboard, weights, figure) == (None, None, None, None):
         names = "|".join(allowed)
-        raise InputError(f"nothing to export: give --csv DIR, --tensorboard DIR or --figure {names}")
+        raise InputError(f"nothing to export: give --csv DIR, --tensorboard DIR, --weights FILE or --figure {names}")
     if figure is not None and figure not in allowed:
         raise InputError(f"--figure {visible(figure)} is unknown; allowed: {', '.join(allowed)}")
+    if weights is not None and weights.suffix != ".safetensors":
+        raise InputError(f"--weights {visible(weights.name)}: give a file name that ends in .safetensors")
     if format_ is not None and format_ not in FIGURE_FORMATS:
         raise InputError(f"--format {visible(format_)} is unknown; allowed: {', '.join(FIGURE_FORMATS)}")
     if figure is None and (format_ is not None or output is not None):

@@ -11,7 +11,7 @@ import typer
 from focus_engine.config.samplers import PRIORS, SPACINGS, sampler_words
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import find_run
-from focus_tui.cli.choose import Exp, Json, Trust, chosen_run, complete_names, root_of
+from focus_tui.cli.choose import Exp, Json, Model, Trust, chosen_model, chosen_run, complete_names, root_of
 from focus_tui.cli.command import Command
 
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps of the sampler.", show_default=False)]
@@ -58,7 +58,7 @@ Progress = Annotated[
 
 def sample(
     context: typer.Context,
-    exp: Exp = None,
+    exp: Model = None,
     steps: Steps = None,
     nfe: Nfe = None,
     spacing: Spacing = None,
@@ -87,6 +87,8 @@ def sample(
     In physical units: an .npz, a PNG, and P(k) in the terminal. With --json, stdout holds one object: path,
     figure, n_maps, nfe (network function evaluations per map) and power as in focus power --json.
 
+    From a weights file (focus export --weights) no experiment is needed; the maps go to the current folder.
+
     Example: focus sample --steps 100 --eta 0 -n 16 --params Omega_m=0.3,sigma_8=0.8 -o maps.npz
     """
     from focus_tui.compute.options import SampleOptions, parse_ema, parse_params
@@ -111,10 +113,10 @@ def sample(
         json=as_json,
         progress=progress,
     )
-    run = chosen_run(context, exp)
-    from focus_tui.compute.sampling import sample as sample_run
+    source = chosen_model(context, exp)
+    from focus_tui.compute.sampling import sample as sample_model
 
-    sample_run(run, options)
+    sample_model(source, options)
 
 
 def evaluate(

@@ -9,7 +9,7 @@ import typer
 
 from focus_engine.config.methods import method_words
 from focus_engine.errors import FocusError, InputError, RunConflictError
-from focus_engine.launch.start import run_lock
+from focus_engine.launch.run_lock import run_lock
 from focus_engine.launch.state import summarise
 from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import RunFolder, find_run
@@ -89,15 +89,19 @@ def status(context: typer.Context, exp: Exp = None, as_json: Json = False) -> No
     """
     from focus_tui.cli.listing import label_lines, read_row, row_document
     from focus_tui.cli.slurm import job_document, job_lines
+    from focus_tui.cli.verify import proof_document, proof_lines
 
     run = chosen_run(context, exp)
     row = read_row(run)
     if as_json:
         job = job_document(run)
-        document = row_document(row) | ({} if job is None else {"slurm": job})
+        proofs = proof_document(run)
+        more = ({} if job is None else {"slurm": job}) | ({"checkpoints": proofs} if proofs else {})
+        document = row_document(row) | more
         out(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
         return
-    for line in [*words.status_lines(row.summary), *job_lines(run, row.summary), *label_lines(row.labels)]:
+    state = [*words.status_lines(row.summary), *proof_lines(run), *job_lines(run, row.summary)]
+    for line in [*state, *label_lines(row.labels)]:
         out(line)
 
 

@@ -187,7 +187,10 @@ def stop(
     say(f"{visible(run.name)} stops {when}; go on later: focus resume {quoted_name(run)}")
     if summary.state == "unreachable":
         say(f"but {summary.reason}: it stops when it is reachable again")
-    elif wait:
+    elif summary.state == "stalled":
+        how = "--now ends it without another checkpoint" if not now else "its last checkpoint is kept"
+        say(f"but {summary.reason}: {how}")
+    if wait and summary.state != "unreachable":
         while (summary := summarise(run)).state in LIVE_STATES:
             time.sleep(0.2)
         say(f"{visible(run.name)}: {summary.state}, {summary.reason}")

@@ -9,7 +9,7 @@ from focus_engine.runs.folder import RunFolder
 from focus_engine.worker.rehearsal import Rehearsal, rehearse
 from focus_tui.terminal import out, say
 from focus_tui.view.follow import Printer
-from focus_tui.view.words import bar_line, duration, percent, size
+from focus_tui.view.words import bar_line, duration, origin_words, percent, size
 
 
 def check(run: RunFolder, *, device: str | None, as_json: bool) -> None:
@@ -46,6 +46,7 @@ def rehearsal_lines(found: Rehearsal) -> list[tuple[str, str]]:
         ("", "held on the device" if found.resident else f"read from disk: {percent(found.data_wait)} of a step waits"),
         ("device", f"{found.device} {found.device_name}, {found.precision}"),
         ("network", f"{found.n_parameters:,} parameters"),
+        *([("", origin_words(found.init_from))] if found.init_from else []),
         ("step", f"{duration(found.seconds_per_step)}, {maps_per_step / found.seconds_per_step:.0f} maps/s"),
         ("epoch", f"{duration(epoch)}: {found.steps_per_epoch} steps and validation"),
         ("training", f"{duration(epoch * found.num_epochs)} for all {found.num_epochs} epochs"),
@@ -55,7 +56,7 @@ def rehearsal_lines(found: Rehearsal) -> list[tuple[str, str]]:
     return [
         *lines,
         ("memory", f"{size(found.peak_memory)} at most, {size(found.free_memory)} were free"),
-        ("checkpoint", f"{size(found.checkpoint_bytes)}; two are kept, {size(found.free_disk)} are free"),
+        ("checkpoint", f"{size(found.checkpoint_bytes)}; three are kept, {size(found.free_disk)} are free"),
         *([("averages", f"{size(found.averages_bytes)} of snapshots at most")] if found.averages_bytes else []),
     ]
 
@@ -63,7 +64,7 @@ def rehearsal_lines(found: Rehearsal) -> list[tuple[str, str]]:
 def _warnings(found: Rehearsal, run: RunFolder) -> list[str]:
     warnings = []
     if not found.enough_disk:
-        need = size(3 * found.checkpoint_bytes + found.averages_bytes)
+        need = size(4 * found.checkpoint_bytes + found.averages_bytes)
         warnings.append(
             f"checkpoints and averages need {need} while one is written: free some space on the disk of {run.path}"
         )

@@ -1,15 +1,17 @@
 """Opens checkpoints and reports progress for `focus sample`, `evaluate`, `compare` and `demo`."""
 
 from collections.abc import Generator
+from pathlib import Path
 from typing import TypeVar
 
 from focus_engine.config.advice import guidance_warning
+from focus_engine.errors import InputError
 from focus_engine.evaluation.averages import BestAverage, open_averaged
 from focus_engine.evaluation.comparison import ComparisonProgress
-from focus_engine.evaluation.trained_model import TrainedModel, find_checkpoint
+from focus_engine.evaluation.sampling import Source
+from focus_engine.evaluation.trained_model import TrainedModel, find_checkpoint, open_trained
 from focus_engine.events.table import DataProgress
 from focus_engine.generative.sampling import SamplingPlan, SamplingProgress
-from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.safety import check_links
 from focus_engine.trust import runs_code
 from focus_tui.compute.options import DrawOptions
@@ -45,15 +47,20 @@ def _sampling_progress(step: SamplingProgress, plan: SamplingPlan) -> tuple[int,
     return done, total, [f"sampling {step.maps_total} maps", f"step {step.step}"]
 
 
-def open_model(run: RunFolder, options: DrawOptions, reporter: ProgressReporter) -> tuple[TrainedModel, SamplingPlan]:
-    """Return the model of the requested checkpoint and the plan to sample with.
+def open_model(source: Source, options: DrawOptions, reporter: ProgressReporter) -> tuple[TrainedModel, SamplingPlan]:
+    """Return the model of the requested checkpoint, or of a weights file, and the plan to sample with.
 
     Raises:
         InputError: no such checkpoint, or the options do not fit its model.
     """
-    check_links(run)
-    path = find_checkpoint(run, options.checkpoint)
-    model = open_averaged(run, path, options.ema, device=options.device)
+    name = source.name
+    if isinstance(source, Path):
+        model = _open_weights(source, options)
+    else:
+        check_links(source)
+        path = find_checkpoint(source, options.checkpoint)
+        model = open_averaged(source, path, options.ema, device=options.device)
+        name = f"{name}: {path.name}"
     if runs_code(model.config.model.from_):
         reporter.warn(f"the code of {visible(model.config.model.from_)} is run (model.from)")
     plan = model.plan(
@@ -70,16 +77,23 @@ def open_model(run: RunFolder, options: DrawOptions, reporter: ProgressReporter)
     if warning := guidance_warning(plan.guidance):
         reporter.warn(warning)
     reporter.note(
-        f"{visible(run.name)}: {path.name} (epoch {model.source['epoch']}), {plan.sampler}, {plan.steps} steps, "
-        f"eta {plan.eta:g}, seed {plan.seed}{_average_words(run, model)}"
+        f"{visible(name)} (epoch {model.source['epoch']}), {plan.sampler}, {plan.steps} steps, "
+        f"eta {plan.eta:g}, seed {plan.seed}{_average_words(source, model)}"
     )
     return model, plan
 
 
-def _average_words(run: RunFolder, model: TrainedModel) -> str:
+def _open_weights(file: Path, options: DrawOptions) -> TrainedModel:
+    for option, given in (("--ema", options.ema is not None), ("--checkpoint", options.checkpoint != "best")):
+        if given:
+            raise InputError(f"{file.name} holds one set of weights: {option} chooses them when it is exported")
+    return open_trained(file, device=options.device)
+
+
+def _average_words(source: Source, model: TrainedModel) -> str:
     """Return which average of the weights is used, where that is not the usual one or where a better one is known."""
     if (length := model.source.get("ema")) is not None:
         return f", average of length {length:g}"
-    known = BestAverage.read(run)
+    known = None if isinstance(source, Path) else BestAverage.read(source)
     better = known is not None and known.checkpoint == model.source["sha256"] and known.length
     return f"; --ema best would take the average of length {better:g}" if better else ""

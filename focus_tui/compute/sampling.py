@@ -3,8 +3,7 @@
 import json
 import shutil
 
-from focus_engine.evaluation.sampling import SamplingResult, choose_params, output_path, sample_run
-from focus_engine.runs.folder import RunFolder
+from focus_engine.evaluation.sampling import SamplingResult, Source, choose_params, output_path, sample_run
 from focus_engine.statistics.power import FIELD_LABEL, PowerSpectrum
 from focus_tui.charts.curves import DENSITY_POWER, FIELD_POWER, draw_maps, draw_single_power
 from focus_tui.compute.drawing import SamplingReporter, open_model
@@ -14,21 +13,21 @@ from focus_tui.compute.progress import relative
 from focus_tui.terminal import color_depth, colours, out, visible
 
 
-def sample(run: RunFolder, options: SampleOptions) -> None:
-    """Draw maps from a checkpoint of `run`, write them, and print P(k).
+def sample(source: Source, options: SampleOptions) -> None:
+    """Draw maps from a checkpoint of a run or from a weights file, write them, and print P(k).
 
     Raises:
         InputError: no such checkpoint, or the options do not fit its model.
         FocusError: the maps are not finite.
     """
     reporter = SamplingReporter(options.progress)
-    model, plan = open_model(run, options, reporter)
+    model, plan = open_model(source, options, reporter)
     given = None if options.params is None else dict(options.params)
     params = choose_params(model, options.n_maps, given, options.params_file)
-    output_path(run, plan, options.output)
+    output_path(source, plan, options.output)
     for outside in model.scaler.outside(params):
         reporter.warn(str(outside))
-    drawn: SamplingResult = reporter.track(sample_run(run, model, params, plan, options.output), plan)
+    drawn: SamplingResult = reporter.track(sample_run(source, model, params, plan, options.output), plan)
     reporter.note(f"{len(drawn.maps)} maps of {drawn.maps.shape[-2]} x {drawn.maps.shape[-1]}, NFE {drawn.nfe}")
     if options.json:
         powers = [None if one is None else json.loads(power_json(one)) for one in drawn.spectra]

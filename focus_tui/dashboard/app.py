@@ -116,6 +116,7 @@ class FocusApp(App[None]):
         self._first = first
         self._recording = recording
         self._live: frozenset[str] = frozenset()
+        self._stalled: frozenset[str] = frozenset()
 
     @property
     def can_undo(self) -> bool:
@@ -189,14 +190,19 @@ class FocusApp(App[None]):
         return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, BaseScreen)), None)
 
     def _announce_ended(self, rows: tuple[RunRow, ...]) -> None:
-        """Ring the bell and show a message when a live run has ended."""
+        """Ring the bell and show a message when a live run has ended or hangs."""
         alive = frozenset(row.summary.path for row in rows if row.summary.state in LIVE_STATES)
         for row in rows:
             if row.summary.path in self._live - alive:
                 words = f"{row.summary.name}: {row.summary.state.replace('_', ' ')}. {row.summary.reason or ''}"
                 self.bell()
                 self.say(words, severity="warning" if row.summary.state in {"failed", "lost"} else "information")
-        self._live = alive
+        stalled = frozenset(row.summary.path for row in rows if row.summary.state == "stalled")
+        for row in rows:
+            if row.summary.path in stalled - self._stalled:
+                self.bell()
+                self.say(f"{row.summary.name}: stalled. {row.summary.reason or ''}", severity="warning")
+        self._live, self._stalled = alive, stalled
 
     def view_of(self, run: RunFolder) -> RunView | None:
         """Return the last view of a run; None if it was never followed."""

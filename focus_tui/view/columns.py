@@ -23,7 +23,7 @@ _STATE_ORDER = {
     state: place
     for place, state in enumerate(
         (
-            *("running", "starting", "stopping", "queued", "unreachable", "lost", "failed"),
+            *("running", "starting", "stopping", "queued", "stalled", "unreachable", "lost", "failed"),
             *("stopped", "created", "early_stopped", "finished"),
         )
     )

@@ -104,9 +104,9 @@ def _written(cell: Cell) -> str:
 def check_absent(path: Path, *, force: bool) -> None:
     """Raise InputError if `path` is a folder, or a file that exists while `force` is not given."""
     if path.is_dir():
-        raise InputError(f"{path} is a folder: remove it, or name another folder to write into")
+        raise InputError(f"{path} is a folder: remove it, or choose another name")
     if path.exists() and not force:
-        raise InputError(f"{path} exists already: --force overwrites it, or name another folder")
+        raise InputError(f"{path} exists already: --force overwrites it, or choose another name")
 
 
 def tensorboard_file(view: RunView, folder: Path) -> Path:

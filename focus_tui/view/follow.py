@@ -88,7 +88,9 @@ def _follow(run: RunFolder, tail: EventTail, printer: Printer) -> None:
     summary, checked = summarise(run), time.monotonic()
     while True:
         if time.monotonic() - checked >= STATE_SECONDS:
-            summary, checked = summarise(run), time.monotonic()
+            before, summary, checked = summary.state, summarise(run), time.monotonic()
+            if summary.state == "stalled" != before:
+                _report_trouble(summary, printer)
         events = tail.poll()  # after the state check, so that the last events of a dying worker are printed
         for event in events:
             printer.show(event)
@@ -96,12 +98,12 @@ def _follow(run: RunFolder, tail: EventTail, printer: Printer) -> None:
         if events and isinstance(events[-1], RunEnded):
             return
         if summary.state not in LIVE_STATES:
-            _report_gone(summary, printer)
+            _report_trouble(summary, printer)
             return
         time.sleep(POLL_SECONDS)
 
 
-def _report_gone(summary: RunSummary, printer: Printer) -> None:
-    if summary.state in {"lost", "unreachable"}:
+def _report_trouble(summary: RunSummary, printer: Printer) -> None:
+    if summary.state in {"stalled", "lost", "unreachable"}:
         printer.clear()
         say(f"-- {summary.state}: {visible(summary.reason or '')}")

@@ -5,7 +5,8 @@ dashboard.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from focus_engine.events.table import (
     CheckpointSaved,
@@ -32,6 +33,7 @@ GLYPHS = {
     "finished": ("✓", GREEN),
     "early_stopped": ("✓", GREEN),
     "failed": ("✗", RED),
+    "stalled": ("▲", RED),
     "lost": ("†", RED),
     "unreachable": ("?", RED),
 }
@@ -182,7 +184,15 @@ def _start_words(event: RunStarted) -> str:
     device = f"{event.ranks} x " * (event.ranks > 1) + visible(event.device_name)
     if event.epoch:
         return f"resumed after epoch {event.epoch} on {device}"
-    return f"started: {event.n_parameters:,} weights, {event.maps[0]:,} training maps, {device}"
+    words = f"started: {event.n_parameters:,} weights, {event.maps[0]:,} training maps, {device}"
+    return words if event.init_from is None else f"{words}; {origin_words(event.init_from)}"
+
+
+def origin_words(origin: Mapping[str, Any]) -> str:
+    """Return in words what a run began from (`init_from` of `RunStarted`), and what differs there."""
+    name, epoch, differs = (origin.get(key) for key in ("experiment", "epoch", "differs"))
+    changes = "; ".join(map(str, differs)) if isinstance(differs, list | tuple) and differs else "nothing"
+    return visible(f"weights of {name or origin.get('file')}, epoch {epoch}; differs: {changes}")
 
 
 def status_lines(summary: RunSummary, now: float | None = None) -> list[str]:

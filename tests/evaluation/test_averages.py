@@ -17,44 +17,9 @@ from focus_engine.models.power_average import PowerAverages, gamma_of
 from focus_engine.progress import drain
 from focus_engine.training.checkpoint import load_checkpoint
 from focus_engine.training.snapshots import SnapshotFolder, flat
-from focus_engine.worker.foreground import run_in_foreground
 from focus_tui.__main__ import run as focus
 
 pytestmark = pytest.mark.xdist_group("averages")  # its tests share a trained model
-
-TINY = {
-    "data.simulations": 8,
-    "data.grid": 8,
-    "data.map_size": 8,
-    "data.maps_per_simulation": 3,
-    "data.train_split": 0.5,
-    "model.base_channels": 8,
-    "model.channel_mults": [1],
-    "model.time_dim": 8,
-    "training.num_epochs": 3,
-    "training.batch_size": 1,
-    "training.sample_every": 0,
-    "training.scheduler.name": "trapezoid",
-    "training.scheduler.warmup_steps": 5,
-    "sampling.num_steps": 2,
-    "device": "cpu",
-}
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory):
-    """Yield an experiments folder with `tiny`, trained for 36 steps."""
-    folder = tmp_path_factory.mktemp("averages")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FOCUS_CACHE", str(folder / "cache"))
-        made = Experiment.create("tiny", root=folder / "experiments", template="small_flow", settings=TINY)
-        assert run_in_foreground(made.run, resume=False, device=None, on_event=lambda _: None).state == "finished"
-        yield folder / "experiments"
-
-
-@pytest.fixture
-def tiny(home: Path) -> Experiment:
-    return Experiment.open("tiny", root=home)
 
 
 def parameters(experiment: Experiment, ema: float | str | None) -> torch.Tensor:

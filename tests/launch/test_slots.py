@@ -1,5 +1,7 @@
 """Slots and the queue: which worker trains, which waits, and what changes when either dies."""
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -30,8 +32,14 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture(autouse=True)
-def queue(tmp_path, monkeypatch):
+def refuse_flock(*_given: object) -> None:
+    raise OSError(errno.ENOSYS, "Function not implemented")
+
+
+@pytest.fixture(autouse=True, params=["flock", "no flock"])
+def queue(request, tmp_path, monkeypatch):
+    if request.param == "no flock":
+        monkeypatch.setattr(fcntl, "flock", refuse_flock)
     monkeypatch.setenv("FOCUS_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("FOCUS_SLOTS", raising=False)
     monkeypatch.setattr(slots, "visible_gpus", tuple)
@@ -113,6 +121,7 @@ def test_several_gpus_at_once(monkeypatch):
         next(wait_for_slots(run("d"), "auto", count=3))
 
 
+@pytest.mark.parametrize("queue", ["flock"], indirect=True)  # the other processes have it
 def test_processes_that_die_free_slot_and_place(tmp_path):
     def waiter(name: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "-c", WAITER, name]

@@ -14,6 +14,7 @@ from focus_engine.events.table import StopRequested
 from focus_engine.launch import state
 from focus_engine.launch.process import ProcessIdentity, boot_id, host_name, process_start
 from focus_engine.launch.state import summarise
+from focus_engine.launch.stop_request import write_stop_request
 from focus_engine.launch.summary import RunSummary
 from focus_engine.runs.folder import RunFolder
 
@@ -89,9 +90,13 @@ def test_a_living_worker_starts_runs_and_stops(run, living):
     training = summarise(run)
     assert (training.state, training.phase, training.epoch) == ("running", "training", 3)
     assert (training.best_val_loss, training.bad_epochs, training.eta_seconds) == (0.55, 1, 12.0)
+    write_stop_request(run, "epoch")
+    assert summarise(run).state == "stopping"
     append_event(run.events, StopRequested(when="epoch"))
     append_event(run.events, STEP)
     assert summarise(run).state == "stopping"
+    run.stop_request.unlink()  # withdrawn: the worker has not recorded that yet
+    assert summarise(run).state == "running"
     append_event(run.events, ENDED)
     stopped = summarise(run)
     assert (stopped.state, stopped.reason, stopped.eta_seconds) == ("stopped", "time limit", None)

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from chaos import PATIENCE, Chaos, Score, alive, began, trains, wait_for, wait_until
+from chaos_stalls import freeze, hang_a_step, without_flock
 from workers import ended
 
 from focus_engine.data import batches
@@ -196,7 +197,7 @@ def cut_the_checkpoint(chaos: Chaos, times: int) -> Score:
         wait_until(lambda run=run: run.checkpoint_previous.exists() and trains(run), pid)
         os.kill(pid, signal.SIGKILL)
         wait_for(pid)
-        with run.checkpoint_last.open("r+b") as file:  # best is a link to the same file
+        with run.checkpoint_last.open("r+b") as file:
             file.truncate(chaos.random.randrange(run.checkpoint_last.stat().st_size))
         score.inflicted += 1
         chaos.judge_dead(score, run)
@@ -221,13 +222,16 @@ except RunConflictError:
 """
 
 
-def start_many_at_once(chaos: Chaos, times: int, starters: int = 20) -> Score:
+def start_many_at_once(chaos: Chaos, times: int, starters: int = 20, *, flock: bool = True) -> Score:
     """Simultaneous starts, of which exactly one succeeds."""
-    score = Score(f"{starters} starts at once")
+    score = Score(f"{starters} starts at once" + ("" if flock else ", without flock"))
+    environment = None if flock else without_flock(chaos.folder / "site")
     for _ in range(times):
         run = chaos.make()
         command = [sys.executable, "-c", START, str(run.path)]
-        starting = [subprocess.Popen(command, stdin=subprocess.PIPE, text=True) for _ in range(starters)]
+        starting = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, text=True, env=environment) for _ in range(starters)
+        ]
         for process in starting:
             assert process.stdin is not None
             process.stdin.close()
@@ -241,6 +245,11 @@ def start_many_at_once(chaos: Chaos, times: int, starters: int = 20) -> Score:
         score.states_that_lied += len(first_words) != 1
         chaos.judge(score, run)
     return score
+
+
+def start_many_without_flock(chaos: Chaos, times: int) -> Score:
+    """The same on a disk without flock, where exclusive files decide."""
+    return start_many_at_once(chaos, times, flock=False)
 
 
 def move_the_folder(chaos: Chaos, times: int) -> Score:
@@ -321,8 +330,11 @@ FAULTS: tuple[tuple[Callable[[Chaos, int], Score], int, int], ...] = (
     (tear_the_log, 18, 3),
     (cut_the_checkpoint, 12, 1),
     (start_many_at_once, 3, 1),
+    (start_many_without_flock, 3, 0),
+    (freeze, 10, 0),
+    (hang_a_step, 10, 0),
     (move_the_folder, 6, 2),
     (reboot, 6, 2),
     (break_a_reader, 6, 1),
 )
-"""Each fault with the number of times that `make chaos` and the tests inflict it."""
+"""Each fault with the number of times that `make chaos` and the tests inflict it; 0: the tests have their own."""

@@ -1,7 +1,8 @@
-"""The process that `warm_workers` forks from: `python warm_server.py DESCRIPTOR SOCKET`.
+"""The process that `warm_workers` forks from: `python warm_server.py CLIENT LISTENER`, which are descriptors.
 
-It has no threads. Each request is one connection with the arguments as JSON and five descriptors: standard input,
-output and error, the pipe to which pid and exit code are written, and the lock of the run (or a null device).
+It has no threads, and ends when the client's descriptor is closed. Each request is one connection with the arguments
+as JSON and five descriptors: standard input, output and error, the pipe to which pid and exit code are written, and
+the lock of the run (or a null device).
 """
 
 import contextlib
@@ -15,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed.run
-from preload import load_figures, load_optimiser
+from preload import leave_figures_unarranged, load_figures, load_optimiser
 from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
 from warm_workers import DESCRIPTORS, PATCHED, WarmWorkers
 
-from focus_engine.launch.start import LOCK_VARIABLE
+from focus_engine.launch.run_lock import LOCK_VARIABLE
 from focus_engine.worker import __main__ as worker
 from focus_engine.worker import artist, rank
 
@@ -96,7 +97,7 @@ def _prepare(order: dict[str, Any], lock: int, server: str) -> None:
     """Set what `python -m` with this environment sets, and fork what this process starts from the server too."""
     os.environ.clear()
     os.environ.update(order["env"])
-    if LOCK_VARIABLE in os.environ:
+    if os.environ.get(LOCK_VARIABLE, "").isdecimal():
         os.environ[LOCK_VARIABLE] = str(lock)
     os.chdir(order["cwd"])
     paths = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
@@ -110,9 +111,7 @@ def _prepare(order: dict[str, Any], lock: int, server: str) -> None:
 
 if __name__ == "__main__":
     load_optimiser()
+    leave_figures_unarranged()
     load_figures()
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(sys.argv[2])
-        listening.listen(64)
-        os.write(int(sys.argv[1]), b"1")
+    with socket.socket(fileno=int(sys.argv[2])) as listening:
         serve(int(sys.argv[1]), listening)

@@ -1,10 +1,10 @@
 """Processes forked from one that has torch and matplotlib loaded, for tests whose law is not how a process starts.
 
 Importing torch and its optimisers costs a worker three seconds of CPU, matplotlib one, and the suite starts hundreds
-of workers, ranks and figure processes. A server without threads (`warm_server.py`) imports everything once and forks a
-process for each request: a real one with its own pid, session, signals and exit code, which runs the `main` of the
-module that the command names. Its parent is the server. Tests marked `real_start` start processes as users do: all,
-or those of the modules that the mark names.
+of workers, ranks and figure processes. A server without threads (`warm_server.py`) imports everything once, for all
+processes of pytest-xdist together, and forks a process for each request: a real one with its own pid, session, signals
+and exit code, which runs the `main` of the module that the command names. Its parent is the server. Tests marked
+`real_start` start processes as users do: all, or those of the modules that the mark names.
 """
 
 import contextlib
@@ -44,15 +44,17 @@ class WarmWorkers:
             TimeoutExpired=subprocess.TimeoutExpired,
         )
 
-    def _start(self) -> str:
+    def start(self) -> str:
+        """Start the server and return its address; requests wait until it has imported everything."""
         self._folder = tempfile.TemporaryDirectory(prefix="focus-warm-")
         address = str(Path(self._folder.name) / "socket")
         self._alive, theirs = socket.socketpair()
-        with theirs:
-            descriptor = theirs.fileno()
-            command = [sys.executable, str(Path(__file__).with_name("warm_server.py")), str(descriptor), address]
-            self._server = subprocess.Popen(command, pass_fds=(descriptor,), start_new_session=True)
-        assert self._alive.recv(1), "the server of the tests' workers did not start"
+        with theirs, socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(address)
+            listener.listen(64)
+            given = (theirs.fileno(), listener.fileno())
+            command = [sys.executable, str(Path(__file__).with_name("warm_server.py")), *map(str, given)]
+            self._server = subprocess.Popen(command, pass_fds=given, start_new_session=True)
         return address
 
     def close(self) -> None:
@@ -67,7 +69,7 @@ class WarmWorkers:
         module, arguments = _module_of(args)
         if module not in FORKED or module in os.environ.get(REAL_VARIABLE, "").split():
             return subprocess.Popen(args, **options)
-        self._address = self._address or self._start()
+        self._address = self._address or self.start()
         connection = socket.socket(socket.AF_UNIX)
         with connection:
             try:

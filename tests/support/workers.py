@@ -1,5 +1,7 @@
 """Small runs with real workers, shared by tests of worker processes."""
 
+import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +12,9 @@ from focus_engine.events.table import EpochFinished, Event, RunEnded
 from focus_engine.launch.process import process_start
 from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder
+from focus_engine.training import pace
+from focus_engine.worker import __main__ as worker
+from focus_engine.worker import session
 
 CONFIG = """\
 data: {{{data}}}
@@ -39,6 +44,27 @@ def write_config(
 ) -> None:
     text = CONFIG.format(data=data, epochs=epochs, sample_every=sample_every, more=more)
     run.config.write_text(text.replace("{told}", f'"{run.path}/told.txt"'))
+
+
+def fork_worker(run: RunFolder, before: Callable[[], None]) -> int:
+    """Fork a worker of `run` without figures from this process, which calls `before` first; return its pid."""
+    run.make_folders()
+    pid = os.fork()
+    if pid:
+        threading.Thread(target=os.waitpid, args=(pid, 0), daemon=True).start()  # so that it leaves no zombie
+        return pid
+    code = 70
+    try:
+        os.setsid()
+        log = os.open(run.worker_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        for descriptor in (1, 2):
+            os.dup2(log, descriptor)
+        pace.PROGRESS_SECONDS = 0.0
+        session.Artist.draw = lambda _self, _what: None  # type: ignore[method-assign]
+        before()
+        code = worker.main([str(run.path)])
+    finally:
+        os._exit(code)
 
 
 def epochs_of(run: RunFolder) -> list[EpochFinished]:

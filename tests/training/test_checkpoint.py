@@ -7,6 +7,7 @@ import subprocess
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,13 @@ from focus_engine.config.schema import Config, plain_config
 from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.errors import InputError
 from focus_engine.evaluation.trained_model import open_trained
+from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.resumable import check_resumable
-from focus_engine.training.checkpoint import Checkpoint, keep_as_best, keep_previous, load_checkpoint, save_checkpoint
+from focus_engine.seal import inspect, inspect_path
+from focus_engine.training.checkpoint import Checkpoint, keep_previous, load_checkpoint, save_checkpoint
+from focus_engine.training.host_copy import HostCopy
 from focus_engine.training.prepare import restore_state, versions
+from focus_engine.worker.saving import last_good_checkpoint
 
 
 @pytest.fixture
@@ -81,17 +86,75 @@ def test_a_text_file(checkpoint_path: Path):
     assert "not a whole checkpoint" in one_line(checkpoint_path)
 
 
-def test_damaged_bytes_are_refused_or_change_numbers_only(saved: Path):
-    content, draw = saved.read_bytes(), random.Random(0)  # noqa: S311
-    for _ in range(60):
-        damaged = bytearray(content)
-        for _ in range(draw.randint(1, 20)):
-            damaged[draw.randrange(len(damaged))] = draw.randrange(256)
-        saved.write_bytes(damaged)
-        try:
-            load_checkpoint(saved)
-        except InputError as error:
-            assert str(saved) in str(error)  # noqa: PT017  (both outcomes are valid)
+def flipped(content: bytes, bit: int) -> bytes:
+    """Return `content` with one bit changed."""
+    damaged = bytearray(content)
+    damaged[bit // 8] ^= 1 << bit % 8
+    return bytes(damaged)
+
+
+def test_any_flipped_bit_of_the_last_checkpoint_is_refused_and_the_one_before_is_used(
+    checkpoint: Checkpoint, tmp_path: Path
+):
+    run = RunFolder(tmp_path)
+    run.checkpoints.mkdir()
+    save_checkpoint(run.checkpoint_previous, checkpoint)
+    save_checkpoint(run.checkpoint_last, replace(checkpoint, state=checkpoint.state | {"epoch": 2}))
+    content, draw = run.checkpoint_last.read_bytes(), random.Random(0)  # noqa: S311
+    for number, bit in enumerate(draw.sample(range(8 * len(content)), 200)):
+        run.checkpoint_last.write_bytes(flipped(content, bit))
+        assert one_line(run.checkpoint_last)
+        if number % 20 == 0:
+            saved, warning = last_good_checkpoint(run)
+            assert saved is not None
+            assert saved.epoch == 1
+            assert str(warning).startswith(f"{run.checkpoint_last}: ")
+            assert str(warning).endswith("; going on from checkpoint_previous.pt, epoch 1")
+    end = range(8 * (len(content) - 64), 8 * len(content))  # the directory's end, where the seal is
+    assert {inspect(BytesIO(flipped(content, bit))).condition for bit in end} == {"damaged"}
+    run.checkpoint_last.write_bytes(content)
+    saved, warning = last_good_checkpoint(run)
+    assert (saved is not None and saved.epoch, warning) == (2, None)
+
+
+def test_a_checkpoint_without_seal_is_checked_by_the_archive_alone(checkpoint: Checkpoint, checkpoint_path: Path):
+    torch.save({"format": "focus-checkpoint", "version": 1, **vars(checkpoint)}, checkpoint_path)  # as FOCUS 0.1 did
+    content = checkpoint_path.read_bytes()
+    assert inspect_path(checkpoint_path).condition == "unproved"
+    assert load_checkpoint(checkpoint_path).epoch == 1
+    with zipfile.ZipFile(checkpoint_path) as archive:
+        weights = max(archive.infolist(), key=lambda entry: entry.file_size)
+    at = weights.header_offset + weights.file_size  # within the data, which follow a header of under 1 kB
+    checkpoint_path.write_bytes(flipped(content, 8 * at))
+    assert f"damaged: its member {weights.filename} does not have its CRC-32" in one_line(checkpoint_path)
+
+
+def test_a_copy_of_the_state_makes_the_same_file_and_training_leaves_it_alone(
+    bench: Callable[..., Any], checkpoint: Checkpoint, tmp_path: Path
+):
+    one, memory = bench(num_epochs=2), HostCopy()
+    one.run()
+    for _ in range(2):  # the second copy overwrites the memory of the first
+        held = replace(checkpoint, state=memory.take(one.state.to_dict()))
+        files = [tmp_path / "live.pt", tmp_path / "copy.pt"]
+        for file, written in zip(files, (replace(checkpoint, state=one.state.to_dict()), held), strict=True):
+            save_checkpoint(file, written)
+        assert files[0].read_bytes() == files[1].read_bytes()
+        with torch.no_grad():
+            for weights in one.state.network.parameters():
+                weights.add_(1.0)
+        save_checkpoint(files[0], held)
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_copies_keep_shared_memory_strides_and_empty_tensors():
+    base = torch.arange(24.0).reshape(2, 3, 2, 2).to(memory_format=torch.channels_last)
+    copy = HostCopy().take({"base": base, "part": base[0], "empty": torch.empty(0), "other": (1, None, [base.int()])})
+    assert torch.equal(copy["base"], base)
+    assert copy["base"].stride() == base.stride()
+    assert copy["part"].untyped_storage().data_ptr() == copy["base"].untyped_storage().data_ptr()
+    assert copy["base"].data_ptr() != base.data_ptr()
+    assert (copy["empty"].numel(), copy["other"][:2], copy["other"][2][0].dtype) == (0, (1, None), torch.int32)
 
 
 def test_a_foreign_zip(checkpoint_path: Path):
@@ -179,30 +242,6 @@ def test_sampling_from_a_checkpoint_that_contradicts_itself(
     with pytest.raises(InputError, match=message) as refused:
         open_trained(saved)
     assert "\n" not in str(refused.value)
-
-
-def test_best_is_what_last_was(checkpoint: Checkpoint, saved: Path):
-    best = saved.with_name("checkpoint_best.pt")
-    keep_as_best(saved, best)
-    assert saved.samefile(best)  # one copy on disk until the next epoch
-    content = best.read_bytes()
-    save_checkpoint(saved, replace(checkpoint, state=checkpoint.state | {"epoch": 2}))
-    assert best.read_bytes() == content
-    assert [load_checkpoint(path).epoch for path in (best, saved)] == [1, 2]
-    keep_as_best(saved, best)
-    assert load_checkpoint(best).epoch == 2
-    assert sorted(path.name for path in saved.parent.iterdir()) == ["checkpoint_best.pt", "checkpoint_last.pt"]
-
-
-def test_best_is_a_copy_where_there_are_no_links(saved: Path, monkeypatch: pytest.MonkeyPatch):
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EPERM, "no links here")
-
-    monkeypatch.setattr(os, "link", refuse)
-    best = saved.with_name("checkpoint_best.pt")
-    keep_as_best(saved, best)
-    assert best.read_bytes() == saved.read_bytes()
-    assert not saved.samefile(best)
 
 
 @pytest.fixture

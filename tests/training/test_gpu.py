@@ -15,6 +15,7 @@ from focus_engine.models.build import build_network
 from focus_engine.progress import drain
 from focus_engine.training.checkpoint import load_checkpoint, save_checkpoint
 from focus_engine.training.devices import choose_device, choose_precision, precision_context
+from focus_engine.training.host_copy import HostCopy
 from focus_engine.training.loop import train
 from focus_engine.training.memory import is_out_of_memory
 from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
@@ -98,6 +99,20 @@ def test_a_resumed_run_ends_as_the_undisturbed_one(make_run, tmp_path, precision
     assert [event.val_loss for event in resumed] == pytest.approx(
         [event.val_loss for event in undisturbed[1:]], rel=1e-3
     )
+
+
+def test_a_copy_on_the_host_is_of_the_moment_it_was_taken(make_run):
+    run, memory = make_run(GPU), HostCopy()
+    epochs_of(run)
+    for _ in range(2):
+        expected = run.state.network.state_dict()["stem.weight"].cpu()
+        copy = memory.take(run.state.to_dict())
+        with torch.no_grad():
+            for weights in run.state.network.parameters():
+                weights.add_(1.0)  # queued behind the copy
+        memory.wait()
+        assert copy["network"]["stem.weight"].is_pinned()
+        assert torch.equal(copy["network"]["stem.weight"], expected)
 
 
 def test_maps_drawn_on_the_gpu_are_those_of_the_cpu(make_run, monkeypatch):

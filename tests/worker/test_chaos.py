@@ -1,4 +1,4 @@
-"""The quick part of `make chaos`: every fault at least once; nothing is lost, nothing lies."""
+"""The quick part of `make chaos`: faults without a test of their own, at least once; nothing is lost, nothing lies."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def chaos(cache: Path, tmp_path_factory: pytest.TempPathFactory):
         yield Chaos(tmp_path_factory.mktemp("chaos"), seed=1)
 
 
-@pytest.mark.parametrize(("fault", "times"), [(fault, quick) for fault, _, quick in FAULTS])
+@pytest.mark.parametrize(("fault", "times"), [(fault, quick) for fault, _, quick in FAULTS if quick])
 def test_fault(chaos: Chaos, fault, times):
     try:
         score = fault(chaos, times)

@@ -122,8 +122,13 @@ def test_a_killed_rank_is_restarted_as_often_as_allowed_and_then_fails_the_run(m
     run = together(
         make, "killed", epochs=1000, more="max_restarts: 1\n  max_minutes: 60\n  early_stopping: {patience: 0}"
     )
+    run.config.write_text(run.config.read_text() + "worker: {stall_minutes: 0.05}\n")
     start_run(run)
     until(lambda: training(run, after=1))
+    os.kill(rank_pids(run)[1], signal.SIGSTOP)  # rank 0 waits for it, and says so
+    until(lambda: summarise(run).state == "stalled")
+    os.kill(rank_pids(run)[1], signal.SIGCONT)
+    until(lambda: summarise(run).state == "running")
     os.kill(rank_pids(run)[0], signal.SIGKILL)
     until(lambda: [event for event in read_events(run.events) if isinstance(event, Warned) and event.code == "restart"])
     reached = len(epochs_of(run))

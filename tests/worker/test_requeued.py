@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from workers import Make, epochs_of, outcome_of
+from workers import Make, epochs_of, ignore, outcome_of
 
 from focus_engine.events.log import read_events
 from focus_engine.events.outcome import Outcome
@@ -81,7 +81,7 @@ def test_a_second_worker_does_not_start_while_the_first_keeps_beating(
 @pytest.mark.parametrize("where", ["", "stopped in epoch 3", "no checkpoint; none at all"])
 def test_a_job_out_of_time_says_how_far_it_came_whatever_the_words(tmp_path, where):
     """The reason is put together from its parts, never parsed."""
-    switch = StopSwitch(RunFolder(tmp_path))
+    switch = StopSwitch(RunFolder(tmp_path), ignore)
     with switch.listening(foreground=False, slurm=True), pytest.raises(StopNow):
         os.kill(os.getpid(), signal.SIGUSR1)
     outcome = Outcome("stopped", "asked to stop; at once", where)

@@ -1,5 +1,6 @@
 """Real worker processes on universes of 16 × 16 pixels, from their start to their end."""
 
+import contextlib
 import os
 import pty
 import signal
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from warm_workers import REAL_VARIABLE
 from workers import DATA, TIMES, Make, Until, ended, epochs_of, ignore, outcome_of, same, told, write_config
 
 from focus_engine.errors import FocusError, InputError, RunConflictError
@@ -23,7 +25,9 @@ from focus_engine.events.table import (
     EpochFinished,
     Event,
     Queued,
+    RunEnded,
     RunStarted,
+    StatisticsMeasured,
     StepProgress,
 )
 from focus_engine.launch.slots import take_free_slots
@@ -41,7 +45,7 @@ pytestmark = pytest.mark.process
 
 
 @pytest.mark.real_start
-def test_from_start_to_finish_and_on(make: Make, until: Until):
+def test_from_start_to_finish_and_on(make: Make, until: Until, monkeypatch: pytest.MonkeyPatch):
     run = make(epochs=2, sample_every=2)
     outcomes: list[Any] = []
 
@@ -80,6 +84,7 @@ def test_from_start_to_finish_and_on(make: Make, until: Until):
         start_run(run, resume=True)
     assert run.events.read_bytes() == log  # a refusal leaves the run as it was
     write_config(run, epochs=3, sample_every=2)
+    monkeypatch.delenv(REAL_VARIABLE)  # test_a_run_outlives_its_terminal resumes in a process of its own
     start_run(run, resume=True)
     until(lambda: ended(run))
     assert [epoch.epoch for epoch in epochs_of(run)] == [1, 2, 3]
@@ -102,7 +107,15 @@ def test_a_killed_run_is_lost_and_goes_on_bit_for_bit(make: Make, until: Until):
     run.events.write_bytes(run.events.read_bytes() + b'{"type":"epoch_fin')  # a line that the kill tore
 
     start_run(run, resume=True)
-    assert run_in_foreground(whole, resume=False, device=None, on_event=ignore).state == "finished"
+    standing: list[bool] = []
+
+    def look(event: Event) -> None:
+        if isinstance(event, RunEnded):
+            figures = [*(draw(epoch) for epoch in (1, 2) for draw in (whole.sample_figure, whole.power_figure))]
+            standing.extend(path.is_file() for path in (*figures, whole.training_history))
+
+    assert run_in_foreground(whole, resume=False, device=None, on_event=look).state == "finished"
+    assert standing == [True] * 5  # when the end is recorded, not some time after
     until(lambda: ended(run))
     assert summarise(run).state == "finished"
     one, other = load_checkpoint(run.checkpoint_last), load_checkpoint(whole.checkpoint_last)
@@ -114,6 +127,37 @@ def test_a_killed_run_is_lost_and_goes_on_bit_for_bit(make: Make, until: Until):
     for epoch in (1, 2):  # also the samples that the kill cut off
         with np.load(run.sample_maps(epoch)) as a, np.load(whole.sample_maps(epoch)) as b:
             assert np.array_equal(a["maps"], b["maps"])
+
+
+@pytest.mark.real_start("focus_engine.worker.artist")
+def test_a_worker_killed_while_figures_are_drawn_is_lost_and_draws_them_when_resumed(make: Make, until: Until):
+    run = make(epochs=1, sample_every=1)
+    pid = start_run(run).pid
+    until(lambda: artists_of(run))
+    (artist,) = map(int, artists_of(run))
+    os.kill(artist, signal.SIGSTOP)  # a drawing that takes long
+    until(lambda: any(isinstance(event, StatisticsMeasured) for event in read_events(run.events)))
+    until(lambda: len(pipes_to(artist, pid)) == 0)  # the worker waits for the last figure
+    assert summarise(run).state == "running"
+    assert not run.power_figure(1).exists()
+    for one in (pid, artist):
+        os.kill(one, signal.SIGKILL)
+    until(lambda: ended(run))
+    assert summarise(run).state == "lost"
+    start_run(run, resume=True)
+    until(lambda: summarise(run).state == "finished")
+    for path in (run.training_history, run.sample_figure(1), run.power_figure(1)):
+        assert path.read_bytes().startswith(b"\x89PNG")
+    assert [epoch.epoch for epoch in epochs_of(run)] == [1]
+
+
+def pipes_to(reader: int, writer: int) -> list[Path]:
+    """Return the files of process `writer` that are the pipe on the standard input of process `reader`."""
+    pipe, found = Path(f"/proc/{reader}/fd/0").readlink(), []
+    for one in Path(f"/proc/{writer}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            found += [one] if one.readlink() == pipe else []
+    return found
 
 
 def artists_of(run: RunFolder) -> list[str]:

@@ -127,6 +127,13 @@ class TrainingBlock(Block):
     averages_gb: PositiveFloat = Field(
         2.0, description="Disk for these snapshots [GB]; at least 3 are kept, at most 32.", json_schema_extra=FREE
     )
+    init_from: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        examples=["nbody"],
+        description="Begin from the averaged weights of an experiment (name or path; its best checkpoint), of a "
+        "checkpoint, or of a file of focus export --weights, relative to this file. Read when training begins, not "
+        "when it is resumed. Method, prediction, network and parameters must agree; maps are standardised anew.",
+    )
     seed: NonNegativeInt = Field(0, description="Seed of weights, noise and order.")
     max_minutes: PositiveFloat | None = Field(
         None,
@@ -138,7 +145,8 @@ class TrainingBlock(Block):
     accumulate: PositiveInt = Field(1, description="Batches per optimiser step.", json_schema_extra=MAPS_A_STEP)
     checkpoint_minutes: PositiveFloat = Field(
         10.0,
-        description="Minutes between checkpoints within an epoch: at most these are lost when a worker is killed.",
+        description="Minutes between checkpoints: at most these are lost when a worker is killed. Ends of epochs are "
+        "saved as well where writing takes less than 2 % of the time.",
         json_schema_extra=FREE,
     )
     devices: Annotated[int, Field(ge=1, le=1024)] = Field(

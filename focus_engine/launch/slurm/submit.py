@@ -10,9 +10,10 @@ from pathlib import Path
 from focus_engine.atomic import write_atomically
 from focus_engine.cache import cache_folder
 from focus_engine.errors import FocusError, InputError
+from focus_engine.launch.run_lock import run_lock
 from focus_engine.launch.slurm.jobs import SLURM, SubmittedJob, cluster_name
 from focus_engine.launch.slurm.options import SlurmOptions, merged, read_defaults
-from focus_engine.launch.start import check_can_start, run_lock
+from focus_engine.launch.start import check_can_start
 from focus_engine.runs.folder import RunFolder
 
 SUBMIT_SECONDS = 60.0

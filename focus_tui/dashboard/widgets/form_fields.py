@@ -46,7 +46,7 @@ class Field(Vertical):
     def __init__(self, key: str, label: str, hint: str = "") -> None:
         super().__init__(id=field_id(key))
         self.key, self._label, self._hint = key, label, hint
-        self._problem = ""
+        self._problem, self._minor = "", False
 
     def compose(self) -> ComposeResult:
         """Lay out label, editor and hint."""
@@ -72,7 +72,9 @@ class Field(Vertical):
 
     def show_problem(self, words: str, *, warning: bool = False) -> None:
         """Show a problem, or a warning, below the field; an empty message removes the line."""
-        self._problem = words
+        if (words, warning) == (self._problem, self._minor):
+            return  # after each key all fields are told, and each change is another layout of the screen
+        self._problem, self._minor = words, warning
         line = self.query_one(".problem", Static)
         line.display = bool(words)
         line.set_class(warning, "minor")

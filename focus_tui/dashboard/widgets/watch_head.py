@@ -27,7 +27,7 @@ def head_lines(view: RunView, load: MachineLoad | None, width: int, most: int = 
     live = view.summary.state in LIVE_STATES
     groups = [
         _flowed(_without_orphan(_facts(view), width), width),
-        _flowed(_gauges(view) if live else _outcome(view), width),
+        _flowed(_gauges(view) if live and view.summary.state != "stalled" else _outcome(view), width),
         [_progress(view, width)] if live else [],
         _flowed([Text(f"! {words}", style="yellow") for words in _advice(view)], width),
         _flowed([Text(words, style="dim") for words in _machine(view, load)] if live else [], width)[:1],
@@ -118,11 +118,12 @@ def _outcome(view: RunView) -> list[Text]:
         "stopped": f"r resumes it from {where}",
         "lost": f"r resumes it from {where}",
         "failed": f"5 shows the log, r resumes it from {where}",
+        "stalled": f"x ends it now, r then resumes it from {where}",
         "unreachable": "it is shown as running again when its machine answers",
         "finished": "g samples from it",
         "early_stopped": "g samples from it",
     }.get(s.state, "")
-    colour = "red" if s.state in {"failed", "lost", "unreachable"} else ""
+    colour = "red" if s.state in {"failed", "lost", "stalled", "unreachable"} else ""
     return [Text(words, style) for words, style in ((reason, colour), (then, "dim")) if words]
 
 

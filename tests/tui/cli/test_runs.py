@@ -16,6 +16,7 @@ from focus_engine.events.epoch_block import epoch_block
 from focus_engine.events.log import append_event
 from focus_engine.events.table import Warned
 from focus_engine.launch.process import ProcessIdentity, boot_id, host_name, process_start
+from focus_engine.launch.stop_request import read_stop_request
 from focus_engine.runs.folder import RunFolder
 from focus_tui.cli.app import app
 
@@ -175,7 +176,7 @@ def test_stop_needs_a_run_that_runs(focus, tmp_path):
     started(run, os.getpid())
     code, _, err = focus("stop", "a")
     assert (code, "stops after epoch 1" in err) == (0, True)
-    assert run.stop_request.read_text(encoding="ascii") == "epoch\n"
+    assert read_stop_request(run) == "epoch"
     assert json.loads(focus("status", "a", "--json")[1])["state"] == "stopping"
 
 

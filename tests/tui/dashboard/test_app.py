@@ -1,6 +1,7 @@
 """The app: palette, keys and themes from the settings, and actions on runs."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -116,6 +117,13 @@ async def test_a_worker_killed_for_real_is_lost_on_the_screen(tmp_path):
             await head_says("TRAINING")
             append_event(run.events, epoch(2, 0.1234))
             await head_says("0.1234")
+            hung = {"phase": "training", "step": 7, "reports": 1, "time": 0.0, "idle": 900.0, "limit": 600.0}
+            beat = {"worker": me.started, "pid": me.pid, "host": me.host, "boot_id": me.boot_id, "monotonic": 0.0}
+            run.progress.write_text(json.dumps(hung | beat | {"stalled": True, "every": 5.0}))
+            await head_says("no progress for")
+            assert "stalled" in app.screen.query_one(Head).text
+            run.progress.unlink()
+            await head_says("TRAINING")
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             await head_says("lost")

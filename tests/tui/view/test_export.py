@@ -165,7 +165,7 @@ def test_full_maps_are_drawn_where_they_are_kept(alpha, focus, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "nothing to export: give --csv DIR, --tensorboard DIR or --figure"),
+        ([], "nothing to export: give --csv DIR, --tensorboard DIR, --weights FILE or --figure"),
         (["--figure", "banana"], "allowed: loss, lr, power, maps, all"),
         (["--figure", "loss", "--format", "gif"], "allowed: png, pdf, svg"),
         (["--csv", "d", "--format", "png"], "--format is about figures"),

@@ -90,6 +90,7 @@ def test_the_end_is_kept_until_another_worker_starts():
         ("running", "training", 9, "TRAINING"),
         ("early_stopped", "training", 112, "early stopped @ 112"),
         ("lost", "warmup", 1, "lost"),
+        ("stalled", "training", 1, "stalled"),
         ("created", None, None, "created"),
     ],
 )

@@ -184,6 +184,10 @@ def test_the_head_says_lost_and_what_to_do():
     assert "lost" in said
     assert "recorded no outcome" in said
     assert "r resumes it" in said
+    said = head(full_view(state="stalled", reason="no progress for 12 min in phase 'training' after step 7"))
+    assert "stalled" in said
+    assert "no progress for 12 min" in said
+    assert "x ends it now" in said
 
 
 def test_the_head_shows_the_making_of_data():

@@ -1,0 +1,44 @@
+"""One job at a time in a thread of its own, whose result or failure the thread that started it collects."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Result = TypeVar("Result")
+
+
+class BackgroundJob(Generic[Result]):
+    """A job that runs in a thread.
+
+    The thread ends with the process: a worker that must exit at once leaves a temporary file, never a torn checkpoint.
+    """
+
+    def __init__(self, job: Callable[[], Result]) -> None:
+        """Start `job`."""
+        self._job = job
+        self._result: Result
+        self._error: Exception | None = None
+        self.seconds = 0.0
+        self._thread = threading.Thread(target=self._run, name="focus-checkpoint", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        began = time.monotonic()
+        try:
+            self._result = self._job()
+        except Exception as error:  # noqa: BLE001  (`result` raises it in the thread that asks)
+            self._error = error
+        self.seconds = time.monotonic() - began
+
+    @property
+    def done(self) -> bool:
+        """Whether the job has ended."""
+        return not self._thread.is_alive()
+
+    def result(self) -> Result:
+        """Wait for the job and return its result. Raises the exception that ended it."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._result

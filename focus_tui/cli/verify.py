@@ -1,0 +1,145 @@
+"""`focus verify`: reads every checkpoint in full and says which are damaged. Needs no torch."""
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from focus_engine.errors import FocusError, InputError
+from focus_engine.runs.folder import RunFolder, find_run, list_runs
+from focus_tui.cli.choose import Json, chosen_run, complete_names, root_of
+from focus_tui.cli.command import Command
+from focus_tui.terminal import GREEN, GREY, RED, colours, out, padded, painted, say, visible
+from focus_tui.view.words import age, size
+
+if TYPE_CHECKING:
+    from focus_engine.runs.proofs import Verified
+    from focus_engine.seal import Condition
+
+WORDS: dict["Condition", tuple[str, int]] = {
+    "proved": ("proved: every byte is as it was written", GREEN),
+    "unproved": ("unproved: contents are right, but an earlier FOCUS wrote no CRC-32 over the whole file", GREY),
+    "damaged": ("DAMAGED", RED),
+}
+
+
+def verify(
+    context: typer.Context,
+    exps: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[EXP]...",
+            help="Names or paths of experiments [that of the current folder, else the latest].",
+            show_default=False,
+            autocompletion=complete_names,
+        ),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All experiments, archived ones too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check that no checkpoint is damaged.
+
+    Reads every byte of the checkpoints and of the snapshots of averaged weights. Exits with 1 if one is damaged.
+
+    Example: focus verify --all
+    """
+    if every and exps:
+        raise InputError("--all is every experiment: leave the names out")
+    root = root_of(context)
+    if every:
+        runs = list_runs(root)
+    else:
+        runs = list(dict.fromkeys(find_run(name, root) for name in exps or ())) or [chosen_run(context, None)]
+    rows = _as_json(runs) if as_json else _as_table(runs)
+    if not rows:
+        say("no checkpoints to verify")
+    if damaged := [f"{run.name}/{_file(run, one)}" for run, one in rows if one.inspection.condition == "damaged"]:
+        raise FocusError(
+            f"{len(damaged)} of {len(rows)} files are damaged: {visible(', '.join(damaged))}. No command loads them; "
+            "focus resume goes on from the newest checkpoint that is whole"
+        )
+
+
+Rows = list[tuple[RunFolder, "Verified"]]
+
+
+def _verified(runs: list[RunFolder]) -> Iterator[tuple[RunFolder, "Verified"]]:
+    from focus_engine.runs.proofs import verify as verify_run
+
+    for run in runs:
+        for one in verify_run(run):
+            yield run, one
+
+
+def _as_table(runs: list[RunFolder]) -> Rows:
+    """Print each file as soon as it is read, because large ones take seconds."""
+    from focus_engine.runs.proofs import checkpoint_files
+
+    files = {run.name: [str(path.relative_to(run.path)) for path in checkpoint_files(run)] for run in runs}
+    names = max((len(visible(name)) for name, held in files.items() if held), default=0)
+    paths = max((len(path) for held in files.values() for path in held), default=0)
+    rows: Rows = []
+    for run, one in _verified(runs):
+        rows.append((run, one))
+        words, colour = WORDS[one.inspection.condition]
+        problem = one.inspection.problem.removeprefix("damaged: ")
+        text = painted(f"{words}: {visible(problem)}" if problem else words, colour if colours() else None)
+        out(f"{padded(visible(run.name), names)}  {padded(_file(run, one), paths)}  {size(one.bytes):>8}  {text}")
+    return rows
+
+
+def _as_json(runs: list[RunFolder]) -> Rows:
+    rows = list(_verified(runs))
+    out(json.dumps([_document(run, one) for run, one in rows], ensure_ascii=False, indent=2))
+    return rows
+
+
+def _document(run: RunFolder, one: "Verified") -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "path": str(one.path),
+        "bytes": one.bytes,
+        "condition": one.inspection.condition,
+        "problem": one.inspection.problem or None,
+    }
+
+
+def _file(run: RunFolder, one: "Verified") -> str:
+    return str(one.path.relative_to(run.path))
+
+
+def proof_document(run: RunFolder) -> dict[str, dict[str, Any]]:
+    """Return what `focus status --json` says of the last and the best checkpoint: condition, and when it was read.
+
+    Both are null where the file was not read since it was written.
+    """
+    from focus_engine.runs.proofs import proof_of
+
+    known = {
+        kind: proof_of(run, path)
+        for kind, path in (("last", run.checkpoint_last), ("best", run.checkpoint_best))
+        if path.is_file()
+    }
+    return {
+        kind: {"condition": proof and proof.condition, "read": proof and proof.when} for kind, proof in known.items()
+    }
+
+
+def proof_lines(run: RunFolder, now: float | None = None) -> list[str]:
+    """Return the line of `focus status` that says when each checkpoint was last read and checked in full."""
+    from focus_engine.seal import is_sealed
+
+    paths = {"last": run.checkpoint_last, "best": run.checkpoint_best}
+    words = []
+    for kind, proof in proof_document(run).items():
+        if proof["condition"] is not None:
+            words.append(f"{kind} {proof['condition']} {age(proof['read'], now)} ago")
+        elif is_sealed(paths[kind]):
+            words.append(f"{kind} not read since it was written")
+        else:
+            words.append(f"{kind} unproved (of an earlier FOCUS)")
+    return [f"  {'checkpoints':<11} {', '.join(words)}"] if words else []
+
+
+COMMANDS = (Command(verify, "keep"),)
