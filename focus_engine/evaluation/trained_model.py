@@ -17,6 +17,7 @@ from focus_engine.atomic import write_atomically
 from focus_engine.config.blocks.model import ModelBlock
 from focus_engine.config.budgets import sampler_within
 from focus_engine.config.methods import METHODS
+from focus_engine.config.networks import NETWORKS
 from focus_engine.config.samplers import SamplerSpec, choose_sampler, number_at
 from focus_engine.config.schema import Config
 from focus_engine.data.channels import ONE_FIELD
@@ -28,7 +29,7 @@ from focus_engine.generative.build import build_process
 from focus_engine.generative.guidance import nfe_per_call
 from focus_engine.generative.prior import SpectralPrior
 from focus_engine.generative.process import Process
-from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingProgress, sample_steps
+from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingProgress, filling_batch, sample_steps
 from focus_engine.models.batch_parts import BatchParts, PartedNetwork
 from focus_engine.models.build import build_network, check_weights
 from focus_engine.runs.folder import RunFolder
@@ -95,7 +96,7 @@ class TrainedModel:
     def plan(self, **changes: Any) -> SamplingPlan:  # noqa: ANN401  (the fields of SamplingPlan)
         """Return the config's sampling plan with the `changes` that are not None, checked against the process.
 
-        `nfe` stands for a sampler and a number of steps: those of `sampler_within`.
+        `nfe` stands for a sampler and a number of steps: those of `sampler_within`. The batch size is `filling_batch`.
 
         Raises:
             InputError: the plan does not suit the model.
@@ -106,6 +107,7 @@ class TrainedModel:
         own = {
             "sampler": spec.name,
             "steps": steps,
+            "batch_size": filling_batch(self.map_shape, self.device),
             "guidance": block.cfg_scale,
             "eta": block.eta if spec.takes_eta and spec.accepts_eta(block.eta) else None,
             "spacing": block.spacing,
@@ -144,7 +146,9 @@ class TrainedModel:
     def draw(self, params: NDArray[np.float32], plan: SamplingPlan) -> Iterator[SamplingProgress]:
         """Yield the sampling steps of one map for each row of physical parameters `params` (N, P)."""
         cond = self.scaler.standardise(torch.from_numpy(np.asarray(params, dtype=np.float32)))
-        network = PartedNetwork(self.network, BatchParts.of(self.network, self.device))
+        network = PartedNetwork(self.network, BatchParts.of(self.network, self.device, trains=False))
+        # A network of the user's own may take gradients of its output, which inference mode forbids.
+        known = self.config.model.from_ in NETWORKS
         return sample_steps(
             network,
             self.process,
@@ -153,6 +157,7 @@ class TrainedModel:
             plan,
             device=self.device,
             precision=self.context,
+            without_gradients=torch.inference_mode if known else torch.no_grad,
             prior=self.prior,
         )
 
