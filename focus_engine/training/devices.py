@@ -36,6 +36,21 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
+def other_devices(device: torch.device, count: int) -> list[torch.device]:
+    """Return `count` devices of the kind of `device` beside it: the GPUs with most free memory, or the CPU again.
+
+    Raises:
+        InputError: this machine has fewer.
+    """
+    if device.type == "cpu":
+        return [device] * count
+    number = torch.cuda.device_count() if device.type == "cuda" else 1
+    others = [torch.device(device.type, index) for index in range(number) if index != (device.index or 0)]
+    if len(others) < count:
+        raise InputError(f"{count + 1} devices: this machine has {number} of kind {device.type}")
+    return sorted(others, key=lambda one: -torch.cuda.mem_get_info(one)[0])[:count]
+
+
 def device_name(device: torch.device) -> str:
     """Return the product name of `device`."""
     if device.type == "cuda":
