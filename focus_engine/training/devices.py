@@ -39,6 +39,21 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
+def other_devices(device: torch.device, count: int) -> list[torch.device]:
+    """Return `count` devices of the kind of `device` beside it: the GPUs with most free memory, or the CPU again.
+
+    Raises:
+        InputError: this machine has fewer.
+    """
+    if device.type == "cpu":
+        return [device] * count
+    number = torch.cuda.device_count() if device.type == "cuda" else 1
+    others = [torch.device(device.type, index) for index in range(number) if index != (device.index or 0)]
+    if len(others) < count:
+        raise InputError(f"{count + 1} devices: this machine has {number} of kind {device.type}")
+    return sorted(others, key=lambda one: -_memory(one.index)[0])[:count]
+
+
 def freest(memory: Sequence[tuple[int, int]]) -> int:
     """Return the index of the GPU with most free memory, of (free, all) of each [bytes].
 
