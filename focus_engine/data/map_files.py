@@ -194,7 +194,7 @@ class _Dataset:
 
 
 def check_own(path: Path, dataset: Any) -> None:  # noqa: ANN401  (h5py)
-    """Raise InputError if the numbers of an HDF5 dataset are in other files, which could be any file of this machine."""
+    """Raise InputError if the numbers of an HDF5 dataset are in other files, which could be any of this machine."""
     if dataset.is_virtual or dataset.external:
         raise InputError(f"{path}: {dataset.name} takes its numbers from other files: refused; copy them into this one")
 

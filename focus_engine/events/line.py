@@ -12,17 +12,19 @@ from typing import Any, Literal, get_args, get_origin
 from focus_engine.events.former import FORMER_TYPES, FormerPowerSpectrum
 from focus_engine.events.statistics import Measure, MeasuredCurve
 from focus_engine.events.table import EVENT_TYPES, Event
-from focus_engine.small_files import bounded_integer
+from focus_engine.small_files import parse_json
 
 _NUMBERS: tuple[type, ...] = (int, float)
-_LONG: dict[type, Any] = {str: re.compile("[0-9]{21}"), bytes: re.compile(b"[0-9]{21}")}
-"""Lines with that many digits may hold numbers that fit no float; a float has at most 20 digits in a row."""
+_ODD = "[0-9]{21}|[eE][+]?[0-9]{3}|NaN|Infinity"
+_ODD_NUMBERS: dict[type, Any] = {str: re.compile(_ODD), bytes: re.compile(_ODD.encode())}
+"""What lines with numbers beyond 64 bits or without end look like: a float that FOCUS writes has at most 20 digits in a
+row. The slower parser, which refuses such numbers, reads them."""
 
 
 def parse_event(line: bytes | str) -> Event | None:
     """Return the event on `line`, or None when the line is torn, of an unknown type or has fields of wrong types."""
     try:
-        row = json.loads(line, parse_int=bounded_integer if _LONG[type(line)].search(line) else None)
+        row = parse_json(line) if _ODD_NUMBERS[type(line)].search(line) else json.loads(line)
         kind = row["type"]
         event = (FORMER_TYPES[kind] if kind in FORMER_TYPES else EVENT_TYPES[kind]).from_dict(row)
         if not _well_typed(event):
