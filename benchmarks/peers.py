@@ -77,7 +77,7 @@ class DenoisingDiffusionPytorch:
     name = "denoising-diffusion-pytorch"
 
     def __init__(self, data: TrainingMaps, channels: Sequence[int] = CHANNELS) -> None:
-        with _torchvision_for_its_import():
+        with torchvision_for_its_import():
             from denoising_diffusion_pytorch.denoising_diffusion_pytorch import GaussianDiffusion, Unet
         from ema_pytorch import EMA
 
@@ -185,7 +185,7 @@ def trained(peer: Any, marks: Sequence[float], seed: int) -> Iterator[tuple[floa
 
 
 @contextmanager
-def _torchvision_for_its_import() -> Iterator[None]:
+def torchvision_for_its_import() -> Iterator[None]:
     """Let denoising-diffusion-pytorch be imported without torchvision, which only its folder of images needs."""
     names = ("torchvision", "torchvision.transforms", "torchvision.utils", "torchvision.models")
     try:

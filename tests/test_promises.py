@@ -1,4 +1,4 @@
-"""docs/promises.md names a test for every promise, and every test that it names exists."""
+"""docs/promises.md and SECURITY.md name a test for every promise, and every test that they name exists."""
 
 import ast
 import re
@@ -35,6 +35,13 @@ def test_every_promise_names_a_test_that_exists():
     }
     assert not lost
     assert not [promise for promise, named in rows() if NAMED.sub("", named).strip(", ") or not NAMED.search(named)]
+
+
+def test_every_row_about_security_names_tests_that_exist():
+    page = (TESTS.parent / "SECURITY.md").read_text(encoding="utf-8")
+    table = [line for line in page.splitlines() if line[:1] == "|"][2:]
+    assert all(NAMED.search(line) for line in table)
+    assert not [f"{file}::{name}" for file, name in NAMED.findall(page) if name not in names_in(TESTS / file)]
 
 
 def test_a_promise_is_made_once():

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from focus_engine.data.map_files import Array, MapArray, open_maps_file
+from focus_engine.data.map_files import Array, MapArray, chunk_of, open_maps_file, rows_of
 from focus_engine.errors import InputError
 from focus_engine.units import CMD_FIELDS, FIELD_UNITS, SURFACE_DENSITY, UNKNOWN_UNIT
 
@@ -60,6 +60,16 @@ class FieldFiles:
         """Return map `index` as (C, H, W)."""
         height, width = self.shape[-2:]
         return np.concatenate([np.asarray(file[index]).reshape(-1, height, width) for file in self.files])
+
+    @property
+    def chunk(self) -> int:
+        """Maps per chunk of the file that has most."""
+        return max(map(chunk_of, self.files))
+
+    def rows(self, first: int, last: int) -> Array:
+        """Return maps `first` ... `last - 1` as (n, C, H, W)."""
+        shape = (last - first, -1, *self.shape[-2:])
+        return np.concatenate([rows_of(file, first, last).reshape(shape) for file in self.files], axis=1)
 
 
 def channels_of(maps: MapArray) -> int:

@@ -75,6 +75,18 @@ class MapArray(Protocol):
         ...
 
 
+def chunk_of(maps: MapArray) -> int:
+    """Return how many maps a chunk of the file holds: reading one of them decodes all. 1 for plain arrays and files."""
+    return int(getattr(maps, "chunk", 1))
+
+
+def rows_of(maps: MapArray, first: int, last: int) -> Array:
+    """Return maps `first` ... `last - 1`, (n, ...), decoding each of their chunks once."""
+    rows = getattr(maps, "rows", None)
+    found: Array = np.stack([maps[index] for index in range(first, last)]) if rows is None else rows(first, last)
+    return found
+
+
 def open_maps_file(path: Path, key: str | None = None) -> MapArray:
     """Open the maps at `path`: a .npy, .npz, HDF5 or Zarr file, or a folder with one file per map, sorted by name.
 
@@ -185,11 +197,25 @@ class _Dataset:
     def nbytes(self) -> int:
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
+    @property
+    def chunk(self) -> int:
+        """Maps per chunk."""
+        chunks = self.dataset.chunks
+        return min(int(chunks[0]), self.shape[0]) if chunks else 1
+
     def __getitem__(self, index: int) -> Array:
         try:
             found: Array = self.dataset[index]
         except DAMAGE as error:
             raise InputError(f"{self.path}: map {index} can't be read (damaged?): {error}") from None
+        return found
+
+    def rows(self, first: int, last: int) -> Array:
+        """Return maps `first` ... `last - 1`."""
+        try:
+            found: Array = self.dataset[first:last]
+        except (OSError, RuntimeError, ValueError) as error:
+            raise InputError(f"{self.path}: maps {first} to {last - 1} can't be read (damaged?): {error}") from None
         return found
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.data.channels import Field, describe_fields, open_field_files
-from focus_engine.data.map_files import MapArray, content_blocks
+from focus_engine.data.map_files import MapArray, chunk_of, content_blocks, rows_of
 from focus_engine.data.parameters import Table, read_parameter_table, select_parameters
 from focus_engine.errors import InputError
 from focus_engine.pulse import PULSE
@@ -120,6 +120,11 @@ class MapSet:
         """The shape of one map: (C, H, W)."""
         return _map_shape(self.maps.shape)
 
+    @property
+    def chunk(self) -> int:
+        """Maps that are decoded at once, because they share a chunk of an HDF5 or Zarr file; else 1."""
+        return chunk_of(self.maps)
+
     def simulation_of(self, ids: ArrayLike) -> Ids:
         """Return the simulations that the maps `ids` belong to."""
         return np.asarray(ids, dtype=np.int64) // self.maps_per_simulation
@@ -143,16 +148,28 @@ class MapSet:
         chosen = np.asarray(ids, dtype=np.int64)
         maps = np.empty((len(chosen), *self.shape), dtype=np.float32)
         with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite and is rejected below
-            for place, index in enumerate(chosen):  # map by map: such copies release the GIL
-                maps[place] = self.stored.physical(self.maps[int(index)])
+            if self.chunk > 1 and len(chosen):
+                self._read_chunks(chosen, maps)
+            else:
+                for place, index in enumerate(chosen):  # map by map: such copies release the GIL
+                    maps[place] = self.stored.physical(self.maps[int(index)])
         self._check(maps, chosen)
         PULSE.moved()
         return maps
 
+    def _read_chunks(self, ids: Ids, maps: Maps) -> None:
+        """Fill `maps` (n, C, H, W) with maps `ids` (n,), decoding a chunk once for all that follow each other in it."""
+        ends = np.flatnonzero(np.diff(ids // self.chunk)) + 1
+        for places in np.split(np.arange(len(ids)), ends):
+            some = ids[places]
+            first, last = int(some.min()), int(some.max())
+            rows = rows_of(self.maps, first, last + 1)[some - first]
+            maps[places] = self.stored.physical(rows).reshape(-1, *self.shape)
+
     def chunks(self, ids: ArrayLike) -> Iterator[tuple[Ids, Maps]]:
         """Yield (ids, maps) over `ids` in order, about 16 MiB at a time, checked as in `read`."""
         chosen = np.asarray(ids, dtype=np.int64)
-        step = max(1, _CHUNK_PIXELS // int(np.prod(self.shape)))
+        step = self.chunk * max(1, _CHUNK_PIXELS // int(np.prod(self.shape)) // self.chunk)
         for start in range(0, len(chosen), step):
             part = chosen[start : start + step]
             yield part, self.read(part)

@@ -80,7 +80,7 @@ class Normaliser:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, lists and strings for a checkpoint."""
-        plain = {
+        plain: dict[str, Any] = {
             "transform": self.transform,
             "mean": list(self.mean),
             "std": list(self.std),

@@ -4,6 +4,7 @@ Used by `focus sample`, by `focus evaluate` and for the samples during training.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from focus_engine.atomic import write_atomically
 from focus_engine.config.blocks.model import ModelBlock
 from focus_engine.config.budgets import sampler_within
 from focus_engine.config.methods import METHODS
+from focus_engine.config.networks import NETWORKS
 from focus_engine.config.samplers import SamplerSpec, choose_sampler, number_at
 from focus_engine.config.schema import Config
 from focus_engine.data.channels import ONE_FIELD
@@ -28,12 +30,13 @@ from focus_engine.generative.build import build_process
 from focus_engine.generative.guidance import nfe_per_call
 from focus_engine.generative.prior import SpectralPrior
 from focus_engine.generative.process import Process
-from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingProgress, sample_steps
+from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingProgress, filling_batch, sample_steps
+from focus_engine.generative.shared_sampling import Copy, SharedJob, share_steps
 from focus_engine.models.batch_parts import BatchParts, PartedNetwork
 from focus_engine.models.build import build_network, check_weights
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import Checkpoint, sha256_of
-from focus_engine.training.devices import choose_device, precision_context
+from focus_engine.training.devices import choose_device, other_devices, precision_context
 from focus_engine.training.prepare import PreparedRun, precision_of_run, saved_prior
 from focus_engine.training.weights_file import is_weights_file, load_model
 from focus_engine.trust import check_stamp
@@ -60,6 +63,7 @@ class TrainedModel:
             it is not the moving average of training; empty during training.
         prior: mean and spectrum of the normalised training maps; None in checkpoints of earlier versions.
         provenance: that of the checkpoint; empty during training.
+        copies: the network on each device that draws maps; empty where only `device` does.
     """
 
     network: nn.Module
@@ -73,6 +77,16 @@ class TrainedModel:
     source: Mapping[str, Any]
     prior: SpectralPrior | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    copies: tuple[Copy, ...] = ()
+
+    def shared(self, count: int) -> "TrainedModel":
+        """Return the model with copies of its network on `count` devices of one kind, which share the maps to draw.
+
+        On a CPU the copies are threads of the same cores. Raises InputError if there are fewer devices.
+        """
+        places = [self.device, *other_devices(self.device, count - 1)]
+        copies = tuple(Copy(deepcopy(self.network).to(place), place) for place in places[1:])
+        return replace(self, copies=(Copy(self.network, self.device), *copies) if copies else ())
 
     @property
     def map_shape(self) -> tuple[int, int, int]:
@@ -95,7 +109,7 @@ class TrainedModel:
     def plan(self, **changes: Any) -> SamplingPlan:  # noqa: ANN401  (the fields of SamplingPlan)
         """Return the config's sampling plan with the `changes` that are not None, checked against the process.
 
-        `nfe` stands for a sampler and a number of steps: those of `sampler_within`.
+        `nfe` stands for a sampler and a number of steps: those of `sampler_within`. The batch size is `filling_batch`.
 
         Raises:
             InputError: the plan does not suit the model.
@@ -106,6 +120,7 @@ class TrainedModel:
         own = {
             "sampler": spec.name,
             "steps": steps,
+            "batch_size": filling_batch(self.map_shape, self.device),
             "guidance": block.cfg_scale,
             "eta": block.eta if spec.takes_eta and spec.accepts_eta(block.eta) else None,
             "spacing": block.spacing,
@@ -144,15 +159,21 @@ class TrainedModel:
     def draw(self, params: NDArray[np.float32], plan: SamplingPlan) -> Iterator[SamplingProgress]:
         """Yield the sampling steps of one map for each row of physical parameters `params` (N, P)."""
         cond = self.scaler.standardise(torch.from_numpy(np.asarray(params, dtype=np.float32)))
-        network = PartedNetwork(self.network, BatchParts.of(self.network, self.device))
+        # A network of the user's own may take gradients of its output, which inference mode forbids.
+        without = torch.inference_mode if self.config.model.from_ in NETWORKS else torch.no_grad
+        if self.copies:
+            copies = [Copy(_parted(one.network, one.device), one.device) for one in self.copies]
+            job = SharedJob(self.process, cond, self.map_shape, plan, self.context, without, self.prior)
+            return share_steps(copies, job)
         return sample_steps(
-            network,
+            _parted(self.network, self.device),
             self.process,
             cond,
             self.map_shape,
             plan,
             device=self.device,
             precision=self.context,
+            without_gradients=without,
             prior=self.prior,
         )
 
@@ -160,6 +181,10 @@ class TrainedModel:
         """Return standardised maps (N, C, H, W) in physical units, float32."""
         physical: NDArray[np.float32] = self.normaliser.physical(maps).numpy()
         return physical
+
+
+def _parted(network: nn.Module, device: torch.device) -> PartedNetwork:
+    return PartedNetwork(network, BatchParts.of(network, device, trains=False))
 
 
 def model_in_training(run: PreparedRun) -> TrainedModel:

@@ -222,6 +222,7 @@ def save(figure: Figure, path: str | Path, suffix: str = "png") -> None:
         if suffix == "png":
             if (dpi := mpl.rcParams["savefig.dpi"]) != "figure":
                 figure.set_dpi(dpi)
-            canvas.print_png(temporary)  # savefig would draw twice, the first time for the layout alone
+            # savefig would draw twice, the first time for the layout alone
+            canvas.print_png(temporary)  # type: ignore[no-untyped-call]
         else:
             figure.savefig(temporary, format=suffix, metadata=undated.get(suffix))

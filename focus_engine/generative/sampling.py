@@ -1,8 +1,7 @@
 r"""Drawing maps in batches, with a network, a generative process, a sampler and guidance.
 
-All randomness of map i comes from a counter-based stream keyed by (seed, i), drawn on the CPU. The noise of a map
-therefore does not depend on the number of maps, the batch size or the device. Maps are normalised; the caller
-converts them to physical units and handles progress bars, files and autocast.
+The noise of map i depends on (seed, i) alone (`map_noise`), not on the number of maps, the batch size or the device.
+Maps are normalised; the caller converts them to physical units and handles progress bars, files and autocast.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,22 +9,35 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from focus_engine.config.methods import DEFAULT_METHOD, METHODS
 from focus_engine.config.samplers import SPACINGS, SamplerSpec, choose_sampler, samplers_with_churn
-from focus_engine.errors import InputError
+from focus_engine.errors import FocusError, InputError
 from focus_engine.generative.guidance import nfe_per_call
+from focus_engine.generative.map_noise import LARGEST_SEED, MapNoise
 from focus_engine.generative.prior import SpectralPrior
-from focus_engine.generative.process import Denoised, Network, Process
+from focus_engine.generative.process import Denoised, Denoiser, Network, Process
 from focus_engine.generative.samplers.spacing import spaced_times
 from focus_engine.generative.samplers.table import FUNCTIONS
-from focus_engine.generative.samplers.task import SamplerTask
+from focus_engine.generative.samplers.task import SamplerTask, Step
 
 Precision = Callable[[], AbstractContextManager[object]]
 """Returns the context of a network evaluation, for example `lambda: torch.autocast("cuda", torch.bfloat16)`."""
+
+_PIXELS_ON_A_CPU, _PIXELS_ON_A_GPU = 2**16, 2**22
+
+
+def filling_batch(map_shape: tuple[int, int, int], device: torch.device) -> int:
+    """Return how many maps of `map_shape` (C, H, W) fill `device`: more at once are no faster.
+
+    64 maps of 32² on a CPU, 64 of 256² on a GPU; at least one for each thread.
+    """
+    side, across = map_shape[-2:]
+    if device.type == "cpu":
+        return max(torch.get_num_threads(), _PIXELS_ON_A_CPU // (side * across))
+    return max(1, _PIXELS_ON_A_GPU // (side * across))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +78,8 @@ class SamplingPlan:
             raise InputError(f"batch size {self.batch_size}: use 1 or more")
         if self.seed < 0:
             raise InputError(f"seed {self.seed}: use 0 or more")
+        if self.seed > LARGEST_SEED:
+            raise InputError(f"seed {self.seed}: use at most {LARGEST_SEED} (64 bits)")
         if self.prior not in ("white", "spectrum"):
             raise InputError(f"prior {self.prior!r} is unknown; allowed: white, spectrum")
         if not 0 <= self.guidance < float("inf"):
@@ -96,6 +110,8 @@ class SamplingProgress:
     maps_done: int
     """Number of finished maps, including this batch if `finished` is not None."""
     maps_total: int
+    maps_drawn: float
+    """Number of finished maps, and of maps in progress times the share of their steps that is done."""
     step: int
     """Steps done in this batch, 1 ... steps."""
     steps: int
@@ -126,24 +142,6 @@ class DrawnBatches:
         return torch.cat(self._batches)
 
 
-class MapNoise:
-    """Unit Gaussian noise of maps `first` ... `first + count - 1`, independent of the batch size."""
-
-    def __init__(self, seed: int, first: int, count: int, shape: tuple[int, ...], device: torch.device) -> None:
-        # Philox takes the pair as its key. torch's CPU generator would keep only 32 bits of a hash, so that two maps
-        # of a large set could share their noise.
-        self._streams = [np.random.Generator(np.random.Philox(key=[seed, first + i])) for i in range(count)]
-        self._shape = shape
-        self._device = device
-
-    def __call__(self) -> Tensor:
-        """Return the next noise of each map, float32 (count, *shape)."""
-        noise = np.empty((len(self._streams), *self._shape), dtype=np.float32)
-        for stream, out in zip(self._streams, noise, strict=True):
-            stream.standard_normal(dtype=np.float32, out=out)
-        return torch.from_numpy(noise).to(self._device)
-
-
 def sample_steps(
     network: Network,
     process: Process,
@@ -153,14 +151,18 @@ def sample_steps(
     *,
     device: torch.device | str = "cpu",
     precision: Precision = nullcontext,
+    without_gradients: Precision = torch.no_grad,
     prior: SpectralPrior | None = None,
 ) -> Iterator[SamplingProgress]:
     """Draw one map of `map_shape` (C, H, W) for each standardised row of `cond` (N, P); yield after each step.
 
-    `prior` is needed where the plan starts from it.
+    A batch that does not fit into the memory of a GPU is drawn again in halves, with the same noise. Networks that
+    take no gradients themselves can be evaluated in `torch.inference_mode`. `prior` is needed where the plan starts
+    from it.
 
     Raises:
         InputError: the plan or the prior does not fit the process or the maps (raised before sampling).
+        FocusError: a single map does not fit into the memory of the device.
     """
     plan = plan.checked(process)
     start = _white_start
@@ -169,7 +171,9 @@ def sample_steps(
             raise InputError("prior spectrum: there is no spectrum of the training maps to start from; use white")
         prior.check_size(map_shape)
         start = partial(_spectral_start, prior)
-    return _sample_batches(network, process, cond, map_shape, plan, torch.device(device), precision, start)
+    contexts = (without_gradients, precision)
+    job = _Job(network, process, cond, map_shape, plan, torch.device(device), contexts, start)
+    return _sample_batches(job)
 
 
 def _white_start(noise: Tensor, cond: Tensor, process: Process, plan: SamplingPlan) -> Tensor:  # noqa: ARG001
@@ -189,43 +193,81 @@ def _spectral_start(prior: SpectralPrior, noise: Tensor, cond: Tensor, process: 
     return prior.start(noise, None if plan.guidance == 0 else cond, data_scale, noise_scale)
 
 
-def _sample_batches(
-    network: Network,
-    process: Process,
-    cond: Tensor,
-    map_shape: tuple[int, int, int],
-    plan: SamplingPlan,
-    device: torch.device,
-    precision: Precision,
-    starting: Start,
-) -> Iterator[SamplingProgress]:
+@dataclass(frozen=True, eq=False, slots=True)
+class _Job:
+    """What `sample_steps` was given, checked."""
+
+    network: Network
+    process: Process
+    cond: Tensor
+    map_shape: tuple[int, int, int]
+    plan: SamplingPlan
+    device: torch.device
+    contexts: tuple[Precision, Precision]
+    start: Start
+
+
+def maps_at_once(plan: SamplingPlan, process: Process) -> int:
+    """Return the maps of a batch: one where the sampler chooses its steps, so that no map depends on another."""
+    return 1 if choose_sampler(plan.sampler, process.method).chooses_steps else plan.batch_size
+
+
+def _sample_batches(job: _Job) -> Iterator[SamplingProgress]:
+    first, size = 0, maps_at_once(job.plan, job.process)
+    while first < len(job.cond):
+        fits = True
+        try:
+            yield from _sample_batch(job, first, job.cond[first : first + size])
+        except torch.OutOfMemoryError:
+            fits = False  # tried again outside: the exception holds the tensors of the failed attempt
+        if fits:
+            first += size
+        elif size == 1:
+            raise FocusError(f"{job.device}: out of memory with one map: free some of it, or use device cpu")
+        else:
+            size = (min(size, len(job.cond) - first) + 1) // 2
+            torch.cuda.empty_cache()
+
+
+def _sample_batch(job: _Job, first: int, cond: Tensor) -> Iterator[SamplingProgress]:
+    """Yield the steps of the maps `first` ... of the rows `cond` (n, P)."""
+    plan, process = job.plan, job.process
+    without_gradients, precision = job.contexts
+    denoised = 0
+
+    def denoise(x: Tensor, t: float) -> Denoised:
+        nonlocal denoised
+        denoised += 1
+        with precision():
+            return process.denoise(job.network, x, t, rows, guidance=plan.guidance)
+
+    def following(steps: Iterator[Step]) -> Step | None:
+        # The mode must end before this generator yields, or it would leak to the caller.
+        with without_gradients():
+            return next(steps, None)
+
+    rows = cond.to(job.device, torch.float32)
+    noise = MapNoise(plan.seed, plan.first + first, len(rows), job.map_shape, job.device)
+    steps = _solver(job, denoise, noise, rows)
+    while (step := following(steps)) is not None:
+        finished = step.x.float().cpu().clone() if step.index == step.total - 1 else None
+        yield SamplingProgress(
+            maps_done=first + (len(rows) if finished is not None else 0),
+            maps_total=len(job.cond),
+            maps_drawn=first + len(rows) * (step.index + 1) / step.total,
+            step=step.index + 1,
+            steps=step.total,
+            nfe=denoised * nfe_per_call(plan.guidance),
+            x0=step.x0,
+            finished=finished,
+        )
+
+
+def _solver(job: _Job, denoise: Denoiser, noise: MapNoise, rows: Tensor) -> Iterator[Step]:
+    """Yield the sampler's steps from noise at the standardised parameters `rows` (n, P)."""
+    plan, process = job.plan, job.process
     sampler = choose_sampler(plan.sampler, process.method)
     times = spaced_times(process, plan.steps, plan.spacing or sampler.spacing)
-    # Steps chosen for a batch would make a map depend on the others in it.
-    batch_size = 1 if sampler.chooses_steps else plan.batch_size
-    for first in range(0, len(cond), batch_size):
-        rows = cond[first : first + batch_size].to(device, torch.float32)
-        noise = MapNoise(plan.seed, plan.first + first, len(rows), map_shape, device)
-        denoised = 0
-
-        def denoise(x: Tensor, t: float, rows: Tensor = rows) -> Denoised:
-            nonlocal denoised
-            denoised += 1
-            # no_grad must end before the generator yields, or it would leak to the caller.
-            with torch.no_grad(), precision():
-                return process.denoise(network, x, t, rows, guidance=plan.guidance)
-
-        start = starting(noise(), rows, process, plan)
-        eta = sampler.check_eta(plan.eta)
-        task = SamplerTask(process, denoise, noise, times, eta, plan.churn, plan.rtol, plan.atol)
-        for step in FUNCTIONS[sampler.name](task, start):
-            finished = step.x.float().cpu() if step.index == step.total - 1 else None
-            yield SamplingProgress(
-                maps_done=first + (len(rows) if finished is not None else 0),
-                maps_total=len(cond),
-                step=step.index + 1,
-                steps=step.total,
-                nfe=denoised * nfe_per_call(plan.guidance),
-                x0=step.x0,
-                finished=finished,
-            )
+    eta = sampler.check_eta(plan.eta)
+    task = SamplerTask(process, denoise, noise, times, eta, plan.churn, plan.rtol, plan.atol)
+    yield from FUNCTIONS[sampler.name](task, job.start(noise(), rows, process, plan))

@@ -35,12 +35,15 @@ class BatchParts:
     most: int = 1
 
     @classmethod
-    def of(cls, network: nn.Module, device: torch.device) -> "BatchParts":
-        """Return the division for `network` on `device`, by torch's number of threads; one part off the CPU."""
+    def of(cls, network: nn.Module, device: torch.device, *, trains: bool = True) -> "BatchParts":
+        """Return the division for `network` on `device`, by torch's number of threads; one part off the CPU.
+
+        Each part of a network that `trains` has gradients of its own, whose memory limits their number.
+        """
         if device.type != "cpu":
             return WHOLE
-        weights = sum(p.numel() for p in network.parameters())
-        return cls(torch.get_num_threads(), max(1, MOST_GRADIENTS // max(weights, 1)))
+        threads, weights = torch.get_num_threads(), sum(p.numel() for p in network.parameters())
+        return cls(threads, max(1, MOST_GRADIENTS // max(weights, 1)) if trains else threads)
 
     def count(self, maps: int) -> int:
         """Return the number of parts of a batch of `maps`: the largest divisor of `threads` that is allowed."""
@@ -50,19 +53,21 @@ class BatchParts:
     def map(self, work: Callable[[slice], Result], maps: int) -> list[Result]:
         """Return the results of `work` on each part of a batch of `maps`, in order.
 
-        `work` sees the caller's modes of gradients and of autocast. A single part is done by the calling thread.
+        `work` sees the caller's modes of gradients, inference and autocast. The calling thread does a single part.
         """
         count = self.count(maps)
         if count == 1:
             return [work(slice(0, maps))]
         bounds = [maps * part // count for part in range(count + 1)]
-        gradients, autocast = torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")
-        dtype, each = torch.get_autocast_dtype("cpu"), self.threads // count
+        inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+        autocast, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+        each = self.threads // count
 
         def one(part: slice) -> Result:
             if torch.get_num_threads() != each:
                 torch.set_num_threads(each)  # of this thread: each has its own number
-            with torch.set_grad_enabled(gradients), torch.autocast("cpu", dtype, enabled=autocast):
+            cast = torch.autocast("cpu", dtype, enabled=autocast)
+            with torch.inference_mode(inference), torch.set_grad_enabled(gradients), cast:
                 return work(part)
 
         pool = _pool(os.getpid(), count)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -135,14 +136,14 @@ class Mesh:
         return force.T.reshape(displacement.shape)
 
     def _deposit(self, sites: Tensor, shares: Tensor) -> Tensor:
-        quanta = (shares * (1 / _MASS_QUANTUM)).round().double()
+        quanta = (shares * (1 / _MASS_QUANTUM)).round_().double()
         mass = torch.zeros(self.cells**3, dtype=torch.float64, device=self.device)
-        mass.scatter_add_(0, sites.flatten(), quanta.flatten())
+        mass.index_add_(0, sites.flatten(), quanta.flatten())
         per_cell = _MASS_QUANTUM * self.cells**3 / sites.shape[0]
         return (mass * per_cell).float().reshape(self.cells, self.cells, self.cells)
 
     def _clouds(self, displacement: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the 8 cells of each particle's cloud, (N³, 8) int64, and its weight in each, (N³, 8)."""
+        """Return the 8 cells of each particle's cloud, (N³, 8) int32, and its weight in each, (N³, 8)."""
         grid = displacement.shape[-1]
         # Offset by half a cell: on a node the deposit is a one-sided derivative of the displacement, which loses 12 %
         # of linear growth at 32 cells per wavelength; between nodes it is a central one (0.6 %).
@@ -157,12 +158,12 @@ class Mesh:
             upper = torch.where(lower == self.cells - 1, 0, lower + 1)
             lower_sites.append(lower * stride)
             upper_sites.append(upper * stride)
-        sites = torch.empty(grid**3, 8, dtype=torch.int64, device=self.device)
-        shares = torch.empty(grid**3, 8, device=self.device)
-        for corner in range(8):
-            up = [corner >> 2 & 1, corner >> 1 & 1, corner & 1]
-            x, y, z = (upper_sites[i] if up[i] else lower_sites[i] for i in range(3))
-            u, v, w = (upper_shares[i] if up[i] else 1 - upper_shares[i] for i in range(3))
-            sites[:, corner] = x + y + z
-            shares[:, corner] = u * v * w
-        return sites, shares
+        weights = [(1 - share, share) for share in upper_shares]
+        # Filled row by row and transposed at once: twice as fast as filling the columns.
+        sites = torch.empty(8, grid**3, dtype=torch.int32, device=self.device)
+        shares = torch.empty(8, grid**3, device=self.device)
+        for corner, (i, j, k) in enumerate(product((0, 1), repeat=3)):
+            x, y, z = ((lower_sites, upper_sites)[up][axis] for axis, up in enumerate((i, j, k)))
+            torch.add(x + y, z, out=sites[corner])
+            torch.mul(weights[0][i] * weights[1][j], weights[2][k], out=shares[corner])
+        return sites.T.contiguous(), shares.T.contiguous()

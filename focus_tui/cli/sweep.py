@@ -48,13 +48,13 @@ def sweep(
     members = tuple(member for member in members if member not in known)
     for member in known:
         say(f"{visible(member.name)} exists already")
+    if len(members) > MANY and not (yes or dry_run):
+        raise InputError(f"this grid has {len(members)} points, more than {MANY}: give --yes to make them all")
     plan_sweep(root, source, members, settings or ())
     for member in members:
         out(f"{visible(member.name)}  {visible('  '.join(member.settings))}")
     if dry_run or not members:
         return
-    if len(members) > MANY and not yes:
-        raise InputError(f"this grid has {len(members)} points, more than {MANY}: give --yes to make them all")
     runs = create_sweep(root, source, members, settings or (), tag=sweep_tag(name or source.name))
     say(f"made {len(runs)} experiment{'s' if len(runs) > 1 else ''}, tag {sweep_tag(name or source.name)}")
     if not no_start:

@@ -14,10 +14,11 @@ from focus_engine.errors import InputError
 from focus_engine.generative.diffusion import Diffusion
 from focus_engine.generative.edm import Edm
 from focus_engine.generative.flow import Flow
+from focus_engine.generative.map_noise import MapNoise
 from focus_engine.generative.noise import build_schedule
 from focus_engine.generative.prior import SpectralPrior, fit_prior
 from focus_engine.generative.process import Network
-from focus_engine.generative.sampling import MapNoise, SamplingPlan
+from focus_engine.generative.sampling import SamplingPlan
 
 SHAPE = (1, 16, 16)
 N = 16
@@ -84,8 +85,10 @@ def linear() -> Diffusion:
 def test_mean_and_power_are_recovered_at_any_parameters(prior: SpectralPrior):
     mean, _ = prior.moments(PARAMS)
     assert prior.degree == 2
-    # Mode k = 0 has a scatter of √5/16 = 0.14 per map, over 600 maps and a few coefficients.
-    assert mean[:, 0] == pytest.approx(mean_at(PARAMS).flatten().numpy(), abs=0.04)
+    # Mode k = 0 has a scatter of √5/16 = 0.14 per map, over 600 maps and a few coefficients: over twenty seeds the
+    # mean has these errors.
+    error = (mean[:, 0] - mean_at(PARAMS).flatten().numpy()) / (0.018, 0.010, 0.010, 0.033)
+    assert np.abs(error).max() < 3
     power = prior._of_modes(prior.moments(PARAMS)[1])[:, 0]
     ratio = power / power_at(PARAMS)[:, 0, :, : N // 2 + 1].numpy()
     assert np.abs(ratio[:, 0, 0] - 1).max() < 0.5  # of a single mode, and its true logarithm is not linear

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from focus_engine.errors import InputError
+from focus_engine.errors import FocusError, InputError
 from focus_engine.generative.diffusion import Diffusion
 from focus_engine.generative.flow import Flow
+from focus_engine.generative.map_noise import MapNoise
 from focus_engine.generative.noise import build_schedule
 from focus_engine.generative.process import Network
-from focus_engine.generative.sampling import MapNoise, SamplingPlan, sample_steps
+from focus_engine.generative.sampling import SamplingPlan, filling_batch, sample_steps
 from focus_engine.models.unet import SimpleUNet
 
 SHAPE = (1, 8, 8)
@@ -118,6 +119,45 @@ def test_an_untrained_network_returns_finite_maps_in_bf16(draw_maps, process: Di
     assert drawn.maps.isfinite().all()
 
 
+def test_a_batch_that_does_not_fit_is_drawn_in_halves(draw_maps, network: Network, process: Diffusion):
+    sizes: list[int] = []
+
+    def small(x: Tensor, *rest: Tensor) -> Tensor:
+        sizes.append(len(x))
+        if len(x) > limit:
+            raise torch.OutOfMemoryError
+        return network(x, *rest)
+
+    plan, limit = SamplingPlan("ddpm", steps=2, batch_size=16), 3
+    maps = draw_maps(small, process, cond(7), SHAPE, plan).maps
+    assert sizes == [7, 4, 2, 2, 2, 2, 2, 2, 1, 1]
+    assert torch.equal(maps, draw_maps(network, process, cond(7), SHAPE, replace(plan, batch_size=2)).maps)
+    limit = 0
+    with pytest.raises(FocusError, match="cpu: out of memory with one map"):
+        draw_maps(small, process, cond(2), SHAPE, plan)
+
+
+def test_modes_without_gradients_are_those_asked_for(network: Network, process: Diffusion):
+    seen = []
+
+    def watched(x: Tensor, *rest: Tensor) -> Tensor:
+        seen.append((torch.is_grad_enabled(), torch.is_inference_mode_enabled()))
+        return network(x, *rest)
+
+    for options in ({}, {"without_gradients": torch.inference_mode}):
+        for step in sample_steps(watched, process, cond(2), SHAPE, SamplingPlan(steps=2), **options):
+            assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == (True, False)
+            if step.finished is not None:
+                step.finished.add_(1)  # the caller may change it
+    assert seen == [(False, False)] * 2 + [(False, True)] * 2
+
+
+def test_batches_fill_the_device(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    sizes = [[filling_batch((1, n, n), torch.device(kind)) for n in (32, 64, 256, 4096)] for kind in ("cpu", "meta")]
+    assert sizes == [[64, 16, 2, 2], [4096, 1024, 64, 1]]
+
+
 def test_no_rows_give_no_maps(network: Network, process: Diffusion):
     assert list(sample_steps(network, process, cond(0), SHAPE, SamplingPlan(steps=2))) == []
 
@@ -135,6 +175,7 @@ def test_no_rows_give_no_maps(network: Network, process: Diffusion):
         (SamplingPlan(steps=5, rtol=0.0), "rtol 0: use a number above 0"),
         (SamplingPlan(steps=5, batch_size=0), "batch size 0"),
         (SamplingPlan(steps=5, seed=-1), "seed -1"),
+        (SamplingPlan(steps=5, seed=2**64), "seed 18446744073709551616: use at most 18446744073709551615"),
         (SamplingPlan(steps=5, guidance=-1.0), "guidance -1"),
         (SamplingPlan(steps=5, guidance=float("nan")), "guidance nan"),
     ],

@@ -25,6 +25,7 @@ def test_large_networks_and_other_devices_have_one_part(monkeypatch: pytest.Monk
     with torch.device("meta"):
         large = torch.nn.Linear(2**14, 2**14, bias=False)
     assert BatchParts.of(large, CPU).count(64) == 1
+    assert BatchParts.of(large, CPU, trains=False).count(64) == 4
     assert BatchParts.of(torch.nn.Linear(2, 2), CPU).count(64) == 4
     assert BatchParts.of(torch.nn.Linear(2, 2), torch.device("meta")) == WHOLE
 
@@ -43,13 +44,16 @@ def test_parts_cover_the_batch_in_order_on_several_threads(maps: int):
 
 
 def test_parts_see_the_modes_of_the_caller():
-    def modes(_: slice) -> tuple[bool, bool, torch.dtype]:
-        return torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+    def modes(_: slice) -> tuple[bool, bool, bool, torch.dtype]:
+        gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+        return *gradients, torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
     parts = BatchParts(2, 2)
-    assert parts.map(modes, 4) == [(True, False, torch.bfloat16)] * 2
+    assert parts.map(modes, 4) == [(False, True, False, torch.bfloat16)] * 2
     with torch.no_grad(), torch.autocast("cpu", torch.float16):
-        assert parts.map(modes, 4) == [(False, True, torch.float16)] * 2
+        assert parts.map(modes, 4) == [(False, False, True, torch.float16)] * 2
+    with torch.inference_mode():
+        assert parts.map(modes, 4) == [(True, False, False, torch.bfloat16)] * 2
 
 
 def test_an_error_of_a_part_is_raised():

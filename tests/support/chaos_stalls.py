@@ -7,6 +7,7 @@ from pathlib import Path
 
 from chaos import Chaos, Score, trains, wait_for, wait_until
 
+from focus_engine.launch.progress_beat import ProgressBeat
 from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training import loop
@@ -29,13 +30,30 @@ def _stalls_and_goes_on(run: RunFolder, pid: int, score: Score) -> None:
     score.inflicted += 1
 
 
+def _slow_steps() -> None:
+    """Let a run of 15 steps last for some beats of its worker."""
+    step = loop._step
+
+    def slow(*given: object) -> float:
+        time.sleep(0.3)
+        return step(*given)  # type: ignore[arg-type]
+
+    loop._step = slow  # type: ignore[assignment]
+
+
+def _metered(run: RunFolder) -> bool:
+    """Whether the limit holds by now: preparing the run and its first step have more time."""
+    beat = ProgressBeat.read(run.progress)
+    return beat is not None and beat.limit < 2 * LIMIT
+
+
 def freeze(chaos: Chaos, times: int) -> Score:
     """SIGSTOP until the run is said to be stalled, then SIGCONT: it ends as if nothing had been."""
     score = Score("SIGSTOP beyond the limit, SIGCONT")
     for _ in range(times):
         run = _make(chaos)
-        pid = chaos.spawn(run, resume=False)
-        wait_until(lambda run=run: trains(run), pid)
+        pid = chaos.spawn(run, resume=False, before=_slow_steps)
+        wait_until(lambda run=run: trains(run) and _metered(run), pid)
         os.kill(pid, signal.SIGSTOP)
         _stalls_and_goes_on(run, pid, score)
         os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,232 @@
+"""Sampling: maps per second at 50 network calls a map, beside diffusers and denoising-diffusion-pytorch.
+
+Three comparisons on the CPU, the programs in turns in one run, ratios of medians:
+- loops: the same network of FOCUS in each program's own sampling loop, all in float32;
+- precision: the same, each in the best precision it chooses by itself (FOCUS: bf16 where the CPU multiplies it; the
+  others stay in float32);
+- programs: each with its own UNet, at parameters as equal as its widths allow.
+The last column is from the results of time_to_spectrum.py: the least seconds of training and of drawing 160 maps after
+which P(k) is within 15 % at large, middle and small scales, for every seed that was trained. Prints tables and writes
+benchmarks/results/sampling.json; what is not installed is left out and said.
+Run: python benchmarks/sampling.py [--quick] [--threads 2] [--rounds 5] [--maps 32] [--map-size 32]
+"""
+
+import argparse
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from alternation import alternate, machine
+from peers import torchvision_for_its_import, with_parameters
+
+from focus_engine.generative.diffusion import Diffusion
+from focus_engine.generative.noise import build_schedule
+from focus_engine.generative.sampling import SamplingPlan, sample_steps
+from focus_engine.models.batch_parts import BatchParts, PartedNetwork
+from focus_engine.models.unet import SimpleUNet
+from focus_engine.training.devices import choose_precision, precision_context
+
+CALLS, TRAINED_STEPS, PARAMETERS = 50, 1000, 2
+PEERS = ("diffusers", "denoising-diffusion-pytorch")
+RESULTS = Path(__file__).parent / "results"
+WITHIN = 0.15
+SCALES = ("large", "middle", "small")
+
+Draw = Callable[[], torch.Tensor]
+Network = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""The output for noisy maps (B, 1, H, W) at times (B,) of 0 ... TRAINED_STEPS - 1."""
+
+
+def our_unet() -> SimpleUNet:
+    """Return the network of the small templates, its last layer not zero."""
+    torch.manual_seed(0)
+    network = SimpleUNet(cond_dim=PARAMETERS, base_channels=32, channel_mults=(1, 2, 2))
+    torch.nn.init.normal_(network.head.weight, std=0.02)
+    return network.eval().requires_grad_(requires_grad=False)
+
+
+def focus_draw(network: SimpleUNet, cond: torch.Tensor, size: int, precision: str) -> Draw:
+    """Return the sampling of FOCUS as `focus sample` does it."""
+    cpu = torch.device("cpu")
+    process = Diffusion(build_schedule("linear", TRAINED_STEPS, 1e-4, 0.02), "epsilon")
+    parted = PartedNetwork(network, BatchParts.of(network, cpu, trains=False))
+    plan = SamplingPlan("ddim", steps=CALLS, batch_size=len(cond))
+    options = {"precision": precision_context(precision, cpu), "without_gradients": torch.inference_mode}
+
+    def draw() -> torch.Tensor:
+        *_, last = sample_steps(parted, process, cond, (1, size, size), plan, **options)
+        if last.finished is None or last.nfe != CALLS:
+            raise RuntimeError(f"{last.nfe} network calls a map instead of {CALLS}")
+        return last.finished
+
+    return draw
+
+
+def as_peer_network(network: SimpleUNet, cond: torch.Tensor) -> Network:
+    """Return our network as the others call it."""
+    return lambda x, t: network(x, t.float().expand(len(x)) / (TRAINED_STEPS - 1), cond)
+
+
+def diffusers_draw(network: Network, count: int, size: int) -> Draw:
+    """Return the loop of its documents: DDIMScheduler, 50 steps."""
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler(num_train_timesteps=TRAINED_STEPS, clip_sample=False)
+
+    @torch.inference_mode()
+    def draw() -> torch.Tensor:
+        scheduler.set_timesteps(CALLS)
+        x = torch.randn(count, 1, size, size)
+        for t in scheduler.timesteps:
+            x = scheduler.step(network(x, t), t, x).prev_sample
+        return x
+
+    return draw
+
+
+def ddp_draw(network: Network, count: int, size: int) -> Draw:
+    """Return GaussianDiffusion.sample of denoising-diffusion-pytorch, 50 steps of DDIM."""
+    with torchvision_for_its_import():
+        from denoising_diffusion_pytorch import denoising_diffusion_pytorch as peer
+
+    class Wrapped(torch.nn.Module):
+        channels, out_dim, self_condition, random_or_learned_sinusoidal_cond = 1, 1, False, False
+
+        def forward(self, x: torch.Tensor, t: torch.Tensor, _: object = None) -> torch.Tensor:
+            return network(x, t)
+
+    peer.tqdm = lambda steps, **_: steps  # its progress bar would be written among the tables
+    model = peer.GaussianDiffusion(Wrapped(), image_size=size, timesteps=TRAINED_STEPS, sampling_timesteps=CALLS).eval()
+    return lambda: model.sample(batch_size=count)
+
+
+def diffusers_unet(size: int) -> torch.nn.Module:
+    """Return UNet2DModel with about the parameters of ours."""
+    from diffusers import UNet2DModel
+
+    return UNet2DModel(
+        sample_size=size,
+        in_channels=1 + PARAMETERS,
+        out_channels=1,
+        layers_per_block=2,
+        block_out_channels=(28, 56, 56),
+        down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        norm_num_groups=4,
+    ).eval()
+
+
+def ddp_unet() -> torch.nn.Module:
+    """Return the Unet of denoising-diffusion-pytorch with about the parameters of ours."""
+    with torchvision_for_its_import():
+        from denoising_diffusion_pytorch.denoising_diffusion_pytorch import Unet
+    return Unet(dim=30, dim_mults=(1, 2, 2), channels=1 + PARAMETERS, out_dim=1, flash_attn=False).eval()
+
+
+def loops(network: SimpleUNet, cond: torch.Tensor, size: int) -> dict[str, Draw]:
+    """Return the same network in each loop; nothing of the others where they are not installed."""
+    same, count = as_peer_network(network, cond), len(cond)
+    return installed(
+        {"diffusers": lambda: diffusers_draw(same, count, size), PEERS[1]: lambda: ddp_draw(same, count, size)}
+    )
+
+
+def own_networks(cond: torch.Tensor, size: int) -> tuple[dict[str, Draw], dict[str, int]]:
+    """Return the programs of the others with their own networks, and the parameters of these."""
+    made: dict[str, torch.nn.Module] = installed({"diffusers": lambda: diffusers_unet(size), PEERS[1]: ddp_unet})
+    draws: dict[str, Draw] = {}
+    if "diffusers" in made:
+        network = made["diffusers"]
+        draws["diffusers"] = diffusers_draw(lambda x, t: network(with_parameters(x, cond), t).sample, len(cond), size)
+    if PEERS[1] in made:
+        other = made[PEERS[1]]
+        draws[PEERS[1]] = ddp_draw(lambda x, t: other(with_parameters(x, cond), t), len(cond), size)
+    return draws, {name: parameters(one) for name, one in made.items()}
+
+
+def installed(makers: dict[str, Callable[[], Any]]) -> dict[str, Any]:
+    """Return what is made of the programs that can be imported; say which can't."""
+    found = {name for name in makers if importlib.util.find_spec(name.replace("-", "_"))}
+    for name in makers.keys() - found:
+        print(f"{name}: not installed, left out")
+    return {name: make() for name, make in makers.items() if name in found}
+
+
+def parameters(network: torch.nn.Module) -> int:
+    """Return the number of weights."""
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def seconds_to_spectrum() -> dict[str, str]:
+    """Return the least seconds of training and drawing to P(k) within WITHIN for every seed, in words."""
+    path = RESULTS / "time_to_spectrum.json"
+    rows: dict[str, dict[float, list[tuple[float, float]]]] = {}
+    for row in json.loads(path.read_text())["rows"] if path.is_file() else ():
+        name = "FOCUS" if row["program"].startswith("FOCUS") else row["program"]
+        worst = max(abs(row["scores"][f"power_spectrum.{scale}_scales"][0]) for scale in SCALES)
+        rows.setdefault(name, {}).setdefault(row["seconds"], []).append((worst, row["draw_s"]))
+    words = {}
+    for name, budgets in rows.items():
+        good = [
+            seconds + max(drew for _, drew in seeds)
+            for seconds, seeds in budgets.items()
+            if max(worst for worst, _ in seeds) <= WITHIN
+        ]
+        words[name] = f"{min(good):.0f} s" if good else f"> {max(budgets):.0f} s"
+    return words
+
+
+def table(title: str, draws: dict[str, Draw], rounds: int, maps: int, words: dict[str, str]) -> dict[str, Any]:
+    """Time the programs in turns; print and return their rows."""
+    print(f"\n{title}\n{'program':<30}{'maps/s':>9}{'CPU s/map':>11}{'FOCUS is':>10}")
+    medians = {name: one.medians() for name, one in alternate(draws, rounds).items()}
+    ours, rows = medians["FOCUS"], {}
+    for name, median in medians.items():
+        ratio = {"ratio": median["wall_s"] / ours["wall_s"], "cpu_ratio": median["cpu_s"] / ours["cpu_s"]}
+        rows[name] = {"maps_per_s": maps / median["wall_s"], "cpu_s_per_map": median["cpu_s"] / maps, **ratio}
+        cells = f"{rows[name]['maps_per_s']:>9.2f}{rows[name]['cpu_s_per_map']:>11.3f}{ratio['ratio']:>8.2f} ×"
+        print(f"{name:<30}{cells}  {words.get(name, '')}")
+    return rows
+
+
+def main() -> None:
+    """Measure, print the tables and write the JSON."""
+    given = options()
+    torch.set_num_threads(given.threads)
+    maps, size, rounds = (4, 16, 1) if given.quick else (given.maps, given.map_size, given.rounds)
+    network, cond = our_unet(), torch.zeros(maps, PARAMETERS)
+    best, spectrum = choose_precision("auto", torch.device("cpu")), seconds_to_spectrum()
+    single = {"FOCUS": focus_draw(network, cond, size, "float32"), **loops(network, cond, size)}
+    result: dict[str, Any] = {"maps": maps, "map_size": size, "calls": CALLS, "rounds": rounds, "focus_precision": best}
+    result["loops"] = table("The same network in each loop, float32", single, rounds, maps, {})
+    chosen = {**single, "FOCUS": focus_draw(network, cond, size, best)}
+    result["precision"] = table(f"The same network, FOCUS in {best} (its choice here)", chosen, rounds, maps, {})
+    own, counts = own_networks(cond, size)
+    counts["FOCUS"] = parameters(network)
+    words = {
+        name: f"{n / 1e6:.2f} M weights; P(k) within 15 %: {spectrum.get(name, '?')}" for name, n in counts.items()
+    }
+    programs = {"FOCUS": chosen["FOCUS"], "FOCUS float32": single["FOCUS"], **own}
+    result["programs"] = table("Each program with its own network", programs, rounds, maps, words)
+    document = {**machine(*PEERS), **result, "weights": counts, "seconds_to_spectrum": spectrum}
+    given.output.parent.mkdir(exist_ok=True)
+    given.output.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def options() -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="4 maps of 16 x 16, one round")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--maps", type=int, default=32)
+    parser.add_argument("--map-size", type=int, default=32)
+    parser.add_argument("--output", type=Path, default=RESULTS / "sampling.json")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
