@@ -200,9 +200,9 @@ def _training(folder: Path, devices: Sequence[Device], per_device: int) -> tuple
 class _Ticket:
     """A locked file that keeps a worker's place in the queue while the `with` block lasts and the process lives.
 
-    Its name holds the time at which it was drawn, or the next number where a clock was set back; its content is the keys
-    of the devices that it waits for. It is locked before it gets its name, so that a ticket without a lock is one whose
-    owner is gone.
+    Its name holds the time at which it was drawn, or the next number where a clock was set back; its content is the
+    keys of the devices that it waits for. It is locked before it gets its name, so that a ticket without a lock is
+    one whose owner is gone.
     """
 
     def __init__(self, folder: Path, run: RunFolder, keys: Sequence[str]) -> None:
