@@ -4,6 +4,7 @@ import json
 import os
 import threading
 import unicodedata
+from dataclasses import asdict
 from pathlib import Path
 
 import h5py
@@ -19,7 +20,7 @@ from focus_engine.events.table import Warned
 from focus_engine.launch.file_lock import FileLock
 from focus_engine.launch.process import ProcessIdentity
 from focus_engine.launch.progress_beat import ProgressBeat
-from focus_engine.launch.rank_files import RankRecord
+from focus_engine.launch.rank_files import RankRecord, read_rank_records
 from focus_engine.launch.slurm.jobs import SubmittedJob
 from focus_engine.launch.start import log_end
 from focus_engine.launch.state import summarise
@@ -208,3 +209,14 @@ def test_characters_of_every_unicode_class_reach_the_screen_as_text(run: RunFold
             for c in shown
             if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} and c not in "\n\t\u200d"
         ]
+
+
+def test_a_rank_file_names_no_file(run: RunFolder):
+    """Its process id was once part of a path, /proc/PID/stat."""
+    run.ranks.mkdir()
+    identity = asdict(ProcessIdentity.of_this_process())
+    RankRecord(rank=0, attempt=0, identity=identity).write(run.ranks)
+    assert len(read_rank_records(run.ranks)) == 1
+    for odd in ("../../etc", 1.5, None, [1], True):
+        RankRecord(rank=0, attempt=0, identity={**identity, "pid": odd}).write(run.ranks)
+        assert read_rank_records(run.ranks) == []
