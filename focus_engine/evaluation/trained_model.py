@@ -254,16 +254,14 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
         prior=prior,
         provenance=saved.provenance,
     )
-    if exported:
-        _check_usable(path, model)
+    _check_usable(path, model)
     return model
 
 
 def _network(path: Path, saved: Checkpoint, block: ModelBlock) -> nn.Module:
     """Return the network with the EMA weights, in evaluation mode. Raises InputError where they do not fit."""
     weights = saved.state["ema"]["module"]
-    if is_weights_file(path):
-        check_weights(block, weights, str(path))
+    check_weights(block, weights, str(path))
     network = build_network(block)
     try:
         network.load_state_dict(weights)

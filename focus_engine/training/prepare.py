@@ -325,7 +325,7 @@ def precision_of_run(config: Config, device: torch.device, saved: Checkpoint | N
     """Return the precision of a run: with `auto`, a resumed run keeps its own on a device of the same kind."""
     made = {} if saved is None else saved.provenance
     before, kind = made.get("precision"), str(made.get("device")).partition(":")[0]
-    if config.training.precision == "auto" and kind == device.type and before in {"float32", "bf16"}:
+    if config.training.precision == "auto" and kind == device.type and before in ("float32", "bf16"):
         return str(before)
     return choose_precision(config.training.precision, device)
 
