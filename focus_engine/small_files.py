@@ -30,7 +30,7 @@ def open_ordinary(path: Path) -> int:
 
 def read_text(path: Path, *, most: int = MOST_BYTES, errors: str = "strict") -> str:
     """Return the text of a file of at most `most` bytes. Raises OSError, and UnicodeDecodeError if it is no UTF-8."""
-    with os.fdopen(open_ordinary(path), "rb") as file:
+    with naming(path), os.fdopen(open_ordinary(path), "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise OSError(27, f"larger than {most:,} bytes", str(path))

@@ -1,6 +1,6 @@
 """Let every kind of file call of the commands fail: `make nightly`. Counts but injections and unreached should be 0.
 
-python scripts/failing_calls.py [--injections N] [--seed N] [--commands train,resume] [--json FILE]
+python scripts/failing_calls.py [--injections N] [--minutes M] [--seed N] [--commands train,resume] [--json FILE]
 """
 
 import argparse
@@ -25,6 +25,7 @@ def main() -> int:
     """Inject the failures and print the table; return 1 if anything is wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--injections", type=int, default=800, help="calls that fail")
+    parser.add_argument("--minutes", type=float, default=60.0, help="most of the time that it takes")
     parser.add_argument("--seed", type=int, default=0, help="seed of their order")
     parser.add_argument("--commands", default=ALL, help="commands, separated by commas")
     parser.add_argument("--json", type=Path, default=HOME / "benchmarks" / "results" / "failing_calls.json")
@@ -39,7 +40,9 @@ def main() -> int:
         commands = Commands(Recording(Path(name) / "recorded"), Path(name) / "state")
         names = tuple(given.commands.split(","))
         show = lambda line: print(f"  {line}", flush=True)  # noqa: E731
-        report = campaign(commands, names, injections=given.injections, seed=given.seed, show=show)
+        report = campaign(
+            commands, names, injections=given.injections, minutes=given.minutes, seed=given.seed, show=show
+        )
     _show(report)
     given.json.write_text(json.dumps({"seed": given.seed} | report.to_dict(), indent=2) + "\n", encoding="utf-8")
     return 1 if report.harm else 0

@@ -6,6 +6,7 @@ Each line is one `write`, so that lines of two writers never mix on a local disk
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EINVAL, EISDIR, ELOOP, ENXIO
 from pathlib import Path
@@ -175,9 +176,12 @@ def _parse(lines: Iterable[bytes]) -> Iterator[Event]:
             yield event
 
 
-def _opened(path: Path) -> BinaryIO:
-    """Open an ordinary file. Raises FileNotFoundError for pipes and devices too, which are no log."""
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Yield an open ordinary file. Raises FileNotFoundError for pipes and devices too, which are no log."""
     try:
-        return os.fdopen(open_ordinary(path), "rb")
+        descriptor = open_ordinary(path)
     except OSError as error:
         raise FileNotFoundError(str(path)) if error.errno in {EINVAL, ENXIO, EISDIR, ELOOP} else error from None
+    with naming(path), os.fdopen(descriptor, "rb") as log:
+        yield log

@@ -211,12 +211,18 @@ def plan(commands: Commands, names: tuple[str, ...], seed: int) -> Iterator[tupl
 
 
 def campaign(
-    commands: Commands, names: tuple[str, ...], *, injections: int, seed: int, show: Callable[[str], None]
+    commands: Commands,
+    names: tuple[str, ...],
+    *,
+    injections: int,
+    minutes: float,
+    seed: int,
+    show: Callable[[str], None],
 ) -> Report:
-    """Let `injections` calls fail and return what came of it."""
-    report, began = Report(), time.process_time()
+    """Let `injections` calls fail, or as many as some minutes allow, and return what came of it."""
+    report, began, end = Report(), time.process_time(), time.monotonic() + 60 * minutes
     for name, at, error, stays in plan(commands, names, seed):
-        if sum(report.commands.values()) >= injections:
+        if sum(report.commands.values()) >= injections or time.monotonic() > end:
             break
         reached, verdict, unclear = commands.fail(name, at, error, stays=stays)
         if not reached:
