@@ -76,6 +76,12 @@ bench: .bench/.installed $(VENV)/.references
 bench-spectrum: .bench/.installed
 	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/time_to_spectrum.py --keep .bench/time_to_spectrum.jsonl
 
+# Hours: a thousand lives of a run, 10,000 mutations of every file, an hour with eight writers and a dashboard.
+nightly: $(VENV)/.developed
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q tests/worker/test_run_states.py
+	$(BIN)/python scripts/fuzz_files.py --each 10000 --json benchmarks/results/fuzz.json
+	$(BIN)/python scripts/soak.py --minutes 60 --json benchmarks/results/soak.json
+
 chaos: $(VENV)/.developed
 	$(BIN)/python scripts/chaos.py
 
