@@ -8,8 +8,6 @@ from typing import Annotated
 import typer
 
 from focus_engine.errors import FocusError, InputError
-from focus_engine.launch.state import summarise
-from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import RunFolder, find_run
 from focus_tui.cli.choose import Exp, Json, NamedExp, Trust, chosen_run, complete_names, root_of
 from focus_tui.cli.command import Command
@@ -177,6 +175,8 @@ def stop(
     Example: focus stop experiment_diffusion --now
     """
     from focus_engine.launch.start import request_stop
+    from focus_engine.launch.state import summarise
+    from focus_engine.launch.summary import LIVE_STATES
 
     run = find_run(exp, root_of(context))
     summary = request_stop(run, "now" if now else "epoch")
