@@ -7,7 +7,6 @@ shows its traceback.
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from focus_engine.errors import FocusError
 
@@ -48,40 +47,15 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    """Run the command through typer; plain `focus ls` and `focus status`, the most frequent commands, bypass it.
+    """Run the command through typer, unless it is one that needs no typer; return its exit code."""
+    from focus_tui.cli.plain import run_plain
 
-    Importing typer takes 0.1 s, parsing a value with it another 0.1 s (pydantic), and these forms have next to nothing
-    to parse.
-    """
-    given = arguments[2:] if arguments[:1] == ["--root"] else arguments
-    root = Path(arguments[1]) if given is not arguments and len(arguments) > 1 else None
-    match given:
-        case ["ls", *flags] if {"--json", "--all"}.issuperset(flags):
-            from focus_engine.runs.folder import experiments_root
-            from focus_tui.cli.listing import print_runs
-
-            print_runs(experiments_root(root), as_json="--json" in flags, archived="--all" in flags)
-            return 0
-        case ["status", *words] if (wanted := _name_and_json(words)) is not None:
-            from focus_engine.runs.folder import experiments_root
-            from focus_tui.cli.named import named_run
-            from focus_tui.cli.status import print_status
-
-            name, as_json = wanted
-            print_status(named_run(experiments_root(root), name), as_json=as_json)
-            return 0
+    if run_plain(arguments):
+        return 0
     from focus_tui.cli.app import app
 
     result = app(args=arguments, prog_name="focus", standalone_mode=False)
     return result if isinstance(result, int) else 0
-
-
-def _name_and_json(words: Sequence[str]) -> tuple[str | None, bool] | None:
-    """Return the one name in `words` (None: left out), and whether --json is there; None where there is more."""
-    names = [word for word in words if word != "--json"]
-    if len(names) > 1 or any(name.startswith("-") for name in names):
-        return None
-    return (names[0] if names else None), len(names) < len(words)
 
 
 def _root_first(arguments: Sequence[str]) -> list[str]:

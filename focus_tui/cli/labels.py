@@ -10,7 +10,7 @@ from focus_engine.runs.folder import find_run
 from focus_engine.runs.labels import check_tag, read_labels, write_labels
 from focus_tui.cli.choose import NamedExp, complete_names, root_of
 from focus_tui.cli.command import Command
-from focus_tui.cli.runs import quoted_name
+from focus_tui.cli.named import quoted_name
 from focus_tui.terminal import out, say, visible
 
 # `-draft` is a tag to remove, not the options -d, -r, …; for the same reason there is no option -h.

@@ -14,6 +14,7 @@ from focus_engine.errors import FocusError, InputError, RunConflictError
 from focus_engine.runs.folder import RunFolder, find_run
 from focus_tui.cli.choose import Exp, Json, chosen_run, complete_names, root_of
 from focus_tui.cli.command import Command
+from focus_tui.cli.named import quoted_name
 from focus_tui.terminal import out, say, visible
 
 
@@ -172,13 +173,6 @@ def _confirm(runs: list[RunFolder]) -> None:
         raise InputError("rm cannot be undone: give --yes where no terminal can confirm it")
     if not typer.confirm(f"delete {'it' if len(runs) == 1 else f'these {len(runs)}'}?", err=True):
         raise FocusError("nothing was deleted")
-
-
-def quoted_name(run: RunFolder) -> str:
-    """Return the experiment's name, quoted for a shell."""
-    import shlex
-
-    return shlex.quote(run.name)
 
 
 COMMANDS = (
