@@ -18,7 +18,7 @@ _NUMBERS: tuple[type, ...] = (int, float)
 def parse_event(line: bytes | str) -> Event | None:
     """Return the event on `line`, or None when the line is torn, of an unknown type or has fields of wrong types."""
     try:
-        row = json.loads(line)
+        row = json.loads(line if isinstance(line, str) else line.decode())  # json guesses the encoding of bytes
         kind = row["type"]
         event = (FORMER_TYPES[kind] if kind in FORMER_TYPES else EVENT_TYPES[kind]).from_dict(row)
         if not _well_typed(event):

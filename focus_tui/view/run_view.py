@@ -5,9 +5,8 @@ by a resume are left out (`focus_engine.events.history`), so that no curve shows
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import reduce
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -171,58 +170,46 @@ class RunView:
 
 def fold(view: RunView, events: Sequence[Event]) -> RunView:
     """Return `view` updated by the `events` that follow it."""
-    return reduce(_fold_entry, _group_steps(events), view)
-
-
-def _group_steps(events: Sequence[Event]) -> list[list[StepProgress] | Event]:
-    """Group consecutive step events, so that arrays grow once per group and not once per event."""
-    grouped: list[list[StepProgress] | Event] = []
+    values = {one.name: getattr(view, one.name) for one in fields(view)}
+    log: list[Event] = []
+    steps: list[StepProgress] = []  # not yet in the arrays, which grow once and not once per event
     for event in events:
-        if not isinstance(event, StepProgress):
-            grouped.append(event)
-        elif grouped and isinstance(grouped[-1], list):
-            grouped[-1].append(event)
-        else:
-            grouped.append([event])
-    return grouped
+        if isinstance(event, StepProgress):
+            steps.append(event)
+            values |= {"step": event, "data": None}
+            continue
+        if event_note(event) is not None or isinstance(event, EpochFinished):
+            log.append(event)
+        if isinstance(event, RunStarted):
+            values["steps"] = values["steps"].then(StepSeries.of(steps)).until(event.epoch)
+            steps.clear()
+        values |= _changes(values, event)
+    values["steps"] = values["steps"].then(StepSeries.of(steps)) if steps else values["steps"]
+    return RunView(**values | {"log": (*view.log, *log)[-MAX_LOG:]})
 
 
-def _fold_entry(view: RunView, entry: list[StepProgress] | Event) -> RunView:
-    if isinstance(entry, list):
-        return replace(view, step=entry[-1], steps=view.steps.then(StepSeries.of(entry)), data=None)
-    if event_note(entry) is not None or isinstance(entry, EpochFinished):
-        view = replace(view, log=(*view.log, entry)[-MAX_LOG:])
-    return _fold(view, entry)
-
-
-def _fold(view: RunView, event: Event) -> RunView:
+def _changes(values: Mapping[str, Any], event: Event) -> dict[str, Any]:
+    """Return the fields of the view that `event` changes; those of steps and of the log are left to `fold`."""
+    changes: dict[str, Any] = {}
     match event:
         case WorkerStarting():
-            changes: dict[str, Any] = {"worker": event, "ended": None, "step": None, "warnings": ()}
+            changes = {"worker": event, "ended": None, "step": None, "warnings": ()}
         case RunStarted():
-            changes = {
-                "started": event,
-                "data": None,
-                "step": None,
-                "history": view.history.then(event),
-                "steps": view.steps.until(event.epoch),
-            }
+            changes = {"started": event, "data": None, "step": None, "history": values["history"].then(event)}
         case DataProgress():
             changes = {"data": event}
         case EpochFinished():
-            changes = {"history": view.history.then(event), "step": None}
+            changes = {"history": values["history"].then(event), "step": None}
         case StatisticsMeasured() | SamplesDrawn():
-            changes = {"history": view.history.then(event)}
+            changes = {"history": values["history"].then(event)}
         case CheckpointSaved():
-            others = tuple(one for one in view.checkpoints if one.kind != event.kind)
+            others = tuple(one for one in values["checkpoints"] if one.kind != event.kind)
             changes = {"checkpoints": (*others, event)}
         case Warned():
-            changes = {"warnings": (*view.warnings, event)[-MAX_WARNINGS:]}
+            changes = {"warnings": (*values["warnings"], event)[-MAX_WARNINGS:]}
         case RunEnded():
             changes = {"ended": event, "step": None, "data": None}
-        case _:
-            return view
-    return replace(view, **changes)
+    return changes
 
 
 def phase_words(summary: RunSummary, warmup_epochs: int | None = None) -> str:
