@@ -18,9 +18,9 @@ from focus_tui.charts.half_blocks import draw_maps
 from focus_tui.dashboard.jobs import JobProgress, SampledPower, SampleResult
 from focus_tui.dashboard.widgets.chart import Chart
 from focus_tui.terminal import ColorDepth, visible
+from focus_tui.view.arrays import floats
 from focus_tui.view.pictures.maps import SYMBOLS
 from focus_tui.view.pictures.power import band_words
-from focus_tui.view.run_view import floats
 from focus_tui.view.words import bar_line
 
 MAX_MAPS = 64
