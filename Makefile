@@ -1,4 +1,4 @@
-# make demo | test | test-references | test-slurm | test-faults | check | chaos | install | clean
+# make demo | test | test-references | test-slurm | test-faults | check | chaos | bench | bench-spectrum | install | clean
 # Everything lives in .venv; PYTHON chooses the interpreter it is made with (>= 3.11).
 
 PYTHON ?= python3
@@ -10,7 +10,7 @@ JOBS   ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 7) + 1
 # test-references alone builds Pylians (it needs a C compiler and takes minutes); test compares with the numbers that
 # it gave. test-slurm and test-faults install system packages (slurm-wlm, munge; libfuse2) and need root.
 
-.PHONY: install test pytest test-references test-slurm test-faults check demo chaos clean
+.PHONY: install test pytest test-references test-slurm test-faults check demo chaos bench bench-spectrum clean
 
 install: $(VENV)/.installed
 
@@ -52,6 +52,29 @@ check: $(VENV)/.developed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+# The other programs that benchmarks measure beside ours, outside the environment of the project.
+.bench/.installed: $(VENV)/.developed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .bench/peers \
+		denoising-diffusion-pytorch==2.3.4 einops ema-pytorch accelerate tqdm pytorch-fid
+	$(PYTHON) -m venv .bench/jax
+	.bench/jax/bin/python -m pip install --quiet --disable-pip-version-check jax jaxpm
+	touch $@
+
+# Benchmarks of a CPU beside other programs: under 30 minutes on two quiet cores. bench-spectrum takes two hours.
+bench: .bench/.installed $(VENV)/.references
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/dashboard.py
+	$(BIN)/python benchmarks/power.py
+	$(BIN)/python benchmarks/judge.py
+	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/cpu_training.py
+	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/streaming.py
+	$(BIN)/python benchmarks/simulation.py --jax-python .bench/jax/bin/python
+	$(BIN)/python benchmarks/growth.py --page
+
+bench-spectrum: .bench/.installed
+	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/time_to_spectrum.py --keep .bench/time_to_spectrum.jsonl
 
 chaos: $(VENV)/.developed
 	$(BIN)/python scripts/chaos.py

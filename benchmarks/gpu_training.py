@@ -17,7 +17,7 @@ import re
 import tempfile
 import time
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,8 +70,8 @@ def prepared(variant: Variant, data: PreparedData, config: Config, device: torch
     run = prepare_run(config, data, device)
     if variant.channels_last:
         run.state.network.to(memory_format=torch.channels_last)
-    if variant.compiled:
-        run = replace(run, training=replace(run.training, replica=torch.compile(run.state.network)))
+    if run.not_compiled:
+        raise RuntimeError(run.not_compiled)
     return run
 
 

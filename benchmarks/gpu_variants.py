@@ -80,6 +80,7 @@ def config_of(size: Size, variant: Variant, folder: Path, *, batch_size: int, n_
                 "batch_size": batch_size,
                 "accumulate": size.batch_size // batch_size,
                 "precision": variant.precision,
+                "compile": variant.compiled,
                 "sample_every": 0,
             },
         }

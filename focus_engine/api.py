@@ -214,6 +214,7 @@ class Experiment:
         checkpoint: str = "best",
         ema: float | str | None = None,
         device: str | None = None,
+        devices: int = 1,
         output: Path | None = None,
         **plan: Any,  # noqa: ANN401  (the fields of SamplingPlan)
     ) -> "SamplingResult":
@@ -226,6 +227,7 @@ class Experiment:
             checkpoint: best, last, or a path.
             ema: length of the average of the weights, or `best` as found by `best_average` [the moving average].
             device: overrides the config's.
+            devices: number of GPUs that share the maps, which do not depend on it.
             output: the .npz [a free name under samples/].
             plan: sampler, steps or nfe, spacing, eta, guidance, prior, seed, batch_size [those of the config].
 
@@ -240,7 +242,7 @@ class Experiment:
         from focus_engine.evaluation.sampling import choose_params, sample_run  # noqa: PLC0415  (torch: 2 s)
         from focus_engine.evaluation.trained_model import find_checkpoint  # noqa: PLC0415
 
-        model = open_averaged(self.run, find_checkpoint(self.run, checkpoint), ema, device=device)
+        model = open_averaged(self.run, find_checkpoint(self.run, checkpoint), ema, device=device).shared(devices)
         chosen = model.plan(**plan)
         rows = choose_params(model, count, params, params_file)
         return drain(sample_run(self.run, model, rows, chosen, output))
@@ -254,6 +256,7 @@ class Experiment:
         checkpoint: str = "best",
         ema: float | str | None = None,
         device: str | None = None,
+        devices: int = 1,
         **plan: Any,  # noqa: ANN401  (the fields of SamplingPlan)
     ) -> "Evaluation":
         """Compare samples with held-out maps by every statistic, each beside real maps against real maps.
@@ -265,6 +268,7 @@ class Experiment:
             checkpoint: best, last, or a path.
             ema: length of the average of the weights, or `best` as found by `best_average` [the moving average].
             device: overrides the config's.
+            devices: number of GPUs that share the maps, which do not depend on it.
             plan: sampler, steps or nfe, spacing, eta, guidance, prior, seed, batch_size [those of the config].
 
         Raises:
@@ -278,7 +282,7 @@ class Experiment:
         from focus_engine.evaluation.truth import HeldBack  # noqa: PLC0415
 
         truth = HeldBack.given(universes, cosmologies)
-        model = open_averaged(self.run, find_checkpoint(self.run, checkpoint), ema, device=device)
+        model = open_averaged(self.run, find_checkpoint(self.run, checkpoint), ema, device=device).shared(devices)
         return drain(evaluate_run(self.run, model, model.plan(**plan), count, held_back=truth)).evaluation
 
     def export_weights(

@@ -28,8 +28,7 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-    with suppress(OSError):  # some file systems cannot sync a folder; the file itself is safe by then
-        sync(path.parent)
+    sync_names(path.parent)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -38,6 +37,13 @@ def remove_leftovers(folder: Path) -> None:
         if re.fullmatch(r"\..+\.\d+\.[0-9a-f]{8}\.tmp", path.name):
             with suppress(OSError):
                 path.unlink()
+
+
+def sync_names(*folders: Path) -> None:
+    """Wait until the disk holds the names in `folders`; no error, because some file systems cannot sync a folder."""
+    for folder in folders:
+        with suppress(OSError):
+            sync(folder)
 
 
 def sync(path: Path) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+import pwd
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +18,13 @@ class Gpu:
         device: torch's name, such as "cuda:1".
         uuid: NVIDIA's identifier, the same in every process.
         free: free memory [bytes].
+        users: owners of the processes on it, as far as this account may see them.
     """
 
     device: str
     uuid: str
     free: int
+    users: tuple[str, ...] = ()
 
 
 def number_gpus_as_nvidia_smi() -> None:
@@ -42,7 +45,18 @@ def visible_gpus(nvml: Any = None) -> tuple[Gpu, ...]:  # noqa: ANN401  (NVML's 
 
 
 def _gpu(nvml: Any, index: int, handle: object) -> Gpu:  # noqa: ANN401
-    return Gpu(f"cuda:{index}", _text(nvml.nvmlDeviceGetUUID(handle)), int(nvml.nvmlDeviceGetMemoryInfo(handle).free))
+    free = int(nvml.nvmlDeviceGetMemoryInfo(handle).free)
+    return Gpu(f"cuda:{index}", _text(nvml.nvmlDeviceGetUUID(handle)), free, owners(nvml, handle))
+
+
+def owners(nvml: Any, handle: object) -> tuple[str, ...]:  # noqa: ANN401
+    """Return the names of those whose processes compute on a GPU, sorted; of those that this account may see."""
+    names = set()
+    with contextlib.suppress(Exception):
+        for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle):
+            with contextlib.suppress(OSError, KeyError):  # it has ended, or its owner has no name
+                names.add(pwd.getpwuid(os.stat(f"/proc/{process.pid}").st_uid).pw_name)  # noqa: PTH116
+    return tuple(sorted(names))
 
 
 def _visible(nvml: Any) -> list[object]:  # noqa: ANN401

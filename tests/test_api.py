@@ -80,11 +80,12 @@ def test_events_are_followed_to_the_last_one(flow):
 
 
 def test_maps_are_drawn_at_the_parameters_given(flow, tmp_path):
-    drawn = flow.sample(3, params={"Omega_m": 0.3, "sigma_8": 0.8}, steps=2, output=tmp_path / "maps.npz")
+    more = {"params": {"Omega_m": 0.3, "sigma_8": 0.8}, "steps": 2, "batch_size": 2, "device": "cpu"}
+    drawn = flow.sample(3, output=tmp_path / "maps.npz", **more)
     assert drawn.maps.shape == (3, 1, 16, 16)
     assert drawn.nfe == 4  # Heun has an NFE of 2 per step
     assert np.allclose(drawn.params, [0.3, 0.8])
-    again = flow.sample(3, params={"Omega_m": 0.3, "sigma_8": 0.8}, steps=2, output=tmp_path / "again.npz")
+    again = flow.sample(3, output=tmp_path / "again.npz", devices=2, **more)
     assert np.array_equal(drawn.maps, again.maps)
 
 

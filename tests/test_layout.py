@@ -26,6 +26,7 @@ LOOSE = {
         "progress",
         "pulse",
         "seal",
+        "small_files",
         "trust",
         "units",
         "version",

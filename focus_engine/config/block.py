@@ -62,10 +62,11 @@ def holds_any_keys(info: FieldInfo) -> bool:
 
 
 def words_of(info: FieldInfo) -> tuple[str, ...]:
-    """Return the words that a key takes; none where it takes anything else."""
+    """Return the words that a key takes, true and false included; none where it takes anything else."""
     kinds = (info.annotation, *get_args(info.annotation))
     found = (get_args(one) for one in kinds if get_origin(one) is Literal)
-    return tuple(word for words in found for word in words if isinstance(word, str))
+    words = tuple(word for words in found for word in words if isinstance(word, str))
+    return (*words, "true", "false") if words and bool in kinds else words
 
 
 def resume_marks(block: type[BaseModel], above: Resume = "fixed") -> Iterator[tuple[tuple[str, ...], Resume]]:

@@ -19,6 +19,7 @@ from focus_engine.config.networks import block_of_network, settings_blocks
 from focus_engine.config.schema import Config
 from focus_engine.config.yaml_text import KeyPath, ParsedYaml, parse_yaml
 from focus_engine.errors import InputError, Problem
+from focus_engine.small_files import read_text
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def load_config(path: Path) -> ConfigFile:
             names the file, the line and what is allowed.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such config file") from None
     except IsADirectoryError:

@@ -68,6 +68,16 @@ class Share:
         return (part, 1.0) if part.stop > part.start else (slice(0, 1), 0.0)
 
 
+def fits(maps: int, shape: tuple[int, int, int], device: torch.device) -> bool:
+    """Return whether `maps` maps of `shape` (C, H, W) are held on the device."""
+    return held_bytes(maps, shape) <= RESIDENT_FRACTION * free_memory(device)
+
+
+def held_bytes(maps: int, shape: tuple[int, int, int]) -> int:
+    """Return the memory of maps of `shape` (C, H, W) that are held on the device [bytes]."""
+    return 4 * maps * math.prod(shape)
+
+
 class Batches:
     """Batches of the maps `ids` of a set; the last batch may be smaller, and no map is dropped."""
 
@@ -136,17 +146,16 @@ class Batches:
         places = [order[first : first + size] for first in starts]
         shares = [self._share.of(len(whole)) for whole in places]
         parts = [whole[part] for whole, (part, _) in zip(places, shares, strict=True)]
-        raw = self._raw_maps(parts, [first + part.start for first, (part, _) in zip(starts, shares, strict=True)])
+        ready = self._normalised(parts, [first + part.start for first, (part, _) in zip(starts, shares, strict=True)])
         try:
             for index, (whole, chosen, share) in enumerate(zip(places, parts, shares, strict=True), start):
                 began = time.perf_counter()
-                maps = self._normaliser.normalise(next(raw).to(self.device, non_blocking=True))
-                maps = self._augment(maps, epoch, index, len(whole), share[0])
+                maps = self._augment(next(ready), epoch, index, len(whole), share[0])
                 batch = Batch(maps, self._cond[self._move(chosen)], self.ids[chosen], len(whole), *share)
                 self.seconds_waited += time.perf_counter() - began
                 yield batch
         finally:
-            raw.close()
+            ready.close()
 
     def _augment(self, maps: Tensor, epoch: int, index: int, whole: int, part: slice) -> Tensor:
         if self._augmentation is None:
@@ -156,14 +165,21 @@ class Batches:
         symmetries = draw_symmetries(whole, height, width, self._augmentation, generator)
         return apply_symmetries(maps, symmetries.of(part))
 
+    def _normalised(self, places: list[Tensor], firsts: list[int]) -> Generator[Tensor, None, None]:
+        """Yield the standardised maps of each batch, from the device or read from disk (see `_raw_maps`)."""
+        if self._held is not None:
+            yield from (self._held.index_select(0, self._move(chosen)) for chosen in places)
+            return
+        with closing(self._raw_maps(places, firsts)) as raw:  # its threads end with the epoch
+            for maps in raw:
+                yield self._normaliser.normalise(maps.to(self.device, non_blocking=True))
+
     def _raw_maps(self, places: list[Tensor], firsts: list[int]) -> Generator[Tensor, None, None]:
-        """Yield the physical maps of each batch, from the device or from threads that read ahead.
+        """Yield the physical maps of each batch from disk, by threads that read ahead where there are any.
 
         The maps `places` (n,) of a batch have the positions `firsts` ... in the order of the epoch.
         """
-        if self._held is not None:
-            yield from (self._held.index_select(0, self._move(chosen)) for chosen in places)
-        elif self._map_set.chunk > 1:
+        if self._map_set.chunk > 1:
             yield from self._read_windows(places, firsts)
         elif self._num_workers == 0:
             yield from map(self._read, places)
@@ -209,9 +225,8 @@ class Batches:
         return chosen.to(self.device, non_blocking=True)
 
     def _hold(self, resident: bool | None) -> Tensor | None:
-        """Return all maps on the device (physical, float32) if they fit, else None."""
-        size = 4 * len(self.ids) * int(np.prod(self._map_set.shape))
-        if not (size <= RESIDENT_FRACTION * free_memory(self.device) if resident is None else resident):
+        """Return all maps on the device (standardised, float32) if they fit, else None."""
+        if not (fits(len(self.ids), self._map_set.shape, self.device) if resident is None else resident):
             return None
         try:
             held = torch.empty((len(self.ids), *self._map_set.shape), device=self.device)
@@ -219,6 +234,6 @@ class Batches:
             return None
         filled = 0
         for _, maps in self._map_set.chunks(self.ids.numpy()):
-            held[filled : filled + len(maps)] = torch.from_numpy(maps)
+            held[filled : filled + len(maps)] = self._normaliser.normalise(torch.from_numpy(maps).to(self.device))
             filled += len(maps)
         return held

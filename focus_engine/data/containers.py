@@ -11,7 +11,6 @@ import math
 import struct
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from focus_engine.data.map_files import HDF5_SUFFIXES, ZARR_SUFFIX, MapArray
+from focus_engine.data.map_files import DAMAGE, HDF5_SUFFIXES, ZARR_SUFFIX, MapArray, check_own, check_unpacked
 from focus_engine.errors import FocusError, InputError
 
 Array = NDArray[Any]
@@ -72,7 +71,7 @@ def read_rows(maps: Array | MapArray) -> Array:
 def _guarded(path: Path, read: Callable[[], Read]) -> Read:
     try:
         return read()
-    except (ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, OSError) as error:
+    except DAMAGE as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"{path}: not a whole file of plain numbers (truncated, damaged, pickled or another format: {first}); "
@@ -108,6 +107,7 @@ class _Npz:
         self._path = path
         with zipfile.ZipFile(path) as archive:
             members = [one for one in archive.infolist() if one.filename.endswith(".npy")]
+        check_unpacked(path, sum(one.file_size for one in members), path.stat().st_size)
         self._members = {one.filename.removesuffix(".npy"): one for one in members}
 
     @property
@@ -116,9 +116,13 @@ class _Npz:
 
     def small(self, name: str) -> Array:
         def read() -> Array:
-            with np.load(self._path, allow_pickle=False) as archive:
+            with self._path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 found: Array = archive[name]
-                return found
+            if not isinstance(found, np.ndarray):
+                raise ValueError(f"{name} is no array")  # noqa: TRY004  (the file is damaged)
+            if found.dtype.kind == "U":
+                found.tolist()  # raises SystemError for numbers that are no letters
+            return found
 
         return _guarded(self._path, read)
 
@@ -171,6 +175,8 @@ class _Hdf5:
         self._file = h5py.File(path, "r")
         found: dict[str, Any] = {}
         self._file.visititems(lambda name, item: found.update({name: item}) if hasattr(item, "shape") else None)
+        for item in found.values():
+            check_own(path, item)
         self._datasets: dict[str, Any] = found
         self._attributes: Mapping[str, Any] = dict(self._file.attrs)
 
@@ -180,7 +186,7 @@ class _Hdf5:
 
     def small(self, name: str) -> Array:
         if name not in self._datasets:
-            return _plain(np.asarray(self._attributes[name]))
+            return _guarded(self._path, lambda: _plain(np.asarray(self._attributes[name])))
         return _guarded(self._path, lambda: _plain(np.asarray(self._datasets[name][()])))
 
     def large(self, name: str) -> Array:
@@ -190,6 +196,7 @@ class _Hdf5:
         shape, dtype, offset = tuple(dataset.shape), np.dtype(dataset.dtype), dataset.id.get_offset()
         if offset is not None and dataset.chunks is None and dtype.kind in "fiu":
             return np.memmap(self._path, dtype=dtype, mode="r", offset=offset, shape=shape)
+        check_unpacked(self._path, math.prod(shape) * dtype.itemsize, dataset.id.get_storage_size())
         return spooled(shape, dtype, lambda first, last: dataset[first:last])
 
 

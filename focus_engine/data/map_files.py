@@ -7,6 +7,8 @@ zip archives can't be memory-mapped.
 from __future__ import annotations
 
 import re
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -24,6 +26,23 @@ Array = NDArray[np.floating]
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 ZARR_SUFFIX = ".zarr"
+DAMAGE = (
+    *(
+        OSError,
+        ValueError,
+        EOFError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        MemoryError,
+        RuntimeError,
+    ),
+    *(SyntaxError, SystemError, AssertionError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
+"""What numpy, zipfile, h5py and zarr raise at damaged files."""
+LARGEST_RATIO = 200
+"""How many times its size a file above 256 MiB may unpack to; maps of floats compress a few times at most."""
 SINGLE_SUFFIXES = (".npy", ".npz")
 """Suffixes of the files in a folder with one file per map."""
 
@@ -87,7 +106,10 @@ def open_maps_file(path: Path, key: str | None = None) -> MapArray:
         return _read_npz(path, key)
     if key is not None:
         raise InputError(f"{path}: data.maps_key names an array of an .npz, HDF5 or Zarr file; leave it out for a .npy")
-    return open_npy(path)
+    maps = open_npy(path)
+    if maps.ndim == 0:
+        raise InputError(f"{path}: holds one number, no maps")
+    return maps
 
 
 def content_blocks(maps: MapArray, most: int, blocks: int) -> Iterator[bytes]:
@@ -105,12 +127,13 @@ def _read_npz(path: Path, key: str | None) -> MapArray:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise InputError(f"{path}: is no .npz archive; give a .npy file that suffix")
+            check_unpacked(path, sum(one.file_size for one in archive.zip.infolist()), path.stat().st_size)
             shapes = {name: archive[name].shape for name in archive.files if archive[name].ndim in (2, 3, 4)}
             name = _choose(path, key, archive.files, shapes, "array")
             maps = archive[name]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; see data.maps_path and data.data_dir") from None
-    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         raise InputError(f"{path}: not a whole .npz of plain numbers (damaged, or pickled objects): {error}") from None
     checked: MapArray = _checked(maps, path)
     return checked
@@ -123,9 +146,11 @@ def _open_hdf5(path: Path, key: str | None) -> MapArray:
         file = h5py.File(path, "r")
         found: dict[str, Any] = {}
         file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+        for item in found.values():
+            check_own(path, item)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; see data.maps_path and data.data_dir") from None
-    except (OSError, RuntimeError) as error:
+    except DAMAGE as error:
         first = (str(error).splitlines() or ["?"])[0]
         raise InputError(f"{path}: not a whole HDF5 file: {first}") from None
     shapes = {name: item.shape for name, item in found.items() if item.ndim in (3, 4)}
@@ -141,7 +166,7 @@ def _open_zarr(path: Path, key: str | None) -> MapArray:
     try:
         opened: Any = zarr.open(str(path), mode="r")
         found: dict[str, Any] = {"maps": opened} if hasattr(opened, "chunks") else dict(opened.arrays())
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except DAMAGE as error:
         first = (str(error).splitlines() or ["?"])[0]
         raise InputError(f"{path}: not a whole Zarr folder: {first}") from None
     shapes = {name: item.shape for name, item in found.items() if item.ndim in (3, 4)}
@@ -181,7 +206,7 @@ class _Dataset:
     def __getitem__(self, index: int) -> Array:
         try:
             found: Array = self.dataset[index]
-        except (OSError, RuntimeError, ValueError) as error:
+        except DAMAGE as error:
             raise InputError(f"{self.path}: map {index} can't be read (damaged?): {error}") from None
         return found
 
@@ -192,6 +217,18 @@ class _Dataset:
         except (OSError, RuntimeError, ValueError) as error:
             raise InputError(f"{self.path}: maps {first} to {last - 1} can't be read (damaged?): {error}") from None
         return found
+
+
+def check_own(path: Path, dataset: Any) -> None:  # noqa: ANN401  (h5py)
+    """Raise InputError if the numbers of an HDF5 dataset are in other files, which could be any of this machine."""
+    if dataset.is_virtual or dataset.external:
+        raise InputError(f"{path}: {dataset.name} takes its numbers from other files: refused; copy them into this one")
+
+
+def check_unpacked(path: Path, size: int, stored: int) -> None:
+    """Raise InputError if `size` bytes from `stored` ones look like a file made to fill memory or disk."""
+    if size > 2**28 and size > LARGEST_RATIO * stored:
+        raise InputError(f"{path}: unpacks to {size:,} bytes from {stored:,}: refused, maps do not compress so well")
 
 
 def _choose(path: Path, key: str | None, names: list[str], shapes: dict[str, tuple[int, ...]], what: str) -> str:

@@ -23,6 +23,7 @@ from focus_engine.evaluation.trained_model import TrainedModel, open_trained
 from focus_engine.events.table import DataProgress
 from focus_engine.models.power_average import LENGTHS, Reconstruction, reconstruct
 from focus_engine.runs.folder import RunFolder
+from focus_engine.small_files import read_json
 from focus_engine.training.checkpoint import load_checkpoint
 from focus_engine.training.snapshots import SnapshotFolder, flat
 from focus_engine.training.validation import Validation
@@ -174,7 +175,7 @@ class BestAverage:
     def read(cls, run: RunFolder) -> "BestAverage | None":
         """Return what is remembered of `run`; None if there is nothing, or nothing that can be read."""
         try:
-            found = json.loads((run.averages / BEST).read_text(encoding="utf-8"))
+            found = read_json(run.averages / BEST)
             losses = {float(one["length"]): float(one["loss"]) for one in found["losses"]}
             return cls(str(found["checkpoint"]), float(found["moving"]), losses) if losses else None
         except (OSError, ValueError, KeyError, TypeError):

@@ -4,6 +4,7 @@ Used by `focus sample`, by `focus evaluate` and for the samples during training.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,12 @@ from focus_engine.generative.guidance import nfe_per_call
 from focus_engine.generative.prior import SpectralPrior
 from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingProgress, filling_batch, sample_steps
+from focus_engine.generative.shared_sampling import Copy, SharedJob, share_steps
 from focus_engine.models.batch_parts import BatchParts, PartedNetwork
 from focus_engine.models.build import build_network, check_weights
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import Checkpoint, sha256_of
-from focus_engine.training.devices import choose_device, precision_context
+from focus_engine.training.devices import choose_device, other_devices, precision_context
 from focus_engine.training.prepare import PreparedRun, precision_of_run, saved_prior
 from focus_engine.training.weights_file import is_weights_file, load_model
 from focus_engine.trust import check_stamp
@@ -61,6 +63,7 @@ class TrainedModel:
             it is not the moving average of training; empty during training.
         prior: mean and spectrum of the normalised training maps; None in checkpoints of earlier versions.
         provenance: that of the checkpoint; empty during training.
+        copies: the network on each device that draws maps; empty where only `device` does.
     """
 
     network: nn.Module
@@ -74,6 +77,16 @@ class TrainedModel:
     source: Mapping[str, Any]
     prior: SpectralPrior | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    copies: tuple[Copy, ...] = ()
+
+    def shared(self, count: int) -> "TrainedModel":
+        """Return the model with copies of its network on `count` devices of one kind, which share the maps to draw.
+
+        On a CPU the copies are threads of the same cores. Raises InputError if there are fewer devices.
+        """
+        places = [self.device, *other_devices(self.device, count - 1)]
+        copies = tuple(Copy(deepcopy(self.network).to(place), place) for place in places[1:])
+        return replace(self, copies=(Copy(self.network, self.device), *copies) if copies else ())
 
     @property
     def map_shape(self) -> tuple[int, int, int]:
@@ -146,18 +159,21 @@ class TrainedModel:
     def draw(self, params: NDArray[np.float32], plan: SamplingPlan) -> Iterator[SamplingProgress]:
         """Yield the sampling steps of one map for each row of physical parameters `params` (N, P)."""
         cond = self.scaler.standardise(torch.from_numpy(np.asarray(params, dtype=np.float32)))
-        network = PartedNetwork(self.network, BatchParts.of(self.network, self.device, trains=False))
         # A network of the user's own may take gradients of its output, which inference mode forbids.
-        known = self.config.model.from_ in NETWORKS
+        without = torch.inference_mode if self.config.model.from_ in NETWORKS else torch.no_grad
+        if self.copies:
+            copies = [Copy(_parted(one.network, one.device), one.device) for one in self.copies]
+            job = SharedJob(self.process, cond, self.map_shape, plan, self.context, without, self.prior)
+            return share_steps(copies, job)
         return sample_steps(
-            network,
+            _parted(self.network, self.device),
             self.process,
             cond,
             self.map_shape,
             plan,
             device=self.device,
             precision=self.context,
-            without_gradients=torch.inference_mode if known else torch.no_grad,
+            without_gradients=without,
             prior=self.prior,
         )
 
@@ -165,6 +181,10 @@ class TrainedModel:
         """Return standardised maps (N, C, H, W) in physical units, float32."""
         physical: NDArray[np.float32] = self.normaliser.physical(maps).numpy()
         return physical
+
+
+def _parted(network: nn.Module, device: torch.device) -> PartedNetwork:
+    return PartedNetwork(network, BatchParts.of(network, device, trains=False))
 
 
 def model_in_training(run: PreparedRun) -> TrainedModel:
@@ -234,16 +254,14 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
         prior=prior,
         provenance=saved.provenance,
     )
-    if exported:
-        _check_usable(path, model)
+    _check_usable(path, model)
     return model
 
 
 def _network(path: Path, saved: Checkpoint, block: ModelBlock) -> nn.Module:
     """Return the network with the EMA weights, in evaluation mode. Raises InputError where they do not fit."""
     weights = saved.state["ema"]["module"]
-    if is_weights_file(path):
-        check_weights(block, weights, str(path))
+    check_weights(block, weights, str(path))
     network = build_network(block)
     try:
         network.load_state_dict(weights)

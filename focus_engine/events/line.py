@@ -4,21 +4,26 @@ Logs may hold lines that FOCUS did not write. They are refused here, so that no 
 """
 
 import json
+import re
 from dataclasses import fields
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
 from focus_engine.events.former import FORMER_TYPES, FormerPowerSpectrum
 from focus_engine.events.statistics import Measure, MeasuredCurve
 from focus_engine.events.table import EVENT_TYPES, Event
+from focus_engine.small_files import bounded_integer
 
 _NUMBERS: tuple[type, ...] = (int, float)
+_LONG = re.compile("[0-9]{21}")
+"""Lines with that many digits may hold numbers that fit no float; a float has at most 20 digits in a row."""
 
 
 def parse_event(line: bytes | str) -> Event | None:
     """Return the event on `line`, or None when the line is torn, of an unknown type or has fields of wrong types."""
     try:
-        row = json.loads(line if isinstance(line, str) else line.decode())  # json guesses the encoding of bytes
+        text = line if isinstance(line, str) else line.decode()  # json would guess the encoding of bytes
+        row = json.loads(text, parse_int=bounded_integer if _LONG.search(text) else None)
         kind = row["type"]
         event = (FORMER_TYPES[kind] if kind in FORMER_TYPES else EVENT_TYPES[kind]).from_dict(row)
         if not _well_typed(event):
@@ -34,7 +39,8 @@ def _well_typed(part: object) -> bool:
     for name, kinds in _KINDS[type(part)]:  # a loop: half the time of `all` over a generator
         if type(values[name]) not in kinds:
             return False
-    return all(_holds(values[name], of) for name, of in _TUPLES[type(part)])
+    known = all(values[name] in words for name, words in _WORDS[type(part)])
+    return known and all(_holds(values[name], of) for name, of in _TUPLES[type(part)])
 
 
 def _parts(annotation: object) -> tuple[object, ...]:
@@ -49,6 +55,12 @@ def _kinds(annotation: object) -> tuple[type, ...]:
         outer: Any = get_origin(part) or part
         kinds += [str] if outer is Literal else _NUMBERS if outer is float else [outer]
     return tuple(kinds)
+
+
+def _words(annotation: object) -> tuple[object, ...]:
+    """Return the words that a field may hold, and None where it may be null; empty if it may hold any text."""
+    words = [word for part in _parts(annotation) if get_origin(part) is Literal for word in get_args(part)]
+    return (*words, None) if words and NoneType in _parts(annotation) else tuple(words)
 
 
 def _holds(values: object, annotation: object) -> bool:
@@ -79,6 +91,9 @@ _ALL: tuple[type, ...] = (*EVENT_TYPES.values(), *FORMER_TYPES.values(), *PARTS)
 
 _KINDS = {kind: tuple((one.name, _kinds(one.type)) for one in fields(kind)) for kind in _ALL}
 """The fields of each event type or part with the types that they may have."""
+
+_WORDS = {kind: tuple((one.name, words) for one in fields(kind) if (words := _words(one.type))) for kind in _ALL}
+"""The fields of each that hold one of a few words, with these words."""
 
 _TUPLES = {kind: tuple((one.name, one.type) for one in fields(kind) if _is_tuple(one.type)) for kind in _ALL}
 """The fields of each that hold tuples, with their annotations."""

@@ -7,11 +7,14 @@ Each line is one `write`, so that lines of two writers never mix on a local disk
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from errno import EINVAL, EISDIR, ELOOP, ENXIO
 from pathlib import Path
+from typing import BinaryIO
 
 from focus_engine.events.history import history_of
 from focus_engine.events.line import parse_event
 from focus_engine.events.table import EpochFinished, Event, StepProgress
+from focus_engine.small_files import open_ordinary
 
 TAIL_BYTES = 1 << 12
 """How much of the end of a log is read first; four times as much before it each time, until an epoch is found."""
@@ -96,7 +99,7 @@ class LogReader:
         """Return what was written since the last poll, at most `CHUNK_BYTES` of it."""
         restarted = False
         try:
-            with self._path.open("rb") as log:
+            with _opened(self._path) as log:
                 status = os.fstat(log.fileno())
                 file_id = (status.st_dev, status.st_ino)
                 if file_id != self._file_id or status.st_size < self._offset:
@@ -129,7 +132,7 @@ class LogReader:
 def read_events_of(path: Path, kinds: Sequence[type[Event]], most: int) -> list[Event]:
     """Return the events of the given types in the last `most` bytes of the log; other lines are not parsed."""
     try:
-        with path.open("rb") as log:
+        with _opened(path) as log:
             size = os.fstat(log.fileno()).st_size
             log.seek(max(0, size - most))
             chunk = log.read()
@@ -160,7 +163,7 @@ def read_recent_events(path: Path) -> list[Event]:
 def _lines_from_the_end(path: Path) -> Iterator[bytes]:
     """Yield the lines of the log, the last first; none when there is no log yet. Reads no more than is asked for."""
     try:
-        log = path.open("rb")
+        log = _opened(path)
     except (FileNotFoundError, NotADirectoryError):
         return
     with log:
@@ -185,3 +188,11 @@ def _parse(lines: Iterable[bytes]) -> Iterator[Event]:
     for line in lines:
         if line and (event := parse_event(line)) is not None:
             yield event
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open an ordinary file. Raises FileNotFoundError for pipes and devices too, which are no log."""
+    try:
+        return os.fdopen(open_ordinary(path), "rb")
+    except OSError as error:
+        raise FileNotFoundError(str(path)) if error.errno in {EINVAL, ENXIO, EISDIR, ELOOP} else error from None

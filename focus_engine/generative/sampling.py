@@ -110,6 +110,8 @@ class SamplingProgress:
     maps_done: int
     """Number of finished maps, including this batch if `finished` is not None."""
     maps_total: int
+    maps_drawn: float
+    """Number of finished maps, and of maps in progress times the share of their steps that is done."""
     step: int
     """Steps done in this batch, 1 ... steps."""
     steps: int
@@ -205,10 +207,13 @@ class _Job:
     start: Start
 
 
+def maps_at_once(plan: SamplingPlan, process: Process) -> int:
+    """Return the maps of a batch: one where the sampler chooses its steps, so that no map depends on another."""
+    return 1 if choose_sampler(plan.sampler, process.method).chooses_steps else plan.batch_size
+
+
 def _sample_batches(job: _Job) -> Iterator[SamplingProgress]:
-    # Steps chosen for a batch would make a map depend on the others in it.
-    chooses = choose_sampler(job.plan.sampler, job.process.method).chooses_steps
-    first, size = 0, 1 if chooses else job.plan.batch_size
+    first, size = 0, maps_at_once(job.plan, job.process)
     while first < len(job.cond):
         fits = True
         try:
@@ -249,6 +254,7 @@ def _sample_batch(job: _Job, first: int, cond: Tensor) -> Iterator[SamplingProgr
         yield SamplingProgress(
             maps_done=first + (len(rows) if finished is not None else 0),
             maps_total=len(job.cond),
+            maps_drawn=first + len(rows) * (step.index + 1) / step.total,
             step=step.index + 1,
             steps=step.total,
             nfe=denoised * nfe_per_call(plan.guidance),

@@ -18,6 +18,7 @@ from typing import Any
 
 from focus_engine.launch.disk_time import age_on_disk
 from focus_engine.launch.process import ProcessIdentity, boot_id, host_name, process_start
+from focus_engine.small_files import read_json, replace_text
 
 TOUCH_SECONDS = 5.0
 EXPIRY_SECONDS = 90.0
@@ -121,8 +122,8 @@ def _remove_below(path: Path, number: int) -> None:
 def _read(file: Path) -> dict[str, Any]:
     """Return the content of a lock file; empty while its holder has not written it yet."""
     try:
-        row = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        row = read_json(file)
+    except (OSError, ValueError):
         return {}
     return row if isinstance(row, dict) else {}
 
@@ -138,5 +139,4 @@ def _is_held(file: Path) -> bool:
 def _write(file: Path, row: dict[str, Any]) -> None:
     """Replace the content of a lock file at once; its name is never free meanwhile."""
     temporary = file.with_name(f"{file.name}.{secrets.token_hex(4)}.new")
-    temporary.write_text(json.dumps(row) + "\n", encoding="utf-8")
-    temporary.replace(file)
+    replace_text(file, json.dumps(row) + "\n", temporary=temporary)

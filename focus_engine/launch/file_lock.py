@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 from focus_engine.launch.exclusive_file import ExclusiveFile
@@ -29,8 +30,9 @@ class FileLock:
 
         `named` is the name that the file gets later, by which others know it. Raises OSError when the disk refuses.
         """
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
+            _check_own(path, descriptor)
             if _flock(descriptor):
                 return cls(descriptor, None)
             if (exclusive := ExclusiveFile.take(named or path)) is not None:
@@ -93,7 +95,7 @@ class FileLock:
 def is_locked(path: Path) -> bool:
     """Whether a process holds the lock of the file at `path`, or may: a file that cannot be asked is not free."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         return not isinstance(error, FileNotFoundError)
     try:
@@ -102,6 +104,13 @@ def is_locked(path: Path) -> bool:
         return True
     finally:
         os.close(descriptor)
+
+
+def _check_own(path: Path, descriptor: int) -> None:
+    """Raise OSError if the file has another name: the lock is written to, and that name may be of a precious file."""
+    status = os.fstat(descriptor)
+    if status.st_nlink > 1 or not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EMLINK, "is a hard link or no ordinary file: remove it", str(path))
 
 
 def _flock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from focus_engine.small_files import read_json
+
 Life = Literal["alive", "dead", "elsewhere"]
 
 
@@ -55,14 +57,9 @@ class ProcessIdentity:
     def read(cls, path: Path) -> "ProcessIdentity | None":
         """Return the identity in the file at `path`, or None when it cannot be read."""
         try:
-            row = json.loads(path.read_text(encoding="utf-8"))
-            return cls(
-                pid=int(row["pid"]),
-                host=str(row["host"]),
-                boot_id=row["boot_id"],
-                process_start=row["process_start"],
-                started=float(row["started"]),
-            )
+            row = read_json(path)
+            texts = [None if row[name] is None else str(row[name]) for name in ("boot_id", "process_start")]
+            return cls(int(row["pid"]), str(row["host"]), *texts, started=float(row["started"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

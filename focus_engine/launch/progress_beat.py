@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from focus_engine.launch.process import boot_id, host_name, process_start, process_state
+from focus_engine.small_files import read_json, replace_text
 
 OVERDUE = 1.8
 """A beat is overdue after that many intervals."""
@@ -54,15 +55,13 @@ class ProgressBeat:
 
     def write(self, path: Path) -> None:
         """Replace the file at `path`. Raises OSError."""
-        temporary = path.with_name(f"{path.name}.new")
-        temporary.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        replace_text(path, json.dumps(asdict(self)) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> "ProgressBeat | None":
         """Return the beat in the file at `path`, or None when there is none that can be read."""
         try:
-            row = json.loads(path.read_text(encoding="utf-8"))
+            row = read_json(path)
             kinds = {"pid": int, "host": str, "phase": str, "step": int, "reports": int, "stalled": bool}
             numbers = ("worker", "time", "idle", "limit", "every", "monotonic")
             values = {name: kind(row[name]) for name, kind in kinds.items()}
@@ -72,7 +71,7 @@ class ProgressBeat:
             if not all(math.isfinite(values[name]) for name in numbers):
                 return None
             return cls(boot_id=None if boot is None else str(boot), **values)
-        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None
 
     def idle_now(self, silence: float) -> float | None:

@@ -11,6 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from focus_engine.launch.process import ProcessIdentity
+from focus_engine.small_files import read_json, replace_text
+
 
 @dataclass(frozen=True)
 class RankRecord:
@@ -39,9 +42,7 @@ class RankRecord:
     def write(self, folder: Path) -> None:
         """Write the record, replacing the rank's earlier one of this attempt. Raises OSError."""
         path = folder / f"attempt_{self.attempt}_rank_{self.rank}.json"
-        temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        temporary.replace(path)
+        replace_text(path, json.dumps(asdict(self)))
 
 
 def read_rank_records(folder: Path) -> list[RankRecord]:
@@ -61,4 +62,13 @@ def _read(folder: Path, pattern: str) -> Iterator[RankRecord]:
     """Yield the records in the files that match, by file name; files that cannot be read are left out."""
     for path in sorted(folder.glob(pattern)):
         with contextlib.suppress(OSError, ValueError, TypeError):
-            yield RankRecord(**json.loads(path.read_text(encoding="utf-8")))
+            yield _checked(RankRecord(**read_json(path)))
+
+
+def _checked(record: RankRecord) -> RankRecord:
+    """Return `record`. Raises TypeError if a field has another type than it states."""
+    kinds = {int: ("rank", "attempt"), float: ("when",), str: ("how", "message"), dict: ("identity", "outcome")}
+    if any(type(getattr(record, name)) is not kind for kind, names in kinds.items() for name in names):
+        raise TypeError(record)
+    ProcessIdentity(**record.identity)
+    return record

@@ -8,6 +8,7 @@ use the same device. Slots and tickets belong to one user on one host: `FOCUS_CA
 import contextlib
 import json
 import os
+import re
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from focus_engine.gpus import visible_gpus
 from focus_engine.launch.file_lock import FileLock, is_locked
 from focus_engine.launch.process import host_name
 from focus_engine.runs.folder import RunFolder
+from focus_engine.small_files import read_json, read_text
 
 SLOTS_VARIABLE = "FOCUS_SLOTS"
 POLL_SECONDS = 0.2
@@ -191,19 +193,20 @@ def _training(folder: Path, devices: Sequence[Device], per_device: int) -> tuple
             path = _slot(folder, device, number)
             if is_locked(path):
                 with contextlib.suppress(OSError):
-                    names.append(path.read_text(encoding="utf-8", errors="replace"))
+                    names.append(read_text(path, errors="replace"))
     return tuple(names)
 
 
 class _Ticket:
     """A locked file that keeps a worker's place in the queue while the `with` block lasts and the process lives.
 
-    Its name holds the time at which it was drawn, its content the keys of the devices that it waits for. It is locked
-    before it gets its name, so that a ticket without a lock is one whose owner is gone.
+    Its name holds the time at which it was drawn, or the next number where a clock was set back; its content is the
+    keys of the devices that it waits for. It is locked before it gets its name, so that a ticket without a lock is
+    one whose owner is gone.
     """
 
     def __init__(self, folder: Path, run: RunFolder, keys: Sequence[str]) -> None:
-        self._name = f"ticket-{time.time_ns():020d}-{os.getpid()}"
+        self._name = f"ticket-{_next_number(folder):020d}-{os.getpid()}"
         self._path = folder / self._name
         draft = folder / f"new-{self._name}"
         lock = _locked_file(draft, json.dumps({"run": str(run.path), "devices": list(keys)}), named=self._path)
@@ -237,5 +240,11 @@ class _Ticket:
                     path.unlink(missing_ok=True)
                 continue
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                tickets.append(set(json.loads(path.read_text(encoding="utf-8"))["devices"]))
+                tickets.append(set(map(str, read_json(path)["devices"])))
         return tickets
+
+
+def _next_number(folder: Path) -> int:
+    """Return the time [ns], or one more than the number of the newest ticket where that is later."""
+    numbers = (path.name.split("-")[1] for path in folder.glob("ticket-*-*"))
+    return max([time.time_ns(), *(1 + int(one) for one in numbers if re.fullmatch("[0-9]{20}", one))])

@@ -5,12 +5,14 @@ file plus a signal, so that it works from any terminal and from any host that se
 the event log.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from typing import BinaryIO
 
 from focus_engine.errors import FocusError, InputError, RunConflictError
 from focus_engine.events.log import EventTail
@@ -22,6 +24,7 @@ from focus_engine.events.table import (
     RunStarted,
     WorkerStarting,
 )
+from focus_engine.launch.file_lock import FileLock
 from focus_engine.launch.process import ProcessIdentity
 from focus_engine.launch.run_lock import LOCK_VARIABLE, run_lock
 from focus_engine.launch.slots import slots_per_device
@@ -29,6 +32,7 @@ from focus_engine.launch.state import summarise
 from focus_engine.launch.stop_request import When, read_stop_request, write_stop_request
 from focus_engine.launch.summary import LIVE_STATES, RunSummary
 from focus_engine.runs.folder import RunFolder
+from focus_engine.small_files import open_ordinary
 
 START_SECONDS = 60.0
 """A worker that has not written its first event by then has failed to start."""
@@ -128,20 +132,30 @@ def start_run(
         command += ["--devices", str(devices)] if devices else []
         command += ["--queue"] if queue else []
         with run.worker_log.open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=(lock.descriptor,),
-                env={**os.environ, LOCK_VARIABLE: lock.token},
-            )
+            process = _worker_process(command, log, lock)
         lock.hand_over(process.pid)
     identity = _wait_for_event(run, process, tail, (RunStarted, DataProgress, Queued) if resume else (WorkerStarting,))
     # Reap the worker when it ends, so that a long-lived launcher (a dashboard, a notebook) keeps no zombie.
     threading.Thread(target=process.wait, name=f"focus-collect-{process.pid}", daemon=True).start()
     return identity
+
+
+def _worker_process(command: list[str], log: BinaryIO, lock: FileLock) -> "subprocess.Popen[bytes]":
+    """Start the process of a worker, which inherits `lock`. Raises FocusError where the system makes no process."""
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=(lock.descriptor,),
+            env={**os.environ, LOCK_VARIABLE: lock.token},
+        )
+    except OSError as error:
+        raise FocusError(
+            f"no worker can be started: {error.strerror}; a limit of processes (ulimit -u) or memory may be reached"
+        ) from None
 
 
 def _wait_for_event(
@@ -181,7 +195,9 @@ def _error_type(process: "subprocess.Popen[bytes]") -> type[FocusError]:
 def log_end(run: RunFolder, lines: int = 12) -> str:
     """Return the last lines of the worker's log, indented for a message."""
     try:
-        text = run.worker_log.read_bytes()[-8192:].decode(errors="replace")
+        with os.fdopen(open_ordinary(run.worker_log), "rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - 8192))
+            text = log.read(8192).decode(errors="replace")
     except OSError:
         return "(no worker log)"
     return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (its log is empty)"
@@ -205,7 +221,8 @@ def request_stop(run: RunFolder, when: When) -> RunSummary:
     identity = ProcessIdentity.read(run.worker)
     if when == "now" and identity is not None and identity.life() == "alive":
         # The file is read between steps only; the signal also cuts a long sampling short.
-        os.kill(identity.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it ended, or is of another user
+            os.kill(identity.pid, signal.SIGTERM)
     return summary
 
 

@@ -28,6 +28,7 @@ from focus_engine.launch.process import ProcessIdentity, host_name
 from focus_engine.launch.progress_beat import ProgressBeat
 from focus_engine.launch.summary import LIVE_STATES, RunSummary, State
 from focus_engine.runs.folder import RunFolder
+from focus_engine.small_files import read_text
 
 HEARTBEAT_SECONDS = 5.0
 """Longest interval at which a worker touches its `worker.json` and writes its `progress.json`."""
@@ -39,9 +40,13 @@ _CLEARED: dict[str, Any] = {"reason": None, "eta_seconds": None, "queue_place": 
 
 def summarise(run: RunFolder) -> RunSummary:
     """Return the summary of `run` from the end of its log, the state of its worker process and its SLURM job."""
-    summary = _without_job(run)
-    if not run.slurm_job.is_file():
-        return summary
+    try:
+        summary = _without_job(run)
+        if not run.slurm_job.is_file():
+            return summary
+    except PermissionError as error:  # a run of another user
+        reason = f"{error.filename}: no permission to read it"
+        return RunSummary(name=run.name, path=str(run.path), state="unreachable", reason=reason)
     from focus_engine.launch.slurm.join import joined  # noqa: PLC0415  (only for runs of a cluster)
 
     return joined(run, summary)
@@ -138,7 +143,7 @@ def _stalled(run: RunFolder, identity: ProcessIdentity) -> dict[str, Any]:
 def _method_in(run: RunFolder) -> str | None:
     """Return the method named in the config's text, read without the schema so that `focus ls` stays fast."""
     try:
-        found = _METHOD.search(run.config.read_text(encoding="utf-8"))
+        found = _METHOD.search(read_text(run.config))
     except (OSError, UnicodeDecodeError):
         return None
     if found is None:

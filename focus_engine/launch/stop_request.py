@@ -16,6 +16,7 @@ from typing import Literal
 from focus_engine.errors import FocusError
 from focus_engine.launch.process import host_name
 from focus_engine.runs.folder import RunFolder
+from focus_engine.small_files import parse_json, read_text, replace_text
 
 When = Literal["epoch", "now"]
 SIZE = 511
@@ -49,8 +50,7 @@ def write_stop_request(run: RunFolder, when: When) -> StopRequest:
     request = StopRequest(when, key, host_name(), os.getpid(), _user(), time.time())
     temporary = run.stop_request.with_name(f"stop.{key}.new")  # of this request alone: others may write at once
     try:
-        temporary.write_text(json.dumps(asdict(request)).ljust(SIZE) + "\n", encoding="utf-8")
-        temporary.replace(run.stop_request)
+        replace_text(run.stop_request, json.dumps(asdict(request)).ljust(SIZE) + "\n", temporary=temporary)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise FocusError(f"{run.stop_request} cannot be written: {error.strerror}") from None
@@ -60,15 +60,15 @@ def write_stop_request(run: RunFolder, when: When) -> StopRequest:
 def stop_request_of(run: RunFolder) -> StopRequest | None:
     """Return the request in the stop file, or None without one; a file without a known word asks for an epoch's end."""
     try:
-        text = run.stop_request.read_text(encoding="utf-8", errors="replace").strip()
+        text = read_text(run.stop_request, errors="replace").strip()
     except OSError:
         return None
     try:
-        row = json.loads(text)
+        row = parse_json(text)
         when: When = "now" if row["when"] == "now" else "epoch"
-        known = {name: row[name] for name, kind in _KINDS.items() if isinstance(row.get(name), kind)}
+        known = {name: row[name] for name, kind in _KINDS.items() if type(row.get(name)) is kind}
         return StopRequest(when, **known)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return StopRequest("now" if text == "now" or text.startswith('{"when": "now"') else "epoch")
 
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
 
+from focus_engine.models.recompute import RecomputedBlock
+
 Rotation = tuple[Tensor, Tensor]
 """Cosines and sines of the angles of each token, (tokens, head width / 2)."""
 
@@ -69,7 +71,7 @@ class TorusAttention(nn.Module):
         return out
 
 
-class AttentionBlock(nn.Module):
+class AttentionBlock(RecomputedBlock):
     """Attention between all pixels of a feature map, added to it; the identity before training."""
 
     def __init__(self, channels: int, heads: int, groups: int) -> None:
@@ -79,7 +81,7 @@ class AttentionBlock(nn.Module):
         nn.init.zeros_(self.attention.out.weight)
         nn.init.zeros_(self.attention.out.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def compute(self, x: Tensor) -> Tensor:
         """Return (B, channels, H, W) from `x` of this shape."""
         shape = (x.shape[-2], x.shape[-1])
         tokens = self.norm(x).flatten(2).transpose(1, 2)

@@ -14,6 +14,7 @@ from focus_engine.errors import InputError
 from focus_engine.models.attention import Rotation, TorusAttention, rotation
 from focus_engine.models.convolution import CircularConv
 from focus_engine.models.embeddings import TimeAndConditionEmbedding
+from focus_engine.models.recompute import RecomputedBlock
 
 
 class Modulation(nn.Module):
@@ -32,7 +33,7 @@ class Modulation(nn.Module):
         return values[:, None, None].chunk(self.count, dim=-1)
 
 
-class TransformerBlock(nn.Module):
+class TransformerBlock(RecomputedBlock):
     """Attention and a perceptron, each normalised, modulated and gated by the embedding (adaLN-Zero, 2212.09748)."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: int, embedding_width: int) -> None:
@@ -45,7 +46,7 @@ class TransformerBlock(nn.Module):
         )
         self.modulation = Modulation(embedding_width, width, 6)
 
-    def forward(self, x: Tensor, embedding: Tensor, angles: Rotation, window: tuple[int, int], shift: int) -> Tensor:
+    def compute(self, x: Tensor, embedding: Tensor, angles: Rotation, window: tuple[int, int], shift: int) -> Tensor:
         """Return (B, h, w, width) from `x` of this shape; attention is within windows, rolled by `shift` patches."""
         shift_in, scale_in, gate_in, shift_mlp, scale_mlp, gate_mlp = self.modulation(embedding)
         h = torch.addcmul(shift_in, self.norm_attention(x), 1 + scale_in)

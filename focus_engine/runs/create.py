@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from focus_engine.atomic import write_atomically
+from focus_engine.atomic import sync, sync_names, write_atomically
 from focus_engine.config.edit import set_keys
 from focus_engine.config.json_schema import FILE, FOLDER, write_schema
 from focus_engine.config.load import load_config, parse_config
@@ -182,12 +182,15 @@ def _make_folder(run: RunFolder, files: dict[str, str]) -> None:
             path.write_text(text, encoding="utf-8")
             if path.suffix == ".sh":
                 path.chmod(path.stat().st_mode | 0o111)
+            sync(path)
+        sync_names(temporary.path)
         _refuse_existing(run)
         try:
             temporary.path.rename(run.path)  # fails when another process created the same experiment meanwhile
         except OSError:
             _refuse_existing(run)
             raise
+        sync_names(root, root.parent)
     finally:
         shutil.rmtree(temporary.path, ignore_errors=True)
 

@@ -150,8 +150,14 @@ class RunFolder:
         return self.figs / f"power_spectrum_epoch_{epoch:04d}.png"
 
     def exists(self) -> bool:
-        """Whether this is an experiment: a folder with a config, or with the log of an earlier version."""
-        return self.config.is_file() or self.events.is_file()
+        """Whether this is an experiment: a folder with a config, or with the log of an earlier version.
+
+        A folder that may not be opened counts as none, so that it doesn't hide those beside it.
+        """
+        try:
+            return self.config.is_file() or self.events.is_file()
+        except PermissionError:
+            return False
 
     def has_checkpoints(self) -> bool:
         """Whether there is a checkpoint."""

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from focus_engine.atomic import write_atomically
 from focus_engine.errors import FocusError, InputError
 from focus_engine.runs.folder import RunFolder
+from focus_engine.small_files import read_json
 
 MAX_TAG = 50
 MAX_NOTE = 10_000
@@ -55,8 +56,8 @@ def check_tag(tag: str) -> str:
 def read_labels(run: RunFolder) -> Labels:
     """Return the labels of `run`: what can be read of the file, so no labels when it is missing or broken."""
     try:
-        held = json.loads(run.labels.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        held = read_json(run.labels)
+    except (OSError, ValueError):
         return Labels()
     if not isinstance(held, dict):
         return Labels()

@@ -15,6 +15,7 @@ from pathlib import Path
 from focus_engine.atomic import write_atomically
 from focus_engine.runs.folder import RunFolder
 from focus_engine.seal import Condition, Inspection, inspect_path, is_sealed
+from focus_engine.small_files import read_json
 
 FILE = "proofs.json"
 
@@ -81,7 +82,7 @@ def remember(run: RunFolder, path: Path, condition: Condition | None = None) -> 
     if stamp is None:
         return
     condition = condition or ("proved" if is_sealed(path) else "unproved")
-    known = {name: one for name, one in _read(run).items() if (run.checkpoints / name).is_file()}
+    known = {name: one for name, one in _read(run).items() if _stamp(run.checkpoints / name)}
     known[_name(run, path)] = Proof(condition, time.time(), *stamp)
     text = json.dumps({name: asdict(one) for name, one in sorted(known.items())}, indent=1)
     with suppress(OSError), write_atomically(run.checkpoints / FILE) as temporary:
@@ -96,9 +97,9 @@ def proof_of(run: RunFolder, path: Path) -> Proof | None:
 
 def _read(run: RunFolder) -> dict[str, Proof]:
     try:
-        rows = json.loads((run.checkpoints / FILE).read_text(encoding="utf-8"))
+        rows = read_json(run.checkpoints / FILE)
         return {str(name): _parsed(row) for name, row in rows.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
@@ -119,6 +120,6 @@ def _name(run: RunFolder, path: Path) -> str:
 def _stamp(path: Path) -> tuple[int, int] | None:
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # a name in the file may be no name
         return None
     return status.st_size, status.st_mtime_ns

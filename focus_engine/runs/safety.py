@@ -12,7 +12,8 @@ from focus_engine.trust import trusted
 def check_links(run: RunFolder) -> None:
     """Raise InputError when a file or folder that FOCUS would write is a link that leads out of the run folder.
 
-    The run folder itself may be a link. `--trust` allows such links, for checkpoints on another disk.
+    The same holds for logs with another name (hard links, which would change with them), and for pipes and devices.
+    The run folder itself may be a link. `--trust` allows all this, for checkpoints on another disk.
     """
     if trusted():
         return
@@ -22,6 +23,14 @@ def check_links(run: RunFolder) -> None:
             raise InputError(
                 f"{path} is a link that leads out of the run folder, to {path.resolve()}: FOCUS would write there; "
                 "remove the link, or say --trust if it is yours"
+            )
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InputError(f"{path} is a pipe or a device, in which FOCUS would write: remove it")
+    for path in (run.events, run.train_log, run.worker_log):
+        if path.is_file() and path.stat().st_nlink > 1:
+            raise InputError(
+                f"{path} is a hard link: the file has another name too, and would change there; replace it by a copy "
+                "(cp FILE COPY, mv COPY FILE), or say --trust"
             )
 
 

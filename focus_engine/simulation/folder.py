@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from focus_engine.config.blocks.data import PARAMETER_NAMES
 from focus_engine.config.designs import DEFAULT_DESIGN
 from focus_engine.errors import FocusError, InputError
+from focus_engine.small_files import read_json
 from focus_engine.version import __version__
 
 _UNFINISHED = ".unfinished"
@@ -149,7 +150,7 @@ class UniverseFolder:
 
 def _compare(arguments: Mapping[str, object], record: Path, what: str) -> None:
     try:
-        there = json.loads(record.read_text(encoding="utf-8"))["arguments"]
+        there = read_json(record)["arguments"]
         pairs = {name: (there.get(name, _LEFT_OUT.get(name)), value) for name, value in arguments.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{record} can't be read as the record of a simulation: give another folder") from error

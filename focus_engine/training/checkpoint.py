@@ -105,15 +105,20 @@ def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> Che
         InputError: the file is missing, truncated, not a FOCUS checkpoint, or a pickle that would run code.
     """
     content = read_archive(path, map_location)
-    if content.get("format") != FORMAT:
+    held, version = content.get("format"), content.get("version")
+    if not isinstance(held, str) or held != FORMAT:
         raise InputError(f"{path}: is a torch file, but not a checkpoint of FOCUS")
-    if content.get("version") != VERSION:
-        raise InputError(f"{path}: checkpoint version {content.get('version')}; this FOCUS reads version {VERSION}")
+    if type(version) is not int or version != VERSION:
+        raise InputError(f"{path}: checkpoint version {str(version)[:20]}; this FOCUS reads version {VERSION}")
     names = Checkpoint.__dataclass_fields__
     if missing := [name for name in names if not isinstance(content.get(name), dict)]:
         raise InputError(f"{path}: the checkpoint lacks {', '.join(missing)}")
-    if not isinstance(content["state"].get("epoch"), int):
+    if type(content["state"].get("epoch")) is not int:
         raise InputError(f"{path}: the checkpoint lacks its epoch")
+    average = content["state"].get("ema")
+    weights = average.get("module") if isinstance(average, dict) else None
+    if not isinstance(weights, dict):
+        raise InputError(f"{path}: the checkpoint lacks its averaged weights")
     return Checkpoint(**{name: content[name] for name in names})
 
 

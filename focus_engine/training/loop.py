@@ -6,72 +6,22 @@ and prints between the events. It may stop iterating after any event; the state 
 
 import math
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-import torch
-from torch import Tensor
-
-from focus_engine.config.blocks.training import TrainingBlock
-from focus_engine.data.batches import Batch, Batches
-from focus_engine.data.randomness import keyed_integer
-from focus_engine.errors import FocusError
+from focus_engine.data.batches import Batch
 from focus_engine.events.outcome import Outcome
 from focus_engine.events.table import AveragesSaved, BudgetRead, EpochFinished, Event
-from focus_engine.generative.process import Network, Process
-from focus_engine.generative.sampling import Precision
-from focus_engine.models.batch_parts import WHOLE, BatchParts
-from focus_engine.training.budget import NOT_DUE, Clock, Limits
+from focus_engine.training.budget import NOT_DUE, Limits
 from focus_engine.training.pace import Pace
-from focus_engine.training.ranks import ALONE, Ranks
+from focus_engine.training.ranks import Ranks
 from focus_engine.training.schedule import runs_on_budget
 from focus_engine.training.snapshots import due
 from focus_engine.training.state import EpochSums, TrainState
-from focus_engine.training.validation import Validation
+from focus_engine.training.step import DivergedError, Readings, Training, make_step
 
 Stop = Literal["epoch", "now"]
 _STOPS: tuple[Stop | None, ...] = (None, "epoch", "now")
-
-
-class DivergedError(FocusError):
-    """The loss or the gradient became NaN or infinite."""
-
-
-@dataclass(frozen=True, eq=False)
-class Training:
-    """The inputs of the training loop that stay fixed.
-
-    Attributes:
-        settings: the config's training block.
-        process: the generative process, which defines the loss.
-        batches: batches of training maps.
-        validation: measures the validation loss.
-        precision: context of network evaluations.
-        clock: the wall clock of the run, which uses up training.max_minutes; that of rank 0 counts.
-        ranks: the ranks of a distributed training.
-        replica: the module evaluated in training, such as a distributed one; None: the state's network.
-        parts: how threads share a batch.
-    """
-
-    settings: TrainingBlock
-    process: Process
-    batches: Batches
-    validation: Validation
-    precision: Precision
-    clock: Clock = field(default_factory=Clock)
-    ranks: Ranks = ALONE
-    replica: torch.nn.Module | None = None
-    parts: BatchParts = WHOLE
-
-    def called(self, network: torch.nn.Module) -> torch.nn.Module:
-        """Return the module to evaluate in training: the replica if there is one, else `network`."""
-        return network if self.replica is None else self.replica  # a compiled module has no truth value
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps per epoch."""
-        return math.ceil(len(self.batches) / self.settings.accumulate)
 
 
 def train(
@@ -142,25 +92,30 @@ def _train_epoch(
 ) -> Generator[Event, None, Outcome | None]:
     """Train the rest of the current epoch; return an outcome if it must end before the last batch."""
     settings, sums = training.settings, state.running
-    epoch = state.epoch + 1
+    epoch, readings = state.epoch + 1, Readings(training.ranks)
     training.called(state.network).train()
     for group_of_batches in _groups(training.batches.epoch(epoch, start=sums.batch), settings.accumulate):
         if stop_wanted() == "now":
+            readings.read(sums, epoch)
             return _stopped_now(state)
-        yield from _read_clock(training, state)
+        yield from _read_clock(training, state, readings)
         if state.budget.is_up(settings):
+            readings.read(sums, epoch)
             return _minutes_used(training, state)
         _set_rate(training, state)
-        grad_norm = _step(training, state, epoch, group_of_batches)
+        make_step(training, state, group_of_batches, readings)
         used = state.budget.used(state.place(training.steps_per_epoch))
         if state.averages is not None and due(state.averages, used):
+            readings.read(sums, epoch)
             yield AveragesSaved(step=state.step, used=used)
-        if pace.due():
-            yield pace.event(state, grad_norm)
+        if training.ranks.agree(int(pace.due())):
+            readings.read(sums, epoch)
+            yield pace.event(state, readings.norm)
+    readings.read(sums, epoch)
     return None
 
 
-def _read_clock(training: Training, state: TrainState) -> Iterator[BudgetRead]:
+def _read_clock(training: Training, state: TrainState, readings: Readings) -> Iterator[BudgetRead]:
     """Take a reading of the clock of rank 0 into the state when one is due; yield it, to be logged before the step."""
     limit, budget, ranks = Limits.of(training.settings).seconds, state.budget, training.ranks
     if math.isinf(limit):
@@ -168,6 +123,7 @@ def _read_clock(training: Training, state: TrainState) -> Iterator[BudgetRead]:
     last = None if budget.step < 0 else budget.seconds
     seconds = ranks.sum(training.clock.reading(state.step, last, limit) if ranks.lead else 0.0)
     if seconds != NOT_DUE:
+        readings.read(state.running, state.epoch + 1)
         state.budget = budget.read(state.step, seconds)
         yield BudgetRead(step=state.step, seconds=seconds, share=min(1.0, seconds / limit))
 
@@ -189,114 +145,6 @@ def _groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
             group = []
     if group:
         yield group
-
-
-def _step(training: Training, state: TrainState, epoch: int, group: list[Batch]) -> float:
-    """Make one optimiser step on the batches of `group`; return the gradient norm before clipping."""
-    settings, sums = training.settings, state.running
-    ranks, network = training.ranks, training.called(state.network)
-    maps_in_group = sum(batch.whole for batch in group)
-    state.optimizer.zero_grad(set_to_none=True)
-    for place, batch in enumerate(group, 1):
-        with ranks.accumulating(network, hold=place < len(group)):
-            loss = _add_gradients(training, network, epoch, sums.batch, batch, maps_in_group / ranks.size)
-        sums.batch += 1
-        sums.loss += ranks.sum(loss)
-        if not math.isfinite(sums.loss):
-            raise DivergedError(f"the training loss became {sums.loss} in epoch {epoch}, batch {sums.batch}")
-    sums.maps += maps_in_group
-    limit = settings.gradient_clip or math.inf
-    grad_norm = float(torch.nn.utils.clip_grad_norm_(state.network.parameters(), limit))
-    if not math.isfinite(grad_norm):
-        raise DivergedError(f"the gradient became {grad_norm} in epoch {epoch}, batch {sums.batch}")
-    state.optimizer.step()
-    state.ema.update(state.network)
-    if state.averages is not None:
-        state.averages.update(state.network)
-    state.step += 1
-    sums.steps += 1
-    sums.grad_norm += grad_norm
-    return grad_norm
-
-
-def _add_gradients(
-    training: Training, network: torch.nn.Module, epoch: int, index: int, batch: Batch, maps: float
-) -> float:
-    """Add the gradient of the batch's loss over `maps` to those of the weights; return the loss summed over maps."""
-    draws = _draw(training, epoch, index, batch)
-
-    def losses_of(part: slice) -> Tensor:
-        return batch.weight * _losses(training, network, batch, draws, part)
-
-    if training.parts.count(len(batch.maps)) == 1:
-        losses = losses_of(slice(None))
-        (losses.sum() / maps).backward()  # type: ignore[no-untyped-call]
-        return float(losses.detach().double().sum())
-    weights = [weight for weight in network.parameters() if weight.requires_grad]
-
-    def gradients_of(part: slice) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-        losses = losses_of(part)
-        return losses.detach(), torch.autograd.grad(losses.sum() / maps, weights, allow_unused=True)
-
-    total = 0.0
-    for losses, gradients in training.parts.map(gradients_of, len(batch.maps)):  # summed in order: always equal
-        total += float(losses.double().sum())
-        _add(weights, gradients)
-    return total
-
-
-def _add(weights: list[torch.nn.Parameter], gradients: tuple[Tensor | None, ...]) -> None:
-    """Add gradients to those of the weights; None where the loss does not depend on a weight."""
-    sums, terms = [], []
-    for weight, gradient in zip(weights, gradients, strict=True):
-        if gradient is None:
-            continue
-        if weight.grad is None:
-            weight.grad = gradient
-        else:
-            sums.append(weight.grad)
-            terms.append(gradient)
-    if sums:
-        torch._foreach_add_(sums, terms)
-
-
-@dataclass(frozen=True, eq=False)
-class _Draws:
-    """Times, noise and dropped conditions of the maps of a batch."""
-
-    u: Tensor
-    noise: Tensor
-    dropped: Tensor
-
-
-def _draw(training: Training, epoch: int, index: int, batch: Batch) -> _Draws:
-    """Return the draws of a batch, keyed by (seed, epoch, batch).
-
-    They are drawn for the whole batch, from which each rank takes its part.
-    """
-    settings, device = training.settings, batch.maps.device
-    generator = torch.Generator(device)
-    generator.manual_seed(keyed_integer("training", settings.seed, epoch, index))
-    count, part = batch.whole, batch.part
-    offset = torch.rand((), generator=generator, device=device)
-    # One time in each of B equal strata (2107.00630, appendix I.1): same density, lower variance of the gradient.
-    u = (offset + torch.arange(count, device=device) / count) % 1.0
-    noise = torch.randn((count, *batch.maps.shape[1:]), generator=generator, device=device)
-    dropped = torch.rand(count, generator=generator, device=device) < settings.cfg_prob
-    return _Draws(u[part], noise[part], dropped[part])
-
-
-def _losses(training: Training, network: Network, batch: Batch, draws: _Draws, part: slice) -> Tensor:
-    """Return the loss of each map of a part of a batch, (b,)."""
-    with training.precision():
-        return training.process.loss(
-            network,
-            batch.maps[part],
-            batch.cond[part],
-            u=draws.u[part],
-            noise=draws.noise[part],
-            unconditional=draws.dropped[part],
-        )
 
 
 def _close_epoch(

@@ -7,7 +7,7 @@ import json
 import math
 import platform
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -30,13 +30,15 @@ from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision
 from focus_engine.models.batch_parts import WHOLE, BatchParts
 from focus_engine.models.build import build_network
-from focus_engine.training.budget import Clock
+from focus_engine.training.budget import Clock, Limits
 from focus_engine.training.checkpoint import Checkpoint
+from focus_engine.training.compiled import compile_network, compile_wanted, compiling_pays
 from focus_engine.training.devices import choose_precision, device_name, git_commit, precision_context
+from focus_engine.training.flop import training_flop
 from focus_engine.training.initial_weights import InitialWeights
-from focus_engine.training.loop import Training
 from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.training.state import TrainState, new_state
+from focus_engine.training.step import Training
 from focus_engine.training.validation import Validation
 from focus_engine.trust import stamp
 from focus_engine.version import __version__
@@ -99,6 +101,8 @@ class PreparedRun:
         device: the device of training.
         precision: float32 or bf16.
         context: the context of network evaluations in that precision.
+        compiled: whether compiled code is trained.
+        not_compiled: why it is not although it should be; else empty.
         init_from: what the run began from (`InitialWeights.describe`); None for random weights.
     """
 
@@ -110,6 +114,8 @@ class PreparedRun:
     device: torch.device
     precision: str
     context: Precision
+    compiled: bool = False
+    not_compiled: str = ""
     init_from: dict[str, Any] | None = None
 
     def checkpoint(self) -> Checkpoint:
@@ -121,14 +127,22 @@ class PreparedRun:
             normaliser=self.data.normaliser.to_dict(),
             scaler=self.data.scaler.to_dict(),
             data=self.data.describe(),
-            provenance=made | {"seconds": self.training.clock.seconds(), "init_from": self.init_from},
+            provenance=made
+            | {"seconds": self.training.clock.seconds(), "compiled": self.compiled, "init_from": self.init_from},
         )
 
 
 def prepare_data(
-    config: Config, maps: MapSet, saved: Checkpoint | None = None, initial: InitialWeights | None = None
+    config: Config,
+    maps: MapSet,
+    saved: Checkpoint | None = None,
+    initial: InitialWeights | None = None,
+    *,
+    most_maps: int | None = None,
 ) -> PreparedData:
     """Split the maps and fit their normalisation, or take both from a checkpoint; parameters are scaled as `initial`.
+
+    With `most_maps`, simulations beyond that many maps for training and for validation are left out.
 
     Raises:
         InputError: there are too few simulations, values are invalid, or the data differ from the checkpoint's.
@@ -149,6 +163,9 @@ def prepare_data(
             prior = measure_prior(maps, split, normaliser, scaler)
         return PreparedData(maps, split, normaliser, scaler, fingerprint, digests, prior)
     split = split_by_simulation(maps.n_simulations, config.data.train_split, config.data.split_seed)
+    if most_maps is not None:
+        most = -(-most_maps // maps.maps_per_simulation)
+        split = replace(split, train=split.train[:most], validation=split.validation[:most])
     transform = config.data.normalize if maps.physical else "none"
     normaliser = fit_normaliser(maps, maps.maps_of(split.train), transform, power=config.data.boxcox_power)
     scaler, digests = ParameterScaler.fit(maps, split.train), to_text(set_digests(maps, maps.maps_of(split.train)))
@@ -187,13 +204,15 @@ def prepare_run(
     clock: Clock | None = None,
     ranks: Ranks = ALONE,
     initial: InitialWeights | None = None,
+    may_compile: bool = True,
+    resident: bool | None = None,
 ) -> PreparedRun:
     """Build network, generative process and batches on `device`; restore the state from `saved` if given.
 
     A new run begins from the weights `initial`, by default random ones.
 
     training.max_minutes counts by `clock`, by default one that starts now. Each of several `ranks` reads its part of
-    every batch.
+    every batch. With `may_compile`, training.compile is followed; `resident` is that of `Batches`.
 
     Raises:
         InputError: the settings do not fit together or do not fit the checkpoint, or cannot train a new run.
@@ -215,7 +234,7 @@ def prepare_run(
         restore_state(state, saved)
     augmentation = settings.augmentation
     symmetries = Augmentation(augmentation.rotation_p, augmentation.flip_p, augmentation.shift)
-    common = {"seed": settings.seed, "device": device, "num_workers": config.data.num_workers}
+    common = {"seed": settings.seed, "device": device, "num_workers": config.data.num_workers, "resident": resident}
     common["share"] = Share(ranks.rank, ranks.size)
     batches = Batches(
         data.maps,
@@ -238,11 +257,40 @@ def prepare_run(
         batch_size=settings.batch_size,
         **common,  # type: ignore[arg-type]
     )
-    parts = BatchParts.of(network, device) if ranks.size == 1 else WHOLE
+    parts, clock = BatchParts.of(network, device) if ranks.size == 1 else WHOLE, clock or Clock()
     validation = Validation(held_out, process, seed=settings.seed, precision=context, ranks=ranks, parts=parts)
-    replica = ranks.replica(network, device)
-    training = Training(settings, process, batches, validation, context, clock or Clock(), ranks, replica, parts)
-    return PreparedRun(config, data, process, training, state, device, precision, context, began)
+    training = Training(settings, process, batches, validation, context, clock, ranks, None, parts)
+    run = PreparedRun(config, data, process, training, state, device, precision, context, init_from=began)
+    if may_compile:
+        run = _compiled(run, saved)
+    evaluated = run.training.called(network)
+    return replace(run, training=replace(run.training, replica=ranks.replica(evaluated, device)))
+
+
+def _compiled(run: PreparedRun, saved: Checkpoint | None) -> PreparedRun:
+    """Return the run with a compiled network as training.compile says, on all ranks or none."""
+    config, training, device, ranks = run.config, run.training, run.device, run.training.ranks
+    settings, shape, made = config.training, run.data.maps.shape, {} if saved is None else saved.provenance
+    same_device = str(made.get("device")).partition(":")[0] == device.type
+
+    def pays() -> bool:
+        batches = len(training.batches) * (settings.num_epochs - run.state.epoch)
+        left = Limits.of(settings).seconds - training.clock.seconds()
+        maps = settings.batch_size // ranks.size
+        return compiling_pays(training_flop(config.model, shape), maps, batches, left)
+
+    wanted = compile_wanted(settings, device, made.get("compiled") if same_device else None, pays)
+    if not ranks.agree(int(wanted)):
+        return run
+    part, _ = Share(ranks.rank, ranks.size).of(min(settings.batch_size, training.batches.n_maps))
+    maps, cond_dim = (part.stop - part.start, *shape), config.model.cond_dim
+    network, words = compile_network(run.state.network, run.process, run.context, device, maps=maps, cond_dim=cond_dim)
+    if ranks.sum(float(bool(words))):
+        return replace(
+            run, not_compiled=words or "training.compile: another rank cannot compile; training goes on uncompiled"
+        )
+    # Threads that share a batch would each compile it; the compiled code divides its loops among threads itself.
+    return replace(run, compiled=True, training=replace(training, replica=network, parts=WHOLE))
 
 
 def terminal_snr(process: Process, data: PreparedData) -> float | None:
@@ -264,7 +312,7 @@ def precision_of_run(config: Config, device: torch.device, saved: Checkpoint | N
     """Return the precision of a run: with `auto`, a resumed run keeps its own on a device of the same kind."""
     made = {} if saved is None else saved.provenance
     before, kind = made.get("precision"), str(made.get("device")).partition(":")[0]
-    if config.training.precision == "auto" and kind == device.type and before in {"float32", "bf16"}:
+    if config.training.precision == "auto" and kind == device.type and before in ("float32", "bf16"):
         return str(before)
     return choose_precision(config.training.precision, device)
 

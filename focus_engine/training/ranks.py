@@ -70,6 +70,18 @@ class Ranks:
         distributed.all_reduce(total, group=self.control)
         return float(total)
 
+    def sums(self, values: list[float]) -> list[float]:
+        """Return the sums over all ranks of each of `values`, added in rank order and the same on each."""
+        if self.size == 1:
+            return values
+        mine = torch.tensor(values, dtype=torch.float64)
+        each = [torch.empty_like(mine) for _ in range(self.size)]
+        distributed.all_gather(each, mine, group=self.control)
+        total = each[0]
+        for one in each[1:]:
+            total += one
+        return total.tolist()
+
     def agree(self, choice: int) -> int:
         """Return the `choice` of rank 0."""
         if self.size == 1:

@@ -81,9 +81,13 @@ class SnapshotFolder:
         """
         path = self.file(step)
         content = read_archive(path)
-        if content.get("format") != FORMAT or content.get("version") != VERSION or content.get("step") != step:
+        wanted = {"format": FORMAT, "version": VERSION, "step": step}
+        if any(type(content.get(key)) is not type(one) or content[key] != one for key, one in wanted.items()):
             raise InputError(f"{path}: is not a snapshot of averages that this FOCUS can read: remove it")
-        return list(content["weights"])
+        weights = content.get("weights")
+        if not isinstance(weights, list) or not all(isinstance(one, Tensor) and one.ndim == 1 for one in weights):
+            raise InputError(f"{path}: its averages are no vectors of weights: remove it")
+        return weights
 
 
 def most_kept(size: int, gigabytes: float) -> int:

@@ -15,6 +15,7 @@ from focus_engine.launch.progress_beat import ProgressBeat
 from focus_engine.launch.state import HEARTBEAT_SECONDS
 from focus_engine.pulse import PULSE
 from focus_engine.runs.folder import RunFolder
+from focus_engine.small_files import replace_text
 from focus_engine.worker.watchdog import Watchdog
 
 TICK_SECONDS = 1.0
@@ -45,9 +46,7 @@ class Heartbeat:
         """Write this process's identity as that of the worker and start the thread; return it. Raises OSError."""
         PULSE.restart()
         self._write_progress()
-        temporary = self._run.worker.with_name("worker.json.new")
-        temporary.write_text(self.identity.to_json() + "\n", encoding="utf-8")
-        temporary.replace(self._run.worker)
+        replace_text(self._run.worker, self.identity.to_json() + "\n")
         self._thread.start()
         return self.identity
 

@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from focus_engine.atomic import sync
+from focus_engine.atomic import sync, sync_names
 from focus_engine.errors import FocusError
 from focus_engine.events.epoch_block import epoch_block
 from focus_engine.events.log import append_event
@@ -91,6 +91,7 @@ class Recorder:
             try:
                 self._append(self.ended)
                 sync(self._run.events)
+                sync_names(self._run.logs)
             except OSError as error:
                 say(f"the event log cannot be written: {describe_failure(error)}")
         return self.ended

@@ -4,6 +4,7 @@ Config, data, network and device are prepared as in the worker. The weights are 
 the run folder.
 """
 
+import math
 import resource
 import shutil
 import sys
@@ -16,11 +17,17 @@ import torch
 
 from focus_engine.config.blocks.training import TrainingBlock
 from focus_engine.config.load import load_config
+from focus_engine.config.samplers import choose_sampler
+from focus_engine.config.schema import Config
+from focus_engine.data.batches import fits, held_bytes
+from focus_engine.data.maps import MapSet
 from focus_engine.data.memory import free_memory
 from focus_engine.data.opening import open_maps
+from focus_engine.data.splits import split_by_simulation
 from focus_engine.errors import FocusError
 from focus_engine.evaluation.trained_model import model_in_training
 from focus_engine.events.table import DataProgress
+from focus_engine.generative.guidance import nfe_per_call
 from focus_engine.models.build import count_parameters
 from focus_engine.models.power_average import LENGTHS
 from focus_engine.runs.folder import RunFolder
@@ -29,11 +36,22 @@ from focus_engine.training.loop import train
 from focus_engine.training.memory import is_out_of_memory, memory_advice
 from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
 from focus_engine.training.snapshots import most_kept
+from focus_engine.training.validation import DRAWS
 from focus_engine.worker.beginning import initial_weights
 from focus_engine.worker.live import FEWEST_MAPS, maps_to_measure
+from focus_engine.worker.probe import Probe, probe, synchronise, update_seconds
 
 TIMED_STEPS = 3
 """Number of timed steps, after a first one that is not timed."""
+STAGES = 4
+STEP_SECONDS = 8.0
+"""Longest time for whole steps [s]; where they take longer, their cost is scaled from a part of one."""
+FREE_SHARE = 0.5
+"""Share of the free memory of a CPU's host that the activations of whole steps may take."""
+READ_BYTES = 2**28
+"""Larger sets are not read as a whole."""
+FEWEST_READ = 256
+"""Training maps that are read of them at least."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +75,7 @@ class Rehearsal:
         seconds_per_epoch: with validation, without samples.
         num_epochs: at most.
         sampling_seconds: of the samples of one epoch during training; None where none are drawn.
+        measured: empty where whole steps were made; else the part of one that was, from which the rest is scaled.
         peak_memory: peak memory of the device, on a CPU of the process [bytes].
         free_memory: of the device before the run was prepared [bytes].
         checkpoint_bytes: of one checkpoint; three are kept, and a fourth exists while it is written.
@@ -86,6 +105,7 @@ class Rehearsal:
     checkpoint_bytes: int
     averages_bytes: int
     free_disk: int
+    measured: str = ""
     init_from: dict[str, Any] | None = None
 
     @property
@@ -106,6 +126,7 @@ def rehearse(run: RunFolder, *, device: str | None = None) -> Generator[DataProg
         FocusError: there is not enough memory; the message gives a batch that needs half of it.
     """
     config = load_config(run.config).config
+    yield DataProgress(what="opening the maps", done=0, total=STAGES)
     place = choose_device(device or config.device)
     initial = initial_weights(run, config)
     maps = yield from open_maps(config, run.path)
@@ -113,45 +134,128 @@ def rehearse(run: RunFolder, *, device: str | None = None) -> Generator[DataProg
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
     try:
-        prepared = prepare_run(config, prepare_data(config, maps, None, initial), place, initial=initial)
-        return _measured(run, prepared, free)
+        yield DataProgress(what="building the network", done=1, total=STAGES)
+        whole = _whole(config, maps, place)
+        data = prepare_data(config, maps, initial=initial, most_maps=whole.maps_to_read)
+        prepared = prepare_run(config, data, place, may_compile=False, resident=whole.resident, initial=initial)
+        yield DataProgress(what="timing a part of a step", done=2, total=STAGES)
+        part = probe(prepared)
+        steps = config.training.accumulate * part.seconds * (1 + min(TIMED_STEPS, whole.steps_per_epoch))
+        affordable = steps <= STEP_SECONDS and (place.type == "cuda" or part.kept < FREE_SHARE * free)
+        what = "timing steps" if affordable else "timing an update of the weights"
+        yield DataProgress(what=what, done=3, total=STAGES)
+        costs = _timed_costs(prepared, whole) if affordable else _scaled_costs(prepared, whole, part)
+        return _rehearsal(run, prepared, whole, costs, free)
     except Exception as error:
         if is_out_of_memory(error):
             raise FocusError(memory_advice(config.training)) from error
         raise
 
 
-def _measured(run: RunFolder, prepared: PreparedRun, free: int) -> Rehearsal:
-    config, training, data = prepared.config, prepared.training, prepared.data
-    seconds, waited = _time_steps(prepared)
-    validation, checkpoint = _time_validation(prepared), _tensor_bytes(prepared.state.to_dict())
-    per_epoch = seconds * training.steps_per_epoch + validation
-    per_simulation = data.maps.maps_per_simulation
-    train_maps, validation_maps, test_maps = (
-        len(part) * per_simulation for part in (data.split.train, data.split.validation, data.split.test)
+@dataclass(frozen=True)
+class _Whole:
+    """Sizes of the whole training, of which the rehearsal reads `maps_to_read` maps (None: all)."""
+
+    maps: tuple[int, int, int]
+    steps_per_epoch: int
+    validation_batches: int
+    resident: bool
+    maps_to_read: int | None
+    unread_bytes: int
+
+
+def _whole(config: Config, maps: MapSet, place: torch.device) -> _Whole:
+    split = split_by_simulation(maps.n_simulations, config.data.train_split, config.data.split_seed)
+    train_maps, held_out, test = (
+        len(part) * maps.maps_per_simulation for part in (split.train, split.validation, split.test)
     )
+    size, accumulate = config.training.batch_size, config.training.accumulate
+    resident = fits(train_maps, maps.shape, place)
+    wanted = max(FEWEST_READ, (1 + TIMED_STEPS) * size * accumulate)
+    all_read = held_bytes(train_maps + held_out, maps.shape) <= READ_BYTES or wanted >= train_maps
+    return _Whole(
+        maps=(train_maps, held_out, test),
+        steps_per_epoch=math.ceil(math.ceil(train_maps / size) / accumulate),
+        validation_batches=math.ceil(held_out / size) * max(1, math.ceil(DRAWS / held_out)),
+        resident=resident,
+        maps_to_read=None if all_read else wanted,
+        unread_bytes=held_bytes(train_maps - wanted, maps.shape) if resident and not all_read else 0,
+    )
+
+
+@dataclass(frozen=True)
+class _Costs:
+    """What was measured, or scaled from it: seconds of a step, of its waits for data, of a validation, of samples."""
+
+    step: float
+    waited: float
+    validation: float
+    sampling: float | None
+    peak_memory: int
+    measured: str = ""
+
+
+def _timed_costs(prepared: PreparedRun, whole: _Whole) -> _Costs:
+    """Return the costs from whole steps."""
+    seconds, waited = _time_steps(prepared)
+    validation = _time_validation(prepared, whole.validation_batches)
+    per_epoch = seconds * whole.steps_per_epoch + validation
+    sampling = _time_sampling(prepared, per_epoch) if prepared.config.training.sample_every else None
+    return _Costs(
+        seconds, waited, validation, sampling, _peak_memory(prepared.device, _tensor_bytes(prepared.state.to_dict()))
+    )
+
+
+def _scaled_costs(prepared: PreparedRun, whole: _Whole, part: Probe) -> _Costs:
+    """Return the costs from a part of a step and an update of the weights."""
+    training = prepared.config.training
+    seconds = training.accumulate * part.seconds + update_seconds(prepared)
+    validation = 2 * whole.validation_batches * part.forward
+    _, height, width = prepared.data.maps.shape
+    sampling = None
+    if training.sample_every:
+        plan = model_in_training(prepared).plan()
+        method = prepared.process.method
+        nfe = choose_sampler(plan.sampler, method).nfe(plan.steps, method) * nfe_per_call(plan.guidance)
+        map_seconds = nfe * part.forward / training.batch_size
+        per_epoch = seconds * whole.steps_per_epoch + validation
+        sampling = map_seconds * maps_to_measure(map_seconds, training.sample_every * per_epoch)
+    return _Costs(
+        step=seconds,
+        waited=0.0,
+        validation=validation,
+        sampling=sampling,
+        peak_memory=_peak_memory(prepared.device, _tensor_bytes(prepared.state.to_dict())) + int(part.kept),
+        measured=f"{part.maps} of {training.batch_size} maps a batch, {part.height} x {part.width} of {height} x "
+        f"{width} pixels; scaled by the arithmetic",
+    )
+
+
+def _rehearsal(run: RunFolder, prepared: PreparedRun, whole: _Whole, costs: _Costs, free: int) -> Rehearsal:
+    config = prepared.config
     return Rehearsal(
         method=config.method,
         device=str(prepared.device),
         device_name=device_name(prepared.device),
         precision=prepared.precision,
         n_parameters=count_parameters(prepared.state.network),
-        maps=(train_maps, validation_maps, test_maps),
-        map_shape=data.maps.shape,
-        resident=training.batches.resident,
+        maps=whole.maps,
+        map_shape=prepared.data.maps.shape,
+        resident=whole.resident,
         batch_size=config.training.batch_size,
         accumulate=config.training.accumulate,
-        steps_per_epoch=training.steps_per_epoch,
-        seconds_per_step=seconds,
-        data_wait=min(1.0, waited / seconds) if seconds else 0.0,
-        seconds_per_epoch=per_epoch,
+        steps_per_epoch=whole.steps_per_epoch,
+        seconds_per_step=costs.step,
+        data_wait=min(1.0, costs.waited / costs.step) if costs.step else 0.0,
+        seconds_per_epoch=costs.step * whole.steps_per_epoch + costs.validation,
         num_epochs=config.training.num_epochs,
-        sampling_seconds=_time_sampling(prepared, per_epoch) if config.training.sample_every else None,
-        peak_memory=_peak_memory(prepared.device, checkpoint),
+        sampling_seconds=costs.sampling,
+        peak_memory=costs.peak_memory + whole.unread_bytes,
         free_memory=free,
-        checkpoint_bytes=checkpoint,
+        checkpoint_bytes=_tensor_bytes(prepared.state.to_dict()),
         averages_bytes=_averages_bytes(config.training, count_parameters(prepared.state.network)),
         free_disk=shutil.disk_usage(run.path).free,
+        measured=costs.measured,
         init_from=prepared.init_from,
     )
 
@@ -168,7 +272,7 @@ def _time_steps(prepared: PreparedRun) -> tuple[float, float]:
     wanted = min(1 + TIMED_STEPS, prepared.training.steps_per_epoch)
 
     def stop_wanted() -> str | None:  # called before each step, and before validation
-        _synchronise(prepared.device)
+        synchronise(prepared.device)
         times.append(time.perf_counter())
         waits.append(batches.seconds_waited)
         return "now" if len(times) > wanted else None
@@ -180,13 +284,13 @@ def _time_steps(prepared: PreparedRun) -> tuple[float, float]:
     return (times[-1] - times[first]) / steps, (waits[-1] - waits[first]) / steps
 
 
-def _time_validation(prepared: PreparedRun) -> float:
+def _time_validation(prepared: PreparedRun, batches: int) -> float:
     """Return the seconds of a validation, scaled up from one batch."""
     validation, state = prepared.training.validation, prepared.state
     times = []
 
     def cut_short() -> bool:
-        _synchronise(prepared.device)
+        synchronise(prepared.device)
         times.append(time.perf_counter())
         return len(times) > 1
 
@@ -195,7 +299,7 @@ def _time_validation(prepared: PreparedRun) -> float:
     validation.losses(state.ema.module, state.network, cut_short=cut_short)
     if len(times) < 2:  # the validation maps are one batch
         return time.perf_counter() - began
-    return (times[1] - times[0]) * validation.n_batches
+    return (times[1] - times[0]) * batches
 
 
 def _time_sampling(prepared: PreparedRun, seconds_per_epoch: float) -> float:
@@ -206,7 +310,7 @@ def _time_sampling(prepared: PreparedRun, seconds_per_epoch: float) -> float:
     params = prepared.data.maps.params_of(prepared.data.maps.maps_of(prepared.data.split.validation)[:count])
     times = [time.perf_counter()]
     for _ in model.draw(params, plan):
-        _synchronise(prepared.device)
+        synchronise(prepared.device)
         times.append(time.perf_counter())
         if len(times) > 3:
             break
@@ -214,12 +318,6 @@ def _time_sampling(prepared: PreparedRun, seconds_per_epoch: float) -> float:
     batch = (steps[-1] - steps[0]) / (len(steps) - 1) * plan.steps
     every = prepared.config.training.sample_every
     return batch * -(-maps_to_measure(batch / count, every * seconds_per_epoch) // count)
-
-
-def _synchronise(device: torch.device) -> None:
-    """Wait until the device is idle, so that the clock may be read."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _peak_memory(device: torch.device, checkpoint: int) -> int:

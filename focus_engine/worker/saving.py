@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from focus_engine.atomic import sync
+from focus_engine.atomic import sync, sync_names
 from focus_engine.errors import InputError
 from focus_engine.events.table import AveragesSaved, CheckpointSaved, Event, Warned
 from focus_engine.pulse import PULSE
@@ -97,6 +97,7 @@ class Saver:
         self._taken = self._safe = time.monotonic()  # when that was; when the state on disk was
         self._cost: float | None = None  # seconds of the last write
         self._failed = False
+        self._anchored = False  # the names and the config that checkpoints need are on disk
         self._recorded: list[Event] = []
         self._warned = False
 
@@ -268,7 +269,7 @@ class Saver:
     def _written(self, kind: Literal["best", "last"], path: Path, checkpoint: Checkpoint) -> CheckpointSaved:
         """Write a checkpoint after the events that it relies on are on disk; return its event. Raises OSError."""
         began = time.monotonic()
-        sync(self._run.events)
+        self._sync_log()
         size = save_checkpoint(path, checkpoint)
         return CheckpointSaved(
             epoch=checkpoint.epoch,
@@ -277,6 +278,14 @@ class Saver:
             bytes=size,
             seconds=time.monotonic() - began,
         )
+
+    def _sync_log(self) -> None:
+        """Sync the log; the first time also the config and the names of the folders on the way. Raises OSError."""
+        sync(self._run.events)
+        if not self._anchored:
+            sync(self._run.config)
+            sync_names(self._run.logs, self._run.path, self._run.path.parent)
+            self._anchored = True
 
     def with_snapshot(self, event: AveragesSaved) -> Generator[Event, None, AveragesSaved]:
         """Write the snapshot that is due and return its event; a failure is recorded as a warning."""

@@ -41,7 +41,7 @@ from focus_engine.runs.resumable import check_resumable
 from focus_engine.training.budget import Clock
 from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.devices import choose_device, device_name
-from focus_engine.training.loop import DivergedError, train
+from focus_engine.training.loop import train
 from focus_engine.training.memory import (
     NotEnoughMemoryError,
     is_out_of_memory,
@@ -51,6 +51,7 @@ from focus_engine.training.memory import (
 )
 from focus_engine.training.prepare import PreparedData, PreparedRun, prepare_data, prepare_run, provenance, terminal_snr
 from focus_engine.training.ranks import ALONE, Ranks
+from focus_engine.training.step import DivergedError
 from focus_engine.trust import check_stamp, runs_code
 from focus_engine.worker.artist import Artist, undrawn
 from focus_engine.worker.beginning import initial_weights
@@ -115,6 +116,7 @@ def train_run(
     switch.immediate = False
     snr = terminal_snr(prepared.process, data)
     yield recorder.record(_started(prepared, snr))
+    yield from _warn_of_no_compilation(prepared, recorder)
     if saved is None:
         yield from _warn_of_terminal_snr(snr, config, recorder)
     session = _Session(run, prepared, recorder, switch, artist, keeps_last=keeps_last)
@@ -136,6 +138,7 @@ def train_run(
         yield recorder.record(Warned(code="out_of_memory", message=message))
         prepared = prepare_run(config, data, place, saved=saved, clock=clock, initial=initial)
         yield recorder.record(_started(prepared, snr))
+        yield from _warn_of_no_compilation(prepared, recorder)
         session = _Session(run, prepared, recorder, switch, artist, keeps_last=keeps_last)
 
 
@@ -154,6 +157,12 @@ def _warn_of_config(file: ConfigFile, recorder: "Recorder") -> Iterator[Event]:
     own = file.config.model.from_
     if runs_code(own):
         yield recorder.record(Warned(code="own_code", message=f"model.from: the code of {own} is run"))
+
+
+def _warn_of_no_compilation(prepared: PreparedRun, recorder: "Recorder") -> Iterator[Event]:
+    """Say why the network is not compiled although training.compile asks for it."""
+    if prepared.not_compiled:
+        yield recorder.record(Warned(code="compile", message=prepared.not_compiled))
 
 
 def _warn_of_terminal_snr(snr: float | None, config: Config, recorder: "Recorder") -> Iterator[Event]:

@@ -46,6 +46,10 @@ Ema = Annotated[
 ]
 Batch = Annotated[int | None, typer.Option("--batch-size", metavar="N", help="Maps at once.", show_default=False)]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 … as in the config.")]
+Gpus = Annotated[
+    int | None,
+    typer.Option("--gpus", metavar="N", help="Share the maps among N GPUs; they stay the same.", show_default=False),
+]
 Progress = Annotated[
     str,
     typer.Option(
@@ -78,6 +82,7 @@ def sample(
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE.npz", show_default=False)] = None,
     batch_size: Batch = None,
     device: Device = None,
+    gpus: Gpus = None,
     as_json: Json = False,
     progress: Progress = "bar",
     _trust: Trust = False,
@@ -107,6 +112,7 @@ def sample(
         n_maps=n_maps,
         batch_size=batch_size,
         device=device,
+        gpus=gpus,
         params=parse_params(params),
         params_file=params_file,
         output=output,
@@ -155,6 +161,7 @@ def evaluate(
     latex: Annotated[bool, typer.Option("--latex", help="Print the scores as a LaTeX table (booktabs).")] = False,
     batch_size: Batch = None,
     device: Device = None,
+    gpus: Gpus = None,
     as_json: Json = False,
     progress: Progress = "bar",
     _trust: Trust = False,
@@ -189,6 +196,7 @@ def evaluate(
         cosmologies=cosmologies,
         batch_size=batch_size,
         device=device,
+        gpus=gpus,
         json=as_json,
         progress=progress,
     )

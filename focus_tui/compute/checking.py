@@ -1,15 +1,18 @@
 """`focus check`: estimates time, memory and disk of a training before it is started."""
 
 import json
+from typing import TYPE_CHECKING
 
 from focus_engine.config.advice import data_wait_advice
 from focus_engine.config.load import load_config
 from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
-from focus_engine.worker.rehearsal import Rehearsal, rehearse
 from focus_tui.terminal import out, say
 from focus_tui.view.follow import Printer
 from focus_tui.view.words import bar_line, duration, origin_words, percent, size
+
+if TYPE_CHECKING:
+    from focus_engine.worker.rehearsal import Rehearsal
 
 
 def check(run: RunFolder, *, device: str | None, as_json: bool) -> None:
@@ -21,6 +24,9 @@ def check(run: RunFolder, *, device: str | None, as_json: bool) -> None:
     """
     printer = Printer()
     try:
+        printer.progress(bar_line(0, 1, ["loading torch"]))
+        from focus_engine.worker.rehearsal import rehearse
+
         work = rehearse(run, device=device)
         found = drain(work, lambda step: printer.progress(bar_line(step.done, step.total, [step.what])))
     finally:
@@ -34,7 +40,7 @@ def check(run: RunFolder, *, device: str | None, as_json: bool) -> None:
         say(f"warning: {warning}")
 
 
-def rehearsal_lines(found: Rehearsal) -> list[tuple[str, str]]:
+def rehearsal_lines(found: "Rehearsal") -> list[tuple[str, str]]:
     """Return the estimates as pairs of label and text."""
     _, height, width = found.map_shape
     training, validation, test = found.maps
@@ -47,6 +53,7 @@ def rehearsal_lines(found: Rehearsal) -> list[tuple[str, str]]:
         ("device", f"{found.device} {found.device_name}, {found.precision}"),
         ("network", f"{found.n_parameters:,} parameters"),
         *([("", origin_words(found.init_from))] if found.init_from else []),
+        *([("measured", found.measured)] if found.measured else []),
         ("step", f"{duration(found.seconds_per_step)}, {maps_per_step / found.seconds_per_step:.0f} maps/s"),
         ("epoch", f"{duration(epoch)}: {found.steps_per_epoch} steps and validation"),
         ("training", f"{duration(epoch * found.num_epochs)} for all {found.num_epochs} epochs"),
@@ -61,12 +68,17 @@ def rehearsal_lines(found: Rehearsal) -> list[tuple[str, str]]:
     ]
 
 
-def _warnings(found: Rehearsal, run: RunFolder) -> list[str]:
+def _warnings(found: "Rehearsal", run: RunFolder) -> list[str]:
     warnings = []
     if not found.enough_disk:
         need = size(4 * found.checkpoint_bytes + found.averages_bytes)
         warnings.append(
             f"checkpoints and averages need {need} while one is written: free some space on the disk of {run.path}"
+        )
+    if found.measured and found.peak_memory > found.free_memory:
+        warnings.append(
+            f"training needs about {size(found.peak_memory)} of memory and {size(found.free_memory)} are free: halve "
+            "training.batch_size and double training.accumulate, or use a smaller model"
         )
     workers = load_config(run.config).config.data.num_workers
     if advice := data_wait_advice(found.data_wait, workers, "training would wait"):

@@ -13,6 +13,7 @@ from focus_engine.evaluation.trained_model import TrainedModel, find_checkpoint,
 from focus_engine.events.table import DataProgress
 from focus_engine.generative.sampling import SamplingPlan, SamplingProgress
 from focus_engine.runs.safety import check_links
+from focus_engine.training.devices import choose_device
 from focus_engine.trust import runs_code
 from focus_tui.compute.options import DrawOptions
 from focus_tui.compute.progress import ProgressReporter
@@ -41,9 +42,7 @@ class SamplingReporter(ProgressReporter):
 
 def _sampling_progress(step: SamplingProgress, plan: SamplingPlan) -> tuple[int, int, list[str]]:
     """Return progress in sampler steps of single maps: done, total, and words."""
-    total = step.maps_total * plan.steps
-    batch = len(step.x0) if step.finished is None else 0
-    done = step.maps_done * plan.steps + batch * step.step
+    total, done = step.maps_total * plan.steps, round(step.maps_drawn * plan.steps)
     return done, total, [f"sampling {step.maps_total} maps", f"step {step.step}"]
 
 
@@ -59,10 +58,11 @@ def open_model(source: Source, options: DrawOptions, reporter: ProgressReporter)
     else:
         check_links(source)
         path = find_checkpoint(source, options.checkpoint)
-        model = open_averaged(source, path, options.ema, device=options.device)
+        model = open_averaged(source, path, options.ema, device=_first_device(options))
         name = f"{name}: {path.name}"
     if runs_code(model.config.model.from_):
         reporter.warn(f"the code of {visible(model.config.model.from_)} is run (model.from)")
+    model = model.shared(options.gpus or 1)
     plan = model.plan(
         sampler=options.sampler,
         steps=options.steps,
@@ -76,6 +76,8 @@ def open_model(source: Source, options: DrawOptions, reporter: ProgressReporter)
     )
     if warning := guidance_warning(plan.guidance):
         reporter.warn(warning)
+    if len(model.copies) > 1:
+        reporter.note(f"maps shared among {', '.join(str(copy.device) for copy in model.copies)}")
     reporter.note(
         f"{visible(name)} (epoch {model.source['epoch']}), {plan.sampler}, {plan.steps} steps, "
         f"eta {plan.eta:g}, seed {plan.seed}{_average_words(source, model)}"
@@ -87,7 +89,17 @@ def _open_weights(file: Path, options: DrawOptions) -> TrainedModel:
     for option, given in (("--ema", options.ema is not None), ("--checkpoint", options.checkpoint != "best")):
         if given:
             raise InputError(f"{file.name} holds one set of weights: {option} chooses them when it is exported")
-    return open_trained(file, device=options.device)
+    return open_trained(file, device=_first_device(options))
+
+
+def _first_device(options: DrawOptions) -> str | None:
+    """Return the device of the first copy of the network; None for the config's. Raises InputError without a GPU."""
+    if options.gpus is None:
+        return options.device
+    place = choose_device(options.device or "auto")
+    if place.type == "cpu":
+        raise InputError("there is no GPU here; all cores of a CPU draw without it", where=f"--gpus {options.gpus}")
+    return str(place)
 
 
 def _average_words(source: Source, model: TrainedModel) -> str:

@@ -40,6 +40,7 @@ class DrawOptions:
         n_maps: number of maps.
         batch_size: maps drawn at once.
         device: as in the config.
+        gpus: number of GPUs that share the maps.
         progress: form of the progress on stderr: `bar`, or `json` for one object per line.
 
     Raises:
@@ -59,6 +60,7 @@ class DrawOptions:
     n_maps: int | None = None
     batch_size: int | None = None
     device: str | None = None
+    gpus: int | None = None
     progress: str = "bar"
 
     def __post_init__(self) -> None:
@@ -73,6 +75,7 @@ class DrawOptions:
         _known(self.prior, PRIORS, "--prior")
         _at_least(self.n_maps, 1, "-n")
         _at_least(self.batch_size, 1, "--batch-size")
+        _at_least(self.gpus, 1, "--gpus")
         if not 0 <= self.seed <= MAX_SEED:
             raise InputError(f"give a whole number from 0 to {MAX_SEED}", where=f"--seed {self.seed}")
         if self.guidance is not None and not (math.isfinite(self.guidance) and self.guidance >= 0):

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from focus_engine.data.map_files import DAMAGE
 from focus_engine.errors import InputError
 from focus_engine.figures.history import loss_panel, rate_panel
 from focus_engine.figures.pages import save
@@ -104,6 +105,14 @@ def maps_figure(view: RunView, run: RunFolder) -> Figure:
     return figure
 
 
+def _inside(run: RunFolder, path: str) -> Path:
+    """Return the file that a log names. Raises ValueError if it is outside the run folder: logs are passed on."""
+    found = (run.path / path).resolve()
+    if not found.is_relative_to(run.path.resolve()):
+        raise ValueError(f"{path} is outside {run.path}")
+    return found
+
+
 def _pairs(view: RunView, run: RunFolder) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], float]:
     """Return real and generated maps (N, C, H, W) and the side of the box [Mpc/h].
 
@@ -112,9 +121,9 @@ def _pairs(view: RunView, run: RunFolder) -> tuple[np.ndarray[Any, Any], np.ndar
     drawn = view.samples[-1]
     box_size = view.started.box_size if view.started else 1.0
     try:
-        with np.load(run.path / drawn.path, allow_pickle=False) as kept:
+        with np.load(_inside(run, drawn.path), allow_pickle=False) as kept:
             real, generated, box_size = kept["real"], kept["maps"], float(kept["box_size"])
-    except (OSError, ValueError, KeyError):
+    except DAMAGE:
         try:
             pairs = [thumbnails(drawn, channel) for channel in range(drawn.channels)]
             real, generated = (np.stack([maps[side] for maps in pairs], axis=1) for side in (0, 1))

@@ -1,6 +1,7 @@
 """`focus sample`: draws maps from a checkpoint, in physical units."""
 
 import json
+import math
 import shutil
 
 from focus_engine.evaluation.sampling import SamplingResult, Source, choose_params, output_path, sample_run
@@ -27,6 +28,8 @@ def sample(source: Source, options: SampleOptions) -> None:
     output_path(source, plan, options.output)
     for outside in model.scaler.outside(params):
         reporter.warn(str(outside))
+    if words := idle_words(len(params), plan.batch_size, len(model.copies)):
+        reporter.note(words)
     drawn: SamplingResult = reporter.track(sample_run(source, model, params, plan, options.output), plan)
     reporter.note(f"{len(drawn.maps)} maps of {drawn.maps.shape[-2]} x {drawn.maps.shape[-1]}, NFE {drawn.nfe}")
     if options.json:
@@ -40,6 +43,18 @@ def sample(source: Source, options: SampleOptions) -> None:
         out(json.dumps({**paths, **numbers}))
         return
     show_samples(drawn)
+
+
+def idle_words(maps: int, batch: int, devices: int) -> str:
+    """Return in words that there are fewer batches of maps than `devices`; empty where each has one."""
+    batches = math.ceil(maps / batch)
+    if batches >= devices:
+        return ""
+    fitting = math.ceil(maps / devices)
+    return (
+        f"{maps} maps at {batch} a batch occupy {batches} of {devices} GPUs; --batch-size {fitting} would share them "
+        "out, and change them by rounding"
+    )
 
 
 def show_samples(drawn: SamplingResult) -> None:

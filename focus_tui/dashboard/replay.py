@@ -13,10 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from focus_engine.errors import FocusError
 from focus_engine.events.line import parse_event
 from focus_engine.events.log import append_event
 from focus_engine.events.table import Event, RunEnded, WorkerStarting
@@ -51,7 +53,10 @@ def recordings() -> list[RecordedRun]:
     runs = []
     for path in sorted(RECORDING.glob("*.jsonl.gz")):
         stem = path.name.removesuffix(".jsonl.gz")
-        lines = gzip.decompress(path.read_bytes()).splitlines()
+        try:
+            lines = gzip.decompress(path.read_bytes()).splitlines()
+        except (OSError, EOFError, zlib.error) as error:
+            raise FocusError(f"{path}: the recording is damaged ({error}): install focus anew") from None
         events = tuple(event for line in lines if (event := parse_event(line)) is not None)
         config = (RECORDING / f"{stem}.yaml").read_text(encoding="utf-8")
         runs.append(RecordedRun(stem.partition("-")[2], config, events))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from focus_engine.gpus import owners
 from focus_tui.terminal import visible
 
 
@@ -116,20 +117,8 @@ class MachineReader:
             None if memory is None else int(memory.total),
             _or_none(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
             None if power is None else power / 1000,
-            self._users(handle),
+            owners(nvml, handle),
         )
-
-    def _users(self, handle: object) -> tuple[str, ...]:
-        """Return the owners of the processes on a GPU, as far as this account may see them."""
-        processes = _or_none(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)) or ()
-        names = [_or_none(partial(_owner, process.pid)) for process in processes]
-        return tuple(sorted({name for name in names if name is not None}))
-
-
-def _owner(pid: int) -> str:
-    import psutil
-
-    return str(psutil.Process(pid).username())
 
 
 def _or_none(ask: Callable[[], Any]) -> Any:  # noqa: ANN401  (whatever type the library returns)

@@ -31,7 +31,7 @@ def test_waiting_for_data(share, workers, words):
 def test_the_dashboard_and_the_rehearsal_give_the_same_number(tmp_path):
     run = create_experiment(tmp_path, "a", template="small", settings=["data.num_workers=0"])
     view = view_from([started(config={"data": {"num_workers": 0}}), epoch(1, data_wait=0.4)])
-    (told,) = _warnings(SimpleNamespace(enough_disk=True, data_wait=0.4), run)
+    (told,) = _warnings(SimpleNamespace(enough_disk=True, data_wait=0.4, measured=""), run)
     assert told == "training would wait 40 % of the time for data: raise data.num_workers 0 -> 2"
     assert advice(view) == (told.replace("training would wait", "waits"),)
 

@@ -114,6 +114,8 @@ def test_options_that_choose_weights_are_refused_for_a_file_that_holds_one_set(w
     for option in ("--ema", "--checkpoint"):
         assert focus(["sample", str(weights), option, "best" if option == "--ema" else "last"]) == 2
         assert f"tiny.safetensors holds one set of weights: {option} chooses them" in capfd.readouterr().err
+    assert focus(["sample", str(weights), "--device", "cpu", "--gpus", "2"]) == 2
+    assert "--gpus 2: there is no GPU here" in capfd.readouterr().err
     assert focus(["sample", str(tmp_path / "none.safetensors")]) == 2
     assert "no such weights file; focus export EXP --weights writes one" in capfd.readouterr().err
 

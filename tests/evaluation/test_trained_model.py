@@ -27,7 +27,7 @@ def model(prior: SpectralPrior | None, **blocks: Any) -> TrainedModel:
         **parts,
         process=build_process(config),
         config=config,
-        data={},
+        data={"map_shape": [1, 8, 8]},
         device=torch.device("cpu"),
         source={},
         prior=prior,

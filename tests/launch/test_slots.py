@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -171,6 +172,7 @@ def fake_nvml(*uuids: str) -> SimpleNamespace:
         nvmlDeviceGetHandleByIndex=lambda index: uuids[index],
         nvmlDeviceGetUUID=lambda handle: handle.encode(),
         nvmlDeviceGetMemoryInfo=lambda _: SimpleNamespace(free=1),
+        nvmlDeviceGetComputeRunningProcesses=lambda _: [SimpleNamespace(pid=os.getpid()), SimpleNamespace(pid=-1)],
     )
 
 
@@ -193,6 +195,7 @@ def test_gpus_are_those_that_cuda_will_see(monkeypatch, variable, expected):
     found = visible_gpus(fake_nvml("GPU-aa", "GPU-ab", "GPU-bb"))
     assert [gpu.uuid for gpu in found] == expected
     assert [gpu.device for gpu in found] == [f"cuda:{index}" for index in range(len(expected))]
+    assert {gpu.users for gpu in found} <= {(pwd.getpwuid(os.getuid()).pw_name,)}
 
 
 def test_a_driver_that_fails_has_no_gpus():

@@ -41,6 +41,8 @@ FREE = {
     "sampling.rtol",
     "sampling.atol",
     "sampling.prior",
+    "worker.stall_minutes",
+    "worker.on_stall",
     "device",
     "notify.command",
 }

@@ -25,8 +25,9 @@ from focus_engine.generative.noise import build_schedule
 from focus_engine.generative.process import Process
 from focus_engine.training import validation
 from focus_engine.training.budget import Clock
-from focus_engine.training.loop import Training, train
+from focus_engine.training.loop import train
 from focus_engine.training.state import TrainState, new_state
+from focus_engine.training.step import Training
 from focus_engine.training.validation import Validation
 
 PER_SIMULATION = 4

@@ -1,5 +1,6 @@
 """Tests that need a GPU, skipped without one; `scripts/gpu_check.sh` runs them."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from focus_engine.evaluation.trained_model import model_in_training
 from focus_engine.events.table import EpochFinished
 from focus_engine.models.build import build_network
 from focus_engine.progress import drain
+from focus_engine.training import pace
 from focus_engine.training.checkpoint import load_checkpoint, save_checkpoint
 from focus_engine.training.devices import choose_device, choose_precision, precision_context
 from focus_engine.training.host_copy import HostCopy
 from focus_engine.training.loop import train
 from focus_engine.training.memory import is_out_of_memory
 from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
+from focus_engine.training.step import Readings, make_step
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
@@ -145,3 +148,25 @@ def test_maps_that_fit_are_held_on_the_gpu(make_run):
     run = make_run(GPU)
     assert run.training.batches.resident
     assert next(iter(run.training.batches.epoch(1))).maps.device == GPU
+
+
+def test_a_training_step_does_not_wait_for_the_gpu(make_run, monkeypatch):
+    monkeypatch.setattr(pace, "PROGRESS_SECONDS", math.inf)
+    run = make_run(GPU, averages=False)
+    group, readings = [next(iter(run.training.batches.epoch(1)))], Readings(run.training.ranks)
+    make_step(run.training, run.state, group, readings)  # makes tables and moments
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        make_step(run.training, run.state, group, readings)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    readings.read(run.state.running, 1)
+    assert math.isfinite(readings.norm)
+
+
+def test_compiled_training_measures_the_loss_of_the_other(make_run):
+    run = make_run(GPU, compile=True)
+    assert run.compiled, run.not_compiled
+    assert epochs_of(run)[-1].train_loss == pytest.approx(
+        epochs_of(make_run(GPU, compile=False))[-1].train_loss, rel=1e-2
+    )

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from focus_engine.config.optimisers import OPTIMISERS
 from focus_engine.events.table import EpochFinished
 from focus_engine.models.batch_parts import BatchParts
+from focus_engine.training import pace
 from focus_engine.training.budget import Clock
 from focus_engine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from focus_engine.training.loop import DivergedError
+from focus_engine.training.loop import train
+from focus_engine.training.step import DivergedError
 
 TIMES = {"time", "seconds", "maps_per_second", "data_wait", "eta_seconds"}
 EVERYTHING = {
@@ -166,6 +168,7 @@ class Breaking(nn.Module):
         return out * math.nan if self.how == "output" else out + (out * 0).abs().sqrt()  # infinite slope at 0
 
 
+@pytest.mark.parametrize("progress_seconds", [0.0, math.inf], ids=["read every step", "read at the end"])
 @pytest.mark.parametrize(
     ("how", "message"),
     [
@@ -174,11 +177,18 @@ class Breaking(nn.Module):
         ("evaluation", "the validation loss of epoch 1 became NaN or infinite"),
     ],
 )
-def test_nan_ends_training_and_names_epoch_and_batch(bench: Make, tiny_network: Any, how: str, message: str):
+def test_nan_ends_training_before_an_event_at_which_it_would_be_saved(
+    bench: Make, tiny_network: Any, monkeypatch: pytest.MonkeyPatch, how: str, message: str, progress_seconds: float
+):
+    monkeypatch.setattr(pace, "PROGRESS_SECONDS", progress_seconds)
     one = bench(network=Breaking(tiny_network(), how))
+
+    def train_and_look() -> None:
+        for _ in train(one.training, one.state, lambda: None):
+            assert all(weights.isfinite().all() for weights in one.state.network.parameters())
+
     with pytest.raises(DivergedError, match=message):
-        one.run()
-    assert all(weights.isfinite().all() for weights in one.state.network.parameters())
+        train_and_look()
 
 
 @pytest.mark.parametrize(("asked_at", "steps", "epoch"), [(0, 0, 0), (2, 2, 0), (4, 3, 1)])

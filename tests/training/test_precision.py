@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from focus_engine.config.schema import Config
+from focus_engine.errors import InputError
+from focus_engine.gpus import Gpu
 from focus_engine.training import devices
 from focus_engine.training.checkpoint import Checkpoint
-from focus_engine.training.devices import choose_precision, precision_context
+from focus_engine.training.devices import choose_precision, freest, precision_context
 from focus_engine.training.prepare import precision_of_run
 
 CPU = torch.device("cpu")
@@ -55,3 +57,13 @@ def test_a_run_goes_on_in_the_precision_in_which_it_began(
     config = Config.model_validate({"training": {"precision": wanted}})
     saved = Checkpoint({}, {}, {}, {}, {}, {"precision": before, "device": device})
     assert precision_of_run(config, CPU, saved) == precision
+
+
+def test_auto_takes_the_gpu_with_most_free_memory_and_none_that_others_fill(monkeypatch: pytest.MonkeyPatch):
+    assert freest([(20, 80), (70, 80), (4, 8)]) == 1
+    assert freest([(8, 80)]) == 0
+    both = (Gpu("cuda:0", "a", 1, ("anna", "ben")), Gpu("cuda:1", "b", 1))
+    monkeypatch.setattr(devices, "visible_gpus", lambda: both)
+    filled = r"cuda:0: 7\.9 of 80\.0 GB free, used by anna, ben; cuda:1: 1\.0 of 80\.0 GB free\); .*device: cuda:0\)"
+    with pytest.raises(InputError, match=filled):
+        freest([(int(7.9e9), int(80e9)), (int(1e9), int(80e9))])

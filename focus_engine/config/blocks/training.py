@@ -112,6 +112,12 @@ class TrainingBlock(Block):
     precision: Literal["auto", "float32", "bf16"] = Field(
         "auto", description="auto is bf16 where the GPU or the CPU multiplies it in hardware, else float32."
     )
+    compile: Literal["auto"] | bool = Field(
+        "auto",
+        description="Train compiled code (torch.compile), which takes about a minute to make and changes results by "
+        "rounding. auto: on a GPU, where the run is long enough to pay that back.",
+        json_schema_extra=FREE,
+    )
     loss_scales: Annotated[float, Field(ge=-4, le=4)] = Field(
         0.0, description="Power of k that weighs the scales of the loss: below 0 large scales, above 0 small scales."
     )

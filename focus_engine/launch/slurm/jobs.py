@@ -14,12 +14,14 @@ from dataclasses import asdict, dataclass, replace
 
 from focus_engine.atomic import write_atomically
 from focus_engine.runs.folder import RunFolder
+from focus_engine.small_files import read_json
 
 ANSWER_SECONDS = 5.0
 """Time limit of a query."""
 FRESH_SECONDS = 3.0
 """How long an answer is used."""
 JOB_VARIABLE = "SLURM_JOB_ID"
+JOB_ID = re.compile(r"[0-9]{1,20}([_+][0-9]{1,20})?")
 WAITING = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
 ACTIVE = {"RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STAGE_OUT", "SIGNALING", "STOPPED", "RESIZING"}
 ENDS = {
@@ -59,9 +61,11 @@ class SubmittedJob:
     def read(cls, run: RunFolder) -> "SubmittedJob | None":
         """Return the job of `run`, or None when it has none."""
         try:
-            row = json.loads(run.slurm_job.read_text(encoding="utf-8"))
+            row = read_json(run.slurm_job)
             cluster = None if row["cluster"] is None else str(row["cluster"])
-            return cls(str(row["job_id"]), cluster, float(row["submitted"]))
+            job_id = str(row["job_id"])
+            # It becomes an argument of scancel, where `--user=NAME` would cancel other jobs.
+            return cls(job_id, cluster, float(row["submitted"])) if JOB_ID.fullmatch(job_id) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -149,7 +153,9 @@ def ask(command: list[str]) -> str | None:
     if shutil.which(command[0]) is None:
         return None
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False)
+        answer = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=ANSWER_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout if answer.returncode == 0 else None
@@ -175,7 +181,12 @@ def seconds_of(text: str) -> float | None:
     """Return SLURM's `D-HH:MM:SS` in seconds; None for UNLIMITED and other words."""
     days, dash, rest = text.strip().rpartition("-")
     parts = rest.split(":")
-    if not all(part.isdecimal() for part in parts) or (dash and not days.isdecimal()) or len(parts) > 3:
+    if (
+        len(text) > 40
+        or not all(part.isdecimal() for part in parts)
+        or (dash and not days.isdecimal())
+        or len(parts) > 3
+    ):
         return None
     numbers = [int(part) for part in parts]
     if dash:  # D-HH, D-HH:MM or D-HH:MM:SS

@@ -56,8 +56,17 @@ class DrawnMaps:
 
 
 def read_maps(path: Path) -> DrawnMaps:
-    """Return the maps in `path`. Raises OSError, ValueError or KeyError if it holds none."""
-    with np.load(path, allow_pickle=False) as file:
+    """Return the maps in `path`. Raises OSError or ValueError if it holds none."""
+    try:
+        return _read_maps(path)
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001  (a damaged archive can raise any exception)
+        raise ValueError(f"not a file of focus sample: {error}") from None
+
+
+def _read_maps(path: Path) -> DrawnMaps:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         whole = file["maps"]
         maps = np.array(whole[:MAX_MAPS] if whole.ndim == 3 else whole[:MAX_MAPS, 0], dtype=np.float32)
         params = np.array(file["params"][:MAX_MAPS], dtype=np.float32)

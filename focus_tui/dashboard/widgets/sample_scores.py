@@ -1,6 +1,5 @@
 """Scores of the samples of compared runs: the report of `focus compare`, and the progress of its job."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from textual.widgets import Static
 
 from focus_engine.runs.comparison import REPORT_FILES, ComparisonScores, read_comparison
 from focus_engine.runs.folder import RunFolder
+from focus_engine.small_files import parse_json, read_text
 from focus_tui.charts.overlay import color_of
 from focus_tui.dashboard.jobs import ComparisonJob
 from focus_tui.terminal import cells, visible
@@ -99,8 +99,8 @@ def _files(runs: Sequence[RunFolder]) -> Iterator[tuple[int, Path]]:
 def _read(path: Path, wanted: set[str]) -> ComparisonScores | None:
     """Return the report in a file; None if it is not a report on the runs of these names."""
     try:
-        report = read_comparison(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, StopIteration, IndexError, RecursionError):
+        report = read_comparison(parse_json(read_text(path, most=MAX_REPORT_BYTES)))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, StopIteration):
         return None
     return report if {model.name for model in report.models} == wanted else None
 

@@ -29,6 +29,7 @@ from focus_tui.compute.options import DrawOptions, EvaluateOptions, SampleOption
         ({"seed": -1}, "--seed -1"),
         ({"n_maps": 0}, "-n 0"),
         ({"batch_size": 0}, "--batch-size 0"),
+        ({"gpus": 0}, "--gpus 0"),
         ({"checkpoint": " "}, "--checkpoint"),
     ],
 )

@@ -82,7 +82,7 @@ def test_the_command_is_parsed_as_the_form_intended(monkeypatch, tmp_path):
     from focus_tui.cli import maps as cli_maps
 
     taken = []
-    monkeypatch.setattr(cli_maps, "chosen_run", lambda _, exp: RunFolder(tmp_path / str(exp)))
+    monkeypatch.setattr(cli_maps, "chosen_model", lambda _, exp: RunFolder(tmp_path / str(exp)))
     monkeypatch.setattr("focus_tui.compute.sampling.sample", lambda run, options: taken.append((run.name, options)))
     values = {"steps": "20", "eta": "0.5", "sampler": "ddim", "guidance": "1.5", "maps": "3", "seed": "9"}
     line = want(**values, params="given", **{"param.Omega_m": "0.3", "param.sigma_8": "8e-1"}).arguments

@@ -1,0 +1,72 @@
+"""Small text files that another process, or another user, may have written.
+
+They are read with a limit and from ordinary files only: a pipe under that name would wait for ever, a device never end.
+They are replaced through a new file, so that a link which somebody left under the temporary name is not followed.
+"""
+
+import json
+import math
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+MOST_BYTES = 1 << 20
+"""Size up to which a file counts as small."""
+MOST_INTEGER = 1 << 64
+"""Larger whole numbers are refused: they fit no float, and no file of FOCUS holds any."""
+
+
+def open_ordinary(path: Path) -> int:
+    """Return the descriptor of an ordinary file, open for reading. Raises OSError for pipes, devices and folders."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(22, "not an ordinary file", str(path))
+    return descriptor
+
+
+def read_text(path: Path, *, most: int = MOST_BYTES, errors: str = "strict") -> str:
+    """Return the text of a file of at most `most` bytes. Raises OSError, and UnicodeDecodeError if it is no UTF-8."""
+    with os.fdopen(open_ordinary(path), "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(27, f"larger than {most:,} bytes", str(path))
+    return content.decode("utf-8", errors).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401  (files hold anything)
+    """Return the JSON in a file: finite numbers only. Raises OSError or ValueError."""
+    return parse_json(read_text(path))
+
+
+def parse_json(text: str | bytes) -> Any:  # noqa: ANN401  (files hold anything)
+    """Return the value of JSON `text`: finite numbers only, no deep nesting. Raises ValueError."""
+    try:
+        return json.loads(text, parse_int=bounded_integer, parse_float=_finite, parse_constant=_finite)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def bounded_integer(text: str) -> int:
+    """Return the whole number in `text`. Raises ValueError if it is beyond `MOST_INTEGER`."""
+    number = int(text)
+    if abs(number) > MOST_INTEGER:
+        raise ValueError("a whole number beyond 64 bits")
+    return number
+
+
+def replace_text(path: Path, text: str, *, temporary: Path | None = None) -> None:
+    """Replace the file at `path` through `temporary`, by default `path` with `.new`. Raises OSError."""
+    temporary = temporary or path.with_name(f"{path.name}.new")
+    temporary.unlink(missing_ok=True)  # of a killed process, or a link
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(temporary, flags, 0o666), "w", encoding="utf-8") as file:
+        file.write(text)
+    temporary.replace(path)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is not a finite number")
+    return number

@@ -1,0 +1,114 @@
+"""Compilation of the network for training by torch.compile: whether it pays, and what happens where it fails."""
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from focus_engine.config.blocks.training import TrainingBlock
+from focus_engine.generative.process import Process
+from focus_engine.generative.sampling import Precision
+from focus_engine.training.memory import is_out_of_memory, release_memory
+
+BACKEND = "inductor"
+COMPILE_SECONDS = 60.0
+"""Time of a compilation [s]; 54 s on an H100 for the UNet of 146 M weights."""
+SAVED_SHARE = 0.28
+"""Share of a step that compiled code saves; measured there in bf16 (benchmarks/results)."""
+EAGER_RATE = 1.7e14
+"""FLOP/s that uncompiled training reaches there; on a slower GPU a run takes longer, and compiling pays earlier."""
+LAUNCH_SECONDS = 0.01
+"""Least time of an uncompiled batch on a GPU: about two thousand kernels of 5 µs. An assumption."""
+
+
+class CompiledNetwork(nn.Module):
+    """A network whose training batches of `maps` maps run as compiled code.
+
+    Others, such as the last of an epoch, run as they are: compiling once more for one batch an epoch does not pay. The
+    weights, their names and so the checkpoints are those of `network`.
+    """
+
+    def __init__(self, network: nn.Module, maps: int) -> None:
+        super().__init__()
+        self.network, self.maps = network, maps
+        self._compiled: Callable[..., Tensor] = torch.compile(network.forward, backend=BACKEND, dynamic=False)
+
+    def forward(self, x: Tensor, time: Tensor, cond: Tensor, unconditional: Tensor | None = None) -> Tensor:
+        """Return what the network returns; see `Network`."""
+        compiled = len(x) == self.maps and torch.is_grad_enabled()
+        return (self._compiled if compiled else self.network)(x, time, cond, unconditional)
+
+
+def compiling_pays(flop: float | None, maps: int, batches: int, seconds_left: float) -> bool:
+    """Return whether compiled code saves more than its compilation takes, on a GPU.
+
+    The saved time is SAVED_SHARE of the predicted one: `batches` of `maps` maps at `flop` each and EAGER_RATE, no batch
+    in less than LAUNCH_SECONDS, all in at most `seconds_left`. Without `flop` the answer is no.
+    """
+    if flop is None:
+        return False
+    predicted = batches * max(flop * maps / EAGER_RATE, LAUNCH_SECONDS)
+    return SAVED_SHARE * min(predicted, seconds_left) > COMPILE_SECONDS
+
+
+def compile_network(
+    network: nn.Module,
+    process: Process,
+    precision: Precision,
+    device: torch.device,
+    *,
+    maps: tuple[int, int, int, int],
+    cond_dim: int,
+) -> tuple[nn.Module, str]:
+    """Return `network` compiled for training on batches of shape `maps` (B, C, H, W), and "".
+
+    The gradient of one batch of zeros is computed, so that nothing is left to compile. Where that fails, return
+    `network` itself and the reason with a remedy.
+    """
+    compiled = CompiledNetwork(network, maps[0]).train()
+    try:
+        count = maps[0]
+        zeros, flags = torch.zeros(maps, device=device), torch.zeros(count, dtype=torch.bool, device=device)
+        cond, u = torch.zeros(count, cond_dim, device=device), torch.full((count,), 0.5, device=device)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch about itself
+            with precision():
+                losses = process.loss(compiled, zeros, cond, u=u, noise=torch.ones_like(zeros), unconditional=flags)
+            losses.sum().backward()  # type: ignore[no-untyped-call]
+    except Exception as error:  # noqa: BLE001  (a compiler can fail in any way)
+        words = _failure(error)
+    else:
+        words = ""
+    network.zero_grad(set_to_none=True)
+    if words:
+        release_memory()
+    return (network, words) if words else (compiled, "")
+
+
+def _failure(error: Exception) -> str:
+    """Return why compilation failed, and what to do."""
+    if is_out_of_memory(error):
+        return "training.compile: out of memory while compiling; training goes on uncompiled"
+    first = " ".join(
+        [line.strip() for line in str(error).splitlines() if line.strip()][:2]
+    )  # the first names torch's part
+    return (
+        f"training.compile: the network cannot be compiled here ({type(error).__name__}: {first[:300]}); training goes "
+        "on uncompiled. torch.compile needs a C++ compiler such as g++, and Triton on a GPU; training.compile: false "
+        "leaves it out"
+    )
+
+
+def compile_wanted(
+    settings: TrainingBlock, device: torch.device, before: bool | None, pays: Callable[[], bool]
+) -> bool:
+    """Return whether to compile: as the config says; with auto as the run did `before`, else on a GPU if it `pays`.
+
+    `before` is None for a run that begins, or that goes on where another kind of device was used.
+    """
+    if settings.compile != "auto":
+        return settings.compile
+    if before is not None:
+        return before
+    return device.type == "cuda" and pays()

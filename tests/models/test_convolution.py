@@ -1,0 +1,39 @@
+"""The convolution on the torus: the same numbers in both memory formats, without a copy between them."""
+
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from focus_engine.models.convolution import CircularConv, wrap_one_pixel
+from focus_engine.models.unet import SimpleUNet
+
+FORMATS = [torch.contiguous_format, torch.channels_last]
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_padding_is_that_of_torch_and_keeps_the_memory_format(memory_format: torch.memory_format):
+    x = torch.randn(2, 3, 4, 6).contiguous(memory_format=memory_format)
+    padded = wrap_one_pixel(x)
+    assert torch.equal(padded, F.pad(x, (1, 1, 1, 1), mode="circular"))
+    assert padded.is_contiguous(memory_format=memory_format)
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_the_gradient_is_that_of_torch_and_keeps_the_memory_format(memory_format: torch.memory_format):
+    layer = CircularConv(3, 5).double()
+    x = torch.randn(2, 3, 4, 6, dtype=torch.float64).contiguous(memory_format=memory_format).requires_grad_()
+    found = torch.autograd.grad(layer(x).sin().sum(), x)[0]
+    own = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="circular"), layer.weight, layer.bias)
+    torch.testing.assert_close(found, torch.autograd.grad(own.sin().sum(), x)[0])
+    assert found.is_contiguous(memory_format=memory_format)
+
+
+def test_a_network_gives_the_same_in_both_memory_formats():
+    torch.manual_seed(0)
+    network = SimpleUNet(cond_dim=2, base_channels=8, channel_mults=(1, 2), time_dim=16).double()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    x, time, cond = torch.randn(3, 1, 8, 8).double(), torch.rand(3).double(), torch.randn(3, 2).double()
+    expected = network(x, time, cond)
+    network.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(network(x, time, cond), expected)

@@ -1,0 +1,59 @@
+"""`focus check` on a training whose steps take too long: the cost is scaled from a part of one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from focus_engine.api import Experiment
+from focus_engine.events.table import DataProgress
+from focus_engine.worker import probe, rehearsal
+from focus_engine.worker.probe import _expected
+from focus_engine.worker.rehearsal import rehearse
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Experiment:
+    draw = np.random.default_rng(0)
+    np.save(tmp_path / "maps.npy", (10 ** draw.normal(11, 0.3, (60, 32, 32))).astype(np.float32))
+    np.savetxt(tmp_path / "params.txt", draw.uniform((0.1, 0.6), (0.5, 1.0), (60, 2)))
+    files = {"data.source": "files", "data.maps_path": "../maps.npy", "data.params_path": "../params.txt"}
+    small = {"model.base_channels": 8, "model.channel_mults": [1, 2], "data.maps_per_simulation": 1}
+    return Experiment.create("one", root=tmp_path, template="small", settings=files | small)
+
+
+def test_a_part_of_a_step_stands_for_the_whole_where_that_takes_too_long(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+):
+    whole = experiment.check()
+    assert whole.measured == ""
+    monkeypatch.setattr(rehearsal, "STEP_SECONDS", 0.0)
+    monkeypatch.setattr(rehearsal, "READ_BYTES", 0)
+    monkeypatch.setattr(rehearsal, "FEWEST_READ", 16)
+    monkeypatch.setattr(rehearsal, "TIMED_STEPS", 0)  # 32 of 54 maps are read
+    monkeypatch.setattr(probe, "PROBE_SECONDS", 0.0)
+    work, said = rehearse(experiment.run), []
+    while True:
+        try:
+            said.append(next(work))
+        except StopIteration as done:
+            part = done.value
+            break
+    assert isinstance(said[0], DataProgress)
+    assert [one.what for one in said][-1] == "timing an update of the weights"
+    assert part.measured.endswith("of 32 x 32 pixels; scaled by the arithmetic")
+    for name in ("maps", "steps_per_epoch", "map_shape", "resident", "n_parameters", "checkpoint_bytes"):
+        assert getattr(part, name) == getattr(whole, name)
+    assert part.peak_memory > 0
+    assert part.seconds_per_epoch > part.seconds_per_step > 0
+
+
+def test_costs_are_scaled_along_the_line_of_the_two_largest_parts():
+    class Part:
+        def __init__(self, pixels: int) -> None:
+            self.maps = type("Maps", (), {"numel": lambda _: pixels})()
+
+    line = [(Part(10), 3.0 + 10), (Part(40), 3.0 + 40)]
+    assert _expected(line, 1000) == pytest.approx(1003.0)
+    assert _expected(line[:1], 100) == pytest.approx(130.0)
+    assert _expected([line[0], (Part(40), 12.0)], 80) == pytest.approx(24.0)  # disturbed: in proportion to the last
