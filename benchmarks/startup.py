@@ -47,9 +47,9 @@ def main() -> None:
     wall = {name: statistics.median(one[0] for one in known) for name, known in times.items()}
     cpu = {name: statistics.median(one[1] for one in known) for name, known in times.items()}
     print(f"{'command':<28}{'wall s':>10}{'ratio':>8}{'CPU s':>10}{'ratio':>8}   load {os.getloadavg()[0]:.1f}")
-    for name in wall:
-        ratios = wall[name] / wall[PEER], cpu[name] / cpu[PEER]
-        print(f"{name:<28}{wall[name]:>10.3f}{ratios[0]:>8.2f}{cpu[name]:>10.3f}{ratios[1]:>8.2f}")
+    for name, median in wall.items():
+        ratios = median / wall[PEER], cpu[name] / cpu[PEER]
+        print(f"{name:<28}{median:>10.3f}{ratios[0]:>8.2f}{cpu[name]:>10.3f}{ratios[1]:>8.2f}")
     result = {"machine": platform.processor() or platform.machine(), "rounds": given.rounds, "load": os.getloadavg()[0]}
     result |= {"median_s": wall, "median_cpu_s": cpu}
     result["ratio"] = {name: median / wall[PEER] for name, median in wall.items()}
