@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from focus_engine.errors import FocusError
+from focus_engine.errors import FocusError, remedy
 
 INTERRUPTED = 130
 
@@ -82,7 +82,7 @@ def _report_error(message: str, code: int) -> int:
 
 def _disk_message(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}; files that were complete before are intact"
+    return f"{where}{error.strerror or error}: {remedy(error)}; files that were complete before are intact"
 
 
 def _is_usage_error(error: Exception) -> bool:

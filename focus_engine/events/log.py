@@ -11,6 +11,7 @@ from errno import EINVAL, EISDIR, ELOOP, ENXIO
 from pathlib import Path
 from typing import BinaryIO
 
+from focus_engine.atomic import naming
 from focus_engine.events.history import history_of
 from focus_engine.events.line import parse_event
 from focus_engine.events.table import EpochFinished, Event, StepProgress
@@ -35,10 +36,11 @@ def append_event(path: Path, event: Event) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a writer died while writing its last line
-            line = b"\n" + line
-        if os.write(descriptor, line) != len(line):
-            raise OSError(28, "the disk took only a part of an event", str(path))
+        with naming(path):
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a writer died while writing its last line
+                line = b"\n" + line
+            if os.write(descriptor, line) != len(line):
+                raise OSError(28, "the disk took only a part of an event")
     finally:
         os.close(descriptor)
 

@@ -6,6 +6,7 @@ with shifts. Half of a head's channels hold the rows, half the columns.
 """
 
 import math
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +66,8 @@ class TorusAttention(nn.Module):
         query, key = rotated(query, angles), rotated(key, angles)
         # On a CPU torch's attention takes 2 to 5 times as long in bfloat16 as in float32.
         dtype = full if x.device.type == "cpu" else value.dtype
-        with torch.autocast(x.device.type, enabled=False):
+        # The meta device, on which FLOP are counted, knows no autocast.
+        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
             mixed = F.scaled_dot_product_attention(query.to(dtype), key.to(dtype), value.to(dtype))
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out

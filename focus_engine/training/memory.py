@@ -38,10 +38,12 @@ def smaller_batches(settings: TrainingBlock) -> tuple[int, int] | None:
 def memory_advice(settings: TrainingBlock) -> str:
     """Return advice on an out-of-memory error, with this run's settings."""
     smaller = smaller_batches(settings)
+    less = "" if settings.activation_checkpointing else ", or training.activation_checkpointing: true"
     if smaller is None:
-        return "out of memory with one map per batch: use a smaller model.base_channels, or precision: bf16 on a GPU"
+        words = "use a smaller model.base_channels, or precision: bf16 on a GPU"
+        return f"out of memory with one map per batch: {words}{less}"
     batch_size, accumulate = smaller
     return (
         f"out of memory: training.batch_size {settings.batch_size} -> {batch_size}, "
-        f"training.accumulate {settings.accumulate} -> {accumulate} (the same number of maps per step)"
+        f"training.accumulate {settings.accumulate} -> {accumulate} (the same number of maps per step){less}"
     )

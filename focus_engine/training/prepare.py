@@ -30,6 +30,7 @@ from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision
 from focus_engine.models.batch_parts import WHOLE, BatchParts
 from focus_engine.models.build import build_network
+from focus_engine.models.recompute import recompute
 from focus_engine.training.budget import Clock, Limits
 from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.compiled import compile_network, compile_wanted, compiling_pays
@@ -225,6 +226,7 @@ def prepare_run(
         process.check_trainable()
     network = build_network(config.model, seed=settings.seed).to(device)
     check_map_size(network, data.maps)
+    _recompute_blocks(network, config)
     began = None if saved is None else saved.provenance.get("init_from")
     if saved is None and initial is not None:
         initial.load_into(network)
@@ -265,6 +267,17 @@ def prepare_run(
         run = _compiled(run, saved)
     evaluated = run.training.called(network)
     return replace(run, training=replace(run.training, replica=ranks.replica(evaluated, device)))
+
+
+def _recompute_blocks(network: torch.nn.Module, config: Config) -> None:
+    """Let blocks be recomputed as training.activation_checkpointing says. Raises InputError if there are none."""
+    wanted = config.training.activation_checkpointing
+    if not recompute(network, on=wanted) and wanted:
+        raise InputError(
+            f"training.activation_checkpointing: {config.model.from_} has no block that can be recomputed (a "
+            "focus_engine.models.recompute.RecomputedBlock); set it to false",
+            keys=("training.activation_checkpointing",),
+        )
 
 
 def _compiled(run: PreparedRun, saved: Checkpoint | None) -> PreparedRun:

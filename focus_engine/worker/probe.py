@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from focus_engine.data.batches import Batch
+from focus_engine.models.recompute import recompute, recomputed_blocks
 from focus_engine.training.flop import training_flop
 from focus_engine.training.prepare import PreparedRun
 from focus_engine.training.step import add_gradients, apply_gradients
@@ -157,16 +158,49 @@ def _timed_forward(prepared: PreparedRun, part: Batch, clock: Callable[[], float
 
 
 def _kept(prepared: PreparedRun, part: Batch) -> int:
-    """Return the bytes that the forward pass keeps for the backward pass, without the weights."""
-    weights = {one.untyped_storage().data_ptr() for one in prepared.state.network.parameters()}
-    kept: dict[int, int] = {}
+    """Return the bytes that the forward pass keeps for the backward pass, without the weights.
 
-    def keep(saved: Tensor) -> Tensor:
-        storage = saved.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return saved
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+    Of blocks that are recomputed these are their inputs; the backward pass then holds the rest of one block at a time.
+    """
+    network, kept = prepared.state.network, _Kept(prepared.state.network)
+    with kept:
         _loss(prepared, part)
-    return sum(kept.values())
+    blocks = [block for block in recomputed_blocks(network) if block.recomputes]
+    if not blocks:
+        return kept.bytes
+    entered: list[int] = []
+    of_blocks: list[int] = []
+    inside = _Kept(network)
+    hooks = [block.register_forward_pre_hook(lambda *_: entered.append(inside.bytes)) for block in blocks]
+    hooks += [
+        block.register_forward_hook(lambda *_: of_blocks.append(inside.bytes - entered.pop())) for block in blocks
+    ]
+    recompute(network, on=False)
+    try:
+        with inside:
+            _loss(prepared, part)
+    finally:
+        recompute(network, on=True)
+        for hook in hooks:
+            hook.remove()
+    return kept.bytes + max(of_blocks)
+
+
+class _Kept(torch.autograd.graph.saved_tensors_hooks):
+    """The memory of the tensors that are saved for the backward pass in this context, without the weights [bytes]."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self._weights = {one.untyped_storage().data_ptr() for one in network.parameters()}
+        self._storages: dict[int, int] = {}
+        super().__init__(self._keep, lambda saved: saved)
+
+    @property
+    def bytes(self) -> int:
+        """The memory of what was saved so far."""
+        return sum(self._storages.values())
+
+    def _keep(self, saved: Tensor) -> Tensor:
+        storage = saved.untyped_storage()
+        if storage.data_ptr() not in self._weights:
+            self._storages[storage.data_ptr()] = storage.nbytes()
+        return saved

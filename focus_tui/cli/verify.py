@@ -53,14 +53,25 @@ def verify(
     rows = _as_json(runs) if as_json else _as_table(runs)
     if not rows:
         say("no checkpoints to verify")
-    if damaged := [f"{run.name}/{_file(run, one)}" for run, one in rows if one.inspection.condition == "damaged"]:
+    _report(rows)
+
+
+Rows = list[tuple[RunFolder, "Verified"]]
+
+
+def _report(rows: Rows) -> None:
+    """Raise FocusError if a file is damaged, or could not be read, which may be the machine's fault."""
+    damaged = [f"{run.name}/{_file(run, one)}" for run, one in rows if one.inspection.condition == "damaged"]
+    if unread := [one for _, one in rows if not one.inspection.readable]:
+        raise FocusError(
+            f"{len(unread)} of {len(rows)} files cannot be read, such as {visible(str(unread[0].path))} "
+            f"({unread[0].inspection.problem.removeprefix('cannot be read: ')}): try again once the disk answers"
+        )
+    if damaged:
         raise FocusError(
             f"{len(damaged)} of {len(rows)} files are damaged: {visible(', '.join(damaged))}. No command loads them; "
             "focus resume goes on from the newest checkpoint that is whole"
         )
-
-
-Rows = list[tuple[RunFolder, "Verified"]]
 
 
 def _verified(runs: list[RunFolder]) -> Iterator[tuple[RunFolder, "Verified"]]:
@@ -82,7 +93,7 @@ def _as_table(runs: list[RunFolder]) -> Rows:
     rows: Rows = []
     for run, one in _verified(runs):
         rows.append((run, one))
-        words, colour = WORDS[one.inspection.condition]
+        words, colour = WORDS[one.inspection.condition] if one.inspection.readable else ("unread", RED)
         problem = one.inspection.problem.removeprefix("damaged: ")
         text = painted(f"{words}: {visible(problem)}" if problem else words, colour if colours() else None)
         out(f"{padded(visible(run.name), names)}  {padded(_file(run, one), paths)}  {size(one.bytes):>8}  {text}")

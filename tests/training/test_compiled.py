@@ -13,6 +13,7 @@ import torch
 
 from focus_engine.config.templates import template_config
 from focus_engine.data.opening import open_maps
+from focus_engine.errors import InputError
 from focus_engine.events.table import EpochFinished
 from focus_engine.generative.diffusion import Diffusion
 from focus_engine.progress import drain
@@ -131,6 +132,11 @@ def test_a_run_that_cannot_be_compiled_says_so_and_trains(
     assert losses_of(run) == losses_of(make_run(compile=False, num_epochs=1))
 
 
+def test_checkpointing_of_a_network_without_blocks_is_refused(make_run: Callable[..., PreparedRun]):
+    with pytest.raises(InputError, match=r"activation_checkpointing: .*Small has no block.*set it to false"):
+        make_run(activation_checkpointing=True)
+
+
 def test_a_run_is_compiled_when_that_pays(make_run: Callable[..., PreparedRun]):
     flop, rate = 1.7e12, compiled.EAGER_RATE  # a hundredth of a second for a map
     for batches in (1, 1000, 10_000):
@@ -154,4 +160,6 @@ def test_flop_are_counted_and_a_network_that_cannot_be_counted_is_no_error():
     assert one is not None
     assert four is not None
     assert four / one == pytest.approx(4, rel=0.01)
+    dit = model.model_copy(update={"from_": "DiT"})
+    assert training_flop(dit, (1, 16, 16)) is not None
     assert training_flop(model.model_copy(update={"from_": "builtins.dict"}), (1, 16, 16)) is None

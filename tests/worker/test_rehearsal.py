@@ -4,9 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from focus_engine.api import Experiment
+from focus_engine.data.opening import open_maps
 from focus_engine.events.table import DataProgress
+from focus_engine.models.recompute import recomputed_blocks
+from focus_engine.progress import drain
+from focus_engine.training.prepare import prepare_data, prepare_run
 from focus_engine.worker import probe, rehearsal
 from focus_engine.worker.probe import _expected
 from focus_engine.worker.rehearsal import rehearse
@@ -46,6 +51,18 @@ def test_a_part_of_a_step_stands_for_the_whole_where_that_takes_too_long(
         assert getattr(part, name) == getattr(whole, name)
     assert part.peak_memory > 0
     assert part.seconds_per_epoch > part.seconds_per_step > 0
+
+
+def test_memory_of_recomputed_blocks_is_their_inputs_and_one_of_them(experiment: Experiment):
+    kept, config = [], experiment.config
+    maps = drain(open_maps(config, experiment.run.path))
+    for on in (False, True):
+        training = config.training.model_copy(update={"activation_checkpointing": on})
+        config = config.model_copy(update={"training": training})
+        prepared = prepare_run(config, prepare_data(config, maps), torch.device("cpu"))
+        kept.append(probe._kept(prepared, next(iter(prepared.training.batches.epoch(1)))))
+        assert all(block.recomputes == on for block in recomputed_blocks(prepared.state.network))
+    assert 0.3 < kept[1] / kept[0] < 0.8
 
 
 def test_costs_are_scaled_along_the_line_of_the_two_largest_parts():

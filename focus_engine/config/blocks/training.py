@@ -118,6 +118,12 @@ class TrainingBlock(Block):
         "rounding. auto: on a GPU, where the run is long enough to pay that back.",
         json_schema_extra=FREE,
     )
+    activation_checkpointing: bool = Field(
+        False,
+        description="Keep only the inputs of the network's blocks for the backward pass, which computes the rest "
+        "again: a fifth more FLOP, less than half of the memory of a map (docs/performance.md). Results are the same.",
+        json_schema_extra=FREE,
+    )
     loss_scales: Annotated[float, Field(ge=-4, le=4)] = Field(
         0.0, description="Power of k that weighs the scales of the loss: below 0 large scales, above 0 small scales."
     )

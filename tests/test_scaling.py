@@ -1,0 +1,42 @@
+"""`benchmarks/scaling.py`: one rank trains, and the prediction follows from bytes and FLOP."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "scaling.py"
+
+
+@pytest.fixture
+def scaling(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    spec = importlib.util.spec_from_file_location("scaling", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_gradients_are_sent_in_a_ring_beside_the_backward_pass(scaling):
+    numbers, rows = scaling.predicted()
+    assert numbers["gradient_bytes"] == 4 * numbers["parameters"] == pytest.approx(0.57e9, rel=0.02)
+    assert numbers["flop"] == pytest.approx(64 * 1.89e12, rel=0.02)
+    assert all(0 < row["waiting"] <= row["overlapped"] <= 1 for row in rows)
+    second = scaling.RATE  # FLOP of a step of one second
+    assert scaling.efficiency(1e9, second, 1e9, 1)["waiting"] == 1
+    slow = scaling.efficiency(1e9, second, 1e9, 2)  # half of the gradients out and half back: one second
+    assert slow["sending_s"] == 1
+    assert slow["waiting"] == pytest.approx(1 / 2)
+    assert slow["overlapped"] == pytest.approx(1 / (1 + 1 / 3))
+
+
+def test_a_rank_trains_and_reports_its_rate(scaling, monkeypatch, tmp_path):
+    threads = torch.get_num_threads()
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    monkeypatch.setenv("FOCUS_CACHE", str(tmp_path / "cache"))
+    try:
+        scaling.be_a_rank(2, tmp_path / "rate", quick=True)
+    finally:
+        torch.set_num_threads(threads)
+    assert float((tmp_path / "rate").read_text()) > 0
