@@ -7,7 +7,6 @@ leftover of a killed process never blocks the next save.
 
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,7 +19,7 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
     When the block raises, the temporary file is removed and `path` is unchanged. Raises OSError.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
         with naming(path):
             yield temporary

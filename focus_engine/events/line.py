@@ -20,7 +20,7 @@ _MOST = 1e300
 def parse_event(line: bytes | str) -> Event | None:
     """Return the event on `line`, or None when the line is torn, of an unknown type or has fields of wrong types."""
     try:
-        row = json.loads(line)
+        row = json.loads(line if isinstance(line, str) else line.decode())  # json would guess the encoding of bytes
         kind = row["type"]
         event = (FORMER_TYPES[kind] if kind in FORMER_TYPES else EVENT_TYPES[kind]).from_dict(row)
         if not _well_typed(event):
@@ -32,9 +32,12 @@ def parse_event(line: bytes | str) -> Event | None:
 
 def _well_typed(part: object) -> bool:
     """Whether the fields of an event, or of a part of one, have the types that the table states."""
-    known = all(_is_of(getattr(part, name), kinds) for name, kinds in _KINDS[type(part)])
-    known = known and all(getattr(part, name) in words for name, words in _WORDS[type(part)])
-    return known and all(_holds(getattr(part, name), of) for name, of in _TUPLES[type(part)])
+    values = vars(part)
+    for name, kinds in _KINDS[type(part)]:  # a loop: half the time of `all` over a generator
+        if not _is_of(values[name], kinds):
+            return False
+    known = all(values[name] in words for name, words in _WORDS[type(part)])
+    return known and all(_holds(values[name], of) for name, of in _TUPLES[type(part)])
 
 
 def _is_of(value: Any, kinds: tuple[type, ...]) -> bool:  # noqa: ANN401  (JSON holds anything)

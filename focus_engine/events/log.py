@@ -15,11 +15,13 @@ from typing import BinaryIO
 from focus_engine.atomic import naming
 from focus_engine.events.history import history_of
 from focus_engine.events.line import parse_event
-from focus_engine.events.table import Event
+from focus_engine.events.table import EpochFinished, Event, StepProgress
 from focus_engine.small_files import open_ordinary
 
 TAIL_BYTES = 1 << 12
-"""How much of the end of a log is read first; four times as much each time, until an epoch is found."""
+"""How much of the end of a log is read first; four times as much before it each time, until an epoch is found."""
+MOST_TAIL_BYTES = 1 << 22
+"""How much of it is read at once at most, which bounds the memory."""
 
 Thin = Callable[[bytes, int, int], list[bytes]]
 CHUNK_BYTES = 1 << 24
@@ -145,23 +147,38 @@ def read_events_of(path: Path, kinds: Sequence[type[Event]], most: int) -> list[
 
 
 def read_recent_events(path: Path) -> list[Event]:
-    """Return the end of the log back to the last epoch that is not superseded: enough for a summary of the run."""
+    """Return the end of the log from the last epoch that is not superseded: enough for a summary of the run.
+
+    Of step events only the last is parsed and returned, because each replaces the one before.
+    """
+    newest_first: list[Event] = []
+    stepped = False
+    for line in _lines_from_the_end(path):
+        if not line or (stepped and line.startswith(_STEP)) or (event := parse_event(line)) is None:
+            continue
+        newest_first.append(event)
+        stepped = stepped or isinstance(event, StepProgress)
+        if isinstance(event, EpochFinished) and history_of(reversed(newest_first)).epochs:
+            break
+    return newest_first[::-1]
+
+
+def _lines_from_the_end(path: Path) -> Iterator[bytes]:
+    """Yield the lines of the log, the last first; none when there is no log yet. Reads no more than is asked for."""
     try:
-        with _opened(path) as log:
-            size = os.fstat(log.fileno()).st_size
-            length = TAIL_BYTES
-            while True:
-                start = max(0, size - length)
-                log.seek(start)
-                chunk = log.read(size - start)
-                if start:
-                    chunk = chunk[chunk.find(b"\n") + 1 :]
-                events = list(_parse(chunk.split(b"\n")))
-                if start == 0 or history_of(events).epochs:
-                    return events
-                length *= 4
+        log = _opened(path)
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        return
+    with log:
+        start, length, begun = os.fstat(log.fileno()).st_size, TAIL_BYTES, b""
+        while start:
+            end, start = start, max(0, start - length)
+            log.seek(start)
+            first, *whole = (log.read(end - start) + begun).split(b"\n")
+            yield from reversed(whole)
+            begun = first  # its beginning may stand in the part before
+            length = min(4 * length, MOST_TAIL_BYTES)
+        yield begun
 
 
 def thinned_lines(chunk: bytes, end: int, stride: int) -> list[bytes]:
