@@ -72,6 +72,8 @@ bench: .bench/.installed $(VENV)/.references
 	$(BIN)/python benchmarks/streaming.py
 	$(BIN)/python benchmarks/simulation.py --jax-python .bench/jax/bin/python
 	$(BIN)/python benchmarks/growth.py --page
+	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/memory.py
 
 bench-spectrum: .bench/.installed
 	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/time_to_spectrum.py --keep .bench/time_to_spectrum.jsonl

@@ -12,7 +12,6 @@ import json
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,24 +57,33 @@ class LiveBytes(TorchDispatchMode):
         self.peak = max(self.peak, self.now)
 
 
-def step_cost(
-    make: Callable[[], torch.nn.Module], maps: int, side: int, *, on: bool, bf16: bool
-) -> tuple[int, int, int]:
-    """Return the bytes kept after the forward pass, the most in the backward pass, and the FLOP of both."""
+def peak_bytes(make: Callable[[], torch.nn.Module], maps: int, side: int, *, on: bool, bf16: bool) -> tuple[int, int]:
+    """Return the bytes kept after the forward pass and the most in the backward pass."""
     with FakeTensorMode():
         network = make()
         recompute(network, on=on)
-        inputs = torch.empty(maps, 1, side, side), torch.empty(maps), torch.empty(maps, 6)
-        cast = partial(torch.autocast, "cpu", torch.bfloat16) if bf16 else nullcontext
-        live, flop = LiveBytes(), FlopCounterMode(display=False)
-        with live, cast():
-            loss = network(*inputs).float().square().mean()
+        live = LiveBytes()
+        with live, torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
+            loss = _loss(network, maps, side)
             kept = live.now
             torch.autograd.grad(loss, list(network.parameters()), allow_unused=True)
-        with flop, cast():  # apart, because the counter keeps tensors alive
-            loss = network(*inputs).float().square().mean()
-            torch.autograd.grad(loss, list(network.parameters()), allow_unused=True)
-    return kept, live.peak, flop.get_total_flops()
+    return kept, live.peak
+
+
+def step_flop(make: Callable[[], torch.nn.Module], side: int, *, on: bool) -> int:
+    """Return the FLOP of both passes of one map; on the meta device, where attention is counted as well."""
+    with torch.device("meta"):
+        network = make()
+        recompute(network, on=on)
+        with FlopCounterMode(display=False) as flop:
+            _loss(network, 1, side).backward()
+    return flop.get_total_flops()
+
+
+def _loss(network: torch.nn.Module, maps: int, side: int) -> torch.Tensor:
+    inputs = torch.empty(maps, 1, side, side), torch.empty(maps), torch.empty(maps, 6)
+    loss: torch.Tensor = network(*inputs).float().square().mean()
+    return loss
 
 
 def main() -> None:
@@ -91,8 +99,9 @@ def main() -> None:
     for name, make in NETWORKS.items():
         for bf16 in (False, True):
             for on in (False, True):
-                less, more = (step_cost(make, maps, given.side, on=on, bf16=bf16) for maps in given.maps)
-                kept, peak, flop = ((b - a) / (many - few) for a, b in zip(less, more, strict=True))
+                less, more = (peak_bytes(make, maps, given.side, on=on, bf16=bf16) for maps in given.maps)
+                kept, peak = ((b - a) / (many - few) for a, b in zip(less, more, strict=True))
+                flop = step_flop(make, given.side, on=on)
                 row = {"network": name, "precision": "bf16" if bf16 else "float32", "checkpointing": on}
                 rows.append({**row, "kept_bytes": kept, "peak_bytes": peak, "flop": flop, "peak_of_batch": more[1]})
                 words = f"{name:<22}{row['precision']:>10}{on!s:>15}{kept / 1e6:>8.0f}{peak / 1e6:>8.0f}"

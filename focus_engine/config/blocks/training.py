@@ -121,7 +121,7 @@ class TrainingBlock(Block):
     activation_checkpointing: bool = Field(
         False,
         description="Keep only the inputs of the network's blocks for the backward pass, which computes the rest "
-        "again: a fifth more FLOP, less than half of the memory of a map (docs/performance.md). Results are the same.",
+        "again: about half of the memory of a map or less, for a fifth to a third more FLOP. Results are the same.",
         json_schema_extra=FREE,
     )
     loss_scales: Annotated[float, Field(ge=-4, le=4)] = Field(
