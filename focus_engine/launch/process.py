@@ -65,10 +65,10 @@ class ProcessIdentity:
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> "ProcessIdentity":
         """Return the identity that another process wrote. Raises KeyError, TypeError or ValueError if it is none."""
-        texts = [None if row[name] is None else str(row[name]) for name in ("boot_id", "process_start")]
+        boot, start = (None if row[name] is None else str(row[name]) for name in ("boot_id", "process_start"))
         if type(row["pid"]) is not int or not math.isfinite(started := float(row["started"])):
             raise ValueError("no process")
-        return cls(row["pid"], str(row["host"]), *texts, started=started)
+        return cls(row["pid"], str(row["host"]), boot, start, started)
 
 
 def host_name() -> str:

@@ -288,7 +288,6 @@ def targets(home: Path, checkpoint: Path, weights: Path) -> list[Target]:
             "params.txt",
             (b"# Om s8\n0.3 0.8\n0.2 0.9\n", b"a,b\n1,2\n"),
             of_text,
-            thin,
             lambda _, path: read_parameter_table(path),
         ),
         Target("config", "config.yaml", (config,), of_text, _config),
