@@ -1,4 +1,4 @@
-# make demo | test | test-references | test-slurm | test-faults | check | chaos | bench | bench-spectrum | install | clean
+# make demo | test | test-references | test-slurm | test-faults | check | chaos | nightly | bench | bench-spectrum | install | clean
 # Everything lives in .venv; PYTHON chooses the interpreter it is made with (>= 3.11).
 
 PYTHON ?= python3
@@ -10,7 +10,7 @@ JOBS   ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 7) + 1
 # test-references alone builds Pylians (it needs a C compiler and takes minutes); test compares with the numbers that
 # it gave. test-slurm and test-faults install system packages (slurm-wlm, munge; libfuse2) and need root.
 
-.PHONY: install test pytest test-references test-slurm test-faults check demo chaos bench bench-spectrum clean
+.PHONY: install test pytest test-references test-slurm test-faults check demo chaos nightly bench bench-spectrum clean
 
 install: $(VENV)/.installed
 
@@ -78,8 +78,19 @@ bench: .bench/.installed $(VENV)/.references
 bench-spectrum: .bench/.installed
 	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/time_to_spectrum.py --keep .bench/time_to_spectrum.jsonl
 
+# Hours: a thousand lives of a run, 10,000 mutations of every file, an hour with eight writers and a dashboard.
+nightly: $(VENV)/.developed
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q tests/worker/test_run_states.py
+	$(BIN)/python scripts/fuzz_files.py --each 10000 --json benchmarks/results/fuzz.json
+	$(BIN)/python scripts/soak.py --minutes 60 --json benchmarks/results/soak.json
+
 chaos: $(VENV)/.developed
 	$(BIN)/python scripts/chaos.py
+
+# The long checks; each writes the table of its last run to benchmarks/results.
+nightly: $(VENV)/.developed
+	$(BIN)/python scripts/power_loss.py
+	$(BIN)/python scripts/failing_calls.py
 
 demo: install
 	$(BIN)/focus demo

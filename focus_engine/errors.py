@@ -5,8 +5,20 @@ into one message on stderr and the exit code below. Messages are only shown: cod
 about reads its `problems`.
 """
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+_ANSWERS_AGAIN = "the disk or its file server fails; try again once it answers"
+_REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space or ask for a larger quota",
+    errno.EIO: _ANSWERS_AGAIN,
+    errno.ESTALE: _ANSWERS_AGAIN,
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "the machine has too many open files; end other programs",
+    errno.ENOMEM: "the machine is out of memory; end other programs",
+}
 
 
 @dataclass(frozen=True)
@@ -55,3 +67,8 @@ class InputError(FocusError):
 
 class RunConflictError(InputError):
     """The state of the run does not allow this (running already, has checkpoints already)."""
+
+
+def remedy(error: OSError) -> str:
+    """Return what to do when the system has refused a file."""
+    return _REMEDIES.get(error.errno or 0, "check the folder's rights and the space on its disk")

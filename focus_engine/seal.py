@@ -36,10 +36,12 @@ class Inspection:
         condition: proved; damaged; or unproved, where an earlier FOCUS wrote no CRC-32 over the whole file and only
             the contents of the archive's members are known to be right.
         problem: what is wrong, in words; empty unless it is damaged.
+        readable: whether the system let every byte be read; what it refuses now it may give later.
     """
 
     condition: Condition
     problem: str = ""
+    readable: bool = True
 
 
 class SealedFile:
@@ -117,7 +119,7 @@ def inspect_path(path: Path) -> Inspection:
         with os.fdopen(open_ordinary(path), "rb") as file:
             return inspect(file)
     except OSError as error:
-        return Inspection("damaged", f"cannot be read: {error.strerror or error}")
+        return Inspection("damaged", f"cannot be read: {error.strerror or error}", readable=False)
 
 
 def archive_problem(file: IO[bytes], size: int) -> str:

@@ -11,6 +11,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from focus_engine.atomic import naming
+
 MOST_BYTES = 1 << 20
 """Size up to which a file counts as small."""
 MOST_INTEGER = 1 << 64
@@ -28,7 +30,7 @@ def open_ordinary(path: Path) -> int:
 
 def read_text(path: Path, *, most: int = MOST_BYTES, errors: str = "strict") -> str:
     """Return the text of a file of at most `most` bytes. Raises OSError, and UnicodeDecodeError if it is no UTF-8."""
-    with os.fdopen(open_ordinary(path), "rb") as file:
+    with naming(path), os.fdopen(open_ordinary(path), "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise OSError(27, f"larger than {most:,} bytes", str(path))
@@ -61,7 +63,7 @@ def replace_text(path: Path, text: str, *, temporary: Path | None = None) -> Non
     temporary = temporary or path.with_name(f"{path.name}.new")
     temporary.unlink(missing_ok=True)  # of a killed process, or a link
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(temporary, flags, 0o666), "w", encoding="utf-8") as file:
+    with naming(path), os.fdopen(os.open(temporary, flags, 0o666), "w", encoding="utf-8") as file:
         file.write(text)
     temporary.replace(path)
 

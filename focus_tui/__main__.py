@@ -7,9 +7,8 @@ shows its traceback.
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from focus_engine.errors import FocusError
+from focus_engine.errors import FocusError, remedy
 
 INTERRUPTED = 130
 
@@ -48,18 +47,11 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    """Run the command through typer; plain `focus ls`, the most frequent command, bypasses it.
+    """Run the command through typer, unless it is one that needs no typer; return its exit code."""
+    from focus_tui.cli.plain import run_plain
 
-    Importing typer takes 0.1 s, and these forms of `ls` have next to nothing to parse.
-    """
-    match arguments:
-        case ["ls", *flags] | ["--root", _, "ls", *flags] if {"--json", "--all"}.issuperset(flags):
-            from focus_engine.runs.folder import experiments_root
-            from focus_tui.cli.listing import print_runs
-
-            root = Path(arguments[1]) if arguments[0] == "--root" else None
-            print_runs(experiments_root(root), as_json="--json" in flags, archived="--all" in flags)
-            return 0
+    if run_plain(arguments):
+        return 0
     from focus_tui.cli.app import app
 
     result = app(args=arguments, prog_name="focus", standalone_mode=False)
@@ -90,7 +82,7 @@ def _report_error(message: str, code: int) -> int:
 
 def _disk_message(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}; files that were complete before are intact"
+    return f"{where}{error.strerror or error}: {remedy(error)}; files that were complete before are intact"
 
 
 def _is_usage_error(error: Exception) -> bool:

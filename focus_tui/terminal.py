@@ -10,6 +10,9 @@ import sys
 import unicodedata
 from typing import Literal, TextIO
 
+ColorDepth = Literal["truecolor", "256", "16"] | None
+"""The colours of maps; None means greyscale."""
+
 GREY, RED, GREEN, YELLOW, BLUE = 90, 31, 32, 33, 34
 NARROW = r"[ -~\u00ae-\u02ff\u0391-\u0482\u2010-\u2027\u2070-\u209c\u2190-\u22ff\u2500-\u25fc★✓✗]*"
 """Letters of one column each: Latin, Greek, Cyrillic, and the signs and blocks that charts and tables are made of."""
@@ -86,7 +89,7 @@ def padded(text: str, columns: int) -> str:
     return text + " " * (columns - cells(text))
 
 
-def color_depth() -> Literal["truecolor", "256", "16"] | None:
+def color_depth() -> ColorDepth:
     """Return the colours that stdout shows; None where it is no terminal or wants none."""
     return terminal_depth() if colours() else None
 

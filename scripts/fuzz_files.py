@@ -30,6 +30,8 @@ from focus_engine.worker.foreground import run_in_foreground
 
 PATIENCE = 60.0
 """Seconds without a word of a process after which it is killed: its file hung in a library."""
+GIVE_UP = 100
+"""Harms after which a kind is given up."""
 TINY = {
     "data.simulations": 8,
     "data.grid": 8,
@@ -106,6 +108,8 @@ def _fuzz_apart(target: Target, each: int, seed: int, home: Path) -> tuple[Resul
         for name in ("read", "accepted", "refused", "executed", "escaped", "hung", "raised"):
             setattr(total, name, getattr(total, name) + getattr(part, name))
         total.first.update(part.first)
+        if sum(total.first.values()) > GIVE_UP:
+            break
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return total, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -24,8 +24,8 @@ HOME = Path(__file__).resolve().parent.parent
 def main() -> int:
     """Record a run, judge its states and print the table; return 1 if anything is wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--states", type=int, default=2500, help="distinct states to open and judge")
-    parser.add_argument("--resumes", type=int, default=80, help="states from which the run goes on to its end")
+    parser.add_argument("--states", type=int, default=2100, help="distinct states to open and judge")
+    parser.add_argument("--resumes", type=int, default=50, help="states from which the run goes on to its end")
     parser.add_argument("--seed", type=int, default=0, help="seed of the cuts")
     parser.add_argument("--json", type=Path, default=HOME / "benchmarks" / "results" / "power_loss.json")
     given = parser.parse_args()

@@ -16,6 +16,7 @@ from warm_workers import FORKED, PATCHED, REAL_VARIABLE, WarmWorkers
 # Fixed examples on every machine; HYPOTHESIS_PROFILE=search generates other and more examples.
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=2000, deadline=None)
+settings.register_profile("nightly", derandomize=True, deadline=None)  # and a thousand lives: worker/test_run_states.py
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 # These tests need a SLURM cluster, which `make test-slurm` installs and starts.

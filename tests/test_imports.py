@@ -35,9 +35,9 @@ def test_runs_are_listed_without_pydantic():
     assert not modules & (HEAVY | {"numpy", "typer", "pydantic", "yaml"})
 
 
-def test_a_worker_writes_its_first_event_without_torch_and_numpy():
+def test_a_worker_writes_its_first_event_without_torch_numpy_and_pydantic():
     modules = loaded("import focus_engine.worker.__main__, focus_engine.worker.notify, focus_engine.worker.stop")
-    assert not modules & (HEAVY | {"numpy", "typer"})
+    assert not modules & (HEAVY | {"numpy", "typer", "pydantic", "yaml"})
 
 
 def test_settings_need_no_pydantic_and_yaml_only_if_there_is_a_file(tmp_path):
@@ -48,14 +48,24 @@ def test_settings_need_no_pydantic_and_yaml_only_if_there_is_a_file(tmp_path):
     assert not loaded(code.format(str(file))) & (HEAVY | {"numpy", "typer", "pydantic"})
 
 
-@pytest.mark.parametrize("arguments", [["ls"], ["ls", "--json"]])
-def test_focus_ls_needs_neither_typer_nor_pydantic(tmp_path, arguments):
+@pytest.mark.parametrize("arguments", [["ls"], ["ls", "--json"], ["status", "a"]])
+def test_focus_ls_and_status_need_neither_typer_nor_pydantic(tmp_path, arguments):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "config.yaml").touch()
     modules = loaded(
         f"from focus_tui.__main__ import run; assert run(['--root', {str(tmp_path)!r}, *{arguments}]) == 0"
     )
     assert not modules & (HEAVY | {"numpy", "typer", "pydantic", "yaml"})
+
+
+def test_help_needs_no_event_table():
+    code = "import sys; from focus_tui.__main__ import run; run(['--help']); "
+    assert not loaded(code + "assert 'focus_engine.events' not in sys.modules") & (HEAVY | {"pydantic"})
+
+
+def test_the_first_frame_of_the_dashboard_needs_no_numpy():
+    modules = loaded("import focus_tui.dashboard.app, focus_tui.cli.plain")
+    assert not modules & (HEAVY - {"textual", "rich"} | {"numpy", "typer", "pydantic", "yaml"})
 
 
 @pytest.mark.parametrize(

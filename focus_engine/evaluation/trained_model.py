@@ -278,8 +278,12 @@ def _device_here(wanted: str) -> torch.device:
 
 
 def _check_usable(path: Path, model: TrainedModel) -> None:
-    """Raise InputError unless the parts of a weights file fit each other, before anything is drawn from it."""
-    channels, height, width = model.map_shape
+    """Raise InputError unless the parts of a file fit each other, before anything is drawn from it."""
+    try:
+        channels, height, width = model.map_shape
+        told = {len(model.field_names), len(model.field_units)}
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: its description of the maps is incomplete: {_brief(error)}") from None
     stride, names = getattr(model.network, "stride", 1), model.scaler.names
     block, problem = model.config.model, ""
     if channels != block.in_channels or len(names) != block.cond_dim:
@@ -288,7 +292,7 @@ def _check_usable(path: Path, model: TrainedModel) -> None:
         )
     elif height % stride or width % stride or max(height, width) > LARGEST_SIDE:
         problem = f"maps of {height} x {width} pixels, which the network does not draw"
-    elif len(model.field_names) != channels or len(model.field_units) != channels:
+    elif told != {channels}:
         problem = f"{len(model.field_names)} names and {len(model.field_units)} units of {channels} fields"
     if problem:
         raise InputError(f"{path}: its header describes {problem}")

@@ -27,7 +27,8 @@ class Event:
     def from_dict(cls, row: dict[str, Any]) -> Self:
         """Return the event in a parsed line, skipping unknown fields. Raises TypeError when a field is missing."""
         names = _field_names(cls)  # type: ignore[arg-type]  # classes are hashable, which mypy doubts for type[Self]
-        return cls(**{name: as_tuples(row[name]) for name in names if name in row})
+        given = {name: row[name] for name in names if name in row}
+        return cls(**{name: as_tuples(one) if type(one) is list else one for name, one in given.items()})
 
 
 @cache  # `fields` for every line would cost 15 % of the time to parse a log

@@ -5,7 +5,7 @@ after which epoch training went on; earlier events of later epochs are supersede
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from typing import TypeVar
 
@@ -42,11 +42,14 @@ class History:
             case RunStarted():
                 return self._resumed(event.epoch)
             case EpochFinished():
-                return replace(self, epochs=(*_until(self.epochs, event.epoch - 1), event))
+                epochs = (*_until(self.epochs, event.epoch - 1), event)
+                return History(epochs, self.statistics, self.samples, self.resumed_after)
             case StatisticsMeasured():
-                return replace(self, statistics=(*_until(self.statistics, event.epoch - 1), event))
+                statistics = (*_until(self.statistics, event.epoch - 1), event)
+                return History(self.epochs, statistics, self.samples, self.resumed_after)
             case SamplesDrawn():
-                return replace(self, samples=(*_until(self.samples, event.epoch - 1), event))
+                samples = (*_until(self.samples, event.epoch - 1), event)
+                return History(self.epochs, self.statistics, samples, self.resumed_after)
             case _:
                 return self
 

@@ -4,7 +4,6 @@ Logs may hold lines that FOCUS did not write. They are refused here, so that no 
 """
 
 import json
-import re
 from dataclasses import fields
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
@@ -12,17 +11,16 @@ from typing import Any, Literal, get_args, get_origin
 from focus_engine.events.former import FORMER_TYPES, FormerPowerSpectrum
 from focus_engine.events.statistics import Measure, MeasuredCurve
 from focus_engine.events.table import EVENT_TYPES, Event
-from focus_engine.small_files import bounded_integer
 
 _NUMBERS: tuple[type, ...] = (int, float)
-_LONG: dict[type, Any] = {str: re.compile("[0-9]{21}"), bytes: re.compile(b"[0-9]{21}")}
-"""Lines with that many digits may hold numbers that fit no float; a float has at most 20 digits in a row."""
+_MOST = 1e300
+"""Larger numbers are refused: they are no measurements, and sums or times made of them overflow."""
 
 
 def parse_event(line: bytes | str) -> Event | None:
     """Return the event on `line`, or None when the line is torn, of an unknown type or has fields of wrong types."""
     try:
-        row = json.loads(line, parse_int=bounded_integer if _LONG[type(line)].search(line) else None)
+        row = json.loads(line if isinstance(line, str) else line.decode())  # json would guess the encoding of bytes
         kind = row["type"]
         event = (FORMER_TYPES[kind] if kind in FORMER_TYPES else EVENT_TYPES[kind]).from_dict(row)
         if not _well_typed(event):
@@ -34,9 +32,18 @@ def parse_event(line: bytes | str) -> Event | None:
 
 def _well_typed(part: object) -> bool:
     """Whether the fields of an event, or of a part of one, have the types that the table states."""
-    known = all(type(getattr(part, name)) in kinds for name, kinds in _KINDS[type(part)])
-    known = known and all(getattr(part, name) in words for name, words in _WORDS[type(part)])
-    return known and all(_holds(getattr(part, name), of) for name, of in _TUPLES[type(part)])
+    values = vars(part)
+    for name, kinds in _KINDS[type(part)]:  # a loop: half the time of `all` over a generator
+        if not _is_of(values[name], kinds):
+            return False
+    known = all(values[name] in words for name, words in _WORDS[type(part)])
+    return known and all(_holds(values[name], of) for name, of in _TUPLES[type(part)])
+
+
+def _is_of(value: Any, kinds: tuple[type, ...]) -> bool:  # noqa: ANN401  (JSON holds anything)
+    """Whether a value has one of the types, and if it is a number, is finite and not absurdly large."""
+    kind = type(value)
+    return kind in kinds and (kind not in _NUMBERS or -_MOST < value < _MOST)
 
 
 def _parts(annotation: object) -> tuple[object, ...]:
@@ -69,7 +76,7 @@ def _holds(values: object, annotation: object) -> bool:
     if inside[-1] is Ellipsis:
         inside = (inside[0],) * len(values)
     return all(
-        type(value) in _kinds(of)
+        _is_of(value, _kinds(of))
         and (not isinstance(value, tuple) or _holds(value, of))
         and (type(value) not in PARTS or _well_typed(value))
         for value, of in zip(values, inside, strict=True)

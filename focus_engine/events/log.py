@@ -6,18 +6,22 @@ Each line is one `write`, so that lines of two writers never mix on a local disk
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EINVAL, EISDIR, ELOOP, ENXIO
 from pathlib import Path
 from typing import BinaryIO
 
+from focus_engine.atomic import naming
 from focus_engine.events.history import history_of
 from focus_engine.events.line import parse_event
-from focus_engine.events.table import Event
+from focus_engine.events.table import EpochFinished, Event, StepProgress
 from focus_engine.small_files import open_ordinary
 
 TAIL_BYTES = 1 << 12
-"""How much of the end of a log is read first; four times as much each time, until an epoch is found."""
+"""How much of the end of a log is read first; four times as much before it each time, until an epoch is found."""
+MOST_TAIL_BYTES = 1 << 22
+"""How much of it is read at once at most, which bounds the memory."""
 
 Thin = Callable[[bytes, int, int], list[bytes]]
 CHUNK_BYTES = 1 << 24
@@ -33,10 +37,11 @@ def append_event(path: Path, event: Event) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a writer died while writing its last line
-            line = b"\n" + line
-        if os.write(descriptor, line) != len(line):
-            raise OSError(28, "the disk took only a part of an event", str(path))
+        with naming(path):
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a writer died while writing its last line
+                line = b"\n" + line
+            if os.write(descriptor, line) != len(line):
+                raise OSError(28, "the disk took only a part of an event")
     finally:
         os.close(descriptor)
 
@@ -142,23 +147,38 @@ def read_events_of(path: Path, kinds: Sequence[type[Event]], most: int) -> list[
 
 
 def read_recent_events(path: Path) -> list[Event]:
-    """Return the end of the log back to the last epoch that is not superseded: enough for a summary of the run."""
+    """Return the end of the log from the last epoch that is not superseded: enough for a summary of the run.
+
+    Of step events only the last is parsed and returned, because each replaces the one before.
+    """
+    newest_first: list[Event] = []
+    stepped = False
+    for line in _lines_from_the_end(path):
+        if not line or (stepped and line.startswith(_STEP)) or (event := parse_event(line)) is None:
+            continue
+        newest_first.append(event)
+        stepped = stepped or isinstance(event, StepProgress)
+        if isinstance(event, EpochFinished) and history_of(reversed(newest_first)).epochs:
+            break
+    return newest_first[::-1]
+
+
+def _lines_from_the_end(path: Path) -> Iterator[bytes]:
+    """Yield the lines of the log, the last first; none when there is no log yet. Reads no more than is asked for."""
     try:
-        with _opened(path) as log:
-            size = os.fstat(log.fileno()).st_size
-            length = TAIL_BYTES
-            while True:
-                start = max(0, size - length)
-                log.seek(start)
-                chunk = log.read(size - start)
-                if start:
-                    chunk = chunk[chunk.find(b"\n") + 1 :]
-                events = list(_parse(chunk.split(b"\n")))
-                if start == 0 or history_of(events).epochs:
-                    return events
-                length *= 4
+        log = _opened(path)
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        return
+    with log:
+        start, length, begun = os.fstat(log.fileno()).st_size, TAIL_BYTES, b""
+        while start:
+            end, start = start, max(0, start - length)
+            log.seek(start)
+            first, *whole = (log.read(end - start) + begun).split(b"\n")
+            yield from reversed(whole)
+            begun = first  # its beginning may stand in the part before
+            length = min(4 * length, MOST_TAIL_BYTES)
+        yield begun
 
 
 def thinned_lines(chunk: bytes, end: int, stride: int) -> list[bytes]:
@@ -173,9 +193,12 @@ def _parse(lines: Iterable[bytes]) -> Iterator[Event]:
             yield event
 
 
-def _opened(path: Path) -> BinaryIO:
-    """Open an ordinary file. Raises FileNotFoundError for pipes and devices too, which are no log."""
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Yield an open ordinary file. Raises FileNotFoundError for pipes and devices too, which are no log."""
     try:
-        return os.fdopen(open_ordinary(path), "rb")
+        descriptor = open_ordinary(path)
     except OSError as error:
         raise FileNotFoundError(str(path)) if error.errno in {EINVAL, ENXIO, EISDIR, ELOOP} else error from None
+    with naming(path), os.fdopen(descriptor, "rb") as log:
+        yield log

@@ -4,13 +4,14 @@ A pid alone is not enough, because systems recycle it.
 """
 
 import json
+import math
 import os
 import socket
 import subprocess
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from focus_engine.small_files import read_json
 
@@ -57,11 +58,17 @@ class ProcessIdentity:
     def read(cls, path: Path) -> "ProcessIdentity | None":
         """Return the identity in the file at `path`, or None when it cannot be read."""
         try:
-            row = read_json(path)
-            texts = [None if row[name] is None else str(row[name]) for name in ("boot_id", "process_start")]
-            return cls(int(row["pid"]), str(row["host"]), *texts, started=float(row["started"]))
+            return cls.from_row(read_json(path))
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> "ProcessIdentity":
+        """Return the identity that another process wrote. Raises KeyError, TypeError or ValueError if it is none."""
+        boot, start = (None if row[name] is None else str(row[name]) for name in ("boot_id", "process_start"))
+        if type(row["pid"]) is not int or not math.isfinite(started := float(row["started"])):
+            raise ValueError("no process")
+        return cls(row["pid"], str(row["host"]), boot, start, started)
 
 
 def host_name() -> str:

@@ -61,7 +61,7 @@ def failed_before(folder: Path, attempt: int) -> list[RankRecord]:
 def _read(folder: Path, pattern: str) -> Iterator[RankRecord]:
     """Yield the records in the files that match, by file name; files that cannot be read are left out."""
     for path in sorted(folder.glob(pattern)):
-        with contextlib.suppress(OSError, ValueError, TypeError):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             yield _checked(RankRecord(**read_json(path)))
 
 
@@ -70,5 +70,5 @@ def _checked(record: RankRecord) -> RankRecord:
     kinds = {int: ("rank", "attempt"), float: ("when",), str: ("how", "message"), dict: ("identity", "outcome")}
     if any(type(getattr(record, name)) is not kind for kind, names in kinds.items() for name in names):
         raise TypeError(record)
-    ProcessIdentity(**record.identity)
+    ProcessIdentity.from_row(record.identity)
     return record

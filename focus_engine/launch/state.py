@@ -5,6 +5,7 @@ process is alive. A run whose worker is gone without a RunEnded event is `lost`,
 `stalled`, and neither is `running`. A stop file makes a live run `stopping`.
 """
 
+import re
 from functools import reduce
 from typing import Any
 
@@ -33,6 +34,7 @@ HEARTBEAT_SECONDS = 5.0
 """Longest interval at which a worker touches its `worker.json` and writes its `progress.json`."""
 UNREACHABLE_SECONDS = 90.0
 """Age of the heartbeat from which a worker on another host counts as unreachable."""
+_METHOD = re.compile(r"^method:([^#\n]*)", re.MULTILINE)
 _CLEARED: dict[str, Any] = {"reason": None, "eta_seconds": None, "queue_place": None}
 
 
@@ -141,11 +143,9 @@ def _stalled(run: RunFolder, identity: ProcessIdentity) -> dict[str, Any]:
 def _method_in(run: RunFolder) -> str | None:
     """Return the method named in the config's text, read without the schema so that `focus ls` stays fast."""
     try:
-        lines = read_text(run.config).splitlines()
+        found = _METHOD.search(read_text(run.config))
     except (OSError, UnicodeDecodeError):
         return None
-    for line in lines:
-        if line.startswith("method:"):
-            word = line.removeprefix("method:").split("#")[0].strip().strip("'\"")
-            return str(method_named(word)) or DEFAULT_METHOD
-    return DEFAULT_METHOD
+    if found is None:
+        return DEFAULT_METHOD
+    return str(method_named(found[1].strip().strip("'\""))) or DEFAULT_METHOD

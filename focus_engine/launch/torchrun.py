@@ -120,7 +120,7 @@ def _end(process: "subprocess.Popen[bytes]", folder: Path) -> None:
 
 def kill_leftover_ranks(folder: Path) -> None:
     """Kill the ranks on this host that are still alive, and wait until they are gone."""
-    identities = [ProcessIdentity(**one.identity) for one in read_rank_records(folder)]
+    identities = [ProcessIdentity.from_row(one.identity) for one in read_rank_records(folder)]
     living = [identity for identity in identities if identity.life() == "alive"]
     for identity in living:
         with contextlib.suppress(ProcessLookupError):

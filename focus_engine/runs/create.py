@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from focus_engine.atomic import sync, sync_names, write_atomically
+from focus_engine.atomic import naming, sync, sync_names, write_atomically
 from focus_engine.config.edit import set_keys
 from focus_engine.config.json_schema import FILE, FOLDER, write_schema
 from focus_engine.config.load import load_config, parse_config
@@ -179,7 +179,8 @@ def _make_folder(run: RunFolder, files: dict[str, str]) -> None:
         temporary.make_folders()
         for name, text in files.items():
             path = temporary.path / name
-            path.write_text(text, encoding="utf-8")
+            with naming(run.path / name):
+                path.write_text(text, encoding="utf-8")
             if path.suffix == ".sh":
                 path.chmod(path.stat().st_mode | 0o111)
             sync(path)

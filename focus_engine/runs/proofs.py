@@ -68,7 +68,7 @@ def verify(run: RunFolder) -> Iterator[Verified]:
         found = inspect_path(path)
         if before is None or not path.is_file():
             continue
-        if _stamp(path) == before:
+        if found.readable and _stamp(path) == before:
             remember(run, path, found.condition)
         yield Verified(path, before[0], found)
 

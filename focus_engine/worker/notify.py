@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 
-from focus_engine.config.load import load_config
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder
 
@@ -18,6 +17,8 @@ NOTIFY_SECONDS = 60.0
 
 def notify(run: RunFolder, *, state: str, reason: str, epoch: int) -> None:
     """Run `notify.command` with the outcome in its environment; its failures go to stderr only."""
+    from focus_engine.config.load import load_config  # noqa: PLC0415  (0.3 s: not before the first event)
+
     try:
         command = load_config(run.config).config.notify.command
     except InputError:

@@ -7,8 +7,8 @@ import threading
 import time
 from pathlib import Path
 
-from focus_engine.atomic import sync, sync_names
-from focus_engine.errors import FocusError
+from focus_engine.atomic import naming, sync, sync_names
+from focus_engine.errors import FocusError, remedy
 from focus_engine.events.epoch_block import epoch_block
 from focus_engine.events.log import append_event
 from focus_engine.events.table import CheckpointSaved, EndState, EpochFinished, Event, RunEnded, RunStarted
@@ -58,7 +58,7 @@ class Recorder:
         self._append(event)
         self._training = self._training or isinstance(event, RunStarted)
         if isinstance(event, EpochFinished):
-            with self._run.train_log.open("a", encoding="utf-8") as log:
+            with naming(self._run.train_log), self._run.train_log.open("a", encoding="utf-8") as log:
                 log.write(epoch_block(event) + "\n")
         return event
 
@@ -131,6 +131,6 @@ def describe_failure(error: BaseException) -> str:
         return "out of memory: halve training.batch_size and double training.accumulate, or use a smaller model"
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
-        return f"{error.strerror or type(error).__name__}{where}: free some space or check the folder's rights"
+        return f"{error.strerror or type(error).__name__}{where}: {remedy(error)}"
     first = (str(error).splitlines() or [""])[0]
     return f"{type(error).__name__}: {first} (the traceback is in worker.log)"

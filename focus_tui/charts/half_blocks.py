@@ -7,17 +7,15 @@ whose bar states physical units. With 16 colours the scale has six steps; withou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
 from focus_tui.charts.ticks import number
-from focus_tui.terminal import cells, cut, fitted
+from focus_tui.terminal import ColorDepth, cells, cut, fitted
 
 Array = NDArray[np.float64]
-ColorDepth = Literal["truecolor", "256", "16"] | None
 
 _GAP = 2  # columns between maps
 _SHADES = " ░▒▓█"

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from focus_engine.events.table import SamplesDrawn
 from focus_engine.units import SURFACE_DENSITY
-from focus_tui.charts.half_blocks import ColorDepth, draw_maps
-from focus_tui.terminal import fitted
+from focus_tui.charts.half_blocks import draw_maps
+from focus_tui.terminal import ColorDepth, fitted
 
 Array = NDArray[np.float64]
 GAP = 2

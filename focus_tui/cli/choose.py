@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from focus_engine.errors import InputError
-from focus_engine.runs.folder import RunFolder, default_run, experiments_root, find_run, list_runs
-from focus_engine.trust import TRUST_VARIABLE
-from focus_tui.terminal import say, visible
+from focus_engine.runs.folder import RunFolder, experiments_root, find_run, list_runs
+from focus_tui.cli.named import named_run
+from focus_tui.terminal import visible
 
 
 def complete_names(context: typer.Context, incomplete: str) -> list[str]:
@@ -51,12 +51,7 @@ def root_of(context: typer.Context) -> Path:
 
 def chosen_run(context: typer.Context, name: str | None) -> RunFolder:
     """Return the experiment `name`, else the default one, whose name is printed. Raises InputError if there is none."""
-    root = root_of(context)
-    if name is not None:
-        return find_run(name, root)
-    run = default_run(root)
-    say(f"experiment {visible(run.name)}")
-    return run
+    return named_run(root_of(context), name)
 
 
 def chosen_model(context: typer.Context, name: str | None) -> RunFolder | Path:
@@ -75,6 +70,8 @@ def chosen_model(context: typer.Context, name: str | None) -> RunFolder | Path:
 def _trust(given: bool) -> bool:
     """Allow code named by a checkpoint to run in this process and its children."""
     if given:
+        from focus_engine.trust import TRUST_VARIABLE  # hashlib and secrets: 7 ms that `focus --help` does without
+
         os.environ[TRUST_VARIABLE] = "1"
     return given
 

@@ -6,13 +6,11 @@ from typing import Annotated
 import typer
 
 from focus_engine.errors import InputError, RunConflictError
-from focus_engine.launch.state import summarise
-from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import find_run
 from focus_engine.runs.labels import check_tag, read_labels, write_labels
 from focus_tui.cli.choose import NamedExp, complete_names, root_of
 from focus_tui.cli.command import Command
-from focus_tui.cli.runs import quoted_name
+from focus_tui.cli.named import quoted_name
 from focus_tui.terminal import out, say, visible
 
 # `-draft` is a tag to remove, not the options -d, -r, …; for the same reason there is no option -h.
@@ -82,6 +80,9 @@ def archive(
 
     Example: focus archive old_run; focus archive old_run --undo
     """
+    from focus_engine.launch.state import summarise  # 0.06 s
+    from focus_engine.launch.summary import LIVE_STATES
+
     root = root_of(context)
     runs = list(dict.fromkeys(find_run(name, root) for name in exps))
     for run in runs:

@@ -9,8 +9,8 @@ from typing import Any
 
 from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder, list_runs
-from focus_engine.runs.labels import Labels, read_labels
-from focus_tui.terminal import colours, out, say, visible, width
+from focus_engine.runs.labels import read_labels
+from focus_tui.terminal import colours, out, say, width
 from focus_tui.view.columns import HISTORY_KEYS, Column, RunRow, columns_of, in_default_order
 
 Order = Callable[[Iterable[RunRow]], list[RunRow]]
@@ -67,17 +67,6 @@ def row_document(row: RunRow) -> dict[str, Any]:
     """Return the documented JSON object of `focus ls --json` and `focus status --json`."""
     labels = {"tags": list(row.labels.tags), "note": row.labels.note, "archived": row.labels.archived}
     return row.summary.to_dict() | labels
-
-
-def label_lines(labels: Labels) -> list[str]:
-    """Return the labels of a run as lines of `focus status`."""
-    note = [visible(line) for line in labels.note.splitlines()]
-    rows = [
-        *([("tags", " ".join(labels.tags))] if labels.tags else []),
-        *(("" if number else "note", line) for number, line in enumerate(note)),
-        *([("archived", "yes: not in the list")] if labels.archived else []),
-    ]
-    return [f"  {label:<11} {text}" for label, text in rows]
 
 
 def _filter(wanted: str, *, archived: bool) -> tuple[Callable[[RunRow], bool], set[str]]:

@@ -1,6 +1,8 @@
-"""Commands on experiment folders: new, ls, status, logs, rm. None of them imports torch."""
+"""Commands on experiment folders: new, ls, status, logs, rm. None of them imports torch.
 
-import json
+The event table and the state of runs are imported where they are used: 0.06 s that `focus --help` does without.
+"""
+
 import shutil
 import sys
 from typing import Annotated
@@ -9,14 +11,11 @@ import typer
 
 from focus_engine.config.methods import method_words
 from focus_engine.errors import FocusError, InputError, RunConflictError
-from focus_engine.launch.run_lock import run_lock
-from focus_engine.launch.state import summarise
-from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import RunFolder, find_run
 from focus_tui.cli.choose import Exp, Json, chosen_run, complete_names, root_of
 from focus_tui.cli.command import Command
+from focus_tui.cli.named import quoted_name
 from focus_tui.terminal import out, say, visible
-from focus_tui.view import words
 
 
 def new(
@@ -87,22 +86,9 @@ def status(context: typer.Context, exp: Exp = None, as_json: Json = False) -> No
 
     Example: focus status experiment_diffusion
     """
-    from focus_tui.cli.listing import label_lines, read_row, row_document
-    from focus_tui.cli.slurm import job_document, job_lines
-    from focus_tui.cli.verify import proof_document, proof_lines
+    from focus_tui.cli.status import print_status
 
-    run = chosen_run(context, exp)
-    row = read_row(run)
-    if as_json:
-        job = job_document(run)
-        proofs = proof_document(run)
-        more = ({} if job is None else {"slurm": job}) | ({"checkpoints": proofs} if proofs else {})
-        document = row_document(row) | more
-        out(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
-        return
-    state = [*words.status_lines(row.summary), *proof_lines(run), *job_lines(run, row.summary)]
-    for line in [*state, *label_lines(row.labels)]:
-        out(line)
+    print_status(chosen_run(context, exp), as_json=as_json)
 
 
 def logs(
@@ -151,6 +137,8 @@ def rm(
         _check_removable(run)
     if not yes:
         _confirm(runs)
+    from focus_engine.launch.run_lock import run_lock
+
     for run in runs:
         with run_lock(run):  # refuses a start in the meantime
             _check_removable(run)
@@ -163,6 +151,9 @@ def _check_removable(run: RunFolder) -> None:
         raise InputError(f"{run.path} is a link to {run.path.resolve()}: remove the link itself with rm")
     if not run.config.is_file():
         raise InputError(f"{run.path} has no config.yaml: it may be no experiment; remove it with rm -r")
+    from focus_engine.launch.state import summarise
+    from focus_engine.launch.summary import LIVE_STATES
+
     summary = summarise(run)
     if summary.state in LIVE_STATES:
         raise RunConflictError(f"{run.name} is {summary.state}: stop it first: focus stop --now {quoted_name(run)}")
@@ -171,6 +162,8 @@ def _check_removable(run: RunFolder) -> None:
 
 
 def _confirm(runs: list[RunFolder]) -> None:
+    from focus_tui.view import words
+
     for run in runs:
         files = [path for path in run.path.rglob("*") if path.is_file() and not path.is_symlink()]
         checkpoints = sum(path.suffix == ".pt" for path in files)
@@ -180,13 +173,6 @@ def _confirm(runs: list[RunFolder]) -> None:
         raise InputError("rm cannot be undone: give --yes where no terminal can confirm it")
     if not typer.confirm(f"delete {'it' if len(runs) == 1 else f'these {len(runs)}'}?", err=True):
         raise FocusError("nothing was deleted")
-
-
-def quoted_name(run: RunFolder) -> str:
-    """Return the experiment's name, quoted for a shell."""
-    import shlex
-
-    return shlex.quote(run.name)
 
 
 COMMANDS = (

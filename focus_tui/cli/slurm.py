@@ -1,15 +1,13 @@
-"""SLURM options of `focus start` and `focus resume`, and the lines of `focus status` about a job."""
+"""SLURM options of `focus start` and `focus resume`, and submitting by them."""
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from focus_engine.errors import InputError
-from focus_engine.launch.summary import RunSummary
 from focus_engine.runs.folder import RunFolder
 from focus_tui.terminal import visible
-from focus_tui.view.words import duration
 
 Slurm = Annotated[bool, typer.Option("--slurm", help="Submit it as a SLURM job.")]
 Partition = Annotated[str | None, typer.Option(metavar="NAME", help="SLURM partition.", show_default=False)]
@@ -53,33 +51,3 @@ def submit(run: RunFolder, *, resume: bool, gpus: int | None, request: SlurmRequ
     job, options = submit_run(run, given, resume=resume)
     where = f" to {options.partition}" if options.partition else ""
     return f"submitted {visible(run.name)}{where}, SLURM job {job.job_id}"
-
-
-def job_document(run: RunFolder) -> dict[str, Any] | None:
-    """Return the object on the SLURM job of `run` in `focus status --json`; None without a job."""
-    from focus_engine.launch.slurm.join import job_of
-
-    if not run.slurm_job.is_file() or (held := job_of(run)) is None:
-        return None
-    job = held.job
-    known = {"state": None, "reason": None, "nodes": None, "partition": None, "seconds_left": None}
-    if job is not None:
-        known |= {name: getattr(job, name) or None for name in known}
-    return {"job_id": held.submitted.job_id, "cluster": held.submitted.cluster, **known}
-
-
-def job_lines(run: RunFolder, summary: RunSummary) -> list[str]:
-    """Return the lines on the SLURM job of `run` in `focus status`."""
-    from focus_engine.launch.slurm.join import job_of, time_words
-
-    if not run.slurm_job.is_file() or (held := job_of(run)) is None:
-        return []
-    job = held.job
-    if job is None:
-        return [f"  {'SLURM':<11} job {visible(held.submitted.job_id)}, no longer known to SLURM"]
-    on = f" on {visible(job.partition)}" if job.partition else ""
-    node = f", node {visible(job.nodes)}" if job.nodes else ""
-    lines = [f"  {'SLURM':<11} job {visible(job.job_id)}, {visible(job.state.lower())}{on}{node}"]
-    if (words := time_words(summary, job, duration)) is not None:
-        lines.append(f"  {'time limit':<11} {words}")
-    return lines

@@ -8,12 +8,11 @@ from typing import Annotated
 import typer
 
 from focus_engine.errors import FocusError, InputError
-from focus_engine.launch.state import summarise
-from focus_engine.launch.summary import LIVE_STATES
 from focus_engine.runs.folder import RunFolder, find_run
 from focus_tui.cli.choose import Exp, Json, NamedExp, Trust, chosen_run, complete_names, root_of
 from focus_tui.cli.command import Command
-from focus_tui.cli.runs import quoted_name
+from focus_tui.cli.launching import check_config, device_of, launch
+from focus_tui.cli.named import quoted_name
 from focus_tui.cli.slurm import Account, Nodes, Partition, Sbatch, Slurm, SlurmRequest, Time, submit
 from focus_tui.terminal import out, say, visible
 
@@ -46,7 +45,7 @@ def train(
     check_config(run)
     from focus_tui.compute.training import train as train_here
 
-    train_here(run, resume=resume, device=_device(gpu, gpus), devices=gpus)
+    train_here(run, resume=resume, device=device_of(gpu, gpus), devices=gpus)
 
 
 def start(
@@ -88,7 +87,7 @@ def start(
         return
     slurm_request.refuse_without_slurm()
     if len(runs) == 1:
-        _launch(runs[0], resume=False, gpu=gpu, gpus=gpus, queue=queue)
+        launch(runs[0], resume=False, gpu=gpu, gpus=gpus, queue=queue)
     else:
         start_queued(runs, gpu=gpu, gpus=gpus)
 
@@ -110,7 +109,7 @@ def start_queued(runs: Sequence[RunFolder], *, gpu: int | None = None, gpus: int
     failed: list[FocusError] = []
     for run in runs:
         try:
-            _launch(run, resume=False, gpu=gpu, gpus=gpus, queue=True)
+            launch(run, resume=False, gpu=gpu, gpus=gpus, queue=True)
         except FocusError as error:
             failed.append(error)
             say(f"focus: {error}")
@@ -144,7 +143,7 @@ def resume(
         _submit([run], resume=True, gpu=gpu, gpus=gpus, queue=queue, request=slurm_request)
         return
     slurm_request.refuse_without_slurm()
-    _launch(run, resume=True, gpu=gpu, gpus=gpus, queue=queue)
+    launch(run, resume=True, gpu=gpu, gpus=gpus, queue=queue)
 
 
 def check(
@@ -163,7 +162,7 @@ def check(
     check_config(run)
     from focus_tui.compute.checking import check as rehearse
 
-    rehearse(run, device=_device(gpu), as_json=as_json)
+    rehearse(run, device=device_of(gpu), as_json=as_json)
 
 
 def stop(
@@ -177,6 +176,8 @@ def stop(
     Example: focus stop experiment_diffusion --now
     """
     from focus_engine.launch.start import request_stop
+    from focus_engine.launch.state import summarise
+    from focus_engine.launch.summary import LIVE_STATES
 
     run = find_run(exp, root_of(context))
     summary = request_stop(run, "now" if now else "epoch")
@@ -196,16 +197,6 @@ def stop(
         say(f"{visible(run.name)}: {summary.state}, {summary.reason}")
 
 
-def _launch(run: RunFolder, *, resume: bool, gpu: int | None, gpus: int | None, queue: bool) -> None:
-    from focus_engine.launch.start import start_run
-
-    check_config(run)
-    identity = start_run(run, resume=resume, device=_device(gpu, gpus), devices=gpus, queue=queue)
-    did = "queued" if queue else "resumed" if resume else "started"
-    out(f"{did} {visible(run.name)}, process {identity.pid}")
-    say(f"watch  focus logs -f {quoted_name(run)}\nstop   focus stop {quoted_name(run)}")
-
-
 def _run_to_train(context: typer.Context, exp: str | None, config: Path | None, exp_dir: Path | None) -> RunFolder:
     if config is None and exp_dir is None:
         return chosen_run(context, exp)
@@ -219,34 +210,6 @@ def _run_to_train(context: typer.Context, exp: str | None, config: Path | None, 
 
     assert config is not None and exp_dir is not None  # noqa: S101, PT018  (for the type checker: both are given here)
     return adopt_config(config, exp_dir)
-
-
-def check_config(run: RunFolder) -> None:
-    """Check the config of `run` before training starts, and print its warnings. Raises InputError."""
-    from focus_engine.config.load import load_config
-    from focus_engine.config.templates import check_method
-    from focus_engine.runs.safety import open_to_everybody
-
-    loaded = load_config(run.config)
-    for warning in loaded.warnings:
-        say(f"warning: {warning}")
-    for path in open_to_everybody(run):
-        say(f"warning: everybody can write in {visible(str(path))}: chmod o-w {visible(str(path))}")
-    check_method(loaded.config.method)
-
-
-def _device(gpu: int | None, gpus: int | None = None) -> str | None:
-    """Return torch's name of the requested device. Raises InputError if there are fewer GPUs."""
-    if gpus is None:
-        return None if gpu is None else f"cuda:{gpu}"
-    if gpu is not None:
-        raise InputError(f"give --gpu {gpu} (an index) or --gpus {gpus} (a number), not both")
-    from focus_engine.gpus import visible_gpus
-
-    if (found := len(visible_gpus())) < gpus:
-        have = f"this machine has {found}" if found else "FOCUS sees none on this machine"
-        raise InputError(f"--gpus {gpus}: {have}; on a CPU, set training.devices to the number of processes")
-    return "cuda"
 
 
 COMMANDS = tuple(Command(function, "train") for function in (check, train, start, stop, resume))

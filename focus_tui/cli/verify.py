@@ -11,7 +11,6 @@ from focus_engine.runs.folder import RunFolder, find_run, list_runs
 from focus_tui.cli.choose import Json, chosen_run, complete_names, root_of
 from focus_tui.cli.command import Command
 from focus_tui.terminal import GREEN, GREY, RED, colours, out, padded, painted, say, visible
-from focus_tui.view.words import age, size
 
 if TYPE_CHECKING:
     from focus_engine.runs.proofs import Verified
@@ -54,14 +53,25 @@ def verify(
     rows = _as_json(runs) if as_json else _as_table(runs)
     if not rows:
         say("no checkpoints to verify")
-    if damaged := [f"{run.name}/{_file(run, one)}" for run, one in rows if one.inspection.condition == "damaged"]:
+    _report(rows)
+
+
+Rows = list[tuple[RunFolder, "Verified"]]
+
+
+def _report(rows: Rows) -> None:
+    """Raise FocusError if a file is damaged, or could not be read, which may be the machine's fault."""
+    damaged = [f"{run.name}/{_file(run, one)}" for run, one in rows if one.inspection.condition == "damaged"]
+    if unread := [one for _, one in rows if not one.inspection.readable]:
+        raise FocusError(
+            f"{len(unread)} of {len(rows)} files cannot be read, such as {visible(str(unread[0].path))} "
+            f"({unread[0].inspection.problem.removeprefix('cannot be read: ')}): try again once the disk answers"
+        )
+    if damaged:
         raise FocusError(
             f"{len(damaged)} of {len(rows)} files are damaged: {visible(', '.join(damaged))}. No command loads them; "
             "focus resume goes on from the newest checkpoint that is whole"
         )
-
-
-Rows = list[tuple[RunFolder, "Verified"]]
 
 
 def _verified(runs: list[RunFolder]) -> Iterator[tuple[RunFolder, "Verified"]]:
@@ -75,6 +85,7 @@ def _verified(runs: list[RunFolder]) -> Iterator[tuple[RunFolder, "Verified"]]:
 def _as_table(runs: list[RunFolder]) -> Rows:
     """Print each file as soon as it is read, because large ones take seconds."""
     from focus_engine.runs.proofs import checkpoint_files
+    from focus_tui.view.words import size
 
     files = {run.name: [str(path.relative_to(run.path)) for path in checkpoint_files(run)] for run in runs}
     names = max((len(visible(name)) for name, held in files.items() if held), default=0)
@@ -82,7 +93,7 @@ def _as_table(runs: list[RunFolder]) -> Rows:
     rows: Rows = []
     for run, one in _verified(runs):
         rows.append((run, one))
-        words, colour = WORDS[one.inspection.condition]
+        words, colour = WORDS[one.inspection.condition] if one.inspection.readable else ("unread", RED)
         problem = one.inspection.problem.removeprefix("damaged: ")
         text = painted(f"{words}: {visible(problem)}" if problem else words, colour if colours() else None)
         out(f"{padded(visible(run.name), names)}  {padded(_file(run, one), paths)}  {size(one.bytes):>8}  {text}")
@@ -107,39 +118,6 @@ def _document(run: RunFolder, one: "Verified") -> dict[str, Any]:
 
 def _file(run: RunFolder, one: "Verified") -> str:
     return str(one.path.relative_to(run.path))
-
-
-def proof_document(run: RunFolder) -> dict[str, dict[str, Any]]:
-    """Return what `focus status --json` says of the last and the best checkpoint: condition, and when it was read.
-
-    Both are null where the file was not read since it was written.
-    """
-    from focus_engine.runs.proofs import proof_of
-
-    known = {
-        kind: proof_of(run, path)
-        for kind, path in (("last", run.checkpoint_last), ("best", run.checkpoint_best))
-        if path.is_file()
-    }
-    return {
-        kind: {"condition": proof and proof.condition, "read": proof and proof.when} for kind, proof in known.items()
-    }
-
-
-def proof_lines(run: RunFolder, now: float | None = None) -> list[str]:
-    """Return the line of `focus status` that says when each checkpoint was last read and checked in full."""
-    from focus_engine.seal import is_sealed
-
-    paths = {"last": run.checkpoint_last, "best": run.checkpoint_best}
-    words = []
-    for kind, proof in proof_document(run).items():
-        if proof["condition"] is not None:
-            words.append(f"{kind} {proof['condition']} {age(proof['read'], now)} ago")
-        elif is_sealed(paths[kind]):
-            words.append(f"{kind} not read since it was written")
-        else:
-            words.append(f"{kind} unproved (of an earlier FOCUS)")
-    return [f"  {'checkpoints':<11} {', '.join(words)}"] if words else []
 
 
 COMMANDS = (Command(verify, "keep"),)

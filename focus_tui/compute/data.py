@@ -18,8 +18,8 @@ from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
 from focus_engine.units import NORMALISED
 from focus_tui.charts.curves import DENSITY_POWER, FIELD_POWER, draw_single_power
-from focus_tui.charts.half_blocks import ColorDepth, draw_map
-from focus_tui.terminal import colours, out, say, visible
+from focus_tui.charts.half_blocks import draw_map
+from focus_tui.terminal import ColorDepth, colours, out, say, visible
 from focus_tui.view.follow import Printer
 from focus_tui.view.words import bar_line, duration, size
 

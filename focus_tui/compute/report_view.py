@@ -15,7 +15,7 @@ from focus_engine.units import NORMALISED, SURFACE_DENSITY
 from focus_tui.charts.curves import draw_maps, draw_power
 from focus_tui.charts.statistic import draw_statistic
 from focus_tui.terminal import cells, color_depth, colours, out, padded, visible
-from focus_tui.view.run_view import floats
+from focus_tui.view.arrays import floats
 
 Maps = NDArray[np.generic]
 

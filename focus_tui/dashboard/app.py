@@ -17,7 +17,6 @@ from textual.theme import BUILTIN_THEMES, Theme
 from focus_engine.errors import FocusError
 from focus_engine.launch.summary import LIVE_STATES, RunSummary
 from focus_engine.runs.folder import RunFolder
-from focus_tui.charts.half_blocks import ColorDepth
 from focus_tui.dashboard import control
 from focus_tui.dashboard.feed import DiskFeed, Feed, MachineRead, RunGone, RunRead, RunsRead
 from focus_tui.dashboard.jobs import ComparisonJob, SamplingJob
@@ -25,6 +24,7 @@ from focus_tui.dashboard.screens.base import BaseScreen
 from focus_tui.dashboard.screens.dialogs import ChoiceDialog, TextDialog
 from focus_tui.dashboard.screens.runs import RunsScreen
 from focus_tui.dashboard.settings import LoadedSettings, Settings, load_settings, save_setting
+from focus_tui.terminal import ColorDepth
 from focus_tui.view.columns import RunRow
 from focus_tui.view.machine import MachineLoad
 from focus_tui.view.run_view import RunView

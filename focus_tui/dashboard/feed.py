@@ -23,7 +23,6 @@ from focus_tui.view.columns import RunRow
 from focus_tui.view.machine import MachineLoad, MachineReader
 from focus_tui.view.row_details import with_details
 from focus_tui.view.run_view import RunView, fold
-from focus_tui.view.thin import thinned_lines
 
 LIST_SECONDS = 2.0
 """Least time between two listings of the experiments folder."""
@@ -36,6 +35,12 @@ FIRST_ROWS = 60
 """Rows that are read before the list is first shown; it is shown again once all rows are read."""
 
 Stamp = tuple[float, ...]
+
+
+def _thinned_lines(chunk: bytes, end: int, stride: int) -> list[bytes]:
+    from focus_tui.view.thin import thinned_lines  # numpy: 0.06 s that the first frame does not wait for
+
+    return thinned_lines(chunk, end, stride)
 
 
 class RunsRead(Message):
@@ -193,7 +198,7 @@ class DiskFeed:
             return
         fresh = path not in self._readers
         new = RunView(summary=RunSummary(name=run.name, path=path))
-        reader, view = self._readers.get(path) or (LogReader(run.events, thin=thinned_lines), new)
+        reader, view = self._readers.get(path) or (LogReader(run.events, thin=_thinned_lines), new)
         chunk = reader.poll()
         if chunk.restarted:
             view = RunView(summary=view.summary)

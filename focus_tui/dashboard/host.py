@@ -14,11 +14,11 @@ from textual.timer import Timer
 
 from focus_engine.launch.summary import RunSummary
 from focus_engine.runs.folder import RunFolder
-from focus_tui.charts.half_blocks import ColorDepth
 from focus_tui.dashboard.control import ActionResult
 from focus_tui.dashboard.feed import Feed
 from focus_tui.dashboard.jobs import ComparisonJob, SamplingJob
 from focus_tui.dashboard.settings import Settings
+from focus_tui.terminal import ColorDepth
 from focus_tui.view.columns import RunRow
 from focus_tui.view.machine import MachineLoad
 from focus_tui.view.run_view import RunView

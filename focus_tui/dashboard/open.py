@@ -7,7 +7,7 @@ from focus_engine.runs.folder import find_run
 from focus_tui.terminal import is_terminal
 
 
-def open_dashboard(root: Path, exp: str | None) -> None:
+def open_dashboard(root: Path, exp: str | None = None) -> None:
     """Open the dashboard on the experiments under `root`, or directly on the Watch screen of `exp`.
 
     Raises:

@@ -7,7 +7,7 @@ from focus_engine.config.statistics import STATISTICS, leading_score
 from focus_engine.runs.comparison import ComparisonScores, ModelScores, SamplingCost
 from focus_tui.charts.overlay import NamedCurve
 from focus_tui.terminal import cut
-from focus_tui.view.run_view import floats
+from focus_tui.view.arrays import floats
 
 
 def score_rows(report: ComparisonScores) -> list[tuple[str, ...]]:

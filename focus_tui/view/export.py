@@ -21,6 +21,7 @@ from focus_engine.events.table import EpochFinished, SamplesDrawn
 from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder
 from focus_tui.charts.map_pairs import shades_of, thumbnails
+from focus_tui.view.arrays import StepSeries
 from focus_tui.view.run_view import RunView, fold
 
 Cell = float | str | None
@@ -71,7 +72,8 @@ def tables(view: RunView) -> tuple[Table, Table, Table]:
         for one in view.spectra
         for row in zip(*(getattr(one, name) for name in POWER_FIELDS[1:]), strict=True)
     )
-    columns = (view.steps.epoch, view.steps.loss, view.steps.lr, view.steps.grad_norm, view.steps.maps_per_second)
+    inside = view.steps or StepSeries.of(())
+    columns = (inside.epoch, inside.loss, inside.lr, inside.grad_norm, inside.maps_per_second)
     steps = zip(*(column.tolist() for column in columns), strict=True)
     return (
         Table("epochs", EPOCH_FIELDS, epochs),

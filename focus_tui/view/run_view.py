@@ -4,14 +4,9 @@ Only this module interprets events for the dashboard: a widget draws a `RunView`
 by a resume are left out (`focus_engine.events.history`), so that no curve shows them.
 """
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import reduce
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 from focus_engine.config.advice import data_wait_advice
 from focus_engine.events.history import History
@@ -32,66 +27,14 @@ from focus_engine.events.table import (
 from focus_engine.launch.summary import RunSummary
 from focus_tui.view.words import event_note, percent, state_words
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from focus_tui.view.arrays import Array, StepSeries
 
-MAX_STEPS = 20_000
-"""The most step points kept of a run; above it every second one is dropped, which no terminal resolves."""
 MAX_LOG = 5_000
 """The most log lines kept; `focus logs` prints all of them."""
 MAX_WARNINGS = 50
 POWER_OFF = 0.10
 """Relative deviation of P(k) from real maps above which the dashboard gives advice."""
-
-
-@dataclass(frozen=True, eq=False)
-class StepSeries:
-    """Measurements inside epochs, thinned evenly.
-
-    Attributes:
-        epoch: epochs done, including the fraction of the current one (n,).
-        loss: mean training loss of the epoch so far (n,).
-        lr: learning rate (n,).
-        grad_norm: gradient norm before clipping (n,).
-        maps_per_second: training speed (n,).
-    """
-
-    epoch: Array
-    loss: Array
-    lr: Array
-    grad_norm: Array
-    maps_per_second: Array
-
-    @classmethod
-    def of(cls, events: Sequence[StepProgress]) -> "StepSeries":
-        """Return the points of `events`."""
-        where = [event.epoch - 1 + event.batch / max(1, event.n_batches) for event in events]
-        return cls(
-            np.array(where, dtype=np.float64),
-            floats([event.train_loss for event in events]),
-            floats([event.lr for event in events]),
-            floats([event.grad_norm for event in events]),
-            floats([event.maps_per_second for event in events]),
-        )
-
-    def then(self, later: "StepSeries") -> "StepSeries":
-        """Return these points followed by the `later` ones, thinned to at most `MAX_STEPS`."""
-        stride = 1
-        while (self.epoch.size + later.epoch.size) // stride > MAX_STEPS:
-            stride *= 2
-        return self._map(lambda name: np.concatenate([getattr(self, name), getattr(later, name)])[::stride])
-
-    def until(self, epoch: float) -> "StepSeries":
-        """Return the points up to the end of `epoch`."""
-        kept = self.epoch <= epoch
-        return self if kept.all() else self._map(lambda name: getattr(self, name)[kept])
-
-    def _map(self, column: Callable[[str], Array]) -> "StepSeries":
-        return StepSeries(*(column(name) for name in StepSeries.__dataclass_fields__))
-
-
-def floats(values: Sequence[float | None]) -> Array:
-    """Return numbers as an array (n,), NaN where unknown."""
-    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -104,7 +47,7 @@ class RunView:
         started: its `RunStarted` event, which holds the whole config.
         history: epochs, statistics and samples, without those superseded by a resume.
         step: the latest progress inside the current epoch; None between epochs.
-        steps: measurements inside epochs.
+        steps: measurements inside epochs; None before the first.
         data: progress of preparing the data, before training starts.
         checkpoints: the latest checkpoint of each kind.
         warnings: warnings of the latest worker.
@@ -117,7 +60,7 @@ class RunView:
     started: RunStarted | None = None
     history: History = field(default_factory=History)
     step: StepProgress | None = None
-    steps: StepSeries = field(default_factory=lambda: StepSeries.of(()))
+    steps: "StepSeries | None" = None
     data: DataProgress | None = None
     checkpoints: tuple[CheckpointSaved, ...] = ()
     warnings: tuple[Warned, ...] = ()
@@ -144,8 +87,10 @@ class RunView:
         """Thumbnails, by epoch."""
         return self.history.samples
 
-    def values(self, name: str) -> Array:
+    def values(self, name: str) -> "Array":
         """Return a numeric field of the epochs as an array (n,), NaN where unknown."""
+        from focus_tui.view.arrays import floats
+
         return floats([getattr(event, name) for event in self.epochs])
 
     @property
@@ -171,58 +116,55 @@ class RunView:
 
 def fold(view: RunView, events: Sequence[Event]) -> RunView:
     """Return `view` updated by the `events` that follow it."""
-    return reduce(_fold_entry, _group_steps(events), view)
-
-
-def _group_steps(events: Sequence[Event]) -> list[list[StepProgress] | Event]:
-    """Group consecutive step events, so that arrays grow once per group and not once per event."""
-    grouped: list[list[StepProgress] | Event] = []
+    values = {one.name: getattr(view, one.name) for one in fields(view)}
+    log: list[Event] = []
+    steps: list[StepProgress] = []  # not yet in the arrays, which grow once and not once per event
     for event in events:
-        if not isinstance(event, StepProgress):
-            grouped.append(event)
-        elif grouped and isinstance(grouped[-1], list):
-            grouped[-1].append(event)
-        else:
-            grouped.append([event])
-    return grouped
+        if isinstance(event, StepProgress):
+            steps.append(event)
+            values |= {"step": event, "data": None}
+            continue
+        if event_note(event) is not None or isinstance(event, EpochFinished):
+            log.append(event)
+        if isinstance(event, RunStarted) and (known := _with_steps(values["steps"], steps)) is not None:
+            values["steps"] = known.until(event.epoch)
+            steps.clear()
+        values |= _changes(values, event)
+    values["steps"] = _with_steps(values["steps"], steps)
+    return RunView(**values | {"log": (*view.log, *log)[-MAX_LOG:]})
 
 
-def _fold_entry(view: RunView, entry: list[StepProgress] | Event) -> RunView:
-    if isinstance(entry, list):
-        return replace(view, step=entry[-1], steps=view.steps.then(StepSeries.of(entry)), data=None)
-    if event_note(entry) is not None or isinstance(entry, EpochFinished):
-        view = replace(view, log=(*view.log, entry)[-MAX_LOG:])
-    return _fold(view, entry)
+def _with_steps(known: "StepSeries | None", steps: Sequence[StepProgress]) -> "StepSeries | None":
+    """Return the series `known` followed by `steps`."""
+    if not steps:
+        return known
+    from focus_tui.view.arrays import StepSeries  # numpy: 0.06 s before the first frame
+
+    return (known or StepSeries.of(())).then(StepSeries.of(steps))
 
 
-def _fold(view: RunView, event: Event) -> RunView:
+def _changes(values: Mapping[str, Any], event: Event) -> dict[str, Any]:
+    """Return the fields of the view that `event` changes; those of steps and of the log are left to `fold`."""
+    changes: dict[str, Any] = {}
     match event:
         case WorkerStarting():
-            changes: dict[str, Any] = {"worker": event, "ended": None, "step": None, "warnings": ()}
+            changes = {"worker": event, "ended": None, "step": None, "warnings": ()}
         case RunStarted():
-            changes = {
-                "started": event,
-                "data": None,
-                "step": None,
-                "history": view.history.then(event),
-                "steps": view.steps.until(event.epoch),
-            }
+            changes = {"started": event, "data": None, "step": None, "history": values["history"].then(event)}
         case DataProgress():
             changes = {"data": event}
         case EpochFinished():
-            changes = {"history": view.history.then(event), "step": None}
+            changes = {"history": values["history"].then(event), "step": None}
         case StatisticsMeasured() | SamplesDrawn():
-            changes = {"history": view.history.then(event)}
+            changes = {"history": values["history"].then(event)}
         case CheckpointSaved():
-            others = tuple(one for one in view.checkpoints if one.kind != event.kind)
+            others = tuple(one for one in values["checkpoints"] if one.kind != event.kind)
             changes = {"checkpoints": (*others, event)}
         case Warned():
-            changes = {"warnings": (*view.warnings, event)[-MAX_WARNINGS:]}
+            changes = {"warnings": (*values["warnings"], event)[-MAX_WARNINGS:]}
         case RunEnded():
             changes = {"ended": event, "step": None, "data": None}
-        case _:
-            return view
-    return replace(view, **changes)
+    return changes
 
 
 def phase_words(summary: RunSummary, warmup_epochs: int | None = None) -> str:
@@ -287,6 +229,10 @@ def _power_advice(view: RunView) -> str:
     """Return the range of k where P(k) deviates by more than 10 %, twice its error and twice a perfect score."""
     if not view.spectra:
         return ""
+    import numpy as np
+
+    from focus_tui.view.arrays import floats, ratio_errors
+
     last = view.spectra[-1]
     k, off = np.array(last.k), floats(last.ratio) - 1
     known = np.isfinite(off) & (k < 0.8 * last.k_nyquist)
@@ -299,14 +245,6 @@ def _power_advice(view: RunView) -> str:
     mean = float(np.mean(np.abs(off[beyond])))
     where = f"k = {k[beyond].min():.2g} to {k[beyond].max():.2g} h/Mpc"
     return f"P(k) {percent(mean)} {'high' if side > 0 else 'low'} at {where} (epoch {last.epoch})"
-
-
-def ratio_errors(power: LivePower) -> Array:
-    """Return the standard error of the ratio of P(k) in each bin (n,); old logs hold only the scatter of real maps."""
-    if any(one is not None for one in power.ratio_std):
-        return np.nan_to_num(floats(power.ratio_std))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.nan_to_num(floats(power.real_std) / floats(power.real_mean)) * math.sqrt(2 / max(1, power.n_maps))
 
 
 def _overfit_advice(view: RunView) -> str:

@@ -12,7 +12,7 @@ from focus_engine.evaluation.exporting import export_weights
 from focus_engine.runs.folder import RunFolder
 
 pytestmark = pytest.mark.xdist_group("averages")  # its tests share a trained model
-SLOW = {"checkpoint": 12, "weights file": 12, "HDF5 maps": 15, "snapshot": 15, ".npz maps": 20, "config": 15}
+SLOW = {"checkpoint": 12, "weights file": 12, "SLURM defaults": 12, "snapshot": 12, "config": 12}
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,10 @@
 """Links, pipes and devices that somebody left in a run folder: nothing hangs, nothing outside is read or written."""
 
+import json
 import os
 import threading
+import unicodedata
+from dataclasses import asdict
 from pathlib import Path
 
 import h5py
@@ -13,10 +16,11 @@ from focus_engine.data.judged_files import JudgedFile, read_judged_maps
 from focus_engine.data.map_files import open_maps_file
 from focus_engine.errors import FocusError, InputError
 from focus_engine.events.log import read_events
+from focus_engine.events.table import Warned
 from focus_engine.launch.file_lock import FileLock
 from focus_engine.launch.process import ProcessIdentity
 from focus_engine.launch.progress_beat import ProgressBeat
-from focus_engine.launch.rank_files import RankRecord
+from focus_engine.launch.rank_files import RankRecord, read_rank_records
 from focus_engine.launch.slurm.jobs import SubmittedJob
 from focus_engine.launch.start import log_end
 from focus_engine.launch.state import summarise
@@ -26,6 +30,7 @@ from focus_engine.runs.labels import Labels, read_labels, write_labels
 from focus_engine.runs.proofs import proof_of, remember, verify
 from focus_engine.runs.safety import check_links
 from focus_engine.small_files import read_text, replace_text
+from focus_tui.__main__ import run as focus
 
 READ = ("config", "events", "labels", "worker", "progress", "stop_request", "slurm_job", "worker_log")
 
@@ -172,3 +177,46 @@ def test_maps_that_would_fill_the_disk_are_refused(tmp_path: Path, suffix: str):
         path.write_bytes(content)
     with pytest.raises(InputError, match="unpacks to"):
         read_judged_maps(JudgedFile(path, "real"))
+
+
+def test_lists_and_status_list_no_folder_of_a_run(run: RunFolder, monkeypatch: pytest.MonkeyPatch):
+    """A hundred thousand figures and samples cost them nothing."""
+    listed: list[str] = []
+    scandir, listdir = os.scandir, os.listdir
+    monkeypatch.setattr(os, "scandir", lambda path=".": listed.append(os.fspath(path)) or scandir(path))
+    monkeypatch.setattr(os, "listdir", lambda path=".": listed.append(os.fspath(path)) or listdir(path))
+    for command in (["ls"], ["status", "x"], ["ls", "--json"], ["logs", "x"]):
+        assert focus(["--root", str(run.path.parent), *command]) == 0
+    assert str(run.path.parent) in listed, "the watch works"
+    assert not [one for one in listed if one.startswith(str(run.path))]
+
+
+def test_characters_of_every_unicode_class_reach_the_screen_as_text(run: RunFolder, capsys: pytest.CaptureFixture[str]):
+    """Those that move, hide or reorder text are escaped; every other one, letters without a font too, stays."""
+    by_class: dict[str, list[str]] = {}
+    for number in range(0x110000):
+        by_class.setdefault(unicodedata.category(chr(number)), []).append(chr(number))
+    assert len(by_class) == 30
+    some = "".join(c for found in by_class.values() for c in (*found[:40], *found[-2:]) if c not in "\n\r")
+    with run.events.open("a", encoding="utf-8", errors="surrogatepass") as log:
+        log.write(Warned(code="x", message="begin" + json.loads(json.dumps(some)) + "end").to_json() + "\n")
+    write_labels(run, Labels(note=some.encode("utf-8", "ignore").decode()))
+    for command in (["logs", "x"], ["status", "x"], ["ls"], ["ls", "--columns", "name,note"]):
+        assert focus(["--root", str(run.path.parent), *command]) in {0, 2}
+        shown = "".join(capsys.readouterr())
+        assert not [
+            c
+            for c in shown
+            if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} and c not in "\n\t\u200d"
+        ]
+
+
+def test_a_rank_file_names_no_file(run: RunFolder):
+    """Its process id was once part of a path, /proc/PID/stat."""
+    run.ranks.mkdir()
+    identity = asdict(ProcessIdentity.of_this_process())
+    RankRecord(rank=0, attempt=0, identity=identity).write(run.ranks)
+    assert len(read_rank_records(run.ranks)) == 1
+    for odd in ("../../etc", 1.5, None, [1], True):
+        RankRecord(rank=0, attempt=0, identity={**identity, "pid": odd}).write(run.ranks)
+        assert read_rank_records(run.ranks) == []

@@ -20,6 +20,8 @@ FREE = {
     "data.fields",  # names of channels: changed pixels are refused by the fingerprint of the data
     "data.units",
     "data.num_workers",
+    "training.compile",
+    "training.activation_checkpointing",
     "training.num_epochs",
     "training.sample_every",
     "training.max_minutes",

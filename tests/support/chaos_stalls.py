@@ -32,13 +32,13 @@ def _stalls_and_goes_on(run: RunFolder, pid: int, score: Score) -> None:
 
 def _slow_steps() -> None:
     """Let a run of 15 steps last for some beats of its worker."""
-    step = loop._step
+    step = loop.make_step
 
     def slow(*given: object) -> float:
         time.sleep(0.3)
         return step(*given)  # type: ignore[arg-type]
 
-    loop._step = slow  # type: ignore[assignment]
+    loop.make_step = slow  # type: ignore[assignment]
 
 
 def _metered(run: RunFolder) -> bool:
@@ -71,14 +71,14 @@ def hang_a_step(chaos: Chaos, times: int) -> Score:
         hang = run.path / "hang"
 
         def hang_it(hang: Path = hang) -> None:
-            step = loop._step
+            step = loop.make_step
 
             def hanging(*given: object) -> float:
                 while hang.exists():
                     time.sleep(0.01)
                 return step(*given)  # type: ignore[arg-type]
 
-            loop._step = hanging  # type: ignore[assignment]
+            loop.make_step = hanging  # type: ignore[assignment]
 
         pid = chaos.spawn(run, resume=False, before=hang_it)
         wait_until(lambda run=run: trains(run), pid)

@@ -105,7 +105,7 @@ class FileCalls:
         if not existed:
             self._enter(path, status)
         elif truncates:
-            self.note("cut", self._serials[self._key(status)])
+            self.note("cut", self._serials.get(self._key(status), -1))
 
     @staticmethod
     def _key(status: os.stat_result) -> tuple[int, int]:
@@ -115,7 +115,7 @@ class FileCalls:
         if not known:
             self._count += 1
             self._serials[self._key(status)] = self._count
-        serial = self._serials[self._key(status)]
+        serial = self._serials.get(self._key(status), -1)
         if folder:
             self.folders.add(serial)
         self.note("enter", serial, **self._place(path))
@@ -234,10 +234,12 @@ class FileCalls:
         closefd: bool = True,
         opener: Callable[..., int] | None = None,
     ) -> Any:
-        path, writes = self.watched(file), bool(set(mode) & set("wxa+"))
+        path = self._paths.get(file) if isinstance(file, int) else self.watched(file)
+        writes = bool(set(mode) & set("wxa+"))
         if path is None or opener is not None or not (writes or self._reads):
             return REAL_OPEN(file, mode, buffering, encoding, errors, newline, closefd, opener)
-        raw = _RawFile(self, path, mode.replace("b", "").replace("t", ""), writes=writes)
+        given = file if isinstance(file, int) else None
+        raw = _RawFile(self, path, mode.replace("b", "").replace("t", ""), writes=writes, descriptor=given)
         if buffering == 0:
             return raw
         kind = io.BufferedRandom if "+" in mode else io.BufferedWriter if writes else io.BufferedReader
@@ -264,8 +266,11 @@ _PATCHED = (
 class _RawFile(io.FileIO):
     """A file below its buffer."""
 
-    def __init__(self, calls: FileCalls, path: str, mode: str, *, writes: bool) -> None:
+    def __init__(self, calls: FileCalls, path: str, mode: str, *, writes: bool, descriptor: int | None) -> None:
         self._calls, self._path = calls, path
+        if descriptor is not None:  # opened, and noted, before
+            super().__init__(descriptor, mode)
+            return
         calls.before("open", path)
         with calls._lock:
             existed = os.path.lexists(path)
@@ -285,8 +290,15 @@ class _RawFile(io.FileIO):
         self._calls.before("truncate", self._path)
         with self._calls._lock:
             length = super().truncate(size)
-            self._calls.note("cut", self._calls._serials[self._calls._key(os.fstat(self.fileno()))], offset=length)
+            self._calls.note(
+                "cut", self._calls._serials.get(self._calls._key(os.fstat(self.fileno())), -1), offset=length
+            )
             return length
+
+    def close(self) -> None:
+        if not self.closed:
+            self._calls._paths.pop(self.fileno(), None)
+        super().close()
 
     def readinto(self, buffer: Any) -> int | None:
         self._calls.before("read", self._path)

@@ -8,6 +8,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -230,7 +231,7 @@ def of_checkpoint(draw: random.Random, content: bytes) -> bytes:
 
     chance = draw.random()
     if chance < 0.6:
-        saved = torch.load(io.BytesIO(content), weights_only=True)
+        saved = _loaded(content)
         tensors = (
             torch.zeros(3),
             torch.zeros(()),
@@ -248,6 +249,26 @@ def of_checkpoint(draw: random.Random, content: bytes) -> bytes:
     else:
         content = of_zip(draw, content) if chance < 0.9 else of_bytes(draw, content)
     return sealed(content) if draw.random() < 0.8 else content
+
+
+@lru_cache(maxsize=4)
+def _loaded(content: bytes) -> dict[str, Any]:
+    """Return the content of a checkpoint; mutations copy what they change."""
+    import torch
+
+    found: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
+    return found
+
+
+def thin(content: bytes) -> bytes:
+    """Return a checkpoint without its optimiser and averages, whose hundreds of tensors take most of the time."""
+    import torch
+
+    saved = _loaded(content)
+    state = {key: value for key, value in saved["state"].items() if key in {"epoch", "step", "ema"}}
+    with io.BytesIO() as file:
+        torch.save({**saved, "state": state}, file)
+        return sealed(file.getvalue())
 
 
 def sealed(content: bytes) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 from example_events import SAMPLES, epoch, started, worker
-from fuzz_mutations import Mutate, of_bytes, of_checkpoint, of_json, of_npy, of_npz, of_safetensors, of_text
+from fuzz_mutations import Mutate, of_bytes, of_checkpoint, of_json, of_npy, of_npz, of_safetensors, of_text, thin
 
 from focus_engine.config.load import load_config
 from focus_engine.config.schema import plain_config
@@ -269,7 +269,9 @@ def targets(home: Path, checkpoint: Path, weights: Path) -> list[Target]:
             of_json,
             lambda _, path: _compare({"grid": 8}, path, "x"),
         ),
-        Target("checkpoint", "checkpoints/checkpoint_last.pt", (checkpoint.read_bytes(),), of_checkpoint, _checkpoint),
+        Target(
+            "checkpoint", "checkpoints/checkpoint_last.pt", (thin(checkpoint.read_bytes()),), of_checkpoint, _checkpoint
+        ),
         Target(
             "snapshot",
             "checkpoints/averages/averages_000000003.pt",

@@ -126,6 +126,7 @@ class Recording:
 
     Attributes:
         disk: what its disk may hold.
+        source: the experiment from which its config is copied.
         created: number of changes after which `focus new` had returned.
         wanted: the state at its end, which is that of any run of its config and seed.
     """
@@ -133,7 +134,7 @@ class Recording:
     def __init__(self, folder: Path, *, minutes: float = 5.0, averages: bool = False, figures: bool = False) -> None:
         """Record in `folder`, with a checkpoint every so many minutes, snapshots of averages and figures."""
         folder.mkdir()
-        source = RunFolder(folder / "source")
+        self.source = source = RunFolder(folder / "source")
         source.path.mkdir()
         source.config.write_text(CONFIG.replace("MINUTES", str(minutes)).replace("AVERAGES", str(averages).lower()))
         calls = FileCalls(folder)
@@ -277,11 +278,14 @@ def _judge_log(recording: Recording, run: RunFolder, last: Place | None, events:
     known = epochs_of(events)
     if last is not None and known[: last.epoch] != recording.history[: last.epoch]:
         verdict.lies.append(f"the log lacks epochs of the checkpoint, which has {last.epoch}")
+    reported = max((one.epoch for one in events if isinstance(one, CheckpointSaved) and one.kind == "last"), default=0)
+    if reported > (0 if last is None else last.epoch):
+        verdict.lost.append(f"a checkpoint of epoch {reported} was reported, {last} is there")
     best = recording.place(_content(run.checkpoint_best))
     if last is not None and last.best_epoch is not None and (best is None or best.epoch < last.best_epoch):
         verdict.lies.append(f"the best epoch is {last.best_epoch}, checkpoint_best.pt has {best}")
     for event in events:
-        if isinstance(event, SamplesDrawn) and not _whole_maps(run.path / event.path):
+        if isinstance(event, SamplesDrawn) and not whole_maps(run.path / event.path):
             verdict.lies.append(f"{event.path} was recorded and is not whole")
 
 
@@ -325,7 +329,7 @@ def _content(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def _whole_maps(path: Path) -> bool:
+def whole_maps(path: Path) -> bool:
     try:
         with np.load(path, allow_pickle=False) as drawn:
             return all(np.isfinite(drawn["maps"]).ravel())

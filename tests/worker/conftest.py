@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from power_loss import Recording
 from workers import DATA, Make, write_config
 
 from focus_engine.config.schema import Config
@@ -56,3 +57,14 @@ def make(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         summary = summarise(run)
         if summary.pid not in {None, os.getpid()} and process_start(int(summary.pid or 0)) is not None:
             os.kill(int(summary.pid or 0), signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def recording(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
+    """A recorded run, for the tests of the group `power`."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOCUS_CACHE", str(cache))
+        yield Recording(tmp_path_factory.mktemp("power") / "recorded")
+    torch.set_num_threads(threads)

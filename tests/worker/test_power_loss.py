@@ -3,27 +3,15 @@
 `make nightly` opens some thousands of states (`scripts/power_loss.py`); these are some dozens.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from disk_states import KINDS, Cut, Disk
 from file_calls import FileCalls, Op
 from power_cuts import campaign
 from power_loss import Recording, after_the_reboot, build, judge
 
 pytestmark = pytest.mark.xdist_group("power")  # they share the recording
-
-
-@pytest.fixture(scope="module")
-def recording(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FOCUS_CACHE", str(cache))
-        yield Recording(tmp_path_factory.mktemp("power") / "recorded")
-    torch.set_num_threads(threads)
 
 
 def test_every_state_is_true_and_goes_on_bit_for_bit(recording: Recording, tmp_path: Path):

@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from focus_engine.data.batches import Share
 from focus_engine.errors import InputError
 from focus_engine.events.log import read_events
 from focus_engine.events.table import RunStarted, StatisticsMeasured, Warned
-from focus_engine.launch.process import process_start
+from focus_engine.launch.process import ProcessIdentity, process_start
 from focus_engine.launch.rank_files import RankRecord, read_rank_records
 from focus_engine.launch.start import request_stop, start_run
 from focus_engine.launch.state import summarise
@@ -205,7 +206,9 @@ def test_the_command_on_one_machine_and_on_nodes_of_a_cluster(make: Make, monkey
 
 
 def test_notes_of_ranks_that_cannot_be_read_are_left_out(tmp_path: Path):
-    RankRecord(1, 0, {}).write(tmp_path)
-    RankRecord(0, 1, {}, how="done").write(tmp_path)
+    identity = asdict(ProcessIdentity.of_this_process())
+    RankRecord(1, 0, identity).write(tmp_path)
+    RankRecord(0, 1, identity, how="done").write(tmp_path)
+    RankRecord(2, 1, {}).write(tmp_path)
     (tmp_path / "attempt_1_rank_1.json").write_text("{torn")
     assert [(one.rank, one.attempt, one.how) for one in read_rank_records(tmp_path)] == [(0, 1, "done")]

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -109,10 +110,12 @@ def test_training_goes_on_while_a_checkpoint_is_written_and_the_best_epoch_is_ke
     for thread in set(threads):
         of_thread = [name for caller, name in calls if caller is thread]
         for at in [at for at, name in enumerate(of_thread) if name in CHECKPOINTS]:
-            assert of_thread[at - 2] == "events.jsonl"
-            assert of_thread[at - 1].startswith(f".{of_thread[at]}.")
+            before = list(takewhile(lambda name: name not in CHECKPOINTS, reversed(of_thread[:at])))
+            assert before[0].startswith(f".{of_thread[at]}.")
+            assert "events.jsonl" in before[1:]
             assert of_thread[at + 1] == "checkpoints"
-    assert calls[-1] == (threading.main_thread(), "events.jsonl")  # after the last event
+    main = threading.main_thread()
+    assert calls[-2:] == [(main, "events.jsonl"), (main, "logs")]  # after the last event
 
 
 def test_a_thread_that_fails_is_reported_and_a_damaged_checkpoint_is_passed_over(

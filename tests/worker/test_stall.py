@@ -44,14 +44,14 @@ def hang_while(path: Path) -> Callable[[], None]:
     """Return what makes each optimiser step hang while `path` exists."""
 
     def patch() -> None:
-        step = loop._step
+        step = loop.make_step
 
         def hanging_step(*given: object) -> float:
             while path.exists():
                 time.sleep(0.01)
             return step(*given)  # type: ignore[arg-type]
 
-        loop._step = hanging_step  # type: ignore[assignment]
+        loop.make_step = hanging_step  # type: ignore[assignment]
 
     return patch
 
@@ -100,14 +100,14 @@ def test_a_step_that_holds_the_interpreter_is_seen_by_readers_and_shown(make: Ma
     hang = tmp_path / "hang"
 
     def hold() -> None:
-        step = loop._step
+        step = loop.make_step
 
         def holding_step(*given: object) -> float:
             if hang.exists():
                 ctypes.PyDLL(None).pause()
             return step(*given)  # type: ignore[arg-type]
 
-        loop._step = holding_step  # type: ignore[assignment]
+        loop.make_step = holding_step  # type: ignore[assignment]
 
     pid = fork_worker(run, hold)
     until(lambda: len(epochs_of(run)) >= 2)

@@ -5,6 +5,7 @@ A cluster that does not answer is no error: the run's own evidence then decides.
 """
 
 import json
+import math
 import os
 import re
 import shutil
@@ -65,7 +66,8 @@ class SubmittedJob:
             cluster = None if row["cluster"] is None else str(row["cluster"])
             job_id = str(row["job_id"])
             # It becomes an argument of scancel, where `--user=NAME` would cancel other jobs.
-            return cls(job_id, cluster, float(row["submitted"])) if JOB_ID.fullmatch(job_id) else None
+            sound = JOB_ID.fullmatch(job_id) and math.isfinite(submitted := float(row["submitted"]))
+            return cls(job_id, cluster, submitted) if sound else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -213,7 +215,7 @@ def _of_sacct(job_id: str) -> Job | None:
     for line in text.splitlines():
         number, state, nodes, partition = (line.split("|") + [""] * 4)[:4]
         if number == job_id:  # the ids of its steps contain a dot
-            return Job(job_id, state.split()[0] if state else "UNKNOWN", nodes=nodes, partition=partition)
+            return Job(job_id, (state.split() or ["UNKNOWN"])[0], nodes=nodes, partition=partition)
     return None
 
 

@@ -20,9 +20,10 @@ from focus_tui.dashboard.widgets.chart import Chart
 from focus_tui.dashboard.widgets.hints import Hints
 from focus_tui.dashboard.widgets.sample_scores import SampleScores
 from focus_tui.terminal import cells, fitted, visible
+from focus_tui.view.arrays import Array, floats
 from focus_tui.view.columns import RunRow
 from focus_tui.view.compare import METRICS, config_differences, config_of, data_warning, metric_row
-from focus_tui.view.run_view import Array, RunView, floats
+from focus_tui.view.run_view import RunView
 
 PANES = ("curves", "ratios", "differences", "scores")
 CURVES = (

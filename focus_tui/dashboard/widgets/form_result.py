@@ -14,13 +14,13 @@ from textual.widgets import Static
 
 from focus_engine.events.statistics import LivePower
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
-from focus_tui.charts.half_blocks import ColorDepth, draw_maps
+from focus_tui.charts.half_blocks import draw_maps
 from focus_tui.dashboard.jobs import JobProgress, SampledPower, SampleResult
 from focus_tui.dashboard.widgets.chart import Chart
-from focus_tui.terminal import visible
+from focus_tui.terminal import ColorDepth, visible
+from focus_tui.view.arrays import floats
 from focus_tui.view.pictures.maps import SYMBOLS
 from focus_tui.view.pictures.power import band_words
-from focus_tui.view.run_view import floats
 from focus_tui.view.words import bar_line
 
 MAX_MAPS = 64

@@ -21,7 +21,7 @@ def loss_picture(view: RunView, options: PictureOptions) -> Picture:
     last = view.epochs[-1] if view.epochs else None
     now = "" if last is None else f"  train {loss(last.train_loss)}  val {loss(last.val_loss)}"
     start = first_epoch(view, options.span)
-    steps = view.steps if options.steps and view.steps.epoch.size else None
+    steps = view.steps if options.steps and view.steps is not None and view.steps.epoch.size else None
 
     def draw(width: int, height: int) -> str:
         from focus_tui.charts.curves import draw_losses

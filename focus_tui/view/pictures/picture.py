@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from focus_engine.launch.summary import LIVE_STATES
-from focus_tui.charts.half_blocks import ColorDepth
-from focus_tui.terminal import visible
+from focus_tui.terminal import ColorDepth, visible
 from focus_tui.view.run_view import RunView
 
 Draw = Callable[[int, int], str]

@@ -5,9 +5,10 @@ import textwrap
 from focus_engine.events.statistics import LivePower
 from focus_engine.events.table import SamplesDrawn
 from focus_tui.terminal import visible
+from focus_tui.view.arrays import floats
 from focus_tui.view.pictures.maps import samples_at
 from focus_tui.view.pictures.picture import Picture, PictureOptions, no_samples, of_epochs
-from focus_tui.view.run_view import RunView, floats
+from focus_tui.view.run_view import RunView
 from focus_tui.view.words import measured, percent, perfect, with_perfect
 
 ROOMY = 86

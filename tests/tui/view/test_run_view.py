@@ -9,7 +9,6 @@ from example_events import end, epoch, making_data, samples, spectrum, started, 
 
 from focus_engine.events.table import StopRequested, Warned
 from focus_engine.launch.summary import RunSummary
-from focus_tui.view import run_view as present
 from focus_tui.view.run_view import advice, fold, phase_words, plateau_words
 
 
@@ -62,7 +61,7 @@ def test_data_progress_is_shown_until_training_starts():
 
 
 def test_steps_are_thinned_evenly(monkeypatch):
-    monkeypatch.setattr(present, "MAX_STEPS", 100)
+    monkeypatch.setattr("focus_tui.view.arrays.MAX_STEPS", 100)
     view = view_from([started(), *(step(1 + i // 10, 1 + i % 10) for i in range(1000))])
     assert 50 <= view.steps.epoch.size <= 100
     gaps = np.diff(view.steps.epoch)
