@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from example_events import epoch, samples, spectrum, started, worker
 from textual.message import Message
 from textual.pilot import Pilot
 
@@ -80,3 +81,8 @@ async def on_screen(app: FocusApp, width: int = 120, height: int = 40) -> AsyncI
             await pilot.pause()
         await pilot.pause()
         yield pilot
+
+
+def full_view(**summary):
+    events = [worker(), started(), *(epoch(n, 1 / n, lr=1e-4 / n) for n in range(1, 10))]
+    return view_from([*events, spectrum(3), samples(3), spectrum(6), samples(6)], **summary)

@@ -1,11 +1,10 @@
 """The Watch screen: its panes and keys."""
 
-import re
 from pathlib import Path
 
 import pytest
-from dashboard import FakeFeed, on_screen, view_from
-from example_events import end, epoch, making_data, samples, spectrum, started, step, worker
+from dashboard import FakeFeed, full_view, on_screen, view_from
+from example_events import end, epoch, samples, started, step, worker
 
 from focus_engine.events.table import StepProgress, Warned
 from focus_engine.runs.folder import RunFolder
@@ -15,7 +14,7 @@ from focus_tui.dashboard.feed import RunGone
 from focus_tui.dashboard.screens.runs import RunsScreen
 from focus_tui.dashboard.screens.watch import WatchScreen
 from focus_tui.dashboard.widgets.chart import Chart
-from focus_tui.dashboard.widgets.watch_head import Head, gauge, head_lines
+from focus_tui.dashboard.widgets.watch_head import Head, head_lines
 from focus_tui.dashboard.widgets.watch_layout import head_rows, lay_out
 from focus_tui.dashboard.widgets.watch_log import LogPane, log_lines
 from focus_tui.terminal import cells
@@ -25,11 +24,6 @@ from focus_tui.view.pictures.picture import PictureOptions, sampled_epochs
 from focus_tui.view.pictures.power import power_picture
 
 ALPHA = RunFolder(Path("/x/alpha"))
-
-
-def full_view(**summary):
-    events = [worker(), started(), *(epoch(n, 1 / n, lr=1e-4 / n) for n in range(1, 10))]
-    return view_from([*events, spectrum(3), samples(3), spectrum(6), samples(6)], **summary)
 
 
 @pytest.fixture
@@ -175,39 +169,6 @@ async def test_a_run_that_has_not_started_says_how():
         assert "focus start alpha" in words(app)
 
 
-def head(view, width=120) -> str:
-    return "\n".join(line.plain for line in head_lines(view, None, width))
-
-
-def test_the_head_says_lost_and_what_to_do():
-    said = head(full_view(state="lost", reason="its worker is gone and recorded no outcome"))
-    assert "lost" in said
-    assert "recorded no outcome" in said
-    assert "r resumes it" in said
-    said = head(full_view(state="stalled", reason="no progress for 12 min in phase 'training' after step 7"))
-    assert "stalled" in said
-    assert "no progress for 12 min" in said
-    assert "x ends it now" in said
-
-
-def test_the_head_shows_the_making_of_data():
-    view = view_from([worker(), making_data(37, 100)], state="starting")
-    assert re.search(r"simulating universes █+.?·+ 37/100", head(view))
-
-
-def test_the_head_never_exceeds_its_width():
-    for width in (20, 40, 80, 200):
-        for view in (full_view(), full_view(state="lost", reason="x" * 300), view_from([], state="created")):
-            assert all(line.cell_len <= width for line in head_lines(view, None, width))
-
-
-def test_a_gauge_is_full_at_its_limit_and_never_beyond():
-    assert gauge(0, 10) == "□" * 10
-    assert gauge(3, 10) == "■■■" + "□" * 7
-    assert gauge(10, 10) == "■" * 10
-    assert gauge(50, 100) == "■" * 6 + "□" * 6
-
-
 def test_control_characters_in_the_log_are_shown():
     lines = [line for line, _ in log_lines(Warned(code="x", message="a\x1b[2Jb\r\x07c\n[red]d"))]
     assert lines == ["-- warning: a\\x1b[2Jb\\r\\x07c", "-- [red]d"]
@@ -274,23 +235,6 @@ def test_every_layout_shows_something_and_leaves_room_for_it(width, height):
     assert head_rows(height) < height
     if layout.log == "column":
         assert width - layout.log_size >= 2 * 60
-
-
-@pytest.mark.parametrize(("width", "height"), [(20, 6), (40, 10), (80, 24), (120, 40), (250, 70)])
-def test_the_head_keeps_to_its_lines_and_says_the_state_first(width, height):
-    views = [full_view(), full_view(state="lost", reason="x" * 300), view_from([], state="created")]
-    views.append(view_from([worker(), started(), *full_view().epochs, step_of_50(25)]))
-    for view in views:
-        lines = head_lines(view, None, width, head_rows(height))
-        assert len(lines) >= 1
-        assert all(line.cell_len <= width for line in lines)
-        assert "alpha" in lines[0].plain
-
-
-def test_at_80_columns_the_words_hold_phase_gauges_and_error():
-    said = "\n".join(line.plain for line in head_lines(full_view(), None, 80, head_rows(24)))
-    for word in ("TRAINING", "bad epochs", "patience", "P(k) error 10 ± 3 %", "perfect 6.0 %", "LR drops to"):
-        assert word in said
 
 
 def test_a_step_changes_only_the_line_of_progress():
