@@ -127,7 +127,8 @@ def _read_npz(path: Path, key: str | None) -> MapArray:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise InputError(f"{path}: is no .npz archive; give a .npy file that suffix")
-            check_unpacked(path, _unpacked(archive), path.stat().st_size)
+            members = [] if archive.zip is None else archive.zip.infolist()
+            check_unpacked(path, sum(one.file_size for one in members), path.stat().st_size)
             shapes = {name: archive[name].shape for name in archive.files if archive[name].ndim in (2, 3, 4)}
             name = _choose(path, key, archive.files, shapes, "array")
             maps = archive[name]
@@ -217,10 +218,6 @@ class _Dataset:
         except (OSError, RuntimeError, ValueError) as error:
             raise InputError(f"{self.path}: maps {first} to {last - 1} can't be read (damaged?): {error}") from None
         return found
-
-
-def _unpacked(archive: Any) -> int:  # noqa: ANN401  (numpy types its zip file as any or none)
-    return sum(int(one.file_size) for one in archive.zip.infolist())
 
 
 def check_own(path: Path, dataset: Any) -> None:  # noqa: ANN401  (h5py)

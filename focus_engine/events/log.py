@@ -6,7 +6,7 @@ Each line is one `write`, so that lines of two writers never mix on a local disk
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from errno import EINVAL, EISDIR, ELOOP, ENXIO
 from pathlib import Path
@@ -165,11 +165,11 @@ def read_recent_events(path: Path) -> list[Event]:
 
 def _lines_from_the_end(path: Path) -> Iterator[bytes]:
     """Yield the lines of the log, the last first; none when there is no log yet. Reads no more than is asked for."""
-    try:
-        log = _opened(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    with log:
+    with ExitStack() as stack:
+        try:
+            log = stack.enter_context(_opened(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return
         start, length, begun = os.fstat(log.fileno()).st_size, TAIL_BYTES, b""
         while start:
             end, start = start, max(0, start - length)

@@ -10,11 +10,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from focus_engine.errors import FocusError
 from focus_engine.generative.prior import SpectralPrior
-from focus_engine.generative.process import Network, Process
+from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingProgress, maps_at_once, sample_steps
 
 
@@ -22,7 +22,7 @@ from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingPr
 class Copy:
     """A copy of the network on a device."""
 
-    network: Network
+    network: nn.Module
     device: torch.device
 
 

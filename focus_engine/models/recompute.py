@@ -1,7 +1,8 @@
 """Activation checkpointing: blocks of a network that keep only their inputs for the backward pass.
 
-The backward pass evaluates each block once more (Chen et al., 1604.06174). That is a fifth to a third more
-FLOP for half of the memory or less (docs/performance.md); the gradients are the same bit for bit, because no block draws random numbers.
+The backward pass evaluates each block once more (Chen et al., 1604.06174). That is a fifth to a third more FLOP for
+half of the memory or less (docs/performance.md); the gradients are the same bit for bit, because no block draws random
+numbers.
 """
 
 from typing import Any
