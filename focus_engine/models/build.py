@@ -43,7 +43,7 @@ def check_weights(model: ModelBlock, weights: Mapping[str, Tensor], where: str) 
     try:
         with torch.device("meta"):
             words = misfit(build_network(model), weights)
-    except (RuntimeError, OverflowError, ValueError) as error:  # of sizes beyond what torch can count
+    except (RuntimeError, OverflowError, ValueError, TypeError) as error:  # of sizes beyond what torch can count
         words = " ".join(str(error).split())[:200]
     if words:
         raise InputError(f"{where}: the weights do not fit the network that its config names: {words}")

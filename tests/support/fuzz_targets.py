@@ -39,8 +39,8 @@ from focus_engine.simulation.folder import _compare
 from focus_engine.training.initial_weights import read_initial_weights
 from focus_engine.training.snapshots import SnapshotFolder
 from focus_engine.worker.stop import StopSwitch
-from focus_tui.cli.listing import label_lines, row_document
-from focus_tui.cli.verify import proof_lines
+from focus_tui.cli.listing import row_document
+from focus_tui.cli.status import label_lines, proof_lines
 from focus_tui.dashboard import replay
 from focus_tui.dashboard.settings import load_settings
 from focus_tui.dashboard.widgets import sample_scores
