@@ -281,11 +281,11 @@ class Saver:
 
     def _sync_log(self) -> None:
         """Sync the log; the first time also the config and the names of the folders on the way. Raises OSError."""
-        sync(self._run.events)
         if not self._anchored:
             sync(self._run.config)
             sync_names(self._run.logs, self._run.path, self._run.path.parent)
             self._anchored = True
+        sync(self._run.events)
 
     def with_snapshot(self, event: AveragesSaved) -> Generator[Event, None, AveragesSaved]:
         """Write the snapshot that is due and return its event; a failure is recorded as a warning."""
