@@ -4,6 +4,7 @@ They are read with a limit and from ordinary files only: a pipe under that name 
 They are replaced through a new file, so that a link which somebody left under the temporary name is not followed.
 """
 
+import errno
 import json
 import math
 import os
@@ -22,9 +23,12 @@ MOST_INTEGER = 1 << 64
 def open_ordinary(path: Path) -> int:
     """Return the descriptor of an ordinary file, open for reading. Raises OSError for pipes, devices and folders."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise OSError(22, "not an ordinary file", str(path))
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise OSError(errno.EINVAL, "not an ordinary file", str(path))
     return descriptor
 
 
@@ -33,7 +37,7 @@ def read_text(path: Path, *, most: int = MOST_BYTES, errors: str = "strict") -> 
     with naming(path), os.fdopen(open_ordinary(path), "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise OSError(27, f"larger than {most:,} bytes", str(path))
+        raise OSError(errno.EFBIG, f"larger than {most:,} bytes", str(path))
     return content.decode("utf-8", errors).replace("\r\n", "\n").replace("\r", "\n")
 
 
