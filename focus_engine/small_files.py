@@ -8,6 +8,7 @@ import json
 import math
 import os
 import stat
+from errno import EINVAL, EISDIR
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ MOST_INTEGER = 1 << 64
 def open_ordinary(path: Path) -> int:
     """Return the descriptor of an ordinary file, open for reading. Raises OSError for pipes, devices and folders."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise OSError(22, "not an ordinary file", str(path))
+        raise OSError(EISDIR if stat.S_ISDIR(mode) else EINVAL, "not an ordinary file", str(path))
     return descriptor
 
 
