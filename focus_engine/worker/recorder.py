@@ -90,8 +90,8 @@ class Recorder:
             )
             try:
                 self._append(self.ended)
-                sync(self._run.events)
                 sync_names(self._run.logs)
+                sync(self._run.events)
             except OSError as error:
                 say(f"the event log cannot be written: {describe_failure(error)}")
         return self.ended

@@ -95,7 +95,8 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data."""
-        return asdict(self) | {"injections": sum(self.commands.values())}
+        counts = {"commands": dict(self.commands), "errors": dict(self.errors)}
+        return asdict(self) | counts | {"injections": sum(self.commands.values())}
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,9 @@ class Recording:
                 last = (when, event)
         if last is None or not isinstance(last[1], RunEnded):
             return None
-        synced = any(op.kind == "sync" and op.since >= last[0] for op in self.disk.ops[last[0] : at])
+        log = self.disk.ops[last[0] - 1].serial
+        after = self.disk.ops[last[0] : at]
+        synced = any(op.kind == "sync" and op.serial == log and op.since >= last[0] for op in after)
         return last[1] if synced else None
 
 
