@@ -90,9 +90,14 @@ def test_statistics_need_no_torch():
     assert not modules & (HEAVY | {"typer"})
 
 
-def test_mathematics_needs_no_terminal():
+def test_mathematics_needs_no_terminal_and_shapes_of_networks_no_compiler():
     modules = loaded(
-        "import focus_engine.training.loop, focus_engine.simulation.universes, focus_engine.generative.sampling"
+        "import focus_engine.training.loop, focus_engine.simulation.universes, focus_engine.generative.sampling\n"
+        "from focus_engine.config.templates import template_config\n"
+        "from focus_engine.models.build import shape_of_network\n"
+        "for network in ('SimpleUNet', 'DiT', 'Swin'):\n"
+        "    shape_of_network(template_config('small', {'model.from': network}).model)"
     )
     assert "torch" in modules
+    assert "sympy" not in modules  # which the compiler of torch imports
     assert not modules & {"matplotlib", "typer", "plotext", "textual", "focus_tui"}

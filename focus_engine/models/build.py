@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from focus_engine.config.blocks.model import ModelBlock
 from focus_engine.config.networks import NETWORKS, SHARED_KEYS, NetworkSpec
@@ -33,6 +34,25 @@ def build_network(model: ModelBlock, *, seed: int | None = None) -> nn.Module:
         return make(**spec.arguments(model)) if spec else _make_foreign(make, model)
 
 
+def shape_of_network(model: ModelBlock) -> nn.Module:
+    """Return the network of the `model` block on torch's meta device: shapes without memory for values.
+
+    Raises:
+        InputError: as `build_network`; and what torch raises for sizes beyond what it can count.
+    """
+    with torch.device("meta"), _NoValues():
+        return build_network(model)
+
+
+class _NoValues(TorchFunctionMode):
+    """Leaves out the computation of initial values. On the meta device torch imports its compiler for some of it."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401  (torch's protocol)
+        if func in {torch.Tensor.normal_, torch.Tensor.div_}:
+            return args[0]
+        return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
+
+
 def check_weights(model: ModelBlock, weights: Mapping[str, Tensor], where: str) -> None:
     """Raise InputError if `weights` of the file `where` do not fit the network of the `model` block.
 
@@ -41,8 +61,7 @@ def check_weights(model: ModelBlock, weights: Mapping[str, Tensor], where: str) 
     if model.from_ not in NETWORKS:
         return
     try:
-        with torch.device("meta"):
-            words = misfit(build_network(model), weights)
+        words = misfit(shape_of_network(model), weights)
     except (RuntimeError, OverflowError, ValueError, TypeError) as error:  # of sizes beyond what torch can count
         words = " ".join(str(error).split())[:200]
     if words:

@@ -38,7 +38,7 @@ class TimeAndConditionEmbedding(nn.Module):
         self.condition = (
             nn.Sequential(nn.Linear(cond_dim, width), nn.SiLU(), nn.Linear(width, width)) if cond_dim else None
         )
-        self.no_condition = nn.Parameter(torch.randn(width) / math.sqrt(width))
+        self.no_condition = nn.Parameter(torch.randn(width).div_(math.sqrt(width)))
 
     def forward(self, time: Tensor, cond: Tensor, unconditional: Tensor | None = None) -> Tensor:
         """Return (B, width) from `time` (B,), `cond` (B, cond_dim) and the mask `unconditional` (B,) or None."""

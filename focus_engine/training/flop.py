@@ -4,7 +4,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from focus_engine.config.blocks.model import ModelBlock
-from focus_engine.models.build import build_network
+from focus_engine.models.build import shape_of_network
 
 
 def training_flop(model: ModelBlock, map_shape: tuple[int, int, int]) -> float | None:
@@ -15,7 +15,7 @@ def training_flop(model: ModelBlock, map_shape: tuple[int, int, int]) -> float |
     """
     try:
         with torch.device("meta"):
-            network = build_network(model)
+            network = shape_of_network(model)
             x, time, cond = torch.empty(1, *map_shape), torch.empty(1), torch.empty(1, model.cond_dim)
             with FlopCounterMode(display=False) as counter:
                 network(x, time, cond).sum().backward()

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from focus_engine.config.blocks.model import ModelBlock
+from focus_engine.config.templates import template_config
 from focus_engine.errors import InputError
-from focus_engine.models.build import build_network, count_parameters
+from focus_engine.models.build import build_network, count_parameters, misfit, shape_of_network
 
 SMALL = {"cond_dim": 2, "base_channels": 8, "channel_mults": (1, 2), "time_dim": 8}
 
@@ -28,6 +29,14 @@ def test_the_small_model_is_small():
     network = build_network(block(base_channels=16, channel_mults=[1, 2], cond_dim=2))
     assert count_parameters(network) < 1_000_000
     assert network(torch.randn(2, 1, 32, 32), torch.rand(2), torch.randn(2, 2)).shape == (2, 1, 32, 32)
+
+
+@pytest.mark.parametrize("network", ["SimpleUNet", "FlowUNet", "DiT", "Swin"])
+def test_the_shape_of_a_network_is_that_of_its_weights(network: str):
+    model = template_config("small", {"model.from": network}).model
+    shape, real = shape_of_network(model), build_network(model)
+    assert not misfit(shape, real.state_dict())
+    assert all(weight.is_meta for weight in shape.state_dict().values())
 
 
 def test_initial_weights_depend_on_the_seed_alone():
