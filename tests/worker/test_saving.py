@@ -115,7 +115,7 @@ def test_training_goes_on_while_a_checkpoint_is_written_and_the_best_epoch_is_ke
             assert "events.jsonl" in before[1:]
             assert of_thread[at + 1] == "checkpoints"
     main = threading.main_thread()
-    assert calls[-2:] == [(main, "events.jsonl"), (main, "logs")]  # after the last event
+    assert calls[-2:] == [(main, "logs"), (main, "events.jsonl")]  # after the last event
 
 
 def test_a_thread_that_fails_is_reported_and_a_damaged_checkpoint_is_passed_over(

@@ -127,7 +127,7 @@ def test_one_colour_scale_for_all_maps_and_the_first_channel(tmp_path):
     np.testing.assert_array_equal(drawn.maps[1], maps[1, 0])
     assert drawn.low < np.median(drawn.maps) < drawn.high
     np.savez(tmp_path / "b.npz", other=maps)
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="not a file of focus sample"):
         read_maps(tmp_path / "b.npz")
 
 
