@@ -320,11 +320,11 @@ def break_a_reader(chaos: Chaos, times: int) -> Score:
 
 
 FAULTS: tuple[tuple[Callable[[Chaos, int], Score], int, int], ...] = (
-    (kill_at_random, 200, 10),
+    (kill_at_random, 200, 5),
     (terminate, 20, 1),
     (interrupt, 10, 1),
     (hang_up, 10, 1),
-    (stop_at_random, 40, 3),
+    (stop_at_random, 40, 2),
     (fill_the_disk, 12, 2),
     (write_protect, 6, 1),
     (tear_the_log, 18, 3),
