@@ -8,6 +8,7 @@ import math
 import platform
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -234,31 +235,10 @@ def prepare_run(
     state = new_state(network, settings)
     if saved is not None:
         restore_state(state, saved)
-    augmentation = settings.augmentation
-    symmetries = Augmentation(augmentation.rotation_p, augmentation.flip_p, augmentation.shift)
-    common = {"seed": settings.seed, "device": device, "num_workers": config.data.num_workers, "resident": resident}
-    common["share"] = Share(ranks.rank, ranks.size)
-    batches = Batches(
-        data.maps,
-        data.maps.maps_of(data.split.train),
-        data.normaliser,
-        data.scaler,
-        batch_size=settings.batch_size,
-        shuffle=config.data.shuffle,
-        augmentation=symmetries if settings.use_augmentation else None,
-        **common,  # type: ignore[arg-type]
-    )
+    batches, held_out = _batches(config, data, device, Share(ranks.rank, ranks.size), resident)
     if saved is not None and saved.config["training"]["batch_size"] != settings.batch_size:
         maps_done = state.running.maps  # convert the position to batches of the present size
         state.running.batch = len(batches) if maps_done == batches.n_maps else maps_done // settings.batch_size
-    held_out = Batches(
-        data.maps,
-        data.maps.maps_of(data.split.validation),
-        data.normaliser,
-        data.scaler,
-        batch_size=settings.batch_size,
-        **common,  # type: ignore[arg-type]
-    )
     parts, clock = BatchParts.of(network, device) if ranks.size == 1 else WHOLE, clock or Clock()
     validation = Validation(held_out, process, seed=settings.seed, precision=context, ranks=ranks, parts=parts)
     training = Training(settings, process, batches, validation, context, clock, ranks, None, parts)
@@ -267,6 +247,33 @@ def prepare_run(
         run = _compiled(run, saved)
     evaluated = run.training.called(network)
     return replace(run, training=replace(run.training, replica=ranks.replica(evaluated, device)))
+
+
+def _batches(
+    config: Config, data: PreparedData, device: torch.device, share: Share, resident: bool | None
+) -> tuple[Batches, Batches]:
+    """Return the batches of the training maps, with their symmetries, and those of the validation maps."""
+    settings, split, maps = config.training, data.split, data.maps
+    augmentation = settings.augmentation
+    symmetries = Augmentation(augmentation.rotation_p, augmentation.flip_p, augmentation.shift)
+    made = partial(
+        Batches,
+        normaliser=data.normaliser,
+        scaler=data.scaler,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        device=device,
+        num_workers=config.data.num_workers,
+        resident=resident,
+        share=share,
+    )
+    training = made(
+        maps,
+        maps.maps_of(split.train),
+        shuffle=config.data.shuffle,
+        augmentation=symmetries if settings.use_augmentation else None,
+    )
+    return training, made(maps, maps.maps_of(split.validation))
 
 
 def _recompute_blocks(network: torch.nn.Module, config: Config) -> None:
