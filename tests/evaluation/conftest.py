@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from trained_experiments import trained_experiments
 
 from focus_engine import Experiment
-from focus_engine.worker.foreground import run_in_foreground
 
 TINY = {
     "data.simulations": 8,
@@ -30,11 +30,8 @@ TINY = {
 def home(tmp_path_factory: pytest.TempPathFactory):
     """Yield an experiments folder with `tiny`, trained for 36 steps."""
     folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FOCUS_CACHE", str(folder / "cache"))
-        made = Experiment.create("tiny", root=folder / "experiments", template="small_flow", settings=TINY)
-        assert run_in_foreground(made.run, resume=False, device=None, on_event=lambda _: None).state == "finished"
-        yield folder / "experiments"
+    with trained_experiments(folder, tiny=TINY) as root:
+        yield root
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trained_experiments import trained_experiments
 
 from focus_engine import Experiment
 from focus_engine.config.schema import Config
@@ -15,7 +16,6 @@ from focus_engine.evaluation.truth import HeldBack, Truth, check_held_back, univ
 from focus_engine.events.table import DataProgress
 from focus_engine.progress import drain
 from focus_engine.simulation.held_back import simulate_held_back
-from focus_engine.worker.foreground import run_in_foreground
 from focus_tui.__main__ import run as focus
 
 pytestmark = pytest.mark.xdist_group("held-back universes")  # its tests share a trained model
@@ -42,16 +42,8 @@ HELD_BACK = HeldBack(universes=3, cosmologies=2)
 def home(tmp_path_factory: pytest.TempPathFactory):
     """Yield an experiments folder with `tiny`, trained for an epoch; universes go to the folder `cache` beside it."""
     folder = tmp_path_factory.mktemp("truth")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FOCUS_CACHE", str(folder / "cache"))
-        made = Experiment.create("tiny", root=folder / "experiments", template="small_flow", settings=TINY)
-        assert run_in_foreground(made.run, resume=False, device=None, on_event=lambda _: None).state == "finished"
-        yield folder / "experiments"
-
-
-@pytest.fixture
-def tiny(home: Path) -> Experiment:
-    return Experiment.open("tiny", root=home)
+    with trained_experiments(folder, tiny=TINY) as root:
+        yield root
 
 
 def train_of(experiment: Experiment) -> list[int]:
