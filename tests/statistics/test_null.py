@@ -65,6 +65,12 @@ def test_a_value_beyond_the_end_of_a_skewed_null_is_not_impossible():
     assert p_value(5.0, draws, 100, "both") < 1e-4
 
 
+def test_draws_without_spread_tell_as_much_as_their_number():
+    draws = np.full(400, 0.25)
+    assert [p_value(value, draws, 100, "both") for value in (0.25, 0.3, 0.2)] == [1, 1 / 401, 1 / 401]
+    assert [p_value(value, draws, 100, "upper") for value in (0.3, 0.2)] == [1 / 401, 1]
+
+
 @pytest.mark.parametrize("generated_alone", [True, False])
 def test_perfect_generators_scatter_as_their_null_says(generated_alone):
     """Also a score of many generated maps alone, whose null rests on a scatter that few real maps show."""
