@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.config.scores import Score
 from focus_engine.config.statistic_spec import StatisticSpec
-from focus_engine.config.statistics import STATISTICS
+from focus_engine.config.statistics import STATISTICS, statistics_of
 from focus_engine.errors import FocusError, InputError
 from focus_engine.events.table import DataProgress
 from focus_engine.progress import drain
@@ -117,14 +117,17 @@ class Evaluation:
 
 
 def _documents(results: Results) -> dict[str, Any]:
-    of_pair = any(STATISTICS[one].needs == "pair" for one in results)
-    found = {name: results.get(name) for name, spec in STATISTICS.items() if (spec.needs == "pair") == of_pair}
+    found = {name: results.get(name) for name in _specs_of(results)}
     return {name: None if result is None else result.to_dict() for name, result in found.items()}
 
 
+def _specs_of(results: Results) -> dict[str, StatisticSpec]:
+    """Return the statistics that the maps of these results could have: of one field, or of a pair."""
+    return statistics_of(pair=any(STATISTICS[name].of_pair for name in results))
+
+
 def _scores_of(name: str, results: Results) -> Iterable[Score]:
-    of_pair = any(STATISTICS[one].needs == "pair" for one in results)
-    for spec in (one for one in STATISTICS.values() if (one.needs == "pair") == of_pair):
+    for spec in _specs_of(results).values():
         for score in spec.scores_in(results.get(spec.name)):
             yield replace(score, field=name)
 
@@ -245,7 +248,7 @@ def _pairs(
         yield DataProgress(what=f"measuring {names[one]} x {names[other]}", done=done, total=len(together))
         truth, drawn = stacks[one]
         pair = replace(truth, partner=real[:, other]), replace(drawn, partner=generated[:, other])
-        specs = [spec for spec in STATISTICS.values() if spec.needs == "pair"]
+        specs = [spec for spec in statistics_of(pair=True).values() if spec.fits(physical=truth.physical)]
         found[f"{names[one]} x {names[other]}"] = {
             spec.name: statistic_of(spec).compare(*_measured(spec, *pair), design) for spec in specs
         }
@@ -305,7 +308,7 @@ def _results(
     measured: dict[str, tuple[Any, Any]] = {}
     results = {}
     have_training = real.training is not None
-    fitting = [one for one in STATISTICS.values() if one.fits(physical=real.physical)]
+    fitting = [one for one in statistics_of(pair=False).values() if one.fits(physical=real.physical)]
     fitting = [one for one in fitting if have_training or not one.needs_training]
     for done, spec in enumerate(fitting):
         yield DataProgress(what=f"measuring {field}{spec.title}", done=done, total=len(fitting))

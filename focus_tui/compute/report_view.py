@@ -90,7 +90,7 @@ def score_lines(evaluation: Evaluation) -> list[str]:
 def _fitting(evaluation: Evaluation) -> list[Score]:
     """Return the scores without those of statistics that maps of this kind do not allow."""
     specs = STATISTICS.values()
-    fit = {one.name for one in specs if one.needs == "pair" or one.fits(physical=evaluation.physical)}
+    fit = {one.name for one in specs if one.fits(physical=evaluation.physical)}
     return [score for score in evaluation.scores() if score.statistic in fit]
 
 
