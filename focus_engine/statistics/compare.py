@@ -21,7 +21,7 @@ from focus_engine.config.statistic_spec import StatisticSpec
 from focus_engine.config.statistics import STATISTICS, statistics_of
 from focus_engine.errors import FocusError, InputError
 from focus_engine.events.table import DataProgress
-from focus_engine.progress import drain
+from focus_engine.progress import drained
 from focus_engine.statistics.design import Design
 from focus_engine.statistics.map_stack import MapStack, as_channels, physical_chunks
 from focus_engine.statistics.pdf import PdfComparison
@@ -171,21 +171,6 @@ def evaluate_maps(
     return judge(real, generated, Design.paired(ids, params, seed), box_size, physical=physical, fields=fields)
 
 
-def judge(
-    real: ArrayLike,
-    generated: ArrayLike,
-    design: Design,
-    box_size: float,
-    *,
-    physical: bool = True,
-    fields: Sequence[str] = (),
-    training: NDArray[np.generic] | None = None,
-) -> Evaluation:
-    """Compare generated with real maps, placed by `design`, by each statistic that fits; see `judging`."""
-    work = judging(real, generated, design, box_size, physical=physical, fields=fields, training=training)
-    return drain(work)
-
-
 def judging(
     real: ArrayLike,
     generated: ArrayLike,
@@ -232,6 +217,10 @@ def judging(
         others={name: found[name] for name in rest} | pairs,
         field=first if rest else "",
     )
+
+
+judge = drained(judging)
+"""`judging` without its progress."""
 
 
 def _pairs(

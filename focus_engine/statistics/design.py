@@ -73,40 +73,6 @@ class Design:
             points, place = distinct_params(table)
         return cls(points, Rows.of(place, ids), Rows.of(place), seed)
 
-    @classmethod
-    def matched(
-        cls,
-        real_params: ArrayLike,
-        real_ids: ArrayLike,
-        generated_params: ArrayLike,
-        generated_ids: ArrayLike | None = None,
-        seed: int = 0,
-    ) -> Design:
-        """Return the design of maps whose rows are matched by parameters equal to `EQUAL_PARAMS`.
-
-        Args:
-            real_params: (N_r, P).
-            real_ids: (N_r,) the simulation of each real map.
-            generated_params: (N_g, P).
-            generated_ids: (N_g,) the simulation of each generated map; None if they were drawn independently.
-            seed: seed of all draws.
-
-        Raises:
-            InputError: there are generated maps without real ones at their parameters, or the reverse.
-        """
-        real, generated = (np.asarray(one, dtype=np.float64) for one in (real_params, generated_params))
-        points, place = distinct_params(np.concatenate([real, generated]))
-        of_real, of_generated = place[: len(real)], place[len(real) :]
-        for held, other, what in ((of_real, of_generated, "real"), (of_generated, of_real, "generated")):
-            missing = np.setdiff1d(other, held)
-            if missing.size:
-                row = ", ".join(f"{value:g}" for value in points[missing[0]])
-                raise InputError(
-                    f"there are no {what} maps at {missing.size} of {len(points)} parameter points, such as ({row}); "
-                    "both sets need maps at the same parameters"
-                )
-        return cls(points, Rows.of(of_real, real_ids), Rows.of(of_generated, generated_ids), seed)
-
     @property
     def count(self) -> int:
         """Number of parameter points."""
