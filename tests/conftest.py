@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -101,10 +102,31 @@ def _few_draws(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def usual_draws() -> Iterator[int]:
+    """Measure validation losses on few draws, as the forked workers do; yield how many users' losses have."""
+    validation = sys.modules.get("focus_engine.training.validation")  # absent where no test trains
+    usual = validation.DRAWS if validation else 0
+    if validation:
+        import_module("preload").validate_on_few()
+    yield usual
+    if validation:
+        validation.DRAWS = usual
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _unarranged_figures(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Leave out the layout of figures in tests that are not of figures: it takes half of the time of a figure."""
+def _usual_draws_in_training(request: pytest.FixtureRequest, usual_draws: int) -> Iterator[None]:
+    """Measure validation losses as users do in the tests of training."""
     with pytest.MonkeyPatch.context() as patch:
-        if "/tests/figures/" not in request.path.as_posix():
-            patch.setattr("matplotlib.layout_engine.ConstrainedLayoutEngine.execute", lambda *_: None)
+        if usual_draws and "/tests/training/" in request.path.as_posix():
+            patch.setattr("focus_engine.training.validation.DRAWS", usual_draws)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _undrawn_figures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave figures white in tests that are not of figures, as the forked workers do: most of their time is drawing."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "/tests/figures/" not in request.path.as_posix() and not request.node.get_closest_marker("figures"):
+            patch.setattr("matplotlib.figure.Figure.draw", lambda *_: None)
         yield
