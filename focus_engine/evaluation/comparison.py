@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.atomic import write_atomically
-from focus_engine.config.statistics import STATISTICS
+from focus_engine.config.statistics import statistics_of
 from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_maps, spread
 from focus_engine.errors import InputError
@@ -260,7 +260,7 @@ def _sample_and_score(
 def _headlines(judged: Evaluation | None) -> dict[str, float | None]:
     """Return the first score of each statistic by its key; None for all if the maps were not physical."""
     found = {} if judged is None else judged.results
-    headlines = [spec.scores_in(found.get(name))[0] for name, spec in STATISTICS.items() if spec.needs != "pair"]
+    headlines = [spec.scores_in(found.get(name))[0] for name, spec in statistics_of(pair=False).items()]
     return {score.spec.key: score.value for score in headlines}
 
 
