@@ -6,6 +6,7 @@ zip archives can't be memory-mapped.
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 import tokenize
@@ -41,8 +42,10 @@ DAMAGE = (
     *(SyntaxError, SystemError, AssertionError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
 """What numpy, zipfile, h5py and zarr raise at damaged files."""
+ALWAYS_READ = 2**28
+"""Bytes up to which what a file unpacks to is not limited."""
 LARGEST_RATIO = 200
-"""How many times its size a file above 256 MiB may unpack to; maps of floats compress a few times at most."""
+"""How many times its size a file may unpack to above that; maps of floats compress a few times at most."""
 SINGLE_SUFFIXES = (".npy", ".npz")
 """Suffixes of the files in a folder with one file per map."""
 
@@ -156,6 +159,7 @@ def _open_hdf5(path: Path, key: str | None) -> MapArray:
         raise InputError(f"{path}: not a whole HDF5 file: {first}") from None
     shapes = {name: item.shape for name, item in found.items() if item.ndim in (3, 4)}
     name = _choose(path, key, list(found), shapes, "dataset")
+    check_dataset(path, found[name])
     return _Dataset(_checked(found[name], path), path)
 
 
@@ -171,7 +175,9 @@ def _open_zarr(path: Path, key: str | None) -> MapArray:
         first = (str(error).splitlines() or ["?"])[0]
         raise InputError(f"{path}: not a whole Zarr folder: {first}") from None
     shapes = {name: item.shape for name, item in found.items() if item.ndim in (3, 4)}
-    return _Dataset(_checked(found[_choose(path, key, list(found), shapes, "array")], path), path)
+    name = _choose(path, key, list(found), shapes, "array")
+    check_dataset(path, found[name])
+    return _Dataset(_checked(found[name], path), path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,9 +232,21 @@ def check_own(path: Path, dataset: Any) -> None:  # noqa: ANN401  (h5py)
         raise InputError(f"{path}: {dataset.name} takes its numbers from other files: refused; copy them into this one")
 
 
+def check_dataset(path: Path, dataset: Any) -> None:  # noqa: ANN401  (h5py or zarr)
+    """Raise InputError if a dataset of an HDF5 file, or an array of a Zarr folder, looks made to fill memory or disk."""
+    size = math.prod(dataset.shape or ()) * np.dtype(dataset.dtype).itemsize
+    if size > ALWAYS_READ:  # the chunks of a Zarr array are many files, and counted only then
+        check_unpacked(path, size, dataset.id.get_storage_size() if hasattr(dataset, "id") else _on_disk(path, dataset))
+
+
+def _on_disk(path: Path, array: Any) -> int:  # noqa: ANN401  (zarr)
+    """Return the bytes of the files of an array in a Zarr folder; links are not followed."""
+    return sum(file.lstat().st_size for file in (path / array.path).rglob("*") if not file.is_dir())
+
+
 def check_unpacked(path: Path, size: int, stored: int) -> None:
     """Raise InputError if `size` bytes from `stored` ones look like a file made to fill memory or disk."""
-    if size > 2**28 and size > LARGEST_RATIO * stored:
+    if size > ALWAYS_READ and size > LARGEST_RATIO * stored:
         raise InputError(f"{path}: unpacks to {size:,} bytes from {stored:,}: refused, maps do not compress so well")
 
 
@@ -254,8 +272,8 @@ def _checked(array: Any, path: Path) -> Any:  # noqa: ANN401  (a numpy array or 
     kind = np.dtype(array.dtype)
     if kind.kind != "f" or kind.itemsize not in (4, 8):
         raise InputError(f"{path}: holds {kind}; maps are float32 (or float64): save maps.astype('float32')")
-    if 0 in array.shape:
-        raise InputError(f"{path}: has shape {tuple(array.shape)} and so holds no map")
+    if array.shape is None or 0 in array.shape:
+        raise InputError(f"{path}: has shape {array.shape} and so holds no map")
     return array
 
 
