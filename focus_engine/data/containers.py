@@ -19,7 +19,15 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from focus_engine.data.map_files import DAMAGE, HDF5_SUFFIXES, ZARR_SUFFIX, MapArray, check_dataset, check_own, check_unpacked
+from focus_engine.data.map_files import (
+    DAMAGE,
+    HDF5_SUFFIXES,
+    ZARR_SUFFIX,
+    MapArray,
+    check_dataset,
+    check_own,
+    check_unpacked,
+)
 from focus_engine.errors import FocusError, InputError
 
 Array = NDArray[Any]

@@ -233,7 +233,7 @@ def check_own(path: Path, dataset: Any) -> None:  # noqa: ANN401  (h5py)
 
 
 def check_dataset(path: Path, dataset: Any) -> None:  # noqa: ANN401  (h5py or zarr)
-    """Raise InputError if a dataset of an HDF5 file, or an array of a Zarr folder, looks made to fill memory or disk."""
+    """Raise InputError if a dataset of an HDF5 file or array of a Zarr folder looks made to fill memory or disk."""
     size = math.prod(dataset.shape or ()) * np.dtype(dataset.dtype).itemsize
     if size > ALWAYS_READ:  # the chunks of a Zarr array are many files, and counted only then
         check_unpacked(path, size, dataset.id.get_storage_size() if hasattr(dataset, "id") else _on_disk(path, dataset))
