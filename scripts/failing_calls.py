@@ -18,7 +18,7 @@ from power_loss import Recording, prepare
 from preload import leave_figures_unarranged, load_figures, load_optimiser
 
 HOME = Path(__file__).resolve().parent.parent
-ALL = "new,train,stop,resume,sample,verify,status,ls,logs"
+ALL = "new,train,stop,resume,sample,evaluate,judge,verify,status,ls,logs"
 
 
 def main() -> int:

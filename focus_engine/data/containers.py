@@ -27,8 +27,9 @@ from focus_engine.data.map_files import (
     check_dataset,
     check_own,
     check_unpacked,
+    unreadable,
 )
-from focus_engine.errors import FocusError, InputError
+from focus_engine.errors import FocusError
 
 Array = NDArray[Any]
 Read = TypeVar("Read")
@@ -80,11 +81,8 @@ def _guarded(path: Path, read: Callable[[], Read]) -> Read:
     try:
         return read()
     except DAMAGE as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"{path}: not a whole file of plain numbers (truncated, damaged, pickled or another format: {first}); "
-            "write or copy it again"
-        ) from None
+        what = "not a whole file of plain numbers (truncated, damaged, pickled or another format: {})"
+        raise unreadable(path, error, f"{what}; write or copy it again") from None
 
 
 def spooled(shape: tuple[int, ...], dtype: np.dtype[Any], rows: Callable[[int, int], Any]) -> Array:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.data.npy import open_npy
-from focus_engine.errors import InputError
+from focus_engine.errors import InputError, refusal, remedy
 
 Array = NDArray[np.floating]
 
@@ -138,7 +138,7 @@ def _read_npz(path: Path, key: str | None) -> MapArray:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; see data.maps_path and data.data_dir") from None
     except DAMAGE as error:
-        raise InputError(f"{path}: not a whole .npz of plain numbers (damaged, or pickled objects): {error}") from None
+        raise unreadable(path, error, "not a whole .npz of plain numbers (damaged, or pickled objects): {}") from None
     checked: MapArray = _checked(maps, path)
     return checked
 
@@ -155,8 +155,7 @@ def _open_hdf5(path: Path, key: str | None) -> MapArray:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; see data.maps_path and data.data_dir") from None
     except DAMAGE as error:
-        first = (str(error).splitlines() or ["?"])[0]
-        raise InputError(f"{path}: not a whole HDF5 file: {first}") from None
+        raise unreadable(path, error, "not a whole HDF5 file: {}") from None
     shapes = {name: item.shape for name, item in found.items() if item.ndim in (3, 4)}
     name = _choose(path, key, list(found), shapes, "dataset")
     check_dataset(path, found[name])
@@ -172,8 +171,7 @@ def _open_zarr(path: Path, key: str | None) -> MapArray:
         opened: Any = zarr.open(str(path), mode="r")
         found: dict[str, Any] = {"maps": opened} if hasattr(opened, "chunks") else dict(opened.arrays())
     except DAMAGE as error:
-        first = (str(error).splitlines() or ["?"])[0]
-        raise InputError(f"{path}: not a whole Zarr folder: {first}") from None
+        raise unreadable(path, error, "not a whole Zarr folder: {}") from None
     shapes = {name: item.shape for name, item in found.items() if item.ndim in (3, 4)}
     name = _choose(path, key, list(found), shapes, "array")
     check_dataset(path, found[name])
@@ -214,7 +212,7 @@ class _Dataset:
         try:
             found: Array = self.dataset[index]
         except DAMAGE as error:
-            raise InputError(f"{self.path}: map {index} can't be read (damaged?): {error}") from None
+            raise unreadable(self.path, error, f"map {index} can't be read (damaged?): {{}}") from None
         return found
 
     def rows(self, first: int, last: int) -> Array:
@@ -222,8 +220,18 @@ class _Dataset:
         try:
             found: Array = self.dataset[first:last]
         except (OSError, RuntimeError, ValueError) as error:
-            raise InputError(f"{self.path}: maps {first} to {last - 1} can't be read (damaged?): {error}") from None
+            raise unreadable(self.path, error, f"maps {first} to {last - 1} can't be read (damaged?): {{}}") from None
         return found
+
+
+def unreadable(path: Path, error: Exception, words: str) -> InputError:
+    """Return the error to raise for a file that a library could not read.
+
+    It tells why the system refused to read it, else `words`, with those of the library in place of {}.
+    """
+    if (refused := refusal(error)) is not None:
+        return InputError(f"{path}: cannot be read: {refused.strerror}: {remedy(refused)}")
+    return InputError(f"{path}: {words.replace('{}', (str(error).splitlines() or [type(error).__name__])[0])}")
 
 
 def check_own(path: Path, dataset: Any) -> None:  # noqa: ANN401  (h5py)

@@ -1,4 +1,4 @@
-"""Notifying the user that a run ended, by the command in their config.
+"""Notifying the user that a run ended, stalls or is lost, by the command in its config, else in their settings.
 
 Needs no torch, because a run may end before torch is loaded.
 """
@@ -11,18 +11,14 @@ import sys
 
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder
+from focus_engine.trust import is_own, trusted
 
 NOTIFY_SECONDS = 60.0
 
 
 def notify(run: RunFolder, *, state: str, reason: str, epoch: int) -> None:
     """Run `notify.command` with the outcome in its environment; its failures go to stderr only."""
-    from focus_engine.config.load import load_config  # noqa: PLC0415  (0.3 s: not before the first event)
-
-    try:
-        command = load_config(run.config).config.notify.command
-    except InputError:
-        return
+    command = _command_of(run)
     if command is None:
         return
     outcome = {"FOCUS_NAME": run.name, "FOCUS_PATH": str(run.path), "FOCUS_STATE": state}
@@ -49,6 +45,24 @@ def notify(run: RunFolder, *, state: str, reason: str, epoch: int) -> None:
         return
     if code:
         _complain(f"ended with code {code}")
+
+
+def _command_of(run: RunFolder) -> str | None:
+    """Return the command of the run's config, else that of the user's settings.
+
+    A config that belongs to another user is passed over unless this one said `--trust`.
+    """
+    from focus_engine.config.load import load_config  # noqa: PLC0415  (0.3 s: not before the first event)
+    from focus_engine.config.user_settings import notify_command_of_settings  # noqa: PLC0415  (with it)
+
+    try:
+        command = load_config(run.config).config.notify.command
+        if command is not None and not (trusted() or is_own(run.config)):
+            _complain(f"{run.config} belongs to another user: its command is not run without --trust")
+            command = None
+    except (InputError, OSError):  # it broke meanwhile
+        command = None
+    return command or notify_command_of_settings()
 
 
 def _complain(sentence: str) -> None:
