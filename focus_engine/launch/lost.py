@@ -42,7 +42,18 @@ def claim_lost(run: RunFolder, summary: RunSummary) -> bool:
 
 
 def notify_lost(run: RunFolder, summary: RunSummary) -> None:
-    """Run the user's command for a run that `claim_lost` gave to this process; waits for its end."""
+    """Run the user's command for a run that `claim_lost` gave to this process; waits for its end.
+
+    What it says goes to the log of the worker: the terminal may show a dashboard.
+    """
     from focus_engine.launch.notify import notify  # noqa: PLC0415  (subprocess: `focus tui` begins without it)
 
-    notify(run, state="lost", reason=summary.reason or "", epoch=summary.epoch or 0)
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        log = os.open(run.worker_log, flags | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError:
+        log = os.open(os.devnull, flags)
+    try:
+        notify(run, state="lost", reason=summary.reason or "", epoch=summary.epoch or 0, log=log)
+    finally:
+        os.close(log)

@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder
@@ -16,9 +15,9 @@ from focus_engine.trust import is_own, trusted
 NOTIFY_SECONDS = 60.0
 
 
-def notify(run: RunFolder, *, state: str, reason: str, epoch: int) -> None:
-    """Run `notify.command` with the outcome in its environment; its failures go to stderr only."""
-    command = _command_of(run)
+def notify(run: RunFolder, *, state: str, reason: str, epoch: int, log: int = 2) -> None:
+    """Run `notify.command` with the outcome in its environment; its output and failures go to the descriptor `log`."""
+    command = _command_of(run, log)
     if command is None:
         return
     outcome = {"FOCUS_NAME": run.name, "FOCUS_PATH": str(run.path), "FOCUS_STATE": state}
@@ -29,11 +28,12 @@ def notify(run: RunFolder, *, state: str, reason: str, epoch: int) -> None:
             shell=True,
             env={**os.environ, **outcome},
             stdin=subprocess.DEVNULL,
-            stdout=2,  # stdout is data
+            stdout=log,  # stdout is data
+            stderr=log,
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
-        _complain(str(error))
+        _complain(str(error), log)
         return
     try:
         code = process.wait(NOTIFY_SECONDS)
@@ -41,13 +41,13 @@ def notify(run: RunFolder, *, state: str, reason: str, epoch: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)  # and every process that it started
         process.wait()
-        _complain(f"still not done after {NOTIFY_SECONDS:g} s: ended")
+        _complain(f"still not done after {NOTIFY_SECONDS:g} s: ended", log)
         return
     if code:
-        _complain(f"ended with code {code}")
+        _complain(f"ended with code {code}", log)
 
 
-def _command_of(run: RunFolder) -> str | None:
+def _command_of(run: RunFolder, log: int) -> str | None:
     """Return the command of the run's config, else that of the user's settings.
 
     A config that belongs to another user is passed over unless this one said `--trust`.
@@ -58,13 +58,13 @@ def _command_of(run: RunFolder) -> str | None:
     try:
         command = load_config(run.config).config.notify.command
         if command is not None and not (trusted() or is_own(run.config)):
-            _complain(f"{run.config} belongs to another user: its command is not run without --trust")
+            _complain(f"{run.config} belongs to another user: its command is not run without --trust", log)
             command = None
     except (InputError, OSError):  # it broke meanwhile
         command = None
     return command or notify_command_of_settings()
 
 
-def _complain(sentence: str) -> None:
+def _complain(sentence: str, log: int) -> None:
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"notify.command: {sentence}\n")
+        os.write(log, f"notify.command: {sentence}\n".encode(errors="replace"))

@@ -154,7 +154,7 @@ def test_a_missing_experiments_folder_has_no_rows(tmp_path):
 
 def test_of_two_dashboards_one_tells_that_a_run_is_lost(tmp_path, own_settings):
     own_settings.parent.mkdir(parents=True)
-    own_settings.write_text(f"notify: {{command: 'echo $FOCUS_NAME $FOCUS_STATE >> {tmp_path}/told'}}\n")
+    own_settings.write_text(f"notify: {{command: 'echo $FOCUS_NAME $FOCUS_STATE | tee -a {tmp_path}/told; exit 3'}}\n")
     run = make_run(tmp_path / "root", "a", worker(), started(), epoch(1))
     run.worker.write_text(ProcessIdentity(2**30, host_name(), boot_id(), "0", 1.0).to_json())
     feeds = [DiskFeed(tmp_path / "root", refresh=0.02) for _ in range(2)]
@@ -169,3 +169,4 @@ def test_of_two_dashboards_one_tells_that_a_run_is_lost(tmp_path, own_settings):
         if thread.name == "focus-notify":
             thread.join()
     assert (tmp_path / "told").read_text() == "a lost\n"
+    assert run.worker_log.read_text() == "a lost\nnotify.command: ended with code 3\n"  # not the screen
