@@ -1,6 +1,6 @@
 """A file call that fails is told in one message with its cause and a path; nothing lies, nothing is lost.
 
-`make nightly` lets every kind of call of nine commands fail with six errors (`scripts/failing_calls.py`).
+`make nightly` lets every kind of call of eleven commands fail with six errors (`scripts/failing_calls.py`).
 """
 
 import errno
@@ -24,6 +24,9 @@ HARD = [
     ("resume", Point("write", "events.jsonl", 9), errno.EIO, True),
     ("stop", Point("read", "events.jsonl", 1), errno.ESTALE, False),
     ("status", Point("open", "events.jsonl", 1), errno.EMFILE, False),
+    ("sample", Point("read", "checkpoint_best.pt", 104), errno.ENOMEM, False),  # while its digest is taken
+    ("evaluate", Point("write", ".evaluation.json", 1), errno.ENOSPC, True),
+    ("judge", Point("read", "real.npz", 1), errno.EMFILE, False),
 ]
 
 
