@@ -25,6 +25,7 @@ FLAGS = {
     "guidance": "--guidance",
     "maps": "-n",
     "seed": "--seed",
+    "gpus": "--gpus",
 }
 """Option of `focus sample` for each field."""
 DEFAULTS = {"checkpoint": "best", "seed": "0"}
@@ -146,6 +147,7 @@ def sample_request(values: Mapping[str, str], facts: ModelFacts) -> SampleReques
     check("guidance", lambda: SampleOptions(guidance=_real(values["guidance"])))
     check("maps", lambda: SampleOptions(n_maps=_whole(values["maps"])))
     check("seed", lambda: SampleOptions(seed=_whole(values["seed"]) or 0))
+    check("gpus", lambda: SampleOptions(gpus=_whole(values["gpus"])))
     typed = [(name, values[param_key(name)]) for name in facts.names] if values.get("params") == GIVEN else []
     for name, text in typed:
         check(param_key(name), partial(parse_params, f"{name}={text}"))
