@@ -7,6 +7,9 @@ BIN    := $(VENV)/bin
 # Processes that run tests: one more than cores, since some wait for what they started. More than 8 cost more than they save.
 JOBS   ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 7) + 1)')
 
+# The suite starts hundreds of processes, which would compile every module anew where images switch bytecode off.
+unexport PYTHONDONTWRITEBYTECODE
+
 # test-references alone builds Pylians (it needs a C compiler and takes minutes); test compares with the numbers that
 # it gave. test-slurm and test-faults install system packages (slurm-wlm, munge; libfuse2) and need root.
 

@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -98,6 +99,27 @@ def _few_draws(request: pytest.FixtureRequest) -> Iterator[None]:
         if "/tests/statistics/" not in path or path.endswith("/test_compare.py"):
             patch.setattr("focus_engine.statistics.design.NULL_DRAWS", 100)
             patch.setattr("focus_engine.statistics.design.BOOTSTRAP_DRAWS", 50)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_validation_draws() -> Iterator[int]:
+    """Measure validation losses on few draws, as the forked workers do; yield the usual number."""
+    validation = sys.modules.get("focus_engine.training.validation")  # absent where no test trains
+    usual = validation.DRAWS if validation else 0
+    if validation:
+        import_module("preload").validate_on_few()
+    yield usual
+    if validation:
+        validation.DRAWS = usual
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _usual_validation_draws(request: pytest.FixtureRequest, _few_validation_draws: int) -> Iterator[None]:
+    """Measure validation losses as users do in the tests of training."""
+    with pytest.MonkeyPatch.context() as patch:
+        if _few_validation_draws and "/tests/training/" in request.path.as_posix():
+            patch.setattr("focus_engine.training.validation.DRAWS", _few_validation_draws)
         yield
 
 

@@ -24,7 +24,7 @@ SETTINGS = {
     "data.maps_path": "../../universes/maps.npy",
     "data.params_path": "../../universes/params.txt",
     "data.train_split": "0.5",
-    "model.base_channels": "16",
+    "model.base_channels": "4",
     "model.channel_mults": "[1, 2]",
     "model.cond_dim": "2",
     "training.num_epochs": "3",

@@ -5,6 +5,7 @@ counts as omitted, and old spellings load.
 """
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def _may_be_empty(rule: dict[str, Any]) -> dict[str, Any]:
     return {**outside, "anyOf": [inside, {"type": "null"}]}
 
 
+@cache
 def schema_text() -> str:
     """Return the JSON Schema as indented text."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"

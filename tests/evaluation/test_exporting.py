@@ -78,7 +78,7 @@ def test_the_header_says_what_the_weights_are_and_where_they_are_from(weights: P
     best = tiny.run.checkpoint_best
     model = open_trained(best)
     assert held["config"]["method"] == "flow"
-    assert held["config"]["model"]["base_channels"] == 8
+    assert held["config"]["model"]["base_channels"] == 4
     assert held["normaliser"] == model.normaliser.to_dict()
     assert held["scaler"] == model.scaler.to_dict()
     assert held["scaler"]["names"] == ["Omega_m", "sigma_8"]

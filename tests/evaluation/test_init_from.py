@@ -102,7 +102,7 @@ def test_a_run_records_its_beginning_and_resumes_without_it(tiny: Experiment, co
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"model__base_channels": 16}, "model.base_channels is 16 here, but 8 in .*checkpoint_best.pt"),
+        ({"model__base_channels": 16}, "model.base_channels is 16 here, but 4 in .*checkpoint_best.pt"),
         (
             {"data__params": ["sigma_8", "Omega_m"]},
             r"data.params is \['sigma_8', 'Omega_m'\] here, but \['Omega_m', 's",

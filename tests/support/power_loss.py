@@ -46,7 +46,7 @@ EPOCHS = 4
 NAME = "run"
 CONFIG = """\
 data: {simulations: 8, grid: 8, map_size: 16, maps_per_simulation: 15, train_split: 0.6}
-model: {cond_dim: 2, base_channels: 8, channel_mults: [1, 2], time_dim: 16}
+model: {cond_dim: 2, base_channels: 4, channel_mults: [1, 2], time_dim: 16}
 diffusion: {timesteps: 20, schedule: cosine, prediction: v}
 sampling: {ddim_timesteps: 2}
 training:

@@ -8,6 +8,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 import focus_engine.worker.session  # noqa: F401
 from focus_engine.figures.pages import draw_training_history
+from focus_engine.training import validation
+
+FEW_DRAWS = 8
+"""Least (map, time, noise) triples of a validation loss, 128 else: in batches of one map these are most of a run."""
 
 
 def load_optimiser() -> None:
@@ -19,6 +23,11 @@ def load_figures() -> None:
     """Import what matplotlib imports at the first figure, and let it read its fonts."""
     with tempfile.TemporaryDirectory() as folder:
         draw_training_history(Path(folder) / "history.png", [])
+
+
+def validate_on_few() -> None:
+    """Measure validation losses on `FEW_DRAWS`."""
+    validation.DRAWS = FEW_DRAWS
 
 
 def leave_figures_unarranged() -> None:

@@ -18,7 +18,7 @@ from focus_engine.worker import session
 
 CONFIG = """\
 data: {{{data}}}
-model: {{cond_dim: 2, base_channels: 8, channel_mults: [1, 2], time_dim: 16}}
+model: {{cond_dim: 2, base_channels: 4, channel_mults: [1, 2], time_dim: 16}}
 diffusion: {{timesteps: 20, schedule: cosine, prediction: v}}
 sampling: {{ddim_timesteps: 2}}
 training:
