@@ -72,7 +72,6 @@ SEED_RECIPE = {
     "training.optimizer": "adamw",
     "training.scheduler.name": "plateau",
     "training.scheduler.warmup_epochs": 5,
-    "training.scheduler.warmup_steps": None,
     "training.ema_decay": 0.0,
     "sampling.prior": "white",
     "sampling.cfg_scale": 2.0,

@@ -61,7 +61,7 @@ _SMALL: dict[str, object] = {
     "training.optimizer": "muon",
     "training.sample_every": 2,
     "training.scheduler.name": "cosine",
-    "training.scheduler.warmup_steps": 25,
+    "training.scheduler.warmup_epochs": 1,
     "training.early_stopping.patience": 0,
     "training.ema_decay": 0.995,
     "sampling.method": "abm2",
