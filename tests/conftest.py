@@ -103,8 +103,8 @@ def _few_draws(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _few_validation_draws() -> Iterator[int]:
-    """Measure validation losses on few draws, as the forked workers do; yield the usual number."""
+def usual_draws() -> Iterator[int]:
+    """Measure validation losses on few draws, as the forked workers do; yield how many users' losses have."""
     validation = sys.modules.get("focus_engine.training.validation")  # absent where no test trains
     usual = validation.DRAWS if validation else 0
     if validation:
@@ -115,18 +115,18 @@ def _few_validation_draws() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _usual_validation_draws(request: pytest.FixtureRequest, _few_validation_draws: int) -> Iterator[None]:
+def _usual_draws_in_training(request: pytest.FixtureRequest, usual_draws: int) -> Iterator[None]:
     """Measure validation losses as users do in the tests of training."""
     with pytest.MonkeyPatch.context() as patch:
-        if _few_validation_draws and "/tests/training/" in request.path.as_posix():
-            patch.setattr("focus_engine.training.validation.DRAWS", _few_validation_draws)
+        if usual_draws and "/tests/training/" in request.path.as_posix():
+            patch.setattr("focus_engine.training.validation.DRAWS", usual_draws)
         yield
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _unarranged_figures(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Leave out the layout of figures in tests that are not of figures: it takes half of the time of a figure."""
+def _undrawn_figures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave figures white in tests that are not of figures, as the forked workers do: most of their time is drawing."""
     with pytest.MonkeyPatch.context() as patch:
-        if "/tests/figures/" not in request.path.as_posix():
-            patch.setattr("matplotlib.layout_engine.ConstrainedLayoutEngine.execute", lambda *_: None)
+        if "/tests/figures/" not in request.path.as_posix() and not request.node.get_closest_marker("figures"):
+            patch.setattr("matplotlib.figure.Figure.draw", lambda *_: None)
         yield

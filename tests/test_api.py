@@ -23,7 +23,7 @@ TINY = {
     "data.grid": 8,
     "data.map_size": 16,
     "data.train_split": 0.5,
-    "model.base_channels": 4,
+    "model.base_channels": 8,
     "model.time_dim": 16,
     "training.num_epochs": 2,
     "training.batch_size": 30,

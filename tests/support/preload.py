@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.figure import Figure
 
 import focus_engine.worker.session  # noqa: F401
 from focus_engine.figures.pages import draw_training_history
@@ -30,6 +30,6 @@ def validate_on_few() -> None:
     validation.DRAWS = FEW_DRAWS
 
 
-def leave_figures_unarranged() -> None:
-    """Leave out the constrained layout, which takes half of the time of a figure; the rest is drawn as ever."""
-    ConstrainedLayoutEngine.execute = lambda *_: None  # type: ignore[method-assign]
+def leave_figures_undrawn() -> None:
+    """Leave figures white: arranging and drawing what a page holds takes nine tenths of its time."""
+    Figure.draw = lambda *_: None  # type: ignore[method-assign]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed.run
-from preload import leave_figures_unarranged, load_figures, load_optimiser, validate_on_few
+from preload import leave_figures_undrawn, load_figures, load_optimiser, validate_on_few
 from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
 from warm_workers import DESCRIPTORS, PATCHED, WarmWorkers
 
@@ -111,8 +111,8 @@ def _prepare(order: dict[str, Any], lock: int, server: str) -> None:
 
 if __name__ == "__main__":
     load_optimiser()
-    leave_figures_unarranged()
-    validate_on_few()
     load_figures()
+    leave_figures_undrawn()
+    validate_on_few()
     with socket.socket(fileno=int(sys.argv[2])) as listening:
         serve(int(sys.argv[1]), listening)

@@ -20,7 +20,7 @@ HARD = [
     ("stop", Point("write", "stop", 1), errno.EDQUOT, True),
     ("resume", Point("read", "checkpoint_last.pt", 2), errno.ESTALE, False),
     ("resume", Point("write", "progress.json.new", 1), errno.EIO, False),
-    ("resume", Point("write", ".checkpoint_last.pt", 40), errno.ENOSPC, True),
+    ("resume", Point("write", ".checkpoint_last.pt", 20), errno.ENOSPC, True),
     ("resume", Point("write", "events.jsonl", 9), errno.EIO, True),
     ("stop", Point("read", "events.jsonl", 1), errno.ESTALE, False),
     ("status", Point("open", "events.jsonl", 1), errno.EMFILE, False),

@@ -22,6 +22,7 @@ from focus_engine.launch.start import request_stop, start_run
 from focus_engine.launch.state import summarise
 from focus_engine.launch.torchrun import DEFAULT_PORT, launch_command
 from focus_engine.runs.folder import RunFolder
+from focus_engine.training import validation
 from focus_engine.training.checkpoint import load_checkpoint
 from focus_engine.worker.foreground import run_in_foreground
 
@@ -83,7 +84,8 @@ def write_uneven(run: RunFolder, more: str, sample_every: int = 2) -> None:
 
 
 @pytest.mark.xdist_group("two ranks")
-def test_two_processes_train_as_one(make: Make, two: RunFolder):
+def test_two_processes_train_as_one(make: Make, two: RunFolder, monkeypatch: pytest.MonkeyPatch, usual_draws: int):
+    monkeypatch.setattr(validation, "DRAWS", usual_draws)  # of processes that are started as users start them
     runs = [make("one"), two]
     write_uneven(runs[0], "seed: 0")
     assert run_in_foreground(runs[0], on_event=ignore).state == "finished"

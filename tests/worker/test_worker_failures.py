@@ -15,6 +15,7 @@ from focus_engine.events.log import read_events
 from focus_engine.events.table import CheckpointSaved, Event, RunEnded, Warned
 from focus_engine.launch.start import start_run
 from focus_engine.launch.state import summarise
+from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import load_checkpoint
 from focus_engine.worker import __main__ as worker
 from focus_engine.worker import recorder
@@ -130,10 +131,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
+def large(run: RunFolder) -> RunFolder:
+    """Return the run with a network whose checkpoints are more than a page of a small disk."""
+    run.config.write_text(run.config.read_text().replace("base_channels: 4", "base_channels: 8"))
+    return run
+
+
 def test_a_full_disk_fails_in_words_and_keeps_the_last_checkpoint(
     make: Make, small_disk: Path, capfd: pytest.CaptureFixture[str]
 ):
-    run = make(root=small_disk, epochs=5)
+    run = large(make(root=small_disk, epochs=5))
     assert worker.main([str(run.path)]) == 1
     outcome = outcome_of(run)
     assert outcome.state == "failed"
@@ -151,7 +158,7 @@ def test_a_full_disk_fails_in_words_and_keeps_the_last_checkpoint(
 def test_a_disk_too_full_for_the_last_word_still_ends_the_worker(
     make: Make, small_disk: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    run = make(root=small_disk, epochs=1000)
+    run = large(make(root=small_disk, epochs=1000))
     real = recorder.append_event
 
     def append(path: Path, event: Event) -> None:

@@ -15,6 +15,8 @@ from focus_engine.runs.folder import RunFolder
 from focus_tui.dashboard import export
 from focus_tui.view.export import SCALARS, pair_picture, write_csv
 
+pytestmark = pytest.mark.figures
+
 
 @pytest.fixture
 def alpha(tmp_path):
