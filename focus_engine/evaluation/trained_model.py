@@ -132,7 +132,17 @@ class TrainedModel:
         }
         start = str(wanted.pop("prior", block.prior))
         plan = SamplingPlan(**{**own, **wanted}).checked(self.process)
+        self._check_guidance(plan.guidance)
         return replace(plan, prior=self._start_of(start, plan.steps)).checked(self.process)
+
+    def _check_guidance(self, guidance: float) -> None:
+        """Raise InputError for guidance other than 1 of a network whose empty condition was never trained."""
+        if guidance != 1 and self.config.model.cond_dim and self.config.training.cfg_prob == 0:
+            raise InputError(
+                f"guidance {guidance:g}: the network was trained with training.cfg_prob 0 and knows no maps without "
+                "parameters; use guidance 1, or train with cfg_prob 0.1",
+                keys=("guidance",),
+            )
 
     def _solver(self, wanted: dict[str, Any]) -> tuple[SamplerSpec, int | None]:
         """Return the sampler and its steps; takes `nfe` out of `wanted`. Raises InputError."""

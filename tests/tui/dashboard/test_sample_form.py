@@ -20,6 +20,7 @@ EMPTY = {
     "nfe": "",
     "eta": "",
     "guidance": "",
+    "prior": "",
     "maps": "",
     "seed": "",
     "gpus": "",
@@ -86,13 +87,23 @@ def test_the_command_is_parsed_as_the_form_intended(monkeypatch, tmp_path):
     taken = []
     monkeypatch.setattr(cli_maps, "chosen_model", lambda _, exp: RunFolder(tmp_path / str(exp)))
     monkeypatch.setattr("focus_tui.compute.sampling.sample", lambda run, options: taken.append((run.name, options)))
-    values = {"steps": "20", "eta": "0.5", "sampler": "ddim", "guidance": "1.5", "maps": "3", "seed": "9", "gpus": "2"}
+    values = {
+        "steps": "20",
+        "eta": "0.5",
+        "sampler": "ddim",
+        "guidance": "1.5",
+        "prior": "white",
+        "maps": "3",
+        "seed": "9",
+        "gpus": "2",
+    }
     line = want(**values, params="given", **{"param.Omega_m": "0.3", "param.sigma_8": "8e-1"}).arguments
     assert focus(shlex.split(command_of("a b", line))[1:]) == 0
     name, options = taken[0]
     assert name == "a b"
     assert (options.steps, options.eta, options.sampler, options.guidance) == (20, 0.5, "ddim", 1.5)
     assert (options.n_maps, options.seed, options.checkpoint, options.gpus) == (3, 9, "best", 2)
+    assert options.prior == "white"
     assert options.params == (("Omega_m", 0.3), ("sigma_8", 0.8))
 
 
