@@ -82,9 +82,9 @@ def probe(prepared: PreparedRun) -> Probe:
     done = [(parts[0], _timed(prepared, parts[0], clock))]
     before = most_resident()
     while (
-        part := _next(prepared, parts, done, kept, forward, PROBE_SECONDS - (time.perf_counter() - began))
+        larger := _next(prepared, parts, done, kept, forward, PROBE_SECONDS - (time.perf_counter() - began))
     ) is not None:
-        done.append((part, _timed(prepared, part, clock)))
+        done.append((larger, _timed(prepared, larger, clock)))
     part, seconds = done[-1]
     share = min(1.0, _timed_forward(prepared, part, clock) / seconds)
     height, width = part.maps.shape[2:]
