@@ -152,6 +152,12 @@ def why_not_comparable(models: Sequence[tuple[str, TrainedModel]]) -> str | None
     return None
 
 
+def _device_words(model: TrainedModel) -> str:
+    """Return the name of the device that draws, with their number where several share the maps."""
+    name = device_name(model.device)
+    return f"{len(model.copies)} x {name}" if model.copies else name
+
+
 def _unseen(models: Sequence[tuple[str, TrainedModel]]) -> list[int]:
     """Return the simulations that are test simulations of every model."""
     common = set.intersection(*(set(model.data["split"]["test"]) for _, model in models))
@@ -189,7 +195,7 @@ def compare_models(
         models=tuple(models),
         n_maps=len(ids),
         n_simulations=len(set(maps.simulation_of(ids).tolist())),
-        device=device_name(contenders[0].model.device),
+        device=_device_words(contenders[0].model),
         report=output,
         figure=output.with_suffix(".png"),
     )

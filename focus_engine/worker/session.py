@@ -112,7 +112,7 @@ def train_run(
     clock = Clock(0.0 if saved is None else saved.provenance.get("seconds", 0.0), began)
     prepared = prepare_run(config, data, place, saved=saved, clock=clock, ranks=ranks, initial=initial)
     artist = Artist(run)
-    closing.callback(artist.finish)
+    closing.callback(lambda: artist.leave() if switch.at_once else artist.finish())
     switch.immediate = False
     snr = terminal_snr(prepared.process, data)
     yield recorder.record(_started(prepared, snr))
@@ -345,8 +345,9 @@ class _Session:
         """Record an event of the loop and save, sample or warn as is due after it."""
         yield from self.saver.news()
         if isinstance(event, AveragesSaved):
-            event = yield from self.saver.with_snapshot(event)
-        yield self.recorder.record(event)
+            yield from self.saver.take_snapshot(event)  # and records it once it is on disk
+        else:
+            yield self.recorder.record(event)
         if isinstance(event, EpochFinished):
             yield from self._after_epoch(event)
         else:
@@ -368,7 +369,7 @@ class _Session:
         settings = self.prepared.config.training
         every = settings.sample_every
         last = epoch == settings.num_epochs or self.prepared.state.budget.is_up(settings)
-        return epoch > 0 and every > 0 and (epoch % every == 0 or last)
+        return epoch > 0 and every > 0 and (epoch == 1 or epoch % every == 0 or last)
 
     def _stop_now(self) -> bool:
         return bool(self.prepared.training.ranks.agree(self.switch.now()))
@@ -382,7 +383,7 @@ class _Session:
         every, epoch_seconds = self.prepared.config.training.sample_every, self.epoch_seconds
         try:
             with PULSE.within("sampling"):
-                seconds = None if epoch_seconds is None else every * epoch_seconds
+                seconds = None if epoch_seconds is None else min(every, epoch) * epoch_seconds
                 drawn = self.sampler.draw(seconds, self.switch.now)
         except Exception as error:  # noqa: BLE001  (no failure of the samples ends training)
             first = (str(error).splitlines() or [type(error).__name__])[0]

@@ -86,7 +86,7 @@ def test_from_training_to_the_figures(run: RunFolder, said: Said):
     assert mean[0] == pytest.approx(2 * mean[1], rel=1e-4)  # of log10, of a square root
     assert std[0] == pytest.approx(2 * std[1], rel=1e-3)
 
-    (drawn,) = [event for event in read_events(run.events) if isinstance(event, SamplesDrawn)]
+    _, drawn = [event for event in read_events(run.events) if isinstance(event, SamplesDrawn)]
     assert (drawn.fields, drawn.units, drawn.channels) == (("Mcdm", "heat"), ("M", "keV"), 2)
     with np.load(run.path / drawn.path) as kept:
         assert kept["maps"].shape == (16, 2, 16, 16)
