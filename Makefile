@@ -68,6 +68,7 @@ check: $(VENV)/.developed
 bench: .bench/.installed $(VENV)/.references
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/dashboard.py
+	$(BIN)/python benchmarks/dashboard_load.py
 	$(BIN)/python benchmarks/power.py
 	$(BIN)/python benchmarks/judge.py
 	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/cpu_training.py

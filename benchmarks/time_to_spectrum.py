@@ -68,6 +68,7 @@ SEED_RECIPE = {
     "model.channel_mults": (1, 2, 4),
     "training.batch_size": 64,
     "training.lr": 1e-4,
+    "training.cfg_prob": 0.1,
     "training.optimizer": "adamw",
     "training.scheduler.name": "plateau",
     "training.scheduler.warmup_epochs": 5,

@@ -216,7 +216,7 @@ def made_by(fault: Fault, pool: Pool, measured: Measurements) -> tuple[dict[str,
     if fault.change is None:
         return measured.of_pool(), pool.rows
     others = pool.universes - 1
-    rows = spread_rows(pool, -(-pool.maps.shape[2] // others))
+    rows = pool.rows if fault.every else spread_rows(pool, -(-pool.maps.shape[2] // others))
     maps = changed_maps(fault, pool, rows)
     shape = (1, *pool.training.shape[:2]) if fault.choice == "memorised" else rows.shape
     return measured.of(fault.name, maps), np.arange(len(maps), dtype=np.intp).reshape(shape)

@@ -30,7 +30,9 @@ MAPS, HELD_BACK = 240, HeldBack(universes=24, cosmologies=8)
 SAMPLER = {"sampler": "heun", "steps": 25}
 """Converged for a flow: 100 steps change no score by more than 0.003."""
 MIDPOINT = {"sampler": "midpoint", "steps": 25}
-FIRST = {
+EARLIER = {"data.simulations": 60, "training.cfg_prob": 0.1}
+"""The templates' settings until they had 150 universes and no maps without parameters."""
+FIRST = EARLIER | {
     "model.base_channels": 24,
     "model.channel_mults": (1, 2),
     "training.batch_size": 16,
@@ -44,6 +46,7 @@ HALF = FIRST | {"training.precision": "bf16", "training.batch_size": 32, "traini
 MUON = HALF | {"training.optimizer": "muon"}
 WIDE = MUON | {"model.base_channels": 32, "model.channel_mults": (1, 2, 2), "training.lr": 4e-3}
 BOXCOX = WIDE | {"data.normalize": "boxcox"}
+AS_IT_IS = BOXCOX | {"data.simulations": 150, "training.cfg_prob": 0.0}
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Choice:
 
     Attributes:
         words: its row in the table.
-        epochs: epochs of 54 simulations, so that the choices of a group cost about as much CPU time.
+        epochs: number of epochs, so that the choices of a group cost about as much CPU time.
         settings: what it changes in the template.
         template: the template.
         seeds: seeds of weights, order and noise.
@@ -79,12 +82,11 @@ CHOICES = {
     "muon_wide": Choice("bf16, Muon, 32 channels x (1, 2, 2)", 16, WIDE | {"training.lr": 3e-3}),
     "w4": Choice("the same, rate 4e-3, longer", 27, WIDE, seeds=(0, 1, 2)),
     "w4v": Choice("the same, diffusion", 27, WIDE, template="small", sampling=MIDPOINT),
-    "boxcox": Choice("the same, data.normalize: boxcox (as it is)", 27, BOXCOX, seeds=(0, 1, 2)),
-    "boxcox_v": Choice(
-        "the same, diffusion (as it is)", 27, BOXCOX, template="small", sampling=MIDPOINT, seeds=(0, 1, 2)
-    ),
+    "boxcox": Choice("the same, data.normalize: boxcox", 27, BOXCOX, seeds=(0, 1, 2)),
+    "boxcox_v": Choice("the same, diffusion", 27, BOXCOX, template="small", sampling=MIDPOINT, seeds=(0, 1, 2)),
     "boxcox_strong": Choice("boxcox, power 0.2", 27, BOXCOX | {"data.boxcox_power": 0.2}),
     "boxcox_150": Choice("boxcox, 135 simulations, as many steps", 11, BOXCOX | {"data.simulations": 150}),
+    "no_drop": Choice("the same, training.cfg_prob: 0 (as it is)", 10, AS_IT_IS, seeds=(0, 1, 2)),
 }
 SHOWN = {
     "slab_mean.bias": "mean",

@@ -73,7 +73,7 @@ def test_the_run_ends_with_its_checkpoints_blocks_and_figures(trained):
     assert (events[-1].state, events[-1].epoch) == ("finished", 3)
     saved = {event.path for event in events if isinstance(event, CheckpointSaved)}
     assert saved == {"checkpoints/checkpoint_last.pt", "checkpoints/checkpoint_best.pt"}
-    assert [event.epoch for event in events if isinstance(event, StatisticsMeasured)] == [2, 3]
+    assert [event.epoch for event in events if isinstance(event, StatisticsMeasured)] == [1, 2, 3]
     assert trained.train_log.read_text(encoding="utf-8").count("Epoch 3/3 [WARMUP]") == 1
     for figure in (trained.training_history, trained.sample_figure(2), trained.power_figure(3)):
         assert figure.read_bytes().startswith(b"\x89PNG")

@@ -47,7 +47,7 @@ class Template:
 
 
 _SMALL: dict[str, object] = {
-    "data.simulations": 60,
+    "data.simulations": 150,
     "data.train_split": 0.9,
     "data.normalize": "boxcox",
     "model.cond_dim": 2,
@@ -55,10 +55,11 @@ _SMALL: dict[str, object] = {
     "model.channel_mults": (1, 2, 2),
     "model.time_dim": 128,
     "training.batch_size": 32,
-    "training.num_epochs": 24,
+    "training.num_epochs": 10,
     "training.lr": 4.0e-3,
+    "training.cfg_prob": 0.0,
     "training.optimizer": "muon",
-    "training.sample_every": 10,
+    "training.sample_every": 2,
     "training.scheduler.name": "cosine",
     "training.scheduler.warmup_epochs": 1,
     "training.early_stopping.patience": 0,

@@ -10,6 +10,7 @@ from string import Template
 
 from focus_engine.config.blocks.data import PARAMETER_NAMES
 from focus_engine.config.blocks.model import ModelBlock
+from focus_engine.config.blocks.training import SchedulerBlock
 from focus_engine.config.networks import keys_read, settings_words
 from focus_engine.config.samplers import SAMPLERS
 from focus_engine.config.schema import Config
@@ -70,7 +71,6 @@ def readme(file: str, name: str, config: Config) -> str:
         lr=yaml_value(training.lr),
         sampler=sampling.method.upper(),
         steps=SAMPLERS[sampling.method].steps_in(config),
-        warmup=training.scheduler.warmup_epochs,
         min_delta=yaml_value(training.early_stopping.min_delta),
         block=epoch_block(_example(config)),
         **_method_words(config),
@@ -168,7 +168,21 @@ def _schedule_words(config: Config) -> dict[str, str]:
     stop_ko = f"- **Early Stop**: {patience} epoch 동안 개선이 없으면 학습을 끝냅니다."
     if not patience:
         stop_en, stop_ko = "- **Early Stop** is off.", "- **Early Stop**은 꺼져 있습니다."
-    return {"plateau_en": en, "plateau_ko": ko, "stopping_en": stop_en, "stopping_ko": stop_ko}
+    words = {"plateau_en": en, "plateau_ko": ko, "stopping_en": stop_en, "stopping_ko": stop_ko}
+    return words | _warmup_words(scheduler)
+
+
+def _warmup_words(scheduler: SchedulerBlock) -> dict[str, str]:
+    steps = scheduler.warmup_steps
+    count, unit = (scheduler.warmup_epochs, "epoch") if steps is None else (steps, "step")
+    if not count:
+        return {"warmup_en": "- **Warmup** is off.", "warmup_ko": "- **Warmup**은 꺼져 있습니다."}
+    span = unit if count == 1 else f"{count} {unit}s"
+    return {
+        "warmup_en": f"- **Warmup** is linear over the first {span}; bad epochs are counted after it.",
+        "warmup_ko": f"- **Warmup**: 처음 {count} {unit} 동안 learning rate가 선형으로 증가합니다. "
+        "bad epoch는 그 뒤부터 셉니다.",
+    }
 
 
 def _example(config: Config) -> EpochFinished:

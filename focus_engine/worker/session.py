@@ -369,7 +369,7 @@ class _Session:
         settings = self.prepared.config.training
         every = settings.sample_every
         last = epoch == settings.num_epochs or self.prepared.state.budget.is_up(settings)
-        return epoch > 0 and every > 0 and (epoch % every == 0 or last)
+        return epoch > 0 and every > 0 and (epoch == 1 or epoch % every == 0 or last)
 
     def _stop_now(self) -> bool:
         return bool(self.prepared.training.ranks.agree(self.switch.now()))
@@ -383,7 +383,7 @@ class _Session:
         every, epoch_seconds = self.prepared.config.training.sample_every, self.epoch_seconds
         try:
             with PULSE.within("sampling"):
-                seconds = None if epoch_seconds is None else every * epoch_seconds
+                seconds = None if epoch_seconds is None else min(every, epoch) * epoch_seconds
                 drawn = self.sampler.draw(seconds, self.switch.now)
         except Exception as error:  # noqa: BLE001  (no failure of the samples ends training)
             first = (str(error).splitlines() or [type(error).__name__])[0]

@@ -23,8 +23,10 @@ FLAGS = {
     "nfe": "--nfe",
     "eta": "--eta",
     "guidance": "--guidance",
+    "prior": "--prior",
     "maps": "-n",
     "seed": "--seed",
+    "gpus": "--gpus",
 }
 """Option of `focus sample` for each field."""
 DEFAULTS = {"checkpoint": "best", "seed": "0"}
@@ -43,6 +45,7 @@ class ModelFacts:
         steps: of the config, by sampler.
         eta: of the config.
         guidance: of the config.
+        prior: of the config.
         names: parameters that the network is conditioned on.
         seen: known parameters of validation maps, (n, P).
     """
@@ -53,6 +56,7 @@ class ModelFacts:
     steps: Mapping[str, int] = field(default_factory=dict)
     eta: float = 0.0
     guidance: float = 1.0
+    prior: str = "auto"
     names: tuple[str, ...] = ()
     seen: tuple[tuple[float, ...], ...] = ()
 
@@ -88,6 +92,7 @@ def facts_of(config: Mapping[str, Any], names: tuple[str, ...], seen: Sequence[S
         steps={name: number for name, number in steps.items() if number is not None},
         eta=sampling.get("eta", known.eta),
         guidance=sampling.get("cfg_scale", known.guidance),
+        prior=sampling.get("prior", known.prior),
         names=names,
         seen=tuple(tuple(row) for row in seen),
     )
@@ -144,8 +149,10 @@ def sample_request(values: Mapping[str, str], facts: ModelFacts) -> SampleReques
     )
     check("eta", lambda: SampleOptions(eta=_real(values["eta"]), sampler=sampler))
     check("guidance", lambda: SampleOptions(guidance=_real(values["guidance"])))
+    check("prior", lambda: SampleOptions(prior=values["prior"] or None))
     check("maps", lambda: SampleOptions(n_maps=_whole(values["maps"])))
     check("seed", lambda: SampleOptions(seed=_whole(values["seed"]) or 0))
+    check("gpus", lambda: SampleOptions(gpus=_whole(values["gpus"])))
     typed = [(name, values[param_key(name)]) for name in facts.names] if values.get("params") == GIVEN else []
     for name, text in typed:
         check(param_key(name), partial(parse_params, f"{name}={text}"))

@@ -60,3 +60,13 @@ def test_an_old_checkpoint_starts_from_noise_and_says_so_where_asked_for_more():
         model(None).plan(prior="spectrum")
     with pytest.raises(InputError, match="prior 'pink' is unknown; allowed: white, spectrum"):
         model(None).plan(prior="pink")
+
+
+@pytest.mark.parametrize("guidance", [0.0, 2.0])
+def test_guidance_needs_a_network_that_knows_maps_without_parameters(guidance: float):
+    never = {"training": {"cfg_prob": 0}}
+    assert model(None, **never).plan(guidance=1.0).guidance == 1
+    with pytest.raises(InputError, match=rf"guidance {guidance:g}: the network was trained with training.cfg_prob 0"):
+        model(None, **never).plan(guidance=guidance)
+    for blocks in ({}, {**never, "model": {"cond_dim": 0}}):
+        assert model(None, **blocks).plan(guidance=guidance).guidance == guidance

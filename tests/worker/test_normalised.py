@@ -98,8 +98,8 @@ def run(make: Make, files: tuple[Path, Path]) -> RunFolder:
 def test_from_training_to_the_report(run: RunFolder, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch):
     monkeypatch.setenv("FOCUS_EXPERIMENTS", str(tmp_path))
     events = read_events(run.events)
-    (spectrum,) = [event for event in events if isinstance(event, StatisticsMeasured)]
-    (drawn,) = [event for event in events if isinstance(event, SamplesDrawn)]
+    _, spectrum = [event for event in events if isinstance(event, StatisticsMeasured)]
+    _, drawn = [event for event in events if isinstance(event, SamplesDrawn)]
     assert spectrum.normalised
     assert drawn.normalised
     real, _ = thumbnails(drawn)

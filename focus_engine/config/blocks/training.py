@@ -91,7 +91,9 @@ class TrainingBlock(Block):
         0.1, description="Share of maps trained without parameters, for classifier-free guidance."
     )
     sample_every: NonNegativeInt = Field(
-        10, description="Epochs between samples and P(k) during training; 0 never samples.", json_schema_extra=FREE
+        10,
+        description="Epochs between samples and P(k) during training, which the first has too; 0 never samples.",
+        json_schema_extra=FREE,
     )
     gradient_clip: NonNegativeFloat = Field(1.0, description="Largest gradient norm; 0 does not clip.")
     optimizer: OptimiserName = Field(DEFAULT_OPTIMISER, description=f"{optimiser_words()}.")

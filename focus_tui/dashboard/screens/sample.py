@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Button, Static
 
+from focus_engine.config.samplers import PRIORS
 from focus_engine.errors import FocusError
 from focus_engine.launch.summary import RunSummary
 from focus_engine.runs.folder import RunFolder
@@ -80,8 +81,10 @@ class SampleScreen(FormScreen):
         yield TextField("nfe", "nfe", hint="in place of steps")
         yield TextField("eta", "eta", hint="0: deterministic")
         yield TextField("guidance", "guidance", hint="1: as trained")
+        yield ChoiceField("prior", "prior", [("", "as the config")])
         yield TextField("maps", "maps", placeholder=str(DEFAULT_MAPS), hint="how many")
         yield TextField("seed", "seed", placeholder="0", hint="of the noise")
+        yield TextField("gpus", "GPUs", hint="that share the maps")
         yield ChoiceField("params", "parameters", [("", "those of the validation maps"), (GIVEN, "given here")])
         yield Button("Sample  ctrl+s", id="draw", variant="primary", compact=True)
 
@@ -180,6 +183,8 @@ class SampleScreen(FormScreen):
         self._facts = facts
         others = [(name, name) for name in facts.fitting if name != facts.sampler]
         self._choice("sampler").set_choices([("", f"{facts.sampler} (as the config)"), *others])
+        priors = [(name, name) for name in PRIORS if name != facts.prior]
+        self._choice("prior").set_choices([("", f"{facts.prior} (as the config)"), *priors])
         first = facts.seen[0] if facts.seen else ()
         new = [
             TextField(

@@ -79,5 +79,4 @@ def no_samples(view: RunView) -> str:
     every = training.get("sample_every")
     if view.started is not None and every == 0:
         return "no samples: training.sample_every is 0"
-    when = "" if not isinstance(every, int) else f": the first are drawn after epoch {every}"
-    return f"no samples yet{when}" if view.summary.state != "created" else "not started yet"
+    return "no samples yet: the first follow epoch 1" if view.summary.state != "created" else "not started yet"

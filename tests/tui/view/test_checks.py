@@ -72,7 +72,7 @@ def test_slurm_is_found_by_its_commands(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("torch_at_once")
 def test_an_experiment_is_examined_with_its_data(tmp_path):
     run = create_experiment(tmp_path, "simulated", template="small")
-    assert "60 universes" in by_name(examine(tmp_path, run))["data"].found
+    assert "150 universes" in by_name(examine(tmp_path, run))["data"].found
     gone = create_experiment(tmp_path, "gone", settings=["data.maps_path=no.npy", "data.params_path=p.txt"])
     assert by_name(examine(tmp_path, gone))["data"].status == "problem"
     np.save(gone.path / "no.npy", np.ones((30, 8, 8), np.float32))
