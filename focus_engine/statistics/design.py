@@ -104,7 +104,6 @@ class Design:
         """
         value = score(scaled.sample())
         resampled = np.array([score(scaled.sample(draw)) for draw in self.bootstraps])
-        resampled = value + (resampled - value) * self._error_scale if len(resampled) else resampled
         null = self.perfect_scores(score, scaled)
         freedom = self.real.units - scaled.reference.terms
         return tuple(
@@ -114,6 +113,7 @@ class Design:
                 null[:, k] if len(null) else None,
                 freedom,
                 tail,
+                self._widening,
             )
             for k, tail in enumerate(tails)
         )
@@ -135,12 +135,12 @@ class Design:
         return bool(self.count == 1 or fewest >= min(NEIGHBOURS, self.count))
 
     @cached_property
-    def _error_scale(self) -> float:
+    def _widening(self) -> float:
         """How much larger errors are than the spread of bootstrap samples, which are of few groups."""
         if not self._within:
             return small_sample_factor(self.count, self.count - 1)
         sides = [rows.units_per_point for rows in (self.real, self.generated) if rows.units > self.count]
-        fewest = min(sides, key=lambda units: int(units.sum()))
+        fewest = min(sides, key=lambda units: int(units.sum()), default=np.ones(1, dtype=np.intp))
         return small_sample_factor(int(fewest.min()), int((fewest - 1).sum()))
 
     def _bootstraps(self) -> Iterator[Draw]:

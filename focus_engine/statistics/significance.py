@@ -57,7 +57,9 @@ def small_sample_factor(groups: int, freedom: int) -> float:
     return float(np.sqrt(groups / (groups - 1)) * special.stdtrit(freedom, special.ndtr(1.0)))
 
 
-def estimate_of(value: float, resampled: Array | None, null: Array | None, freedom: int, tail: Tail) -> Estimate:
+def estimate_of(
+    value: float, resampled: Array | None, null: Array | None, freedom: int, tail: Tail, widening: float = 1.0
+) -> Estimate:
     """Return the estimate of a score from its value and from its draws.
 
     Args:
@@ -66,10 +68,12 @@ def estimate_of(value: float, resampled: Array | None, null: Array | None, freed
         null: its values for perfect generators, None if unknown.
         freedom: degrees of freedom of the null's spread: simulations less fitted terms.
         tail: `both`, or `upper` if a fault only raises the score.
+        widening: by how much the error exceeds the spread of `resampled` (`small_sample_factor`).
     """
     if not np.isfinite(value):
         return Estimate(None)
-    error = _spread(resampled)
+    spread_drawn = _spread(resampled)
+    error = None if spread_drawn is None else widening * spread_drawn
     draws = _finite(null)
     if draws is None or freedom < 1:
         return Estimate(value, error)
