@@ -256,6 +256,7 @@ _PATCHED = (
     "open",
     "close",
     "write",
+    "read",
     "ftruncate",
     "fsync",
     "replace",
