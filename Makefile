@@ -68,6 +68,7 @@ check: $(VENV)/.developed
 bench: .bench/.installed $(VENV)/.references
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/dashboard.py
+	$(BIN)/python benchmarks/dashboard_load.py
 	$(BIN)/python benchmarks/power.py
 	$(BIN)/python benchmarks/judge.py
 	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/cpu_training.py
@@ -81,19 +82,30 @@ bench: .bench/.installed $(VENV)/.references
 bench-spectrum: .bench/.installed
 	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/time_to_spectrum.py --keep .bench/time_to_spectrum.jsonl
 
-# Hours: a thousand lives of a run, 10,000 mutations of every file, an hour with eight writers and a dashboard.
-nightly: $(VENV)/.developed
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q tests/worker/test_run_states.py
-	$(BIN)/python scripts/fuzz_files.py --each 10000 --json benchmarks/results/fuzz.json
-	$(BIN)/python scripts/soak.py --minutes 60 --json benchmarks/results/soak.json
-
 chaos: $(VENV)/.developed
 	$(BIN)/python scripts/chaos.py
 
-# The long checks; each writes the table of its last run to benchmarks/results.
-nightly: $(VENV)/.developed
+# The long checks, some five hours; each writes the table of its last run to benchmarks/results: what a disk may hold after a
+# power cut, failing calls of eleven commands, 10,000 mutations of every kind of file, an hour with eight writers and a
+# dashboard; then a thousand lives of a run. One that fails stops the others: `make -k nightly` goes on.
+NIGHTLY := power-loss failing-calls fuzz soak lives
+.PHONY: $(NIGHTLY)
+nightly: $(NIGHTLY)
+
+power-loss: $(VENV)/.developed
 	$(BIN)/python scripts/power_loss.py
+
+failing-calls: $(VENV)/.developed
 	$(BIN)/python scripts/failing_calls.py
+
+fuzz: $(VENV)/.developed
+	$(BIN)/python scripts/fuzz_files.py --each 10000 --json benchmarks/results/fuzz.json
+
+soak: $(VENV)/.developed
+	$(BIN)/python scripts/soak.py --minutes 60 --json benchmarks/results/soak.json
+
+lives: $(VENV)/.developed
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q tests/worker/test_run_states.py
 
 demo: install
 	$(BIN)/focus demo

@@ -5,9 +5,12 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 
 import torch
 
@@ -37,6 +40,48 @@ def alternate(programs: Mapping[str, Callable[[], object]], rounds: int) -> dict
                 seconds[name].wall.append(time.perf_counter() - wall)
                 seconds[name].cpu.append(time.process_time() - cpu)
     return seconds
+
+
+def alternate_processes(
+    makers: Mapping[str, Callable[[], Callable[[], object]]], rounds: int, threads: int
+) -> dict[str, Seconds]:
+    """Return what `alternate` does, each program in a process of its own with `threads` threads of torch.
+
+    So each has the settings of the process that it chooses and no other's, such as those of the memory allocator. A
+    maker, which must be picklable, is called in that process and returns the program.
+    """
+    spawn = get_context("spawn")
+    pipes: dict[str, Connection] = {}
+    processes = []
+    for name, make in makers.items():
+        pipes[name], end = spawn.Pipe()
+        processes.append(spawn.Process(target=_serve, args=(end, make, threads), daemon=True))
+        processes[-1].start()
+        end.close()
+    seconds = {name: Seconds([], []) for name in makers}
+    for number in range(rounds + 1):
+        for name, pipe in pipes.items():
+            pipe.send(None)
+            wall, cpu = pipe.recv()
+            if number:
+                seconds[name].wall.append(wall)
+                seconds[name].cpu.append(cpu)
+    for pipe, process in zip(pipes.values(), processes, strict=True):
+        pipe.close()
+        process.join()
+    return seconds
+
+
+def _serve(pipe: Connection, make: Callable[[], Callable[[], object]], threads: int) -> None:
+    """Run a program whenever `pipe` asks for it, and answer with its wall and CPU seconds."""
+    torch.set_num_threads(threads)
+    program = make()
+    with suppress(EOFError):
+        while True:
+            pipe.recv()
+            wall, cpu = time.perf_counter(), time.process_time()
+            program()
+            pipe.send((time.perf_counter() - wall, time.process_time() - cpu))
 
 
 def machine(*packages: str) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """Benchmark of the dashboard in a real terminal: time to first paint, output volume, latency.
 
-Run: python benchmarks/dashboard.py [--leet PATH_TO_WANDB] [--quick]
+Run: python benchmarks/dashboard.py [--leet PATH_TO_WANDB] [--quick]; dashboard_load.py has long logs and many events
 Each measurement starts `focus tui` in a pseudo-terminal of 120 x 40 and reads its output. First paint is compared with
 the first chart of W&B LEET on an equivalent run, alternating in one loop.
 """
@@ -23,6 +23,8 @@ import tempfile
 import termios
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -207,28 +209,6 @@ def many(root: Path, count: int, bar: float, bar_megabytes: float) -> dict[str, 
     }
 
 
-def million(root: Path) -> dict[str, object]:
-    """Measure the time from first paint of Watch until the curve of a log of 1,000,000 steps is on screen."""
-    run = make_run(root, "long_run", 1)
-    row = json.loads(changed(STEP))
-    with run.events.open("w", encoding="utf-8") as log:
-        log.write(changed(STARTED, num_epochs=200, steps_per_epoch=5000))
-        for epoch in range(1, 201):
-            for step in range(5000):
-                row |= {"epoch": epoch, "batch": step, "n_batches": 5000, "train_loss": 0.5 + 1 / (1 + epoch)}
-                log.write(json.dumps(row, separators=(",", ":")) + "\n")
-            log.write(changed(EPOCH, epoch=epoch, num_epochs=200, val_loss=0.5 + 1 / epoch))
-    size = run.events.stat().st_size
-    times = []
-    for _ in range(3):
-        terminal = focus(root, "long_run")
-        painted = terminal.until(lambda text: "Loss" in text or "reading" in text)
-        times.append(terminal.until(lambda text: "epoch 200/200" in text) - painted)
-        terminal.close()
-    median = statistics.median(times)
-    return {"seconds": median, "bar": 1.0, "log_megabytes": size / 1e6, "ok": median <= 1.0}
-
-
 def overlay(root: Path) -> dict[str, object]:
     """Measure the time from key `c` until the curves of 60 runs of 200 epochs are on screen."""
     for number in range(60):
@@ -359,6 +339,17 @@ def key(root: Path, repeats: int) -> dict[str, object]:
     return {"seconds": statistics.median(times), "p95": slow, "bar": 0.05, "ok": statistics.median(times) <= 0.05}
 
 
+def described() -> dict[str, object]:
+    """Return the machine, versions, load and date of a result."""
+    return {
+        "machine": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "load": list(os.getloadavg()),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {name: version(name) for name in ("textual", "rich")} | {"python": platform.python_version()},
+    }
+
+
 def main() -> None:
     """Measure, print a table and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -370,14 +361,13 @@ def main() -> None:
         "first paint": lambda root: first_paint(root, repeats, given.leet),
         "1,000 runs listed": lambda root: many(root, 1000, 0.5, 150),
         "10,000 runs listed": lambda root: many(root, 10_000, 3.0, 300),
-        "1,000,000 steps": million,
         "60 x 200 epochs overlaid": overlay,
         "event to screen": lambda root: latency(root, 5 if given.quick else 20),
         "event, eight stream at 10/s": lambda root: busy(root, 5 if given.quick else 20),
         "at rest, one live run": lambda root: at_rest(root, 8 if given.quick else 20),
         "key while eight stream": lambda root: key(root, 10 if given.quick else 40),
     }
-    results: dict[str, object] = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+    results: dict[str, object] = described()
     for name, measure in measures.items():
         folder = Path(tempfile.mkdtemp(prefix="focus-bench-"))
         try:

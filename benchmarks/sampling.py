@@ -1,6 +1,6 @@
 """Sampling: maps per second at 50 network calls a map, beside diffusers and denoising-diffusion-pytorch.
 
-Three comparisons on the CPU, the programs in turns in one run, ratios of medians:
+Three comparisons on the CPU, the programs in turns in one run, each in a process of its own; ratios of medians:
 - loops: the same network of FOCUS in each program's own sampling loop, all in float32;
 - precision: the same, each in the best precision it chooses by itself (FOCUS: bf16 where the CPU multiplies it; the
   others stay in float32);
@@ -8,25 +8,28 @@ Three comparisons on the CPU, the programs in turns in one run, ratios of median
 The last column is from the results of time_to_spectrum.py: the least seconds of training and of drawing 160 maps after
 which P(k) is within 15 % at large, middle and small scales, for every seed that was trained. Prints tables and writes
 benchmarks/results/sampling.json; what is not installed is left out and said.
-Run: python benchmarks/sampling.py [--quick] [--threads 2] [--rounds 5] [--maps 32] [--map-size 32]
+Run: python benchmarks/sampling.py [--quick] [--threads 2] [--rounds 3] [--maps 32] [--map-size 32]
 """
 
 import argparse
 import importlib.util
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from alternation import alternate, machine
+from alternation import alternate_processes, machine
 from peers import torchvision_for_its_import, with_parameters
 
 from focus_engine.generative.diffusion import Diffusion
 from focus_engine.generative.noise import build_schedule
 from focus_engine.generative.sampling import SamplingPlan, sample_steps
 from focus_engine.models.batch_parts import BatchParts, PartedNetwork
+from focus_engine.models.inference import for_inference
 from focus_engine.models.unet import SimpleUNet
+from focus_engine.training.allocator import keep_freed_memory
 from focus_engine.training.devices import choose_precision, precision_context
 
 CALLS, TRAINED_STEPS, PARAMETERS = 50, 1000, 2
@@ -48,13 +51,16 @@ def our_unet() -> SimpleUNet:
     return network.eval().requires_grad_(requires_grad=False)
 
 
-def focus_draw(network: SimpleUNet, cond: torch.Tensor, size: int, precision: str) -> Draw:
+def focus_draw(maps: int, size: int, precision: str) -> Draw:
     """Return the sampling of FOCUS as `focus sample` does it."""
-    cpu = torch.device("cpu")
+    keep_freed_memory()
+    network, cond, cpu = our_unet(), torch.zeros(maps, PARAMETERS), torch.device("cpu")
+    context = precision_context(precision, cpu)
+    with context():
+        parted = PartedNetwork(for_inference(network), BatchParts.of(network, cpu, trains=False))
     process = Diffusion(build_schedule("linear", TRAINED_STEPS, 1e-4, 0.02), "epsilon")
-    parted = PartedNetwork(network, BatchParts.of(network, cpu, trains=False))
-    plan = SamplingPlan("ddim", steps=CALLS, batch_size=len(cond))
-    options = {"precision": precision_context(precision, cpu), "without_gradients": torch.inference_mode}
+    plan = SamplingPlan("ddim", steps=CALLS, batch_size=maps)
+    options = {"precision": context, "without_gradients": torch.inference_mode}
 
     def draw() -> torch.Tensor:
         *_, last = sample_steps(parted, process, cond, (1, size, size), plan, **options)
@@ -126,33 +132,31 @@ def ddp_unet() -> torch.nn.Module:
     return Unet(dim=30, dim_mults=(1, 2, 2), channels=1 + PARAMETERS, out_dim=1, flash_attn=False).eval()
 
 
-def loops(network: SimpleUNet, cond: torch.Tensor, size: int) -> dict[str, Draw]:
-    """Return the same network in each loop; nothing of the others where they are not installed."""
-    same, count = as_peer_network(network, cond), len(cond)
-    return installed(
-        {"diffusers": lambda: diffusers_draw(same, count, size), PEERS[1]: lambda: ddp_draw(same, count, size)}
-    )
+def loop_draw(program: str, maps: int, size: int) -> Draw:
+    """Return the sampling loop of another program with our network."""
+    network = as_peer_network(our_unet(), torch.zeros(maps, PARAMETERS))
+    return (diffusers_draw if program == PEERS[0] else ddp_draw)(network, maps, size)
 
 
-def own_networks(cond: torch.Tensor, size: int) -> tuple[dict[str, Draw], dict[str, int]]:
-    """Return the programs of the others with their own networks, and the parameters of these."""
-    made: dict[str, torch.nn.Module] = installed({"diffusers": lambda: diffusers_unet(size), PEERS[1]: ddp_unet})
-    draws: dict[str, Draw] = {}
-    if "diffusers" in made:
-        network = made["diffusers"]
-        draws["diffusers"] = diffusers_draw(lambda x, t: network(with_parameters(x, cond), t).sample, len(cond), size)
-    if PEERS[1] in made:
-        other = made[PEERS[1]]
-        draws[PEERS[1]] = ddp_draw(lambda x, t: other(with_parameters(x, cond), t), len(cond), size)
-    return draws, {name: parameters(one) for name, one in made.items()}
+def own_draw(program: str, maps: int, size: int) -> Draw:
+    """Return the sampling of another program with its own network."""
+    network, cond = own_network(program, size), torch.zeros(maps, PARAMETERS)
+    if program == PEERS[0]:
+        return diffusers_draw(lambda x, t: network(with_parameters(x, cond), t).sample, maps, size)
+    return ddp_draw(lambda x, t: network(with_parameters(x, cond), t), maps, size)
 
 
-def installed(makers: dict[str, Callable[[], Any]]) -> dict[str, Any]:
-    """Return what is made of the programs that can be imported; say which can't."""
-    found = {name for name in makers if importlib.util.find_spec(name.replace("-", "_"))}
-    for name in makers.keys() - found:
+def own_network(program: str, size: int) -> torch.nn.Module:
+    """Return the network of another program."""
+    return diffusers_unet(size) if program == PEERS[0] else ddp_unet()
+
+
+def installed() -> list[str]:
+    """Return the other programs that can be imported; say which can't."""
+    found = [name for name in PEERS if importlib.util.find_spec(name.replace("-", "_"))]
+    for name in set(PEERS) - set(found):
         print(f"{name}: not installed, left out")
-    return {name: make() for name, make in makers.items() if name in found}
+    return found
 
 
 def parameters(network: torch.nn.Module) -> int:
@@ -179,39 +183,48 @@ def seconds_to_spectrum() -> dict[str, str]:
     return words
 
 
-def table(title: str, draws: dict[str, Draw], rounds: int, maps: int, words: dict[str, str]) -> dict[str, Any]:
-    """Time the programs in turns; print and return their rows."""
-    print(f"\n{title}\n{'program':<30}{'maps/s':>9}{'CPU s/map':>11}{'FOCUS is':>10}")
-    medians = {name: one.medians() for name, one in alternate(draws, rounds).items()}
-    ours, rows = medians["FOCUS"], {}
+def table(title: str, medians: dict[str, dict[str, float]], maps: int, words: dict[str, str]) -> dict[str, Any]:
+    """Print and return the rows of the programs, whose first is FOCUS."""
+    print(f"\n{title}\n{'program':<36}{'maps/s':>9}{'CPU s/map':>11}{'FOCUS is':>10}{'by CPU':>10}")
+    ours, rows = next(iter(medians.values())), {}
     for name, median in medians.items():
         ratio = {"ratio": median["wall_s"] / ours["wall_s"], "cpu_ratio": median["cpu_s"] / ours["cpu_s"]}
         rows[name] = {"maps_per_s": maps / median["wall_s"], "cpu_s_per_map": median["cpu_s"] / maps, **ratio}
-        cells = f"{rows[name]['maps_per_s']:>9.2f}{rows[name]['cpu_s_per_map']:>11.3f}{ratio['ratio']:>8.2f} ×"
-        print(f"{name:<30}{cells}  {words.get(name, '')}")
+        cells = f"{rows[name]['maps_per_s']:>9.2f}{rows[name]['cpu_s_per_map']:>11.3f}"
+        print(f"{name:<36}{cells}{ratio['ratio']:>8.2f} ×{ratio['cpu_ratio']:>8.2f} ×  {words.get(name, '')}")
     return rows
 
 
 def main() -> None:
     """Measure, print the tables and write the JSON."""
     given = options()
-    torch.set_num_threads(given.threads)
     maps, size, rounds = (4, 16, 1) if given.quick else (given.maps, given.map_size, given.rounds)
-    network, cond = our_unet(), torch.zeros(maps, PARAMETERS)
-    best, spectrum = choose_precision("auto", torch.device("cpu")), seconds_to_spectrum()
-    single = {"FOCUS": focus_draw(network, cond, size, "float32"), **loops(network, cond, size)}
-    result: dict[str, Any] = {"maps": maps, "map_size": size, "calls": CALLS, "rounds": rounds, "focus_precision": best}
-    result["loops"] = table("The same network in each loop, float32", single, rounds, maps, {})
-    chosen = {**single, "FOCUS": focus_draw(network, cond, size, best)}
-    result["precision"] = table(f"The same network, FOCUS in {best} (its choice here)", chosen, rounds, maps, {})
-    own, counts = own_networks(cond, size)
-    counts["FOCUS"] = parameters(network)
+    best, spectrum, peers = choose_precision("auto", torch.device("cpu")), seconds_to_spectrum(), installed()
+    makers: dict[str, Callable[[], Draw]] = {
+        "FOCUS float32": partial(focus_draw, maps, size, "float32"),
+        "FOCUS": partial(focus_draw, maps, size, best),
+        **{f"{name}: loop": partial(loop_draw, name, maps, size) for name in peers},
+        **{name: partial(own_draw, name, maps, size) for name in peers},
+    }
+    measured = alternate_processes(makers, rounds, given.threads)
+    medians = {name: one.medians() for name, one in measured.items()}
+    counts = {"FOCUS": parameters(our_unet()), **{name: parameters(own_network(name, size)) for name in peers}}
     words = {
         name: f"{n / 1e6:.2f} M weights; P(k) within 15 %: {spectrum.get(name, '?')}" for name, n in counts.items()
     }
-    programs = {"FOCUS": chosen["FOCUS"], "FOCUS float32": single["FOCUS"], **own}
-    result["programs"] = table("Each program with its own network", programs, rounds, maps, words)
-    document = {**machine(*PEERS), **result, "weights": counts, "seconds_to_spectrum": spectrum}
+
+    def shown(title: str, *names: str) -> dict[str, Any]:
+        return table(title, {name: medians[name] for name in names}, maps, words)
+
+    in_loops = [f"{name}: loop" for name in peers]
+    result = {
+        "loops": shown("The same network in each loop, float32", "FOCUS float32", *in_loops),
+        "precision": shown(f"The same network, FOCUS in {best} (its choice here)", "FOCUS", *in_loops),
+        "programs": shown("Each program with its own network", "FOCUS", "FOCUS float32", *peers),
+    }
+    sizes = {"maps": maps, "map_size": size, "calls": CALLS, "rounds": rounds, "focus_precision": best}
+    document = {**machine(*PEERS), **sizes, **result, "weights": counts, "seconds_to_spectrum": spectrum}
+    document["threads"] = given.threads
     given.output.parent.mkdir(exist_ok=True)
     given.output.write_text(json.dumps(document, indent=1) + "\n")
 
@@ -221,7 +234,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="4 maps of 16 x 16, one round")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--maps", type=int, default=32)
     parser.add_argument("--map-size", type=int, default=32)
     parser.add_argument("--output", type=Path, default=RESULTS / "sampling.json")

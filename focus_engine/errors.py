@@ -69,6 +69,18 @@ class RunConflictError(InputError):
     """The state of the run does not allow this (running already, has checkpoints already)."""
 
 
+def refusal(error: BaseException | None) -> OSError | None:
+    """Return the error by which the system refused a file, behind that of a library; None where the file is at fault.
+
+    Libraries call a file damaged when one read of it fails: zipfile says that it is no zip file.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _REMEDIES:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def remedy(error: OSError) -> str:
     """Return what to do when the system has refused a file."""
     return _REMEDIES.get(error.errno or 0, "check the folder's rights and the space on its disk")

@@ -34,11 +34,25 @@ def open_ordinary(path: Path) -> int:
 
 def read_text(path: Path, *, most: int = MOST_BYTES, errors: str = "strict") -> str:
     """Return the text of a file of at most `most` bytes. Raises OSError, and UnicodeDecodeError if it is no UTF-8."""
-    with naming(path), os.fdopen(open_ordinary(path), "rb") as file:
-        content = file.read(most + 1)
+    descriptor = open_ordinary(path)
+    try:
+        with naming(path):
+            content = read_at_most(descriptor, most + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > most:
         raise OSError(errno.EFBIG, f"larger than {most:,} bytes", str(path))
-    return content.decode("utf-8", errors).replace("\r\n", "\n").replace("\r", "\n")
+    text = content.decode("utf-8", errors)
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def read_at_most(descriptor: int, most: int) -> bytes:
+    """Return at most `most` bytes of an open file, from where it stands; lists of runs open no stream for it."""
+    parts = []
+    while most > 0 and (part := os.read(descriptor, min(most, 1 << 16))):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401  (files hold anything)

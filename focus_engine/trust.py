@@ -24,6 +24,11 @@ def trusted() -> bool:
     return os.environ.get(TRUST_VARIABLE) == "1"
 
 
+def is_own(path: Path) -> bool:
+    """Whether the file at `path` belongs to this user. Raises OSError."""
+    return path.stat().st_uid == os.geteuid()
+
+
 def runs_code(network: str) -> bool:
     """Whether `network`, a value of `model.from`, names code outside FOCUS."""
     from focus_engine.config.networks import NETWORKS  # noqa: PLC0415  (pydantic: `focus ls` does without)

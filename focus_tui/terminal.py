@@ -54,6 +54,8 @@ def width() -> int | None:
 
 def visible(text: str) -> str:
     """Return `text` with control characters escaped, except newlines and tabs, so that the terminal ignores them."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(c if c in "\n\t" or not _is_control(c) else repr(c)[1:-1] for c in text)
 
 

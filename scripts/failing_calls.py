@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "suppo
 
 from failing_calls import Commands, Report, campaign
 from power_loss import Recording, prepare
-from preload import leave_figures_unarranged, load_figures, load_optimiser
+from preload import leave_figures_undrawn, load_figures, load_optimiser
 
 HOME = Path(__file__).resolve().parent.parent
-ALL = "new,train,stop,resume,sample,verify,status,ls,logs"
+ALL = "new,train,stop,resume,sample,evaluate,judge,verify,status,ls,logs"
 
 
 def main() -> int:
@@ -33,7 +33,7 @@ def main() -> int:
     prepare()
     load_optimiser()
     load_figures()
-    leave_figures_unarranged()
+    leave_figures_undrawn()
     shared = Path("/dev/shm")  # noqa: S108  (files that are written again thousands of times)
     with tempfile.TemporaryDirectory(prefix="focus-calls-", dir=shared if shared.is_dir() else None) as name:
         os.environ["FOCUS_CACHE"] = f"{name}/cache"

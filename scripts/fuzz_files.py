@@ -67,6 +67,10 @@ def main() -> int:
                 break
             result, seconds = _fuzz_apart(target, given.each, given.seed, Path(name).resolve() / "place")
             table[target.name] = asdict(result) | {"first": dict(result.first), "cpu_seconds": round(seconds, 1)}
+            if given.json:  # of a run that is cut short too
+                given.json.write_text(
+                    json.dumps({"seed": given.seed, "each": given.each, "files": table}, indent=1) + "\n"
+                )
             counts = (result.executed, result.escaped, result.hung, result.raised)
             print(
                 f"{target.name:<26}{result.read:>7}{result.accepted:>10}{result.refused:>9}{counts[0]:>10}{counts[1]:>9}"
@@ -76,8 +80,6 @@ def main() -> int:
             )
     harm = sum(sum(one[key] for key in ("executed", "escaped", "hung", "raised")) for one in table.values())
     print(f"{sum(one['read'] for one in table.values())} files of {len(table)} kinds, {harm} harms")
-    if given.json:
-        given.json.write_text(json.dumps({"seed": given.seed, "each": given.each, "files": table}, indent=1) + "\n")
     return 1 if harm else 0
 
 

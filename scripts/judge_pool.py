@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from focus_engine.config.statistics import STATISTICS, StatisticSpec
+from focus_engine.config.statistics import STATISTICS, StatisticSpec, statistics_of
 from focus_engine.statistics.map_stack import MapStack
 from focus_engine.statistics.protocol import statistic_of
 
@@ -75,7 +75,7 @@ class Pool:
 
 def judged_statistics() -> list[StatisticSpec]:
     """Return the statistics of one field."""
-    return [spec for spec in STATISTICS.values() if spec.needs in {"density", "field"}]
+    return list(statistics_of(pair=False).values())
 
 
 def sobol_points() -> Array:

@@ -216,7 +216,7 @@ def made_by(fault: Fault, pool: Pool, measured: Measurements) -> tuple[dict[str,
     if fault.change is None:
         return measured.of_pool(), pool.rows
     others = pool.universes - 1
-    rows = spread_rows(pool, -(-pool.maps.shape[2] // others))
+    rows = pool.rows if fault.every else spread_rows(pool, -(-pool.maps.shape[2] // others))
     maps = changed_maps(fault, pool, rows)
     shape = (1, *pool.training.shape[:2]) if fault.choice == "memorised" else rows.shape
     return measured.of(fault.name, maps), np.arange(len(maps), dtype=np.intp).reshape(shape)
@@ -242,7 +242,7 @@ def main() -> None:
     parser.add_argument("--universes", type=int, default=9, help="universes at each point, besides one for training")
     parser.add_argument("--trials", type=int, default=20, help="trials of each fault and size")
     parser.add_argument("--perfect-trials", type=int, default=100, help="trials of each perfect generator and size")
-    parser.add_argument("--only", nargs="+", choices=[one.name for one in FAULTS], help="judge only these generators")
+    parser.add_argument("--only", nargs="+", choices=[one.name for one in FAULTS], help="judge these, keep the others")
     parser.add_argument("--out", type=Path, default=HOME, help="repository that the results are written to")
     given = parser.parse_args()
     pool = simulated_pool(given.pool, given.universes)

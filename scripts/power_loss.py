@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "suppo
 
 from power_cuts import Report, campaign
 from power_loss import Recording, prepare
-from preload import leave_figures_unarranged, load_optimiser
+from preload import leave_figures_undrawn, load_optimiser
 
 HOME = Path(__file__).resolve().parent.parent
 
@@ -31,7 +31,7 @@ def main() -> int:
     given = parser.parse_args()
     prepare()
     load_optimiser()
-    leave_figures_unarranged()
+    leave_figures_undrawn()
     shared = Path("/dev/shm")  # noqa: S108  (files that are written again thousands of times)
     with tempfile.TemporaryDirectory(prefix="focus-power-", dir=shared if shared.is_dir() else None) as name:
         os.environ["FOCUS_CACHE"] = f"{name}/cache"

@@ -70,7 +70,7 @@ def soak(root: Path, minutes: float, writers: int, epoch_seconds: float) -> dict
     others = [fork.Process(target=_write, args=(run, n, until, epoch_seconds, counts)) for n, run in enumerate(runs)]
     for one in others:
         one.start()
-    memory, files, threads, alive = _watch(root, until)
+    memory, files, threads, drawn, alive = _watch(root, until)
     for one in others:
         one.join()
     written = list(counts)
@@ -79,7 +79,14 @@ def soak(root: Path, minutes: float, writers: int, epoch_seconds: float) -> dict
     whole, half = len(memory), memory[len(memory) // 4 : len(memory) // 2]
     first, last = statistics.median(half), statistics.median(memory[3 * whole // 4 :])
     settled = files[whole // 4 :]
-    good = alive and read == written and set(states) == {"finished"} and max(settled) - min(settled) <= 4
+    quarters = [sum(drawn[part * whole // 4 : (part + 1) * whole // 4]) for part in range(4)]
+    good = (
+        alive
+        and min(quarters) > 0
+        and read == written
+        and set(states) == {"finished"}
+        and max(settled) - min(settled) <= 4
+    )
     return {
         "minutes": minutes,
         "writers": writers,
@@ -92,14 +99,19 @@ def soak(root: Path, minutes: float, writers: int, epoch_seconds: float) -> dict
         "memory_growth": round(last / first - 1, 4),
         "open_files": [min(settled), max(settled)],
         "threads": [min(threads[whole // 4 :]), max(threads[whole // 4 :])],
+        "drawn_mb_by_quarter": [round(one / 1e6, 2) for one in quarters],
         "load": [round(one, 1) for one in os.getloadavg()],
         "passed": bool(good and last / first - 1 <= GROWTH),
         "memory_mb_by_time": [round(one, 1) for one in memory],
     }
 
 
-def _watch(root: Path, until: float) -> tuple[list[float], list[int], list[int], bool]:
-    """Run the dashboard until then; return its memory [MB], open files and threads, and whether it lived to the end."""
+def _watch(root: Path, until: float) -> tuple[list[float], list[int], list[int], list[int], bool]:
+    """Run the dashboard until then.
+
+    Return its memory [MB], open files, threads and drawn bytes, every `SAMPLE_SECONDS`, and whether it lived to the
+    end.
+    """
     pid, terminal = pty.fork()
     if not pid:
         environment = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(HOME), "COLORTERM": "truecolor"}
@@ -110,11 +122,12 @@ def _watch(root: Path, until: float) -> tuple[list[float], list[int], list[int],
     memory: list[float] = []
     files: list[int] = []
     threads: list[int] = []
+    drawn, bytes_drawn = list[int](), 0
     pressed = sampled = time.monotonic() + 5.0
     alive = True
     try:
         while alive and time.monotonic() < until:
-            _drain(terminal, 0.2)
+            bytes_drawn += _drain(terminal, 0.2)
             now = time.monotonic()
             if now >= pressed:
                 pressed = now + draw.uniform(0.3, 2.0)
@@ -124,20 +137,23 @@ def _watch(root: Path, until: float) -> tuple[list[float], list[int], list[int],
                 memory.append(process.memory_info().rss / 1e6)
                 files.append(process.num_fds())
                 threads.append(process.num_threads())
+                drawn.append(bytes_drawn)
+                bytes_drawn = 0
             alive = process.status() != psutil.STATUS_ZOMBIE
     except (OSError, psutil.Error):
         alive = False
     process.kill()
     os.waitpid(pid, 0)
     os.close(terminal)
-    return memory, files, threads, alive
+    return memory, files, threads, drawn, alive
 
 
-def _drain(terminal: int, seconds: float) -> None:
-    """Take what the dashboard draws, as a terminal does."""
-    end_at = time.monotonic() + seconds
+def _drain(terminal: int, seconds: float) -> int:
+    """Take what the dashboard draws, as a terminal does; return how many bytes."""
+    end_at, count = time.monotonic() + seconds, 0
     while (left := end_at - time.monotonic()) > 0 and select.select([terminal], [], [], left)[0]:
-        os.read(terminal, 1 << 16)
+        count += len(os.read(terminal, 1 << 16))
+    return count
 
 
 def _write(run: RunFolder, number: int, until: float, epoch_seconds: float, counts: "multiprocessing.Array") -> None:  # type: ignore[valid-type]

@@ -156,10 +156,11 @@ def statistics() -> str:
         "`focus evaluate` and `focus judge` has an object for each, under its name. Unknown numbers are null, and so",
         "is a statistic that the maps do not allow. Its list `scores` holds every score:",
         "`{name, statistic, band, value, error, null, null_spread, p_value, verdict}`. `error` is the uncertainty",
-        "of the value (bootstrap by simulation). `null` is what a perfect generator scores with as many maps and",
-        "simulations, `null_spread` its spread, and `p_value` the probability that it scores at least as far from",
-        "`null`. Values, errors and nulls are fractions, or in the unit of the statistic. `verdict` is corrected for",
-        "the number of scores. Each run in the JSON of `focus compare` has the same objects, and its `steps` hold the",
+        "of the value: half of the interval of 68 %, from a bootstrap by simulation. `null` is what a perfect",
+        "generator scores with as many maps and simulations, `null_spread` its spread, and `p_value` the",
+        "probability that it scores at least as far from `null`. Values, errors and nulls are fractions, or in the",
+        "unit of the statistic. `verdict` is corrected for the number of scores. Each run in the JSON of",
+        "`focus compare` has the same objects, and its `steps` hold the",
         "first score of each statistic by its own key.",
     ]
     for spec in STATISTICS.values():

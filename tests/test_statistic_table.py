@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from toy_statistic import SPEC, measure
 
 from focus_engine.config.statistic_spec import StatisticCurve
-from focus_engine.config.statistics import STATISTICS
+from focus_engine.config.statistics import STATISTICS, statistics_of
 from focus_engine.figures.pages import draw_comparison, draw_evaluation
 from focus_engine.figures.scores import scores_panel
 from focus_engine.figures.statistics import OWN_OVERLAYS, OWN_PANELS, draw_statistic
@@ -172,7 +172,7 @@ def test_maps_are_measured_once(maps):
     """Comparisons use one vector per map: a subset of vectors equals a measurement of that subset of maps."""
     rows = np.array([0, 1, 2, 9, 10, 11])
     real, generated = (MapStack(one, 25.0, training=maps[1]) for one in maps)
-    for spec in (one for one in STATISTICS.values() if not one.measured_by and one.needs != "pair"):
+    for spec in (one for one in statistics_of(pair=False).values() if not one.measured_by):
         statistic = statistic_of(spec)
         bins = statistic.bins(real, generated)
         whole, part = statistic.measure(real, bins), statistic.measure(MapStack(real.values[rows], 25.0), bins)

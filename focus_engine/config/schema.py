@@ -34,12 +34,13 @@ class ExperimentBlock(Block):
 
 
 class NotifyBlock(Block):
-    """Who is told when a run ends or stalls."""
+    """Who is told when a run ends, stalls or is lost."""
 
     command: str | None = Field(
         None,
         examples=['echo "$FOCUS_NAME $FOCUS_STATE" | mail -s FOCUS me@example.org'],
-        description="Shell command run when a run ends or stalls, with FOCUS_NAME, FOCUS_STATE and FOCUS_REASON set.",
+        description="Shell command run when a run ends, stalls or is lost, with FOCUS_NAME, FOCUS_STATE and "
+        "FOCUS_REASON set; left out, notify.command of the settings file (~/.config/focus/tui.yaml).",
     )
 
 

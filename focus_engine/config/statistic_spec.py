@@ -94,9 +94,14 @@ class StatisticSpec:
     measured_by: str = ""
     needs_training: bool = False
 
+    @property
+    def of_pair(self) -> bool:
+        """Whether it is measured on two fields of the same maps, rather than on one."""
+        return self.needs == "pair"
+
     def fits(self, *, physical: bool) -> bool:
-        """Return whether the statistic can be measured on one field that is physical, or normalised."""
-        return self.needs == "field" or (physical and self.needs == "density")
+        """Return whether fields that are physical, or normalised, allow it."""
+        return physical or self.needs != "density"
 
     def scores_in(self, found: object) -> tuple[Score, ...]:
         """Return the scores in a result or its JSON; all values are None if `found` is None.

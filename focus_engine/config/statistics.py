@@ -281,6 +281,11 @@ STATISTICS = {
 """The statistics by name, in the order of reports; the first score of the first is the leading score."""
 
 
+def statistics_of(*, pair: bool) -> dict[str, StatisticSpec]:
+    """Return the statistics of one field, or those of a pair of fields, by name."""
+    return {name: spec for name, spec in STATISTICS.items() if spec.of_pair == pair}
+
+
 def leading_score() -> ScoreSpec:
     """Return the leading score, which is drawn against the cost of sampling."""
     return next(iter(STATISTICS.values())).scores[0]

@@ -19,8 +19,17 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from focus_engine.data.map_files import DAMAGE, HDF5_SUFFIXES, ZARR_SUFFIX, MapArray, check_own, check_unpacked
-from focus_engine.errors import FocusError, InputError
+from focus_engine.data.map_files import (
+    DAMAGE,
+    HDF5_SUFFIXES,
+    ZARR_SUFFIX,
+    MapArray,
+    check_dataset,
+    check_own,
+    check_unpacked,
+    unreadable,
+)
+from focus_engine.errors import FocusError
 
 Array = NDArray[Any]
 Read = TypeVar("Read")
@@ -72,11 +81,8 @@ def _guarded(path: Path, read: Callable[[], Read]) -> Read:
     try:
         return read()
     except DAMAGE as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"{path}: not a whole file of plain numbers (truncated, damaged, pickled or another format: {first}); "
-            "write or copy it again"
-        ) from None
+        what = "not a whole file of plain numbers (truncated, damaged, pickled or another format: {})"
+        raise unreadable(path, error, f"{what}; write or copy it again") from None
 
 
 def spooled(shape: tuple[int, ...], dtype: np.dtype[Any], rows: Callable[[int, int], Any]) -> Array:
@@ -187,16 +193,20 @@ class _Hdf5:
     def small(self, name: str) -> Array:
         if name not in self._datasets:
             return _guarded(self._path, lambda: _plain(np.asarray(self._attributes[name])))
-        return _guarded(self._path, lambda: _plain(np.asarray(self._datasets[name][()])))
+        return _guarded(self._path, lambda: _plain(np.asarray(self._checked(name)[()])))
 
     def large(self, name: str) -> Array:
         return _guarded(self._path, lambda: self._large(self._datasets[name]))
+
+    def _checked(self, name: str) -> Any:  # noqa: ANN401  (h5py)
+        check_dataset(self._path, self._datasets[name])
+        return self._datasets[name]
 
     def _large(self, dataset: Any) -> Array:  # noqa: ANN401  (h5py)
         shape, dtype, offset = tuple(dataset.shape), np.dtype(dataset.dtype), dataset.id.get_offset()
         if offset is not None and dataset.chunks is None and dtype.kind in "fiu":
             return np.memmap(self._path, dtype=dtype, mode="r", offset=offset, shape=shape)
-        check_unpacked(self._path, math.prod(shape) * dtype.itemsize, dataset.id.get_storage_size())
+        check_dataset(self._path, dataset)
         return spooled(shape, dtype, lambda first, last: dataset[first:last])
 
 
@@ -219,12 +229,18 @@ class _Zarr:
     def small(self, name: str) -> Array:
         if name not in self._arrays:
             return np.asarray(self._attributes[name])
-        return _guarded(self._path, lambda: np.asarray(self._arrays[name][...]))
+        return _guarded(self._path, lambda: np.asarray(self._checked(name)[...]))
 
     def large(self, name: str) -> Array:
-        found = self._arrays[name]
-        shape, dtype = tuple(found.shape), np.dtype(found.dtype)
-        return _guarded(self._path, lambda: spooled(shape, dtype, lambda first, last: found[first:last]))
+        def read() -> Array:
+            found = self._checked(name)
+            return spooled(tuple(found.shape), np.dtype(found.dtype), lambda first, last: found[first:last])
+
+        return _guarded(self._path, read)
+
+    def _checked(self, name: str) -> Any:  # noqa: ANN401  (zarr)
+        check_dataset(self._path, self._arrays[name])
+        return self._arrays[name]
 
 
 def _plain(array: Array) -> Array:

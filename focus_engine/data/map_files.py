@@ -6,6 +6,7 @@ zip archives can't be memory-mapped.
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 import tokenize
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.data.npy import open_npy
-from focus_engine.errors import InputError
+from focus_engine.errors import InputError, refusal, remedy
 
 Array = NDArray[np.floating]
 
@@ -41,8 +42,10 @@ DAMAGE = (
     *(SyntaxError, SystemError, AssertionError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
 """What numpy, zipfile, h5py and zarr raise at damaged files."""
+ALWAYS_READ = 2**28
+"""Bytes up to which what a file unpacks to is not limited."""
 LARGEST_RATIO = 200
-"""How many times its size a file above 256 MiB may unpack to; maps of floats compress a few times at most."""
+"""How many times its size a file may unpack to above that; maps of floats compress a few times at most."""
 SINGLE_SUFFIXES = (".npy", ".npz")
 """Suffixes of the files in a folder with one file per map."""
 
@@ -135,7 +138,7 @@ def _read_npz(path: Path, key: str | None) -> MapArray:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; see data.maps_path and data.data_dir") from None
     except DAMAGE as error:
-        raise InputError(f"{path}: not a whole .npz of plain numbers (damaged, or pickled objects): {error}") from None
+        raise unreadable(path, error, "not a whole .npz of plain numbers (damaged, or pickled objects): {}") from None
     checked: MapArray = _checked(maps, path)
     return checked
 
@@ -152,10 +155,10 @@ def _open_hdf5(path: Path, key: str | None) -> MapArray:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; see data.maps_path and data.data_dir") from None
     except DAMAGE as error:
-        first = (str(error).splitlines() or ["?"])[0]
-        raise InputError(f"{path}: not a whole HDF5 file: {first}") from None
+        raise unreadable(path, error, "not a whole HDF5 file: {}") from None
     shapes = {name: item.shape for name, item in found.items() if item.ndim in (3, 4)}
     name = _choose(path, key, list(found), shapes, "dataset")
+    check_dataset(path, found[name])
     return _Dataset(_checked(found[name], path), path)
 
 
@@ -168,10 +171,11 @@ def _open_zarr(path: Path, key: str | None) -> MapArray:
         opened: Any = zarr.open(str(path), mode="r")
         found: dict[str, Any] = {"maps": opened} if hasattr(opened, "chunks") else dict(opened.arrays())
     except DAMAGE as error:
-        first = (str(error).splitlines() or ["?"])[0]
-        raise InputError(f"{path}: not a whole Zarr folder: {first}") from None
+        raise unreadable(path, error, "not a whole Zarr folder: {}") from None
     shapes = {name: item.shape for name, item in found.items() if item.ndim in (3, 4)}
-    return _Dataset(_checked(found[_choose(path, key, list(found), shapes, "array")], path), path)
+    name = _choose(path, key, list(found), shapes, "array")
+    check_dataset(path, found[name])
+    return _Dataset(_checked(found[name], path), path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +212,7 @@ class _Dataset:
         try:
             found: Array = self.dataset[index]
         except DAMAGE as error:
-            raise InputError(f"{self.path}: map {index} can't be read (damaged?): {error}") from None
+            raise unreadable(self.path, error, f"map {index} can't be read (damaged?): {{}}") from None
         return found
 
     def rows(self, first: int, last: int) -> Array:
@@ -216,8 +220,18 @@ class _Dataset:
         try:
             found: Array = self.dataset[first:last]
         except (OSError, RuntimeError, ValueError) as error:
-            raise InputError(f"{self.path}: maps {first} to {last - 1} can't be read (damaged?): {error}") from None
+            raise unreadable(self.path, error, f"maps {first} to {last - 1} can't be read (damaged?): {{}}") from None
         return found
+
+
+def unreadable(path: Path, error: Exception, words: str) -> InputError:
+    """Return the error to raise for a file that a library could not read.
+
+    It tells why the system refused to read it, else `words`, with those of the library in place of {}.
+    """
+    if (refused := refusal(error)) is not None:
+        return InputError(f"{path}: cannot be read: {refused.strerror}: {remedy(refused)}")
+    return InputError(f"{path}: {words.replace('{}', (str(error).splitlines() or [type(error).__name__])[0])}")
 
 
 def check_own(path: Path, dataset: Any) -> None:  # noqa: ANN401  (h5py)
@@ -226,9 +240,21 @@ def check_own(path: Path, dataset: Any) -> None:  # noqa: ANN401  (h5py)
         raise InputError(f"{path}: {dataset.name} takes its numbers from other files: refused; copy them into this one")
 
 
+def check_dataset(path: Path, dataset: Any) -> None:  # noqa: ANN401  (h5py or zarr)
+    """Raise InputError if a dataset of an HDF5 file or array of a Zarr folder looks made to fill memory or disk."""
+    size = math.prod(dataset.shape or ()) * np.dtype(dataset.dtype).itemsize
+    if size > ALWAYS_READ:  # the chunks of a Zarr array are many files, and counted only then
+        check_unpacked(path, size, dataset.id.get_storage_size() if hasattr(dataset, "id") else _on_disk(path, dataset))
+
+
+def _on_disk(path: Path, array: Any) -> int:  # noqa: ANN401  (zarr)
+    """Return the bytes of the files of an array in a Zarr folder; links are not followed."""
+    return sum(file.lstat().st_size for file in (path / array.path).rglob("*") if not file.is_dir())
+
+
 def check_unpacked(path: Path, size: int, stored: int) -> None:
     """Raise InputError if `size` bytes from `stored` ones look like a file made to fill memory or disk."""
-    if size > 2**28 and size > LARGEST_RATIO * stored:
+    if size > ALWAYS_READ and size > LARGEST_RATIO * stored:
         raise InputError(f"{path}: unpacks to {size:,} bytes from {stored:,}: refused, maps do not compress so well")
 
 
@@ -254,8 +280,8 @@ def _checked(array: Any, path: Path) -> Any:  # noqa: ANN401  (a numpy array or 
     kind = np.dtype(array.dtype)
     if kind.kind != "f" or kind.itemsize not in (4, 8):
         raise InputError(f"{path}: holds {kind}; maps are float32 (or float64): save maps.astype('float32')")
-    if 0 in array.shape:
-        raise InputError(f"{path}: has shape {tuple(array.shape)} and so holds no map")
+    if array.shape is None or 0 in array.shape:
+        raise InputError(f"{path}: has shape {array.shape} and so holds no map")
     return array
 
 

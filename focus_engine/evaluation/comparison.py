@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.atomic import write_atomically
-from focus_engine.config.statistics import STATISTICS
+from focus_engine.config.statistics import statistics_of
 from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_maps, spread
 from focus_engine.errors import InputError
@@ -152,6 +152,12 @@ def why_not_comparable(models: Sequence[tuple[str, TrainedModel]]) -> str | None
     return None
 
 
+def _device_words(model: TrainedModel) -> str:
+    """Return the name of the device that draws, with their number where several share the maps."""
+    name = device_name(model.device)
+    return f"{len(model.copies)} x {name}" if model.copies else name
+
+
 def _unseen(models: Sequence[tuple[str, TrainedModel]]) -> list[int]:
     """Return the simulations that are test simulations of every model."""
     common = set.intersection(*(set(model.data["split"]["test"]) for _, model in models))
@@ -189,7 +195,7 @@ def compare_models(
         models=tuple(models),
         n_maps=len(ids),
         n_simulations=len(set(maps.simulation_of(ids).tolist())),
-        device=device_name(contenders[0].model.device),
+        device=_device_words(contenders[0].model),
         report=output,
         figure=output.with_suffix(".png"),
     )
@@ -260,7 +266,7 @@ def _sample_and_score(
 def _headlines(judged: Evaluation | None) -> dict[str, float | None]:
     """Return the first score of each statistic by its key; None for all if the maps were not physical."""
     found = {} if judged is None else judged.results
-    headlines = [spec.scores_in(found.get(name))[0] for name, spec in STATISTICS.items() if spec.needs != "pair"]
+    headlines = [spec.scores_in(found.get(name))[0] for name, spec in statistics_of(pair=False).items()]
     return {score.spec.key: score.value for score in headlines}
 
 

@@ -34,7 +34,9 @@ from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingPr
 from focus_engine.generative.shared_sampling import Copy, SharedJob, share_steps
 from focus_engine.models.batch_parts import BatchParts, PartedNetwork
 from focus_engine.models.build import build_network, check_weights
+from focus_engine.models.inference import for_inference
 from focus_engine.runs.folder import RunFolder
+from focus_engine.training.allocator import keep_freed_memory
 from focus_engine.training.checkpoint import Checkpoint, sha256_of
 from focus_engine.training.devices import choose_device, other_devices, precision_context
 from focus_engine.training.prepare import PreparedRun, precision_of_run, saved_prior
@@ -170,13 +172,13 @@ class TrainedModel:
         """Yield the sampling steps of one map for each row of physical parameters `params` (N, P)."""
         cond = self.scaler.standardise(torch.from_numpy(np.asarray(params, dtype=np.float32)))
         # A network of the user's own may take gradients of its output, which inference mode forbids.
-        without = torch.inference_mode if self.config.model.from_ in NETWORKS else torch.no_grad
+        without = torch.inference_mode if self._of_focus else torch.no_grad
         if self.copies:
-            copies = [Copy(_parted(one.network, one.device), one.device) for one in self.copies]
+            copies = [Copy(self._evaluated(one), one.device) for one in self.copies]
             job = SharedJob(self.process, cond, self.map_shape, plan, self.context, without, self.prior)
             return share_steps(copies, job)
         return sample_steps(
-            _parted(self.network, self.device),
+            self._evaluated(Copy(self.network, self.device)),
             self.process,
             cond,
             self.map_shape,
@@ -187,14 +189,22 @@ class TrainedModel:
             prior=self.prior,
         )
 
+    @property
+    def _of_focus(self) -> bool:
+        return self.config.model.from_ in NETWORKS
+
+    def _evaluated(self, copy: Copy) -> nn.Module:
+        """Return the module that is evaluated in sampling in place of the network of `copy`."""
+        network = copy.network
+        if copy.device.type == "cpu" and self._of_focus:
+            with self.context():
+                network = for_inference(network)
+        return PartedNetwork(network, BatchParts.of(network, copy.device, trains=False))
+
     def physical(self, maps: torch.Tensor) -> NDArray[np.float32]:
         """Return standardised maps (N, C, H, W) in physical units, float32."""
         physical: NDArray[np.float32] = self.normaliser.physical(maps).numpy()
         return physical
-
-
-def _parted(network: nn.Module, device: torch.device) -> PartedNetwork:
-    return PartedNetwork(network, BatchParts.of(network, device, trains=False))
 
 
 def model_in_training(run: PreparedRun) -> TrainedModel:
@@ -251,6 +261,8 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
     check_stamp(path, config.model.from_, saved.provenance.get("stamp"))
     exported = is_weights_file(path)
     place = _device_here(config.device) if exported and device is None else choose_device(device or config.device)
+    if place.type == "cpu":
+        keep_freed_memory()
     model = TrainedModel(
         network=_network(path, saved, config.model).to(place),
         process=build_process(config),

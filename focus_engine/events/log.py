@@ -6,7 +6,7 @@ Each line is one `write`, so that lines of two writers never mix on a local disk
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EINVAL, EISDIR, ELOOP, ENXIO
 from pathlib import Path
@@ -16,7 +16,7 @@ from focus_engine.atomic import naming
 from focus_engine.events.history import history_of
 from focus_engine.events.line import parse_event
 from focus_engine.events.table import EpochFinished, Event, StepProgress
-from focus_engine.small_files import open_ordinary
+from focus_engine.small_files import open_ordinary, read_at_most
 
 TAIL_BYTES = 1 << 12
 """How much of the end of a log is read first; four times as much before it each time, until an epoch is found."""
@@ -165,20 +165,23 @@ def read_recent_events(path: Path) -> list[Event]:
 
 def _lines_from_the_end(path: Path) -> Iterator[bytes]:
     """Yield the lines of the log, the last first; none when there is no log yet. Reads no more than is asked for."""
-    with ExitStack() as stack:
-        try:
-            log = stack.enter_context(_opened(path))
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        start, length, begun = os.fstat(log.fileno()).st_size, TAIL_BYTES, b""
+    try:
+        descriptor = _open(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        start, length, begun = os.fstat(descriptor).st_size, TAIL_BYTES, b""
         while start:
             end, start = start, max(0, start - length)
-            log.seek(start)
-            first, *whole = (log.read(end - start) + begun).split(b"\n")
+            os.lseek(descriptor, start, os.SEEK_SET)
+            with naming(path):
+                first, *whole = (read_at_most(descriptor, end - start) + begun).split(b"\n")
             yield from reversed(whole)
             begun = first  # its beginning may stand in the part before
             length = min(4 * length, MOST_TAIL_BYTES)
         yield begun
+    finally:
+        os.close(descriptor)
 
 
 def thinned_lines(chunk: bytes, end: int, stride: int) -> list[bytes]:
@@ -196,9 +199,13 @@ def _parse(lines: Iterable[bytes]) -> Iterator[Event]:
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     """Yield an open ordinary file. Raises FileNotFoundError for pipes and devices too, which are no log."""
+    with naming(path), os.fdopen(_open(path), "rb") as log:
+        yield log
+
+
+def _open(path: Path) -> int:
+    """Return the descriptor of an ordinary file. Raises FileNotFoundError for pipes and devices too."""
     try:
-        descriptor = open_ordinary(path)
+        return open_ordinary(path)
     except OSError as error:
         raise FileNotFoundError(str(path)) if error.errno in {EINVAL, ENXIO, EISDIR, ELOOP} else error from None
-    with naming(path), os.fdopen(descriptor, "rb") as log:
-        yield log

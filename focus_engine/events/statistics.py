@@ -3,7 +3,7 @@
 A statistic that is measured during training later adds measures and curves under its own names; the event stays.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
@@ -24,6 +24,7 @@ class Measure:
 
     Attributes:
         name: key of the score in the table of statistics.
+        field: field that was measured; empty if the maps have one.
         band: range of wavenumbers that it covers, in words; null for all that are scored.
         k: wavenumber that it belongs to [h/Mpc]; null for a score of many.
         value: its value, a fraction or in the statistic's own unit.
@@ -34,6 +35,7 @@ class Measure:
     """
 
     name: str
+    field: str = ""
     band: str | None = None
     k: Number = None
     value: Number = None
@@ -49,6 +51,7 @@ class MeasuredCurve:
 
     Attributes:
         name: name of the statistic in the table.
+        field: field that was measured; empty if the maps have one.
         x: position of each bin; the wavenumber k [h/Mpc] for P(k).
         reference: mean expected of real maps at the parameters of the samples.
         scatter: standard deviation of one real map about the reference: at fixed parameters if that is a trend, else
@@ -67,6 +70,7 @@ class MeasuredCurve:
     ratio: Numbers
     ratio_error: Numbers
     limit: Number = None
+    field: str = ""
 
     def __post_init__(self) -> None:
         if len({len(one) for one in vars(self).values() if isinstance(one, tuple)}) > 1:
@@ -85,8 +89,8 @@ class StatisticsMeasured(Event):
             the validation maps, because there are too few training simulations for a fit.
         reference_error: standard error of the reference of P(k), median over the scored wavenumbers (a fraction).
         normalised: whether the maps are a normalised field (`data.stored_as: unknown`), not a density.
-        measures: scores, each an object with the fields of `Measure`.
-        curves: curves to draw, each an object with the fields of `MeasuredCurve`.
+        measures: scores, each an object with the fields of `Measure`; of several fields one after the other.
+        curves: curves to draw, each an object with the fields of `MeasuredCurve`; of several fields likewise.
     """
 
     type: ClassVar[str] = "statistics"
@@ -106,18 +110,20 @@ class StatisticsMeasured(Event):
         return super().from_dict(row | parts)
 
     def measure(self, name: str) -> Measure | None:
-        """Return the score named `name`; None if it was not measured."""
+        """Return the score named `name`, of the first field; None if it was not measured."""
         return next((one for one in self.measures if one.name == name), None)
 
     def curve(self, name: str) -> MeasuredCurve | None:
-        """Return the curve of the statistic named `name`; None if it was not measured."""
+        """Return the curve of the statistic named `name`, of the first field; None if it was not measured."""
         return next((one for one in self.curves if one.name == name), None)
 
     @cached_property
     def power(self) -> "LivePower | None":
-        """P(k) as figures and screens draw it; None if it was not measured."""
-        curve = self.curve(POWER)
-        return None if curve is None else LivePower.of(self, curve, self.measure(POWER_ERROR) or Measure(name=""))
+        """P(k) of the first field as figures and screens draw it, with that of the others; None if not measured."""
+        scores = {one.field: one for one in reversed(self.measures) if one.name == POWER_ERROR}
+        curves = (one for one in self.curves if one.name == POWER)
+        fields = [LivePower.of(self, one, scores.get(one.field, Measure(name=""))) for one in curves]
+        return replace(fields[0], others=tuple(fields[1:])) if fields else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +145,8 @@ class LivePower:
         reference_error: standard error of `real_mean`, a fraction.
         fixed_parameters: whether `real_std` is the scatter at fixed parameters, rather than over the set.
         normalised: whether the maps are a normalised field, not a density.
+        field: name of the field; empty if the maps have one.
+        others: P(k) of the other fields.
     """
 
     epoch: int
@@ -155,6 +163,8 @@ class LivePower:
     reference_error: Number
     fixed_parameters: bool
     normalised: bool
+    field: str = ""
+    others: "tuple[LivePower, ...]" = ()
 
     @property
     def median_abs_error(self) -> Number:
@@ -189,6 +199,7 @@ class LivePower:
             reference_error=event.reference_error,
             fixed_parameters=event.reference == "trend",
             normalised=event.normalised,
+            field=curve.field,
         )
 
 

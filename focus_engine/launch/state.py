@@ -6,7 +6,6 @@ process is alive. A run whose worker is gone without a RunEnded event is `lost`,
 """
 
 import re
-from functools import reduce
 from typing import Any
 
 from focus_engine.config.methods import DEFAULT_METHOD, method_named
@@ -35,6 +34,8 @@ HEARTBEAT_SECONDS = 5.0
 UNREACHABLE_SECONDS = 90.0
 """Age of the heartbeat from which a worker on another host counts as unreachable."""
 _METHOD = re.compile(r"^method:([^#\n]*)", re.MULTILINE)
+_OF_AN_EPOCH = tuple(RunSummary.__dataclass_fields__.keys() & EpochFinished.__dataclass_fields__.keys())
+"""Fields that a summary takes from the event of an epoch."""
 _CLEARED: dict[str, Any] = {"reason": None, "eta_seconds": None, "queue_place": None}
 
 
@@ -61,8 +62,9 @@ def _without_job(run: RunFolder) -> RunSummary:
 
 def _read_summary(run: RunFolder) -> RunSummary:
     events = read_recent_events(run.events)
-    start = {"name": run.name, "path": str(run.path), "method": _method_in(run)}
-    values: dict[str, Any] = reduce(_fold, without_superseded(events), start)
+    values: dict[str, Any] = {"name": run.name, "path": str(run.path), "method": _method_in(run)}
+    for event in without_superseded(events):
+        values.update(_changes(event))
     identity = ProcessIdentity.read(run.worker)
     if identity is not None and events:
         values |= {"pid": identity.pid, "host": identity.host, "started": identity.started}
@@ -71,8 +73,8 @@ def _read_summary(run: RunFolder) -> RunSummary:
     return RunSummary(**values)
 
 
-def _fold(values: dict[str, Any], event: Event) -> dict[str, Any]:
-    """Return the fields of the summary after one more event."""
+def _changes(event: Event) -> dict[str, Any]:
+    """Return the fields of the summary that one more event sets."""
     changes: dict[str, Any] = {}
     match event:
         case WorkerStarting():
@@ -90,13 +92,12 @@ def _fold(values: dict[str, Any], event: Event) -> dict[str, Any]:
         case StepProgress():
             changes = {"state": "running", "step": event.step, "lr": event.lr}
         case EpochFinished():
-            shared = RunSummary.__dataclass_fields__.keys() & EpochFinished.__dataclass_fields__.keys()
-            changes = {"state": "running"} | {name: getattr(event, name) for name in shared}
+            changes = {"state": "running"} | {name: getattr(event, name) for name in _OF_AN_EPOCH}
         case StatisticsMeasured():
             changes = _scored(event)
         case RunEnded():
             changes = _CLEARED | {"state": event.state, "reason": event.reason}
-    return {**values, **changes, "updated": event.time}
+    return changes | {"updated": event.time}
 
 
 def _scored(event: StatisticsMeasured) -> dict[str, Any]:

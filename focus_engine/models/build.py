@@ -78,8 +78,10 @@ def misfit(network: nn.Module, weights: Mapping[str, Tensor]) -> str:
     return ""
 
 
-def _shape_words(weights: Tensor | None) -> str:
-    return "missing" if weights is None else " x ".join(map(str, weights.shape)) or "one number"
+def _shape_words(weights: object) -> str:
+    if not isinstance(weights, Tensor):
+        return "missing" if weights is None else "no array"
+    return " x ".join(map(str, weights.shape)) or "one number"
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from focus_engine.config.scores import Score
 from focus_engine.config.statistic_spec import StatisticCurve
-from focus_engine.config.statistics import STATISTICS, scores_in
+from focus_engine.config.statistics import STATISTICS, scores_in, statistics_of
 from focus_engine.runs.folder import RunFolder
 
 REPORT_FILES = "comparison_*.json"
@@ -131,6 +131,6 @@ def _read_model(run: Mapping[str, Any]) -> ModelScores:
 
 
 def _read_cost(one: Mapping[str, Any]) -> SamplingCost:
-    keys = [spec.scores[0].key for spec in STATISTICS.values() if spec.needs != "pair"]
+    keys = [spec.scores[0].key for spec in statistics_of(pair=False).values()]
     scores = {key: None if one.get(key) is None else float(one[key]) for key in keys}
     return SamplingCost(int(one["steps"]), int(one["nfe"]), float(one["seconds_per_map"]), scores)

@@ -19,7 +19,8 @@ from scipy import fft
 
 from focus_engine.statistics.bands import range_words
 from focus_engine.statistics.design import Design
-from focus_engine.statistics.map_stack import MapStack, physical_chunks
+from focus_engine.statistics.fourier import Field, Modes, Precision, density_fluctuations
+from focus_engine.statistics.map_stack import MapStack
 from focus_engine.statistics.protocol import Result
 from focus_engine.statistics.sample import Sample, Scaled
 
@@ -87,9 +88,11 @@ def measure(maps: MapStack, bins: None) -> Bispectrum:  # noqa: ARG001
     annuli = _annuli(height, width)
     sums = np.empty((n_maps, annuli.triangles.size))
     squares = np.empty((n_maps, annuli.modes.size))
-    for first, chunk, means in physical_chunks(maps.values, maps.what):
-        rows = slice(first, first + len(chunk))
-        sums[rows], squares[rows] = _sums(chunk / means[:, None, None] - 1, annuli)
+    precision = Precision.of([maps.values])
+    for part in density_fluctuations(maps.values, precision, maps.what):
+        modes, means = part.transform(precision)
+        rows = slice(part.first, part.first + len(means))
+        sums[rows], squares[rows] = _sums(modes / means.astype(precision.dtype)[:, None, None], annuli)
     pixels, pixel = height * width, maps.box_size / width
     values = sums / annuli.triangles * (pixel**4 / pixels)  # A² / (H W)³, with the area A
     power = squares / annuli.modes * (pixel**2 / pixels)  # A / (H W)²
@@ -191,31 +194,30 @@ def _annuli(height: int, width: int) -> _Annuli:
     mean_n = (inside * pairs * n).sum(axis=(1, 2)) / modes
     first_short = min(int(np.searchsorted(edges, SQUEEZED_RATIO * edges[min(n_bins, 1)])), n_bins)
     unit = _Annuli((height, width), edges, mean_n, inside.astype(np.bool_), modes, first_short, np.empty(0))
-    counts = _triangle_sums(np.ones((1, *n.shape)), unit)[0]
+    counts = _triangle_sums(np.ones((1, *n.shape), dtype=np.complex128), unit)[0]
     return replace(unit, triangles=np.rint(counts))
 
 
-def _sums(contrast: Array, annuli: _Annuli) -> tuple[Array, Array]:
-    """Return Σ δ₁δ₂δ₃ over the triangles of each kind and Σ |δ|² over the modes of each bin, for maps (n, H, W)."""
-    transform = fft.rfft2(contrast)
-    squares = transform.real**2 + transform.imag**2
+def _sums(transform: Modes, annuli: _Annuli) -> tuple[Array, Array]:
+    """Return Σ δ₁δ₂δ₃ over the triangles of each kind and Σ |δ|² over the modes of each bin, given the modes of δ."""
+    squares = np.square(np.abs(transform), dtype=np.float64)
     squares[:, :, 1:] *= 2  # the modes of the other half plane; no bin reaches the Nyquist column
     inside = annuli.inside.reshape(-1, squares[0].size).T.astype(np.float64)
     totals = squares.reshape(-1, squares[0].size) @ inside
     return _triangle_sums(transform, annuli), totals
 
 
-def _triangle_sums(transform: NDArray[np.generic], annuli: _Annuli) -> Array:
+def _triangle_sums(transform: Modes, annuli: _Annuli) -> Array:
     """Return Σ δ₁δ₂δ₃ over the closed triangles of each kind (n, n_triangles), for transforms (n, H, W // 2 + 1)."""
-    long: Array | None = None
+    long: Field | None = None
     equilateral, squeezed = [], []
     for place, inside in enumerate(annuli.inside):
         field = fft.irfft2(transform * inside, s=annuli.shape)
         long = field if long is None else long
         square = field * field
-        equilateral.append(np.einsum("nyx,nyx->n", square, field))
+        equilateral.append((square * field).sum(axis=(1, 2), dtype=np.float64))
         if place >= annuli.first_short:
-            squeezed.append(np.einsum("nyx,nyx->n", square, long))
+            squeezed.append((square * long).sum(axis=(1, 2), dtype=np.float64))
     pixels = annuli.shape[0] * annuli.shape[1]
     sums = np.array(equilateral + squeezed).reshape(-1, len(transform)).T
     return np.asarray(sums * float(pixels) ** 2, dtype=np.float64)

@@ -18,10 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.config.scores import Score
 from focus_engine.config.statistic_spec import StatisticSpec
-from focus_engine.config.statistics import STATISTICS
+from focus_engine.config.statistics import STATISTICS, statistics_of
 from focus_engine.errors import FocusError, InputError
 from focus_engine.events.table import DataProgress
-from focus_engine.progress import drain
+from focus_engine.progress import drained
 from focus_engine.statistics.design import Design
 from focus_engine.statistics.map_stack import MapStack, as_channels, physical_chunks
 from focus_engine.statistics.pdf import PdfComparison
@@ -117,14 +117,17 @@ class Evaluation:
 
 
 def _documents(results: Results) -> dict[str, Any]:
-    of_pair = any(STATISTICS[one].needs == "pair" for one in results)
-    found = {name: results.get(name) for name, spec in STATISTICS.items() if (spec.needs == "pair") == of_pair}
+    found = {name: results.get(name) for name in _specs_of(results)}
     return {name: None if result is None else result.to_dict() for name, result in found.items()}
 
 
+def _specs_of(results: Results) -> dict[str, StatisticSpec]:
+    """Return the statistics that the maps of these results could have: of one field, or of a pair."""
+    return statistics_of(pair=any(STATISTICS[name].of_pair for name in results))
+
+
 def _scores_of(name: str, results: Results) -> Iterable[Score]:
-    of_pair = any(STATISTICS[one].needs == "pair" for one in results)
-    for spec in (one for one in STATISTICS.values() if (one.needs == "pair") == of_pair):
+    for spec in _specs_of(results).values():
         for score in spec.scores_in(results.get(spec.name)):
             yield replace(score, field=name)
 
@@ -166,21 +169,6 @@ def evaluate_maps(
     if ids.shape != real.shape[:1]:
         raise InputError(f"simulation ids have shape {ids.shape} for {len(real)} maps; one id per map is needed")
     return judge(real, generated, Design.paired(ids, params, seed), box_size, physical=physical, fields=fields)
-
-
-def judge(
-    real: ArrayLike,
-    generated: ArrayLike,
-    design: Design,
-    box_size: float,
-    *,
-    physical: bool = True,
-    fields: Sequence[str] = (),
-    training: NDArray[np.generic] | None = None,
-) -> Evaluation:
-    """Compare generated with real maps, placed by `design`, by each statistic that fits; see `judging`."""
-    work = judging(real, generated, design, box_size, physical=physical, fields=fields, training=training)
-    return drain(work)
 
 
 def judging(
@@ -231,6 +219,10 @@ def judging(
     )
 
 
+judge = drained(judging)
+"""`judging` without its progress."""
+
+
 def _pairs(
     real: NDArray[np.generic],
     generated: NDArray[np.generic],
@@ -245,7 +237,7 @@ def _pairs(
         yield DataProgress(what=f"measuring {names[one]} x {names[other]}", done=done, total=len(together))
         truth, drawn = stacks[one]
         pair = replace(truth, partner=real[:, other]), replace(drawn, partner=generated[:, other])
-        specs = [spec for spec in STATISTICS.values() if spec.needs == "pair"]
+        specs = [spec for spec in statistics_of(pair=True).values() if spec.fits(physical=truth.physical)]
         found[f"{names[one]} x {names[other]}"] = {
             spec.name: statistic_of(spec).compare(*_measured(spec, *pair), design) for spec in specs
         }
@@ -305,7 +297,7 @@ def _results(
     measured: dict[str, tuple[Any, Any]] = {}
     results = {}
     have_training = real.training is not None
-    fitting = [one for one in STATISTICS.values() if one.fits(physical=real.physical)]
+    fitting = [one for one in statistics_of(pair=False).values() if one.fits(physical=real.physical)]
     fitting = [one for one in fitting if have_training or not one.needs_training]
     for done, spec in enumerate(fitting):
         yield DataProgress(what=f"measuring {field}{spec.title}", done=done, total=len(fitting))

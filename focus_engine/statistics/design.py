@@ -19,7 +19,7 @@ from focus_engine.errors import InputError
 from focus_engine.statistics.neighbours import NEIGHBOURS, Neighbours
 from focus_engine.statistics.reference import Kind, reference_of, standardised
 from focus_engine.statistics.sample import Draw, Rows, Sample, Scaled
-from focus_engine.statistics.significance import Estimate, Tail, estimate_of
+from focus_engine.statistics.significance import Estimate, Tail, estimate_of, small_sample_factor
 from focus_engine.statistics.simulations import Simulations
 
 Array = NDArray[np.float64]
@@ -73,40 +73,6 @@ class Design:
             points, place = distinct_params(table)
         return cls(points, Rows.of(place, ids), Rows.of(place), seed)
 
-    @classmethod
-    def matched(
-        cls,
-        real_params: ArrayLike,
-        real_ids: ArrayLike,
-        generated_params: ArrayLike,
-        generated_ids: ArrayLike | None = None,
-        seed: int = 0,
-    ) -> Design:
-        """Return the design of maps whose rows are matched by parameters equal to `EQUAL_PARAMS`.
-
-        Args:
-            real_params: (N_r, P).
-            real_ids: (N_r,) the simulation of each real map.
-            generated_params: (N_g, P).
-            generated_ids: (N_g,) the simulation of each generated map; None if they were drawn independently.
-            seed: seed of all draws.
-
-        Raises:
-            InputError: there are generated maps without real ones at their parameters, or the reverse.
-        """
-        real, generated = (np.asarray(one, dtype=np.float64) for one in (real_params, generated_params))
-        points, place = distinct_params(np.concatenate([real, generated]))
-        of_real, of_generated = place[: len(real)], place[len(real) :]
-        for held, other, what in ((of_real, of_generated, "real"), (of_generated, of_real, "generated")):
-            missing = np.setdiff1d(other, held)
-            if missing.size:
-                row = ", ".join(f"{value:g}" for value in points[missing[0]])
-                raise InputError(
-                    f"there are no {what} maps at {missing.size} of {len(points)} parameter points, such as ({row}); "
-                    "both sets need maps at the same parameters"
-                )
-        return cls(points, Rows.of(of_real, real_ids), Rows.of(of_generated, generated_ids), seed)
-
     @property
     def count(self) -> int:
         """Number of parameter points."""
@@ -138,6 +104,7 @@ class Design:
         """
         value = score(scaled.sample())
         resampled = np.array([score(scaled.sample(draw)) for draw in self.bootstraps])
+        resampled = value + (resampled - value) * self._error_scale if len(resampled) else resampled
         null = self.perfect_scores(score, scaled)
         freedom = self.real.units - scaled.reference.terms
         return tuple(
@@ -161,12 +128,25 @@ class Design:
         enough = self.count > 1 or self.real.units > 1
         return tuple(self._bootstraps()) if enough and not self.values_only else ()
 
+    @cached_property
+    def _within(self) -> bool:
+        """Whether the bootstrap draws simulations and maps within points, rather than points."""
+        fewest = min(rows.units_per_point.min() for rows in (self.real, self.generated))
+        return bool(self.count == 1 or fewest >= min(NEIGHBOURS, self.count))
+
+    @cached_property
+    def _error_scale(self) -> float:
+        """How much larger errors are than the spread of bootstrap samples, which are of few groups."""
+        if not self._within:
+            return small_sample_factor(self.count, self.count - 1)
+        sides = [rows.units_per_point for rows in (self.real, self.generated) if rows.units > self.count]
+        fewest = min(sides, key=lambda units: int(units.sum()))
+        return small_sample_factor(int(fewest.min()), int((fewest - 1).sum()))
+
     def _bootstraps(self) -> Iterator[Draw]:
         rng = np.random.default_rng([self.seed, 11])
-        fewest = min(rows.units_per_point.min() for rows in (self.real, self.generated))
-        within = self.count == 1 or fewest >= min(NEIGHBOURS, self.count)
         for _ in range(BOOTSTRAP_DRAWS):
-            if within:
+            if self._within:
                 points = np.arange(self.count, dtype=np.intp)
                 yield Draw(self.real.resampled(rng), self.generated.resampled(rng), points)
             else:

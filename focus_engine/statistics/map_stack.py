@@ -73,16 +73,25 @@ def as_channels(maps: ArrayLike, what: str = "maps") -> NDArray[np.generic]:
 
 def chunks(stack: NDArray[np.generic]) -> Iterator[tuple[int, Array]]:
     """Yield (first, chunk (n, H, W) as a fresh float64 copy) over a stack of maps."""
+    for rows in chunk_rows(stack):
+        yield rows.start, np.array(stack[rows], dtype=np.float64)
+
+
+def chunk_rows(stack: NDArray[np.generic]) -> Iterator[slice]:
+    """Yield the maps of each chunk of a stack."""
     step = max(1, _CHUNK_PIXELS // (stack.shape[1] * stack.shape[2]))
     for first in range(0, stack.shape[0], step):
-        yield first, np.array(stack[first : first + step], dtype=np.float64)
+        yield slice(first, min(first + step, stack.shape[0]))
 
 
-def physical_chunks(stack: NDArray[np.generic], what: str = "map") -> Iterator[tuple[int, Array, Array]]:
+def physical_chunks(
+    stack: NDArray[np.generic], what: str = "map", number: int = 0
+) -> Iterator[tuple[int, Array, Array]]:
     """Yield (first, chunk (n, H, W) as a fresh float64 copy, its means (n,)) over a stack of physical maps.
 
     Raises:
-        InputError: a map is not finite, has negative pixels or is zero everywhere; the message names the first.
+        InputError: a map is not finite, has negative pixels or is zero everywhere; the message names the first, where
+            that of the stack has this `number`.
     """
     for first, chunk in chunks(stack):
         means = np.asarray(chunk.mean(axis=(1, 2)), dtype=np.float64)
@@ -91,7 +100,7 @@ def physical_chunks(stack: NDArray[np.generic], what: str = "map") -> Iterator[t
         if not good.all():
             bad = int(np.argmin(good))
             raise InputError(
-                f"{what} {first + bad} {_fault(chunk[bad])}: P(k) needs finite, non-negative maps in physical "
+                f"{what} {number + first + bad} {_fault(chunk[bad])}: P(k) needs finite, non-negative maps in physical "
                 "units, not the logarithm of a field or a normalised one"
             )
         yield first, chunk, means

@@ -23,6 +23,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 from focus_engine.errors import InputError
 from focus_engine.statistics.log_density import floor_of, log_chunks
@@ -153,7 +154,7 @@ class _ModeGroups:
 @lru_cache(maxsize=8)
 def _mode_groups(height: int, width: int) -> _ModeGroups:
     highest = max(1, min(MODES, (min(height, width) - 1) // 2))
-    down = np.fft.fftfreq(height, 1 / height).round().astype(np.intp)
+    down = fft.fftfreq(height, 1 / height).round().astype(np.intp)
     across = np.arange(width // 2 + 1)
     squares = down[:, None] ** 2 + across**2
     rows, columns = np.nonzero((squares > 0) & (squares <= highest**2))
@@ -172,7 +173,7 @@ def _low_modes(maps: MapStack, floor: float | None) -> tuple[Array, Complex]:
     groups = _mode_groups(*shape)
     amplitudes, coarse = np.empty((len(maps.values), groups.sizes.size)), []
     for first, fields in log_chunks(maps, floor):
-        modes = np.fft.rfft2(fields)
+        modes = fft.rfft2(fields)
         low = modes[:, groups.rows, groups.columns]
         for row, square in enumerate(groups.weights * (low.real**2 + low.imag**2), first):
             amplitudes[row] = np.sqrt(np.bincount(groups.index, weights=square) / groups.sizes)
@@ -210,8 +211,8 @@ def _unit(modes: Complex, shape: tuple[int, ...]) -> Complex:
 def _coarse_alignments(ours: Complex, theirs: Complex, shape: tuple[int, ...]) -> list[tuple[int, int]]:
     """Return the best (candidate, symmetry) pairs at all shifts of the coarse grid, best first, for maps of `shape`."""
     small = _coarse_shape(shape)
-    images = np.fft.rfft2(np.array(symmetric_images(np.fft.irfft2(ours, s=small), square=shape[0] == shape[1])))
-    highest = np.fft.irfft2(images * theirs[:, None].conj(), s=small).max(axis=(-2, -1))
+    images = fft.rfft2(np.array(symmetric_images(fft.irfft2(ours, s=small), square=shape[0] == shape[1])))
+    highest = fft.irfft2(images * theirs[:, None].conj(), s=small).max(axis=(-2, -1))
     order = np.argsort(highest, axis=None)[: -REFINED - 1 : -1]
     return [(int(place) // len(images), int(place) % len(images)) for place in order]
 
@@ -222,10 +223,10 @@ def _correlation(field: Array, image: int, training: TrainingIndex, row: int) ->
     if training.floor is not None:
         other = np.log10(np.maximum(other, training.floor))
     ours = symmetric_images(field, square=field.shape[0] == field.shape[1])[image]
-    both = np.fft.rfft2(np.array([ours, other]))
+    both = fft.rfft2(np.array([ours, other]))
     both[:, 0, 0] = 0
     one, two = _unit(both, field.shape)
-    return float(np.fft.irfft2(one * two.conj(), s=field.shape).max())
+    return float(fft.irfft2(one * two.conj(), s=field.shape).max())
 
 
 def _size(maps: MapStack) -> str:

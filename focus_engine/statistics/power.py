@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.errors import InputError
 from focus_engine.statistics.bands import BANDS, band_weights
-from focus_engine.statistics.map_stack import MapStack, as_map_stack, chunks, physical_chunks
+from focus_engine.statistics.fourier import (
+    Annuli,
+    Field,
+    Fluctuations,
+    Modes,
+    Precision,
+    annuli,
+    density_fluctuations,
+    field_fluctuations,
+    log_fluctuations,
+)
+from focus_engine.statistics.map_stack import MapStack, as_map_stack
 from focus_engine.statistics.protocol import Result, known
 from focus_engine.units import NORMALISED
 
@@ -268,54 +279,49 @@ def _error_within(power: Array, design: Design) -> float:
     return float(np.median(errors)) if errors else float("nan")
 
 
-def _fluctuations(stack: NDArray[np.generic], label: str, floor: float | None) -> Iterator[tuple[int, Array]]:
-    """Yield (first, chunk) of the field to transform: the density contrast, or the field less its mean."""
+def _fluctuations(
+    stack: NDArray[np.generic], precision: Precision, label: str, floor: float | None
+) -> Iterator[Fluctuations]:
     if label == DENSITY_LABEL:
-        for first, chunk, means in physical_chunks(stack):
-            yield first, np.divide(chunk, means[:, None, None], out=chunk) - 1
-        return
+        return density_fluctuations(stack, precision)
     if floor is not None:
-        for first, chunk, _ in physical_chunks(stack):
-            logs = np.log10(np.maximum(chunk, floor, out=chunk), out=chunk)
-            yield first, logs - logs.mean(axis=(1, 2))[:, None, None]
-        return
-    for first, chunk in chunks(stack):
-        means = chunk.mean(axis=(1, 2))
-        if not np.isfinite(means).all():
-            bad = first + int(np.argmin(np.isfinite(means)))
-            raise InputError(f"{label} {bad} holds NaN or infinite pixels; finite fields are needed")
-        yield first, chunk - means[:, None, None]
-
-
-@dataclass(frozen=True)
-class _Binning:
-    """The bin of each mode in the half plane of a real Fourier transform."""
-
-    index: NDArray[np.intp]  # (H * (W // 2 + 1),): 0 for a mode that is not counted, else its bin n ≥ 1
-    modes: NDArray[np.int64]  # (n_bins,)
-    mean_n: Array  # (n_bins,): mean |k| in units of the fundamental wavenumber of the longest side
-
-
-@lru_cache(maxsize=8)
-def _binning(height: int, width: int) -> _Binning:
-    longest = max(height, width)
-    rows = np.fft.fftfreq(height, 1 / longest)[:, None]
-    columns = np.fft.rfftfreq(width, 1 / longest)[None, :]
-    n = np.sqrt(rows**2 + columns**2)
-    index = np.floor(n + 1e-9).astype(np.intp)
-    # In the columns k_x = 0 and Nyquist the half plane holds both modes of each conjugate pair: keep one.
-    twice = np.zeros(index.shape, dtype=bool)
-    own_mirror = [0, width // 2] if width % 2 == 0 else [0]
-    twice[height // 2 + 1 :, own_mirror] = True
-    index[twice] = 0
-    flat = index.ravel()
-    modes = np.bincount(flat)[1:]
-    mean_n = np.bincount(flat, weights=n.ravel())[1:] / modes
-    return _Binning(flat, modes.astype(np.int64), mean_n)
+        return log_fluctuations(stack, precision, floor)
+    return field_fluctuations(stack, precision, label)
 
 
 def _spectrum(stack: NDArray[np.generic], box_size: float, label: str, floor: float | None = None) -> PowerSpectrum:
     return _spectra((stack,), ((0, 0),), box_size, label, floor)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class _Transforms:
+    """Transforms of maps, to be multiplied by `scale` and divided by `divisors`.
+
+    `scale` is a power of 2, so that neither the squares of float32 numbers overflow nor anything is rounded.
+    """
+
+    modes: Modes  # (n, H, W // 2 + 1)
+    scale: Field  # (n, 1, 1)
+    divisors: Array  # (n,)
+
+    @classmethod
+    def of(cls, part: Fluctuations, precision: Precision, label: str) -> _Transforms:
+        """Transform fluctuations; those of a density are relative to the means of the maps."""
+        modes, means = part.transform(precision)
+        if label != DENSITY_LABEL:
+            means = np.ones(len(modes))
+        scale = np.ldexp(1.0, -np.clip(np.frexp(means)[1], -120, 120))
+        return cls(modes, scale.astype(precision.dtype)[:, None, None], means * scale)
+
+    def sums(self, other: _Transforms, of: Annuli) -> Array:
+        """Return Re(F_a F_b*) summed over the modes of each annulus, (n, n_bins)."""
+        if self is other:
+            sizes = np.abs(self.modes)  # 3 times as fast as from the parts, which are interleaved
+            sizes *= self.scale
+            products = np.multiply(sizes, sizes, out=sizes)
+        else:
+            products = np.asarray((self.modes * self.scale * (other.modes * other.scale).conj()).real)
+        return of.sums(products) / (self.divisors * other.divisors)[:, None]
 
 
 def _spectra(
@@ -329,26 +335,24 @@ def _spectra(
     if not (np.isfinite(box_size) and box_size > 0):
         raise InputError(f"box_size is {box_size}; a positive length in Mpc/h is needed")
     n_maps, height, width = fields[0].shape
-    binning = _binning(height, width)
+    bins_of = annuli(height, width)
     pixel = box_size / width
     k_fundamental = 2 * np.pi / (pixel * max(height, width))
-    n_bins = binning.modes.size
+    n_bins = bins_of.modes.size
     powers = np.empty((len(pairs), n_maps, n_bins))
-    for parts in zip(*(_fluctuations(stack, label, floor) for stack in fields), strict=True):
-        first = parts[0][0]
-        transforms = [np.fft.rfft2(chunk) for _, chunk in parts]
+    precision = Precision.of(fields)
+    for parts in zip(*(_fluctuations(stack, precision, label, floor) for stack in fields), strict=True):
+        rows = slice(parts[0].first, parts[0].first + len(parts[0].fields))
+        transforms = [_Transforms.of(part, precision, label) for part in parts]
         for power, (a, b) in zip(powers, pairs, strict=True):
-            one, other = transforms[a], transforms[b]
-            products = one.real * other.real + one.imag * other.imag
-            for row, product in enumerate(products.reshape(len(products), -1), first):
-                power[row] = np.bincount(binning.index, weights=product)[1:]
+            power[rows] = transforms[a].sums(transforms[b], bins_of)
     # L_x L_y / (H W)², which is L² / N⁴ for a square map, over the modes of each bin.
-    powers *= pixel**2 / (height * width) / binning.modes
+    powers *= pixel**2 / (height * width) / bins_of.modes
     return tuple(
         PowerSpectrum(
-            k=binning.mean_n * k_fundamental,
+            k=bins_of.mean_n * k_fundamental,
             power=power,
-            modes=binning.modes.copy(),
+            modes=bins_of.modes.copy(),
             k_edges=k_fundamental * np.arange(1, n_bins + 2),
             box_size=float(box_size),
             k_nyquist=float(np.pi / pixel),

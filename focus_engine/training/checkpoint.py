@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import torch
 
-from focus_engine.atomic import write_atomically
+from focus_engine.atomic import naming, write_atomically
 from focus_engine.errors import InputError
 from focus_engine.seal import SealedFile, archive_problem, inspect
 
@@ -156,13 +156,15 @@ def _load(path: Path, file: IO[bytes], map_location: torch.device | str) -> Any:
         raise InputError(
             f"{path}: holds more than numbers and weights; loading it could run its code, so it is refused"
         ) from None
+    except OSError:  # the disk or the system fails, which is no damage
+        raise
     except Exception as error:  # noqa: BLE001  (a damaged pickle can raise any exception)
         raise InputError(f"{path}: the checkpoint cannot be read (damaged?): {_first_line(error)}") from None
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
+    """Return the hexadecimal SHA-256 of a file. Raises OSError."""
+    with naming(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -32,6 +32,7 @@ from focus_engine.generative.sampling import Precision
 from focus_engine.models.batch_parts import WHOLE, BatchParts
 from focus_engine.models.build import build_network
 from focus_engine.models.recompute import recompute
+from focus_engine.training.allocator import keep_freed_memory
 from focus_engine.training.budget import Clock, Limits
 from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.compiled import compile_network, compile_wanted, compiling_pays
@@ -220,6 +221,8 @@ def prepare_run(
         InputError: the settings do not fit together or do not fit the checkpoint, or cannot train a new run.
     """
     settings = config.training
+    if device.type == "cpu":
+        keep_freed_memory()
     precision = precision_of_run(config, device, saved)
     context = precision_context(precision, device)
     process = build_process(config)

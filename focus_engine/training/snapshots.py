@@ -35,6 +35,24 @@ def due(averages: PowerAverages, used: float) -> bool:
     return grown
 
 
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A copy of the averages that training does not change.
+
+    Attributes:
+        step: optimiser steps that they hold.
+        weights: for each of `LENGTHS` all weights, `flat`, in float16 on the CPU.
+    """
+
+    step: int
+    weights: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, averages: PowerAverages) -> "Snapshot":
+        """Return the copy of `averages` as they are now."""
+        return cls(averages.updates, tuple(_halved(flat(weights)) for weights in averages.weights))
+
+
 @dataclass(frozen=True)
 class SnapshotFolder:
     """The snapshots of a run.
@@ -54,13 +72,11 @@ class SnapshotFolder:
         names = (file.stem.removeprefix("averages_") for file in self.path.glob("averages_*.pt"))
         return sorted(int(name) for name in names if name.isdecimal())
 
-    def write(self, averages: PowerAverages, gigabytes: float) -> int:
+    def write(self, snapshot: Snapshot, gigabytes: float) -> int:
         """Write a snapshot, thin them out to `gigabytes` in all, and return its size [bytes]. Raises OSError."""
         self.path.mkdir(parents=True, exist_ok=True)
-        path = self.file(averages.updates)
-        thin = [_halved(flat(weights)) for weights in averages.weights]
-        content = {"format": FORMAT, "version": VERSION, "step": averages.updates, "lengths": list(LENGTHS)}
-        size = save_archive(path, {**content, "weights": thin})
+        content = {"format": FORMAT, "version": VERSION, "step": snapshot.step, "lengths": list(LENGTHS)}
+        size = save_archive(self.file(snapshot.step), {**content, "weights": list(snapshot.weights)})
         steps = self.steps()
         for step in set(steps) - set(evenly(steps, most_kept(size, gigabytes))):
             self.file(step).unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from focus_engine.errors import FocusError, InputError
 from focus_engine.events.table import Event, RunStarted
 from focus_engine.runs.folder import RunFolder
 from focus_engine.worker.foreground import run_locked
+from focus_engine.worker.guardian import guarded
 from focus_engine.worker.options import WorkerOptions
 from focus_engine.worker.recorder import describe_failure, say
 from focus_engine.worker.requeue import REQUEUE, requeue_job, wait_until_unreachable, was_requeued
@@ -33,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
             raise InputError(f"{run.path} is not an experiment: it has no config.yaml")
         if given.slurm and resume:
             wait_until_unreachable(run)
-        ended, code = run_locked(run, options, _narrate)
+        with guarded(run):
+            ended, code = run_locked(run, options, _narrate)
     except (FocusError, OSError) as error:
         say(describe_failure(error))
         return error.exit_code if isinstance(error, FocusError) else FocusError.exit_code

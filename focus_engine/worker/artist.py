@@ -25,6 +25,8 @@ from focus_engine.runs.folder import RunFolder
 
 FINISH_SECONDS = 60.0
 """How long the end of a run waits for pending figures."""
+LEAVE_SECONDS = 2.0
+"""How long to wait for the end of a process that was killed."""
 HISTORY = "history"
 """The request for the training history."""
 FIRST_HISTORY_SECONDS = 2.0
@@ -34,7 +36,7 @@ HISTORY_SHARE = 0.1
 
 
 class Artist:
-    """The worker's side: requests figures from the drawing process. Never raises, and waits only in `finish`."""
+    """The worker's side: requests figures from the drawing process. Never raises, and waits only at the end."""
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
@@ -87,9 +89,20 @@ class Artist:
             process.wait()
             return False
 
+    def leave(self) -> None:
+        """End the drawing process at once: a figure is whole or absent, and a resume draws those of `undrawn`."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        if process.stdin is not None:
+            process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it waits for a disk that hangs
+            process.wait(LEAVE_SECONDS)
+
 
 def undrawn(run: RunFolder, events: Iterable[Event], epochs: int) -> Iterator[str]:
-    """Yield the requests for the figures of the first `epochs` that a killed worker left undrawn."""
+    """Yield the requests for the figures of the first `epochs` that a worker killed or stopped now has not drawn."""
     for event in events:
         if not isinstance(event, SamplesDrawn | StatisticsMeasured) or event.epoch > epochs:
             continue

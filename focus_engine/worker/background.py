@@ -14,13 +14,13 @@ class BackgroundJob(Generic[Result]):
     The thread ends with the process: a worker that must exit at once leaves a temporary file, never a torn checkpoint.
     """
 
-    def __init__(self, job: Callable[[], Result]) -> None:
-        """Start `job`."""
+    def __init__(self, job: Callable[[], Result], *, name: str = "focus-checkpoint") -> None:
+        """Start `job` in a thread of that name."""
         self._job = job
         self._result: Result
         self._error: Exception | None = None
         self.seconds = 0.0
-        self._thread = threading.Thread(target=self._run, name="focus-checkpoint", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
@@ -35,6 +35,10 @@ class BackgroundJob(Generic[Result]):
     def done(self) -> bool:
         """Whether the job has ended."""
         return not self._thread.is_alive()
+
+    def wait(self) -> None:
+        """Wait for the job, however it ends."""
+        self._thread.join()
 
     def result(self) -> Result:
         """Wait for the job and return its result. Raises the exception that ended it."""

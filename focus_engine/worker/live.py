@@ -74,7 +74,7 @@ class LiveReference:
     """The expectation of P(k) that samples are compared with, in the bins below the Nyquist wavenumber.
 
     Attributes:
-        power: a trend over the training simulations, or the means of the validation simulations.
+        power: for each field a trend over the training simulations, or the means of the validation simulations.
         k: (V,) mean wavenumber of each bin [h/Mpc].
         k_nyquist: Nyquist wavenumber [h/Mpc].
         bins: the bins that each score uses.
@@ -82,7 +82,7 @@ class LiveReference:
         validation: simulations of its validation maps.
     """
 
-    power: TrendReference | PointMeans
+    power: tuple[TrendReference | PointMeans, ...]
     k: Array
     k_nyquist: float
     bins: LiveBins
@@ -97,38 +97,50 @@ class LiveReference:
         if measured is None:
             return None
         power, of = measured
-        fitted: TrendReference | PointMeans | None = TrendReference.fit(maps.params[training], power)
-        if fitted is None:
+        trends = [TrendReference.fit(maps.params[training], one) for one in power]
+        fitted: list[TrendReference | PointMeans] = [one for one in trends if one is not None]
+        if len(fitted) < len(trends):
             known = _power_of_simulations(maps, np.asarray(split.validation, dtype=np.int64), stop_now)
             if known is None:
                 return None
-            fitted = PointMeans(known[0])
+            fitted = [PointMeans(one) for one in known[0]]
         shown = of.below(1.0)
         weights, words = band_weights(of.k_edges[: int(shown.sum()) + 1], SCORED_FRACTION * of.k_nyquist)
         bins = LiveBins(of.below(SCORED_FRACTION)[shown], weights, words)
-        return cls(fitted, of.k[shown], of.k_nyquist, bins, maps, split.validation)
+        return cls(tuple(fitted), of.k[shown], of.k_nyquist, bins, maps, split.validation)
 
     def measure(self, power: Array, simulations: NDArray[np.int64], epoch: int) -> StatisticsMeasured:
-        """Return the event of samples with P(k) `power` (N, V) at the parameters of `simulations` (N,)."""
-        if isinstance(self.power, TrendReference):
-            found = self.power.compare(power, self.maps.params[simulations], simulations, self.bins)
-        else:
-            found = self.power.compare(power, np.searchsorted(self.validation, simulations), self.bins)
-        keys = (score.key for score in STATISTICS[POWER].scores)
+        """Return the event of samples with P(k) `power` (C, N, V) at the parameters of `simulations` (N,)."""
+        found = [self._compared(place, one, simulations) for place, one in enumerate(power)]
+        keys = [score.key for score in STATISTICS[POWER].scores]
+        names = self.maps.field_names if len(found) > 1 else ("",)
+        of_fields = list(zip(names, found, strict=True))
         return StatisticsMeasured(
             epoch=epoch,
-            n_maps=len(power),
+            n_maps=power.shape[1],
             n_points=len(np.unique(simulations)),
-            reference="trend" if isinstance(self.power, TrendReference) else "validation",
-            reference_error=_known(found.reference_error),
-            measures=tuple(_measure(key, score) for key, score in zip(keys, found.scores, strict=True)),
-            curves=(self._curve(found),),
+            reference="trend" if isinstance(self.power[0], TrendReference) else "validation",
+            reference_error=_known(found[0].reference_error),
+            measures=tuple(
+                _measure(key, score, name)
+                for name, one in of_fields
+                for key, score in zip(keys, one.scores, strict=True)
+            ),
+            curves=tuple(self._curve(one, name) for name, one in of_fields),
             normalised=not self.maps.physical,
         )
 
-    def _curve(self, found: LiveComparison) -> MeasuredCurve:
+    def _compared(self, place: int, power: Array, simulations: NDArray[np.int64]) -> LiveComparison:
+        """Compare P(k) (N, V) of the field at `place`."""
+        reference = self.power[place]
+        if isinstance(reference, TrendReference):
+            return reference.compare(power, self.maps.params[simulations], simulations, self.bins)
+        return reference.compare(power, np.searchsorted(self.validation, simulations), self.bins)
+
+    def _curve(self, found: LiveComparison, field: str) -> MeasuredCurve:
         return MeasuredCurve(
             name=POWER,
+            field=field,
             x=tuple(float(f"{k:.7g}") for k in self.k),
             limit=self.k_nyquist,
             **{
@@ -139,18 +151,23 @@ class LiveReference:
 
 
 def power_of(maps: NDArray[np.float32], of: MapSet) -> Array | None:
-    """Return P(k) of the first channel of maps (N, C, H, W) below the Nyquist wavenumber; None if one has none."""
-    first = maps[:, 0]
-    if not np.isfinite(first).all() or (of.physical and ((first < 0).any() or not first.any(axis=(1, 2)).all())):
+    """Return P(k) of each field of maps (N, C, H, W) below the Nyquist wavenumber, (C, N, V); None if one has none."""
+    if not np.isfinite(maps).all() or (of.physical and ((maps < 0).any() or not maps.any(axis=(2, 3)).all())):
         return None
-    spectrum = measured_power(first, of.box_size, of.units)
-    return np.asarray(spectrum.power[:, spectrum.below(1.0)])
+    return _power_of_fields(maps, of)[0]
+
+
+def _power_of_fields(maps: NDArray[np.float32], of: MapSet) -> tuple[Array, PowerSpectrum]:
+    """Return P(k) of maps (N, C, H, W), (C, N, V), and the measurement of the last field."""
+    spectra = [measured_power(maps[:, channel], of.box_size, of.units) for channel in range(maps.shape[1])]
+    shown = spectra[-1].below(1.0)
+    return np.array([one.power[:, shown] for one in spectra]), spectra[-1]
 
 
 def _power_of_simulations(
     maps: MapSet, simulations: NDArray[np.int64], stop_now: Callable[[], bool]
 ) -> tuple[Array, PowerSpectrum] | None:
-    """Return P(k) of the simulations (S, M, V) below the Nyquist wavenumber, and an example; None when stopped.
+    """Return P(k) of the simulations (C, S, M, V) below the Nyquist wavenumber, and an example; None when stopped.
 
     At most `REFERENCE_MAPS` maps are read, equally many of each simulation.
     """
@@ -160,14 +177,15 @@ def _power_of_simulations(
     for _, chunk in maps.chunks(ids):
         if stop_now():
             return None
-        spectrum = measured_power(chunk[:, 0], maps.box_size, maps.units)
-        rows.append(spectrum.power[:, spectrum.below(1.0)])
-    return np.concatenate(rows).reshape(len(simulations), len(each), -1), spectrum
+        power, spectrum = _power_of_fields(chunk, maps)
+        rows.append(power)
+    every = np.concatenate(rows, axis=1)
+    return every.reshape(len(every), len(simulations), len(each), -1), spectrum
 
 
-def _measure(key: str, score: Estimate) -> Measure:
+def _measure(key: str, score: Estimate, field: str) -> Measure:
     numbers = {name: _known(getattr(score, name)) for name in ("value", "error", "null", "null_spread", "p_value")}
-    return Measure(name=key, band=score.band, **numbers)
+    return Measure(name=key, field=field, band=score.band, **numbers)
 
 
 def _known(value: float | None) -> float | None:

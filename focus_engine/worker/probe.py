@@ -4,6 +4,9 @@ The gradient of a batch of 64 maps of 256 x 256 pixels through 146 M weights tak
 more memory than most machines have. Of its maps a corner is cut out that takes a few seconds.
 """
 
+import math
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -12,15 +15,28 @@ import torch
 from torch import Tensor
 
 from focus_engine.data.batches import Batch
+from focus_engine.data.memory import free_memory
 from focus_engine.models.recompute import recompute, recomputed_blocks
 from focus_engine.training.flop import training_flop
 from focus_engine.training.prepare import PreparedRun
 from focus_engine.training.step import add_gradients, apply_gradients
 
-PROBE_SECONDS = 8.0
-"""Longest time for gradients of parts of a batch [s]."""
+PROBE_SECONDS = 6.0
+"""Longest time for the parts of a batch [s], as far as it can be predicted, beside the first two."""
+SHORT_SECONDS = 0.25
+"""Shorter gradients are timed again, without the choice of kernels."""
+FREE_SHARE = 0.5
+"""Share of the free memory of a CPU's host that the activations of a part may take."""
 SIDES = (16, 64, 128, 256, 512)
 """Sides of corners [pixels]; the first is so small that it shows the constant part of the cost."""
+IMPRECISE_SECONDS = 1.0
+"""Parts of up to this cost are measured even if there is no time left: shorter ones are imprecise."""
+SMALL_SHARE = 0.02
+"""Share of the time of a batch below which the time of an update is not measured twice."""
+SECOND = 2
+"""Place of the largest part that is measured whatever it costs: a corner of 128 x 128 pixels."""
+BACKWARD = 3.0
+"""Cost of a gradient over that of its forward pass, for choosing parts."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,7 @@ class Probe:
         seconds: forward and backward pass of the batch.
         forward: forward pass of the batch alone.
         kept: memory of the activations that it keeps for the backward pass [bytes].
+        before: peak memory of the process before the larger parts, on a CPU; with the gradients of the weights [bytes].
     """
 
     maps: int
@@ -42,38 +59,101 @@ class Probe:
     seconds: float
     forward: float
     kept: float
+    before: int = 0
 
 
 def probe(prepared: PreparedRun) -> Probe:
-    """Return the costs of a batch from gradients of ever larger parts, as many as PROBE_SECONDS allow.
+    """Return the costs of a batch from gradients of its smallest part and of the largest ones that there is time for.
 
     Costs are a constant, such as the conversion of the weights to bf16, and a term in the number of pixels. The latter
     is that of the two largest parts; per pixel it grows as the FLOP do, which for attention depend on the size.
+    Forward passes of the two smallest parts show the memory, and how large a part can be.
     """
+    began, clock = time.perf_counter(), _Clock(prepared.device)
     batch = next(iter(prepared.training.batches.epoch(1)))
-    size = prepared.config.training.batch_size * batch.maps[0].numel()
-    # On a CPU the time of the process counts, stretched by what other programs take: they disturb short times most.
-    clock = time.process_time if prepared.device.type == "cpu" else time.perf_counter
-    done: list[tuple[Batch, float]] = []
-    began, began_on_clock = time.perf_counter(), clock()
-    for part in _parts(prepared, batch):
-        if len(done) > 1 and time.perf_counter() - began + _expected(done, part.maps.numel()) > PROBE_SECONDS:
-            break
-        if not done:
-            _timed(prepared, part, clock)  # chooses and compiles kernels
-        done.append((part, _timed(prepared, part, clock)))
-    stretch = (time.perf_counter() - began) / max(clock() - began_on_clock, 1e-9)
+    parts, size = list(_parts(prepared, batch)), prepared.config.training.batch_size * batch.maps[0].numel()
+    kept: Measured = []
+    forward: Measured = []
+    for part in parts[:2]:
+        corner = _cut(part, 1, *part.maps.shape[2:])
+        start = clock()
+        kept.append((corner, float(_kept(prepared, corner))))
+        forward.append((corner, clock() - start))
+    done = [(parts[0], _timed(prepared, parts[0], clock))]
+    before = most_resident()
+    while (
+        larger := _next(prepared, parts, done, kept, forward, PROBE_SECONDS - (time.perf_counter() - began))
+    ) is not None:
+        done.append((larger, _timed(prepared, larger, clock)))
     part, seconds = done[-1]
+    share = min(1.0, _timed_forward(prepared, part, clock) / seconds)
     height, width = part.maps.shape[2:]
     growth = 1.0 if (height, width) == batch.maps.shape[2:] else _growth(prepared, part, batch)
-    whole = stretch * _expected(done, growth * size)
-    corners = [_cut(one, 1, *one.maps.shape[2:]) for one, _ in done[:2]]
-    kept = [(one, float(_kept(prepared, one))) for one in corners]
-    forward = _timed_forward(prepared, part, clock) * whole / seconds
-    return Probe(len(part.maps), height, width, whole, forward, _expected(kept, size))
+    whole = clock.stretch() * _expected(done, growth * size)
+    return Probe(len(part.maps), height, width, whole, share * whole, _expected(kept, size), before)
 
 
-def _expected(done: list[tuple[Batch, float]], pixels: float) -> float:
+def most_resident() -> int:
+    """Return the largest memory that this process has had [bytes]."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+Measured = list[tuple[Batch, float]]
+"""Parts of a batch and what was measured of each, seconds or bytes."""
+
+
+class _Clock:
+    """Seconds of work: on a CPU the time of the process, because other programs disturb short times most.
+
+    `stretch` is what they took since the clock was made: wall time over that of this clock.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._read = time.process_time if device.type == "cpu" else time.perf_counter
+        self._began, self._wall = self._read(), time.perf_counter()
+
+    def __call__(self) -> float:
+        return self._read()
+
+    def stretch(self) -> float:
+        """Return wall time over time of this clock since it was made."""
+        return (time.perf_counter() - self._wall) / max(self._read() - self._began, 1e-9)
+
+
+def _next(
+    prepared: PreparedRun, parts: list[Batch], done: Measured, kept: Measured, forward: Measured, seconds: float
+) -> Batch | None:
+    """Return the largest part whose gradient fits into `seconds` and into the memory; None if it is done already.
+
+    The second part is done in any case: the first of `parts` up to SECOND that is expected to cost twice as much as the
+    smallest, so that their difference is large against the error of each.
+    """
+    largest, costs = done[-1][0].maps.numel(), _costs(parts, done, forward)
+    best = None
+    if len(done) == 1:
+        candidates = [part for part, cost in zip(parts, costs, strict=True) if cost >= 2 * done[0][1]]
+        best = min([*candidates, *parts[: SECOND + 1][-1:]], key=lambda part: part.maps.numel())
+        best = best if best.maps.numel() > largest else None
+    free = FREE_SHARE * free_memory(prepared.device) if prepared.device.type == "cpu" else math.inf
+    for part, cost in zip(parts, costs, strict=True):
+        pixels = part.maps.numel()
+        # A part little larger than the last adds nothing.
+        if pixels >= 2 * largest and cost <= max(seconds, IMPRECISE_SECONDS) and _expected(kept, pixels) <= free:
+            best = part
+    return best
+
+
+def _costs(parts: list[Batch], done: Measured, forward: Measured) -> list[float]:
+    """Return the expected times of the gradients of `parts`; before there are two, by those of forward passes."""
+    if len(done) > 1:
+        return [_expected(done, part.maps.numel()) for part in parts]
+    smallest, seconds = done[0]
+    less = _expected(forward, smallest.maps.numel())
+    return [seconds + BACKWARD * (_expected(forward, part.maps.numel()) - less) for part in parts]
+
+
+def _expected(done: Measured, pixels: float) -> float:
     """Return the cost at a number of pixels, on the line through the last two parts, else in proportion to the last."""
     part, last = done[-1]
     slope = last / part.maps.numel()
@@ -84,16 +164,27 @@ def _expected(done: list[tuple[Batch, float]], pixels: float) -> float:
     return last + slope * (pixels - part.maps.numel())
 
 
-def update_seconds(prepared: PreparedRun) -> float:
-    """Return the time of an update of weights and averages; the weights must have gradients."""
-    for _ in range(2):  # the first makes the moments
+def update_seconds(prepared: PreparedRun, batch: float) -> float:
+    """Return the time of an update of weights and averages; the weights must have gradients.
+
+    The first one also makes the moments. It is repeated unless it took little beside a batch of `batch` seconds.
+    """
+    for _ in range(2):
         began = time.perf_counter()
         apply_gradients(prepared.training, prepared.state)
         synchronise(prepared.device)
         seconds = time.perf_counter() - began
-        if seconds > PROBE_SECONDS / 4:
+        if seconds < SMALL_SHARE * batch or seconds > PROBE_SECONDS / 2:
             break
     return seconds
+
+
+def average_seconds(prepared: PreparedRun) -> float:
+    """Return the time of an update of one average of the weights."""
+    began = time.perf_counter()
+    prepared.state.ema.update(prepared.state.network)
+    synchronise(prepared.device)
+    return time.perf_counter() - began
 
 
 def synchronise(device: torch.device) -> None:
@@ -132,13 +223,17 @@ def _growth(prepared: PreparedRun, part: Batch, batch: Batch) -> float:
 
 def _timed(prepared: PreparedRun, part: Batch, clock: Callable[[], float]) -> float:
     """Return the time of the gradient of a part of a batch."""
-    network = prepared.state.network.train()
-    network.zero_grad(set_to_none=True)
-    synchronise(prepared.device)
-    began = clock()
-    add_gradients(prepared.training, network, 1, 0, part, len(part.maps))
-    synchronise(prepared.device)
-    return clock() - began
+    network, seconds = prepared.state.network.train(), 0.0
+    for _ in range(2):
+        network.zero_grad(set_to_none=True)
+        synchronise(prepared.device)
+        began = clock()
+        add_gradients(prepared.training, network, 1, 0, part, len(part.maps))
+        synchronise(prepared.device)
+        seconds = clock() - began
+        if seconds > SHORT_SECONDS and prepared.device.type == "cpu":
+            break
+    return seconds
 
 
 def _loss(prepared: PreparedRun, part: Batch) -> Tensor:

@@ -12,8 +12,8 @@ from focus_engine.errors import FocusError, remedy
 from focus_engine.events.epoch_block import epoch_block
 from focus_engine.events.log import append_event
 from focus_engine.events.table import CheckpointSaved, EndState, EpochFinished, Event, RunEnded, RunStarted
+from focus_engine.launch.notify import notify
 from focus_engine.runs.folder import RunFolder
-from focus_engine.worker.notify import notify
 
 WRITE_SECONDS = 10.0
 """How long one thread waits for another that writes an event; a disk that is slower hangs."""

@@ -5,12 +5,10 @@ the run folder.
 """
 
 import math
-import resource
 import shutil
-import sys
 import time
 from collections.abc import Generator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -29,25 +27,38 @@ from focus_engine.evaluation.trained_model import model_in_training
 from focus_engine.events.table import DataProgress
 from focus_engine.generative.guidance import nfe_per_call
 from focus_engine.models.build import count_parameters
-from focus_engine.models.power_average import LENGTHS
+from focus_engine.models.power_average import LENGTHS, PowerAverages
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.devices import choose_device, device_name
+from focus_engine.training.initial_weights import InitialWeights
 from focus_engine.training.loop import train
 from focus_engine.training.memory import is_out_of_memory, memory_advice
-from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
+from focus_engine.training.prepare import PreparedData, PreparedRun, prepare_data, prepare_run
 from focus_engine.training.snapshots import most_kept
 from focus_engine.training.validation import DRAWS
 from focus_engine.worker.beginning import initial_weights
 from focus_engine.worker.live import FEWEST_MAPS, maps_to_measure
-from focus_engine.worker.probe import Probe, probe, synchronise, update_seconds
+from focus_engine.worker.probe import (
+    FREE_SHARE,
+    Probe,
+    average_seconds,
+    most_resident,
+    probe,
+    synchronise,
+    update_seconds,
+)
+from focus_engine.worker.run_queue import RunQueue
 
 TIMED_STEPS = 3
 """Number of timed steps, after a first one that is not timed."""
 STAGES = 4
 STEP_SECONDS = 8.0
 """Longest time for whole steps [s]; where they take longer, their cost is scaled from a part of one."""
-FREE_SHARE = 0.5
-"""Share of the free memory of a CPU's host that the activations of whole steps may take."""
+PEAK_OVER_KEPT = 1.9
+"""Peak memory of a step on a CPU beside weights and optimiser, over that of the kept activations; 1.6 to 2.3 measured.
+
+The backward pass holds 1.1 of it at once; more are the work space of convolutions and gaps between freed tensors.
+"""
 READ_BYTES = 2**28
 """Larger sets are not read as a whole."""
 FEWEST_READ = 256
@@ -82,6 +93,8 @@ class Rehearsal:
         averages_bytes: of all snapshots of the averaged weights, at most.
         free_disk: on the disk of the run folder [bytes].
         init_from: what the run begins from (`InitialWeights.describe`); None for random weights.
+        slowdown: how many times as long as alone this process took for its work, because other programs used the cores;
+            all times are those beside them. None where it is unknown, and on a GPU.
     """
 
     method: str
@@ -107,6 +120,7 @@ class Rehearsal:
     free_disk: int
     measured: str = ""
     init_from: dict[str, Any] | None = None
+    slowdown: float | None = None
 
     @property
     def enough_disk(self) -> bool:
@@ -137,7 +151,8 @@ def rehearse(run: RunFolder, *, device: str | None = None) -> Generator[DataProg
         yield DataProgress(what="building the network", done=1, total=STAGES)
         whole = _whole(config, maps, place)
         data = prepare_data(config, maps, initial=initial, most_maps=whole.maps_to_read)
-        prepared = prepare_run(config, data, place, may_compile=False, resident=whole.resident, initial=initial)
+        prepared = _prepared(config, data, place, whole, initial)
+        queue = RunQueue()
         yield DataProgress(what="timing a part of a step", done=2, total=STAGES)
         part = probe(prepared)
         steps = config.training.accumulate * part.seconds * (1 + min(TIMED_STEPS, whole.steps_per_epoch))
@@ -145,11 +160,21 @@ def rehearse(run: RunFolder, *, device: str | None = None) -> Generator[DataProg
         what = "timing steps" if affordable else "timing an update of the weights"
         yield DataProgress(what=what, done=3, total=STAGES)
         costs = _timed_costs(prepared, whole) if affordable else _scaled_costs(prepared, whole, part)
-        return _rehearsal(run, prepared, whole, costs, free)
+        slowdown = queue.slowdown() if place.type == "cpu" else None
+        return _rehearsal(run, prepared, whole, costs, free, slowdown)
     except Exception as error:
         if is_out_of_memory(error):
             raise FocusError(memory_advice(config.training)) from error
         raise
+
+
+def _prepared(
+    config: Config, data: PreparedData, place: torch.device, whole: "_Whole", initial: InitialWeights | None
+) -> PreparedRun:
+    """Return the run, without the averages of its weights: for 146 M weights their copies take a second."""
+    lean = config.model_copy(update={"training": config.training.model_copy(update={"averages": False})})
+    prepared = prepare_run(lean, data, place, may_compile=False, resident=whole.resident, initial=initial)
+    return replace(prepared, config=config)
 
 
 @dataclass(frozen=True)
@@ -197,19 +222,20 @@ class _Costs:
 
 def _timed_costs(prepared: PreparedRun, whole: _Whole) -> _Costs:
     """Return the costs from whole steps."""
+    if prepared.config.training.averages:
+        prepared.state.averages = PowerAverages(prepared.state.network)
     seconds, waited = _time_steps(prepared)
     validation = _time_validation(prepared, whole.validation_batches)
     per_epoch = seconds * whole.steps_per_epoch + validation
     sampling = _time_sampling(prepared, per_epoch) if prepared.config.training.sample_every else None
-    return _Costs(
-        seconds, waited, validation, sampling, _peak_memory(prepared.device, _tensor_bytes(prepared.state.to_dict()))
-    )
+    return _Costs(seconds, waited, validation, sampling, _peak_memory(prepared))
 
 
 def _scaled_costs(prepared: PreparedRun, whole: _Whole, part: Probe) -> _Costs:
     """Return the costs from a part of a step and an update of the weights."""
     training = prepared.config.training
-    seconds = training.accumulate * part.seconds + update_seconds(prepared)
+    seconds = training.accumulate * part.seconds + update_seconds(prepared, part.seconds)
+    seconds += len(LENGTHS) * average_seconds(prepared) if training.averages else 0.0
     validation = 2 * whole.validation_batches * part.forward
     _, height, width = prepared.data.maps.shape
     sampling = None
@@ -225,13 +251,16 @@ def _scaled_costs(prepared: PreparedRun, whole: _Whole, part: Probe) -> _Costs:
         waited=0.0,
         validation=validation,
         sampling=sampling,
-        peak_memory=_peak_memory(prepared.device, _tensor_bytes(prepared.state.to_dict())) + int(part.kept),
+        # The averages are held once as weights and once as the copy for a checkpoint.
+        peak_memory=_peak_memory(prepared) + _kept_averages(prepared) + int(part.kept),
         measured=f"{part.maps} of {training.batch_size} maps a batch, {part.height} x {part.width} of {height} x "
         f"{width} pixels; scaled by the arithmetic",
     )
 
 
-def _rehearsal(run: RunFolder, prepared: PreparedRun, whole: _Whole, costs: _Costs, free: int) -> Rehearsal:
+def _rehearsal(
+    run: RunFolder, prepared: PreparedRun, whole: _Whole, costs: _Costs, free: int, slowdown: float | None
+) -> Rehearsal:
     config = prepared.config
     return Rehearsal(
         method=config.method,
@@ -252,12 +281,23 @@ def _rehearsal(run: RunFolder, prepared: PreparedRun, whole: _Whole, costs: _Cos
         sampling_seconds=costs.sampling,
         peak_memory=costs.peak_memory + whole.unread_bytes,
         free_memory=free,
-        checkpoint_bytes=_tensor_bytes(prepared.state.to_dict()),
+        checkpoint_bytes=_checkpoint_bytes(prepared),
         averages_bytes=_averages_bytes(config.training, count_parameters(prepared.state.network)),
         free_disk=shutil.disk_usage(run.path).free,
         measured=costs.measured,
         init_from=prepared.init_from,
+        slowdown=slowdown,
     )
+
+
+def _kept_averages(prepared: PreparedRun) -> int:
+    """Return the bytes of the averages of the weights that training keeps and `prepared` lacks."""
+    lacks = prepared.config.training.averages and prepared.state.averages is None
+    return 4 * len(LENGTHS) * count_parameters(prepared.state.network) if lacks else 0
+
+
+def _checkpoint_bytes(prepared: PreparedRun) -> int:
+    return _tensor_bytes(prepared.state.to_dict()) + _kept_averages(prepared)
 
 
 def _averages_bytes(training: TrainingBlock, weights: int) -> int:
@@ -320,12 +360,21 @@ def _time_sampling(prepared: PreparedRun, seconds_per_epoch: float) -> float:
     return batch * -(-maps_to_measure(batch / count, every * seconds_per_epoch) // count)
 
 
-def _peak_memory(device: torch.device, checkpoint: int) -> int:
-    """Return the peak memory; on a CPU with the copy from which a checkpoint is written (`HostCopy`)."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return checkpoint + (peak if sys.platform == "darwin" else peak * 1024)
+def _peak_memory(prepared: PreparedRun) -> int:
+    """Return the peak memory so far; on a CPU with the copy from which a checkpoint is written (`HostCopy`)."""
+    if prepared.device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(prepared.device))
+    return _checkpoint_bytes(prepared) + most_resident()
+
+
+def _scaled_memory(prepared: PreparedRun, part: Probe) -> int:
+    """Return the peak memory of whole steps, of which a part was made."""
+    lacking = _kept_averages(prepared)
+    if prepared.device.type == "cuda":
+        return _peak_memory(prepared) + lacking + int(part.kept)
+    moments = _tensor_bytes(prepared.state.optimizer.state_dict())
+    whole_step = part.before + moments + int(PEAK_OVER_KEPT * part.kept)
+    return _checkpoint_bytes(prepared) + lacking + max(most_resident(), whole_step)
 
 
 def _tensor_bytes(value: object) -> int:

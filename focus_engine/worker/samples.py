@@ -34,7 +34,7 @@ class DrawnPart:
 
     Attributes:
         maps: physical maps (n, C, H, W), if they were to be kept; else no map.
-        power: their P(k) (n, V); None if one has none, because the maps are not physical yet.
+        power: their P(k) (C, n, V); None if one has none, because the maps are not physical yet.
         nfe: network function evaluations (NFE) of each.
     """
 
@@ -134,8 +134,8 @@ class RunSampler:
             self._reference = LiveReference.read(self._run.data.maps, self._run.data.split, stop_now)
         if self._reference is None:
             return None
-        samples = np.concatenate(known)
-        return self._reference.measure(samples, self._rows.simulations[: len(samples)], self._run.state.epoch)
+        samples = np.concatenate(known, axis=1)
+        return self._reference.measure(samples, self._rows.simulations[: samples.shape[1]], self._run.state.epoch)
 
 
 def _whole(parts: Sequence[DrawnPart | Exception | None]) -> list[DrawnPart] | None:
@@ -148,7 +148,7 @@ def _whole(parts: Sequence[DrawnPart | Exception | None]) -> list[DrawnPart] | N
 
 
 def _stacked(power: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    return np.concatenate(power) if power else np.empty((0, 0))
+    return np.concatenate(power, axis=1) if power else np.empty((0, 0, 0))
 
 
 def _thumbnails(real: NDArray[np.float32], generated: NDArray[np.float32], of: MapSet) -> dict[str, Any]:

@@ -1,9 +1,7 @@
 """What a run keeps on disk to go on from: its checkpoints, and the snapshots of the averaged weights."""
 
-import errno
-import shutil
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +19,7 @@ from focus_engine.training.host_copy import HostCopy
 from focus_engine.training.prepare import PreparedRun
 from focus_engine.training.snapshots import SnapshotFolder
 from focus_engine.worker.background import BackgroundJob
+from focus_engine.worker.snapshot_writer import SnapshotWriter
 
 if TYPE_CHECKING:
     from focus_engine.worker.recorder import Recorder
@@ -99,7 +98,8 @@ class Saver:
         self._failed = False
         self._anchored = False  # the names and the config that checkpoints need are on disk
         self._recorded: list[Event] = []
-        self._warned = False
+        room = 3 * self._bytes
+        self._snapshots = SnapshotWriter(run, prepared, recorder, room=room, waiting=self._waiting)
 
     @property
     def _here(self) -> tuple[int, int, int]:
@@ -107,7 +107,8 @@ class Saver:
         return state.epoch, state.step, state.running.batch
 
     def note(self) -> None:
-        """Record that the write in flight has ended, if it has. Cheap enough for every step."""
+        """Record that a write in flight has ended, if it has. Cheap enough for every step."""
+        self._recorded += self._snapshots.note()
         if self._job is not None and self._job.done:
             self._collect()
 
@@ -142,6 +143,7 @@ class Saver:
         """Write what the disk lacks, in the loop; the state itself also if it is `wanted`. Raises OSError."""
         if not self._leads:
             return
+        self._recorded += self._snapshots.collect()
         self._collect()
         if wanted or self._failed or self._place != self._here:
             self._write_in_loop()
@@ -150,6 +152,7 @@ class Saver:
     def abandon(self) -> None:
         """End the write in flight and write the best state that only memory holds, because training failed."""
         with suppress(Exception):  # the failure itself is what the run reports
+            self._recorded += self._snapshots.collect()
             self._collect()
             if self._best is not None:
                 self._note_written([self._write_best(self._best.checkpoint)])
@@ -189,7 +192,7 @@ class Saver:
         best = self._best
         self._writing = (last,) if best is None or best is last else (last, best)
         self._place, self._taken = self._here, time.monotonic()
-        self._job = BackgroundJob(partial(self._write, last, best))
+        self._job = BackgroundJob(partial(self._write, last, best, self._snapshots.job))
 
     def _copied(self, *, also_best: bool = True) -> _Held:
         """Return a copy of the state, which replaces the best one kept if it is better."""
@@ -206,6 +209,7 @@ class Saver:
 
     def _write_in_loop(self, *, is_best: bool = False) -> None:
         """Write the state as it stands, without a copy. Raises OSError."""
+        self._recorded += self._snapshots.collect()
         self._place, self._taken = self._here, time.monotonic()
         began, state = time.monotonic(), self._prepared.checkpoint()
         with self._waiting():
@@ -249,8 +253,12 @@ class Saver:
                 self._safe, self._keeps_last = self._taken, True
             self._recorded.append(self._recorder.record(event))
 
-    def _write(self, last: _Held, best: _Held | None) -> list[CheckpointSaved]:
-        """Write copies, the best first. Runs in the thread. Raises OSError."""
+    def _write(
+        self, last: _Held, best: _Held | None, snapshot: BackgroundJob[AveragesSaved] | None
+    ) -> list[CheckpointSaved]:
+        """Write copies, the best first, after the snapshot that they count. Runs in the thread. Raises OSError."""
+        if snapshot is not None:
+            snapshot.wait()
         for held in (last, best):
             if held is not None:
                 held.memory.wait()
@@ -287,27 +295,10 @@ class Saver:
             self._anchored = True
         sync(self._run.events)
 
-    def with_snapshot(self, event: AveragesSaved) -> Generator[Event, None, AveragesSaved]:
-        """Write the snapshot that is due and return its event; a failure is recorded as a warning."""
-        averages, folder = self._prepared.state.averages, SnapshotFolder(self._run.averages)
-        if averages is None or not self._leads:
-            return event
-        try:
-            self._check_space()
-            with self._waiting():
-                size = folder.write(averages, self._prepared.config.training.averages_gb)
-        except OSError as error:
-            if not self._warned:
-                message = f"no snapshots of the averaged weights from step {event.step} on: {error.strerror or error}"
-                yield self._recorder.record(Warned(code="averages", message=message))
-            self._warned = True
-            return event
-        return replace(event, path=str(folder.file(event.step).relative_to(self._run.path)), bytes=size)
-
-    def _check_space(self) -> None:
-        """Raise OSError when a snapshot would take the disk that the next checkpoints need."""
-        if shutil.disk_usage(self._run.path).free < 3 * self._bytes:
-            raise OSError(errno.ENOSPC, "the disk has room for fewer than three more checkpoints")
+    def take_snapshot(self, event: AveragesSaved) -> Iterator[Event]:
+        """Write the snapshot that is due, in a thread; its event is recorded once it is on disk."""
+        if self._leads:
+            yield from self._snapshots.take(event)
 
     def remove_lost_snapshots(self) -> None:
         """Remove the snapshots of steps that are to be repeated."""

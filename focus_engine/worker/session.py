@@ -112,7 +112,7 @@ def train_run(
     clock = Clock(0.0 if saved is None else saved.provenance.get("seconds", 0.0), began)
     prepared = prepare_run(config, data, place, saved=saved, clock=clock, ranks=ranks, initial=initial)
     artist = Artist(run)
-    closing.callback(artist.finish)
+    closing.callback(lambda: artist.leave() if switch.at_once else artist.finish())
     switch.immediate = False
     snr = terminal_snr(prepared.process, data)
     yield recorder.record(_started(prepared, snr))
@@ -345,8 +345,9 @@ class _Session:
         """Record an event of the loop and save, sample or warn as is due after it."""
         yield from self.saver.news()
         if isinstance(event, AveragesSaved):
-            event = yield from self.saver.with_snapshot(event)
-        yield self.recorder.record(event)
+            yield from self.saver.take_snapshot(event)  # and records it once it is on disk
+        else:
+            yield self.recorder.record(event)
         if isinstance(event, EpochFinished):
             yield from self._after_epoch(event)
         else:

@@ -85,7 +85,7 @@ class StopSwitch:
         if now - self._looked >= STOP_POLL_SECONDS:
             self._looked = now
             self.look()
-        return "now" if self._signal is not None else None if self._request is None else self._request.when
+        return "now" if self.at_once else None if self._request is None else self._request.when
 
     def look(self) -> None:
         """Read the stop file; record a request once, and its withdrawal. Raises OSError when the disk refuses."""
@@ -103,6 +103,11 @@ class StopSwitch:
     def signalled(self) -> bool:
         """Whether any signal asked to stop."""
         return self._signal is not None
+
+    @property
+    def at_once(self) -> bool:
+        """Whether a signal or the request that was last seen asks to stop now; reads no file."""
+        return self._signal is not None or (self._request is not None and self._request.when == "now")
 
     def now(self) -> bool:
         """Whether to stop at once."""

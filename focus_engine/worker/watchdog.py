@@ -13,10 +13,10 @@ from typing import IO
 
 from focus_engine.errors import InputError
 from focus_engine.events.table import Warned
+from focus_engine.launch.notify import notify
 from focus_engine.launch.stop_request import read_stop_request
 from focus_engine.pulse import PULSE
 from focus_engine.runs.folder import RunFolder
-from focus_engine.worker.notify import notify
 from focus_engine.worker.recorder import Recorder
 
 MOST_BETWEEN_LOOKS = 3.0

@@ -225,6 +225,7 @@ def compare(
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE.json", show_default=False)] = None,
     batch_size: Batch = None,
     device: Device = None,
+    gpus: Gpus = None,
     as_json: Json = False,
     progress: Progress = "bar",
     _trust: Trust = False,
@@ -248,6 +249,7 @@ def compare(
         output=output,
         batch_size=batch_size,
         device=device,
+        gpus=gpus,
         json=as_json,
         progress=progress,
     )

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from focus_engine.worker.rehearsal import Rehearsal
 
 
+NOTICEABLE = 1.2
+"""Slowdown by other programs from which the time without them is shown."""
+
+
 def check(run: RunFolder, *, device: str | None, as_json: bool) -> None:
     """Rehearse `run` and print the estimates.
 
@@ -56,8 +60,13 @@ def rehearsal_lines(found: "Rehearsal") -> list[tuple[str, str]]:
         *([("measured", found.measured)] if found.measured else []),
         ("step", f"{duration(found.seconds_per_step)}, {maps_per_step / found.seconds_per_step:.0f} maps/s"),
         ("epoch", f"{duration(epoch)}: {found.steps_per_epoch} steps and validation"),
-        ("training", f"{duration(epoch * found.num_epochs)} for all {found.num_epochs} epochs"),
     ]
+    if found.slowdown is not None and found.slowdown > NOTICEABLE:
+        alone = epoch / found.slowdown
+        lines.append(
+            ("", f"beside other programs, which make it {found.slowdown:.1f} times as long: {duration(alone)} alone")
+        )
+    lines.append(("training", f"{duration(epoch * found.num_epochs)} for all {found.num_epochs} epochs"))
     if found.sampling_seconds is not None:
         lines.append(("samples", f"{duration(found.sampling_seconds)} each time"))
     return [

@@ -23,7 +23,7 @@ from focus_tui.compute.options import CompareOptions
 from focus_tui.compute.progress import relative
 from focus_tui.terminal import cells, colours, fitted, out, visible
 from focus_tui.view.compare import METRICS, Difference, config_differences, config_of, data_warning, metric_row
-from focus_tui.view.comparison_report import cost_curves, cost_rows, cost_title, ratio_curves, score_rows
+from focus_tui.view.comparison_report import cost_curves, cost_rows, cost_title, ratio_curves, score_rows, turned
 from focus_tui.view.log_plot import read_view
 from focus_tui.view.run_view import RunView
 
@@ -111,7 +111,7 @@ def _show_curves(runs: Sequence[RunFolder], views: Sequence[RunView], width: int
     """Print the table of numbers and draw the validation losses."""
     names = [visible(run.name) for run in runs]
     rows = [("", *METRICS), *((name, *metric_row(view, views[0])) for name, view in zip(names, views, strict=True))]
-    for line in _table(rows):
+    for line in _table(turned(rows, width)):
         out(line)
     warning = data_warning(views)
     if warning:
@@ -141,7 +141,7 @@ def _show_samples(comparison: Comparison, width: int) -> None:
     for name in (spec.name for spec in STATISTICS.values() if spec.curve is not None and spec.curve.ratio):
         _show_ratios(scores.models, name, legend, width)
     out(f"\n{comparison.n_maps} maps of {comparison.n_simulations} unseen simulations, at equal parameters and noise")
-    for line in _table(score_rows(scores)):
+    for line in _table(turned(score_rows(scores), width)):
         out(line)
     unit = leading_score().unit
     out(f"\n{cost_title()} [{unit}] against seconds per map ({comparison.device})   {legend}")

@@ -2,7 +2,7 @@
 
 import shutil
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,25 +78,34 @@ def score_lines(evaluation: Evaluation) -> list[str]:
     """Return the verdict and a table of scores, each beside what a perfect model scores."""
     truth = f"{evaluation.n_maps} real maps of {evaluation.n_simulations} simulations"
     head = f"{evaluation.n_generated} generated maps against {truth}, at {evaluation.n_points} parameter points"
-    rows = [("score", "generated", "perfect model", "verdict"), *map(_score_row, _fitting(evaluation))]
+    rows = [("score", "generated", "perfect model", "verdict"), *_score_rows(_fitting(evaluation))]
     wide = max(34, *(cells(name) + 1 for name, *_ in rows))
-    lines = [f"{padded(name, wide)}{value:>17}{null:>18}  {word}" for name, value, null, word in rows]
+    lines = [f"{padded(name, wide)}{value:>17}{null:>18}  {word}".rstrip() for name, value, null, word in rows]
     left_out = [spec.short for spec in STATISTICS.values() if not spec.fits(physical=evaluation.physical)]
     note = f"scores of the {NORMALISED}: {_listed(left_out)} need a density"
     verdict = textwrap.wrap(f"verdict: {evaluation.verdict.text}", 78)
-    return [head, *verdict, *lines, *([] if evaluation.physical else [note])]
+    return [*textwrap.wrap(head, 78), *verdict, *lines, *([] if evaluation.physical else [note])]
 
 
 def _fitting(evaluation: Evaluation) -> list[Score]:
     """Return the scores without those of statistics that maps of this kind do not allow."""
     specs = STATISTICS.values()
-    fit = {one.name for one in specs if one.needs == "pair" or one.fits(physical=evaluation.physical)}
+    fit = {one.name for one in specs if one.fits(physical=evaluation.physical)}
     return [score for score in evaluation.scores() if score.statistic in fit]
 
 
+def _score_rows(scores: Sequence[Score]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the rows of scores; those of each of several fields below its name, which would not fit beside."""
+    field = ""
+    for score in scores:
+        if score.field != field:
+            field = score.field
+            yield visible(field), "", "", ""
+        yield _score_row(score)
+
+
 def _score_row(score: Score) -> tuple[str, str, str, str]:
-    field = f"{score.field}: " if score.field else ""
-    title = f"{field}{score.spec.title}{f', {score.band}' if score.band else ''}"
+    title = f"{score.spec.title}{f', {score.band}' if score.band else ''}"
     word = {"indistinguishable": "ok", "unknown": "?"}.get(score.verdict, score.verdict)
     return title.removesuffix(" h/Mpc"), score.value_words, score.null_words, word
 

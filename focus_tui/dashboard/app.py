@@ -57,6 +57,8 @@ FOCUS_LIGHT = Theme(
     error="#b53a12",
     dark=False,
 )
+MOST_VIEWS = 32
+"""Views of runs that are kept though no screen shows them; each takes up to about 10 MB."""
 
 
 def colours_of_terminal() -> tuple[bool, ColorDepth]:
@@ -166,12 +168,22 @@ class FocusApp(App[None]):
     def on_run_read(self, message: RunRead) -> None:
         """Store the view of a run and show it."""
         path = message.view.summary.path
-        before = self._views.get(path)
+        before = self._views.pop(path, None)
         self._views[path] = message.view
+        self._drop_old_views()
         if (screen := self._top()) is not None:
             screen.show_view(message.view)
             if before is None or before.summary.state != message.view.summary.state:
                 screen.refresh_hints()
+
+    def _drop_old_views(self) -> None:
+        """Drop the oldest views beyond `MOST_VIEWS` that no screen shows."""
+        if len(self._views) <= MOST_VIEWS:
+            return
+        screens = [screen for screen in self.screen_stack if isinstance(screen, BaseScreen)]
+        shown = {str(run.path) for screen in screens for run in screen.followed()}
+        for path in [path for path in self._views if path not in shown][: len(self._views) - MOST_VIEWS]:
+            del self._views[path]
 
     def on_run_gone(self, message: RunGone) -> None:
         """Drop a run whose folder has disappeared."""

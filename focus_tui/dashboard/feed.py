@@ -15,6 +15,7 @@ from typing import Protocol
 from textual.message import Message
 
 from focus_engine.events.log import LogReader
+from focus_engine.launch.lost import claim_lost, notify_lost
 from focus_engine.launch.state import summarise
 from focus_engine.launch.summary import LIVE_STATES, RunSummary
 from focus_engine.runs.folder import RunFolder, list_runs
@@ -130,6 +131,7 @@ class DiskFeed:
         self._post: Callable[[Message], object] = lambda message: message
         self._next_list = self._next_load = 0.0
         self._listed: tuple[tuple[RunRow, ...], str] | None = None
+        self._lost: set[tuple[str, float | None]] = set()
 
     def start(self, post: Callable[[Message], object]) -> None:
         """Start posting messages."""
@@ -225,9 +227,18 @@ class DiskFeed:
 
     def _summary(self, run: RunFolder) -> RunSummary:
         """Return the summary of a run after a liveness check, and store it in its row."""
-        summary = summarise(run)
+        summary = self._summarised(run)
         if (known := self._known.get(str(run.path))) is not None:
             known.row, known.checked_at = replace(known.row, summary=summary), time.monotonic()
+        return summary
+
+    def _summarised(self, run: RunFolder) -> RunSummary:
+        """Return the summary of a run; notify the user, once, of one that is lost."""
+        summary = summarise(run)
+        if summary.state == "lost" and (key := (summary.path, summary.started)) not in self._lost:
+            self._lost.add(key)
+            if claim_lost(run, summary):
+                threading.Thread(target=notify_lost, args=(run, summary), name="focus-notify", daemon=True).start()
         return summary
 
     def _read_list(self) -> None:
@@ -264,7 +275,7 @@ class DiskFeed:
                 self._summary(run)
             return
         try:
-            summary, labels = summarise(run), read_labels(run)
+            summary, labels = self._summarised(run), read_labels(run)
         except OSError:
             return
         row = RunRow(summary, labels) if known is None else replace(known.row, summary=summary, labels=labels)

@@ -26,6 +26,7 @@ FLAGS = {
     "prior": "--prior",
     "maps": "-n",
     "seed": "--seed",
+    "gpus": "--gpus",
 }
 """Option of `focus sample` for each field."""
 DEFAULTS = {"checkpoint": "best", "seed": "0"}
@@ -151,6 +152,7 @@ def sample_request(values: Mapping[str, str], facts: ModelFacts) -> SampleReques
     check("prior", lambda: SampleOptions(prior=values["prior"] or None))
     check("maps", lambda: SampleOptions(n_maps=_whole(values["maps"])))
     check("seed", lambda: SampleOptions(seed=_whole(values["seed"]) or 0))
+    check("gpus", lambda: SampleOptions(gpus=_whole(values["gpus"])))
     typed = [(name, values[param_key(name)]) for name in facts.names] if values.get("params") == GIVEN else []
     for name, text in typed:
         check(param_key(name), partial(parse_params, f"{name}={text}"))

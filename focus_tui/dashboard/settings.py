@@ -4,12 +4,12 @@ A wrong key is reported with its line and keeps its default, so a typo never pre
 The module avoids pydantic, and PyYAML if there is no file, because the first paint waits for it.
 """
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from focus_engine.config.user_settings import settings_path
 from focus_engine.errors import FocusError, InputError
 from focus_tui.dashboard.settings_check import KEYS, check_setting, checked_settings, plain
 from focus_tui.view.columns import DASHBOARD_KEYS
@@ -32,6 +32,7 @@ class Settings:
         smoothing: weight of past values in the smoothed curves; 0 for none.
         log_y: whether losses start on a log axis.
         keys: replacement keys, by action name.
+        notify: `command`: the shell command that tells of the end of a run whose config names none.
     """
 
     theme: str = "focus-dark"
@@ -44,6 +45,7 @@ class Settings:
     smoothing: float = 0.0
     log_y: bool = False
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notify: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,18 +61,6 @@ class LoadedSettings:
     settings: Settings
     warnings: tuple[str, ...]
     path: Path
-
-
-def settings_path() -> Path:
-    """Return the settings file: `$FOCUS_TUI_CONFIG`, else `focus/tui.yaml` in `$XDG_CONFIG_HOME` or `~/.config`."""
-    if named := os.environ.get("FOCUS_TUI_CONFIG"):
-        return Path(named).absolute()
-    configured = os.environ.get("XDG_CONFIG_HOME", "")
-    folder = Path(configured) if Path(configured).is_absolute() else Path("~/.config")
-    try:
-        return folder.expanduser() / "focus" / "tui.yaml"
-    except RuntimeError:  # the user has no home folder, as in some containers
-        return folder / "focus" / "tui.yaml"
 
 
 def load_settings(
@@ -111,7 +101,7 @@ def save_setting(key: str, value: object, path: Path | None = None) -> None:
     """Write one setting into the file, created if missing; comments and other keys stay.
 
     Args:
-        key: a field of `Settings`, or `filters.NAME` or `keys.ACTION`.
+        key: a field of `Settings`, or `filters.NAME`, `keys.ACTION` or `notify.command`.
         value: None removes the setting.
         path: the file; None for `settings_path()`.
 

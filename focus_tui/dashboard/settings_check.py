@@ -42,7 +42,7 @@ def checked_settings(
     for key, value in data.items():
         try:
             if key in _ENTRIES:
-                values[key], bad = _entries(key, value, known.get(key, ()))
+                values[key], bad = _entries(key, value, _NAMES.get(key) or known.get(key, ()))
                 wrong += bad
             else:
                 values[key] = _checked(key, value, known.get(key, ()))
@@ -166,6 +166,8 @@ _VALUES: dict[str, Callable[[object], object]] = {
     "smoothing": _number(0, 0.99),
     "log_y": _switch,
 }
-_ENTRIES: dict[str, Callable[[object], object]] = {"filters": _filter, "keys": _texts}
+_ENTRIES: dict[str, Callable[[object], object]] = {"filters": _filter, "keys": _texts, "notify": _text}
+_NAMES: dict[str, Collection[str]] = {"notify": ("command",)}
+"""Names of the entries of a block, where they are fixed."""
 KEYS = (*_VALUES, *_ENTRIES)
 """All keys of the file."""

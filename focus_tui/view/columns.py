@@ -155,7 +155,7 @@ COLUMNS = (
         "PERFECT",
         lambda row, _: perfect(row.summary.pk_error_null),
         lambda row: row.summary.pk_error_null,
-        5,
+        4,
     ),
     Column("lr", "LR", lambda row, _: rate(row.summary.lr), lambda row: row.summary.lr, 7),
     Column("time", "PER EPOCH", lambda row, _: duration(row.seconds_per_epoch), lambda r: r.seconds_per_epoch, 9),

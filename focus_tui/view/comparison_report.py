@@ -6,8 +6,19 @@ from focus_engine.config.scores import Score
 from focus_engine.config.statistics import STATISTICS, leading_score
 from focus_engine.runs.comparison import ComparisonScores, ModelScores, SamplingCost
 from focus_tui.charts.overlay import NamedCurve
-from focus_tui.terminal import cut
+from focus_tui.terminal import cells, cut
 from focus_tui.view.arrays import floats
+
+
+def turned(rows: Sequence[tuple[str, ...]], width: int) -> list[tuple[str, ...]]:
+    """Return the rows of a table, or its columns as rows where only these fit in `width` cells, or fit better."""
+    columns = list(zip(*rows, strict=True))
+    return columns if _width(rows) > width and _width(columns) < _width(rows) else list(rows)
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    """Return the width of a table whose columns are two cells apart."""
+    return sum(2 + max(map(cells, column)) for column in zip(*rows, strict=True)) - 2
 
 
 def score_rows(report: ComparisonScores) -> list[tuple[str, ...]]:
@@ -40,8 +51,8 @@ def cost_rows(report: ComparisonScores) -> list[tuple[str, ...]]:
     names = [cut(one.name, 24) for one in report.models]
     rows = [("steps", *(word for name in names for word in ("NFE", "s/map", name)))]
     for number in steps:
-        cells = (cell for one in report.models for cell in _cost_cells(one.costs, number))
-        rows.append((str(number), *cells))
+        costs = (cell for one in report.models for cell in _cost_cells(one.costs, number))
+        rows.append((str(number), *costs))
     return rows
 
 

@@ -16,7 +16,7 @@ from focus_engine.events.table import AveragesSaved
 from focus_engine.models.power_average import PowerAverages, gamma_of
 from focus_engine.progress import drain
 from focus_engine.training.checkpoint import load_checkpoint
-from focus_engine.training.snapshots import SnapshotFolder, flat
+from focus_engine.training.snapshots import Snapshot, SnapshotFolder, flat
 from focus_tui.__main__ import run as focus
 
 pytestmark = pytest.mark.xdist_group("averages")  # its tests share a trained model
@@ -70,7 +70,7 @@ def test_without_snapshots_the_checkpoint_still_has_two(tiny: Experiment, tmp_pa
 
 def test_a_snapshot_of_another_network_is_named(tiny: Experiment, tmp_path: Path):
     folder = SnapshotFolder(tmp_path / "averages")
-    folder.write(PowerAverages(torch.nn.Linear(2, 2), 18), 1.0)
+    folder.write(Snapshot.of(PowerAverages(torch.nn.Linear(2, 2), 18)), 1.0)
     with pytest.raises(InputError, match=r"averages_000000018\.pt: is of another network than checkpoint_last\.pt"):
         KeptAverages(tiny.run.checkpoint_last, folder).weights(0.07)
 

@@ -1,5 +1,6 @@
 """The recent end of a log, which `focus ls` and the dashboard read: how much of it, and that it suffices."""
 
+import operator
 from functools import reduce
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from example_events import end, epoch, spectrum, started, step, worker
 
 from focus_engine.events.history import without_superseded
 from focus_engine.events.log import append_event, read_events, read_recent_events
-from focus_engine.launch.state import _fold, summarise
+from focus_engine.launch.state import _changes, summarise
 from focus_engine.runs.folder import RunFolder
 
 STEPS = 100_000
@@ -57,6 +58,7 @@ def test_the_end_of_a_log_says_what_the_whole_says(tmp_path, count):
     for event in RESUMED[:count]:
         append_event(log, event)
     recent, whole = (
-        reduce(_fold, without_superseded(events), {}) for events in (read_recent_events(log), read_events(log))
+        reduce(operator.or_, map(_changes, without_superseded(events)), {})
+        for events in (read_recent_events(log), read_events(log))
     )
     assert [recent.get(name) for name in FIELDS] == [whole.get(name) for name in FIELDS]

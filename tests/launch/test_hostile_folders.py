@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import zarr
 from example_events import started, worker
 
 from focus_engine.data.judged_files import JudgedFile, read_judged_maps
@@ -163,10 +164,12 @@ def test_maps_that_name_other_files_are_refused(tmp_path: Path):
                 read(one)
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+@pytest.mark.parametrize("suffix", [".npz", ".h5", ".zarr"])
 def test_maps_that_would_fill_the_disk_are_refused(tmp_path: Path, suffix: str):
     path = tmp_path / f"maps{suffix}"
-    if suffix == ".h5":
+    if suffix == ".zarr":
+        zarr.create_array(str(path), shape=(10**6, 512, 512), chunks=(1, 512, 512), dtype="<f4")[0] = 1.0
+    elif suffix == ".h5":
         with h5py.File(path, "w") as file:
             file.create_dataset("maps", (10**6, 512, 512), "<f4", chunks=(1, 512, 512))
     else:
@@ -177,6 +180,8 @@ def test_maps_that_would_fill_the_disk_are_refused(tmp_path: Path, suffix: str):
         path.write_bytes(content)
     with pytest.raises(InputError, match="unpacks to"):
         read_judged_maps(JudgedFile(path, "real"))
+    with pytest.raises(InputError, match="unpacks to"):
+        open_maps_file(path)
 
 
 def test_lists_and_status_list_no_folder_of_a_run(run: RunFolder, monkeypatch: pytest.MonkeyPatch):

@@ -7,6 +7,7 @@ call of that kind it is, because threads make the n-th call of all another one i
 import contextlib
 import errno
 import io
+import json
 import os
 import random
 import re
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 from disk_states import Cut
 from file_calls import FileCalls
 from power_loss import NAME, Recording, Verdict, after_the_reboot, build, go_on, judge, one_process, whole_maps
@@ -30,6 +32,7 @@ from focus_tui.__main__ import run as focus
 
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENOMEM)
 FULL = (errno.ENOSPC, errno.EDQUOT)
+JUDGED = ("generated.npz", "real.npz")
 BY_PATH = ("open", "rename", "link", "unlink", "mkdir", "rmdir")
 TAKES_ROOM = ("open", "write", "fsync", "rename", "link", "mkdir", "truncate")
 _TEMPORARY = re.compile(r"\.\d+\.[0-9a-f]{8}\.tmp$|\.[0-9a-f]{16}\.new$|-\d+-[0-9a-f]{8}$")
@@ -99,6 +102,21 @@ class Report:
         return asdict(self) | counts | {"injections": sum(self.commands.values())}
 
 
+def _whole_json(path: Path) -> bool:
+    try:
+        return bool(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError:
+        return False
+
+
+def _write_maps(path: Path, seed: int) -> None:
+    """Write lognormal maps at three parameters."""
+    draw = np.random.default_rng(seed)
+    params = np.repeat(np.array([[0.2], [0.3], [0.4]]), 8, axis=0)
+    maps = np.exp(params[:, :, None] * draw.normal(size=(24, 16, 16))).astype("float32")
+    np.savez(path, maps=maps, params=params, param_names=np.array(["Omega_m"]), box_size=25.0)
+
+
 @dataclass(frozen=True)
 class Told:
     """What a command said: its exit code and output; the exceptions that it did not handle."""
@@ -124,16 +142,26 @@ class Commands:
             "stop": (live, ("stop", NAME)),
             "resume": (stopped, ("train", NAME, "--resume")),
             "sample": (end, ("sample", NAME, "-n", "2", "--device", "cpu", "--json")),
+            "evaluate": (end, ("evaluate", NAME, "-n", "4", "--device", "cpu", "--json")),
+            "judge": (end, self._judged()),
             "verify": (end, ("verify", NAME)),
             "status": (stopped, ("status", NAME)),
             "ls": (stopped, ("ls",)),
             "logs": (stopped, ("logs", NAME)),
         }
 
+    def _judged(self) -> tuple[str, ...]:
+        generated, real, report = (str(self._folder / name) for name in (*JUDGED, "report.html"))
+        return ("judge", generated, "--against", real, "-o", report, "--json")
+
     def begin(self, name: str) -> RunFolder:
         """Make the folder in which a command begins."""
         at = self.known[name][0]
-        return build(self.recording.disk.after(Cut(at, "nfs", "most")), self._folder)
+        run = build(self.recording.disk.after(Cut(at, "nfs", "most")), self._folder)
+        if name == "judge":
+            for seed, file in enumerate(JUDGED):
+                _write_maps(self._folder / file, seed)
+        return run
 
     def call(self, name: str, calls: FileCalls) -> Told:
         """Run a command under `calls`."""
@@ -184,7 +212,8 @@ class Commands:
             return verdict
         found = judge(self.recording, run, -1)
         maps = [path.name for path in run.samples.glob("*.npz") if not whole_maps(path)]
-        verdict.lost += found.lost + [f"{path} is not whole" for path in maps]
+        reports = [path.name for path in run.path.glob("figs/*.json") if not _whole_json(path)]
+        verdict.lost += found.lost + [f"{path} is not whole" for path in (*maps, *reports)]
         verdict.lies += found.lies
         verdict.tracebacks += found.tracebacks
         if name in {"train", "resume"}:

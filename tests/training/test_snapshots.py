@@ -14,7 +14,7 @@ from focus_engine.errors import InputError
 from focus_engine.events.table import AveragesSaved
 from focus_engine.models.power_average import LENGTHS, PowerAverages
 from focus_engine.training.loop import train
-from focus_engine.training.snapshots import FEWEST, SNAPSHOTS, SnapshotFolder, due, evenly, flat
+from focus_engine.training.snapshots import FEWEST, SNAPSHOTS, Snapshot, SnapshotFolder, due, evenly, flat
 
 Make = Callable[..., Any]
 
@@ -36,7 +36,7 @@ def trained(one: Any, folder: SnapshotFolder, stop: Callable[[], Any] = lambda: 
     for event in train(one.training, one.state, stop):
         if isinstance(event, AveragesSaved):
             assert event.step == one.state.step == one.state.averages.updates
-            folder.write(one.state.averages, gigabytes)
+            folder.write(Snapshot.of(one.state.averages), gigabytes)
 
 
 def contents(folder: SnapshotFolder) -> dict[int, Any]:
@@ -53,7 +53,7 @@ def test_a_snapshot_is_due_at_each_share_of_the_budget_once():
 
 def test_the_averages_come_back_in_half_precision(folder: SnapshotFolder):
     one = averages(7, 1 / 3)
-    size = folder.write(one, 1.0)
+    size = folder.write(Snapshot.of(one), 1.0)
     assert size == folder.file(7).stat().st_size
     for saved, kept in zip(folder.read(7), one.weights, strict=True):
         assert saved.dtype == torch.float16
@@ -61,19 +61,19 @@ def test_the_averages_come_back_in_half_precision(folder: SnapshotFolder):
 
 
 def test_a_weight_too_large_for_half_precision_is_kept_whole(folder: SnapshotFolder):
-    folder.write(averages(7, 1e6), 1.0)
+    folder.write(Snapshot.of(averages(7, 1e6)), 1.0)
     assert folder.read(7)[0].max() == 1e6
 
 
 def test_snapshots_are_thinned_evenly_to_the_disk_that_they_may_take(folder: SnapshotFolder):
-    size = folder.write(averages(1), 1.0)
+    size = folder.write(Snapshot.of(averages(1)), 1.0)
     for step in range(2, 33):
-        folder.write(averages(step), 5.5 * size / 1e9)
+        folder.write(Snapshot.of(averages(step)), 5.5 * size / 1e9)
     assert len(folder.steps()) == 5
     gaps = [after - before for before, after in zip([0, *folder.steps()], folder.steps(), strict=False)]
     assert max(gaps) <= 2 * min(gaps)
     assert folder.steps()[-1] == 32
-    folder.write(averages(33), 1e-12)
+    folder.write(Snapshot.of(averages(33)), 1e-12)
     assert len(folder.steps()) == FEWEST
 
 
@@ -120,7 +120,7 @@ def test_the_averages_of_an_earlier_checkpoint_begin_with_its_weights(bench: Mak
 
 
 def test_a_damaged_or_foreign_file_is_refused_by_name(folder: SnapshotFolder):
-    folder.write(averages(3), 1.0)
+    folder.write(Snapshot.of(averages(3)), 1.0)
     path = folder.file(3)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"averages_000000003\.pt"):

@@ -1,12 +1,18 @@
 """Which figures the drawing process draws, and when: each once, but the history only when it is due and at the end."""
 
 import os
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from workers import Make
 
+from focus_engine.events.table import EpochFinished, Event, RunEnded
+from focus_engine.launch.stop_request import When, write_stop_request
 from focus_engine.worker import artist
-from focus_engine.worker.artist import Requests
+from focus_engine.worker.artist import Artist, Requests
+from focus_engine.worker.foreground import run_in_foreground
 
 
 @pytest.fixture
@@ -48,3 +54,29 @@ def test_a_torn_line_at_the_end_is_no_request(pipe: tuple[int, int]):
     os.write(write, b"samples 1\nsampl")
     os.close(write)
     assert list(Requests(read)) == ["samples 1"]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("when", ["epoch", "now"])
+def test_a_run_that_stops_waits_for_its_figures_and_one_that_stops_now_does_not(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: When
+):
+    """The drawing process here draws when it is told that the run has ended."""
+    run, drawn, started = make("run", epochs=1000), tmp_path / "drawn", list[subprocess.Popen[bytes]]()
+
+    def start(_: Artist) -> "subprocess.Popen[bytes]":
+        command = ["/bin/sh", "-c", f"cat > /dev/null; touch '{drawn}'"]
+        started.append(subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, bufsize=0))
+        return started[-1]
+
+    def watch(event: Event) -> None:
+        if isinstance(event, EpochFinished) and event.epoch == 2:
+            write_stop_request(run, when)
+        if isinstance(event, RunEnded):
+            assert not drawn.exists(), "the end is recorded before the figures"
+
+    monkeypatch.setattr(Artist, "_start", start)
+    assert run_in_foreground(run, on_event=watch).state == "stopped"
+    assert len(started) == 1
+    assert drawn.exists() == (when == "epoch")
+    assert started[0].returncode == (0 if when == "epoch" else -9)

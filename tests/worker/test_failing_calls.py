@@ -1,6 +1,6 @@
 """A file call that fails is told in one message with its cause and a path; nothing lies, nothing is lost.
 
-`make nightly` lets every kind of call of nine commands fail with six errors (`scripts/failing_calls.py`).
+`make nightly` lets every kind of call of eleven commands fail with six errors (`scripts/failing_calls.py`).
 """
 
 import errno
@@ -12,6 +12,7 @@ from power_loss import NAME, Recording
 
 from focus_engine.errors import remedy
 from focus_engine.runs.proofs import proof_of
+from focus_engine.training.checkpoint import sha256_of
 
 pytestmark = pytest.mark.xdist_group("power")  # they share the recording
 
@@ -24,6 +25,7 @@ HARD = [
     ("resume", Point("write", "events.jsonl", 9), errno.EIO, True),
     ("stop", Point("read", "events.jsonl", 1), errno.ESTALE, False),
     ("status", Point("open", "events.jsonl", 1), errno.EMFILE, False),
+    ("judge", Point("read", "real.npz", 1), errno.EMFILE, False),
 ]
 
 
@@ -54,3 +56,11 @@ def test_each_error_has_its_remedy():
     assert "ulimit" in remedy(OSError(errno.EMFILE, ""))
     assert "quota" in remedy(OSError(errno.EDQUOT, ""))
     assert "space" not in remedy(OSError(errno.ESTALE, ""))
+
+
+def test_a_digest_that_fails_names_its_file(tmp_path: Path):
+    (tmp_path / "x.pt").write_bytes(b"0")
+    calls = FailingCalls(tmp_path, Point("read", "x.pt", 1), errno.ENOMEM)
+    with calls.installed(), pytest.raises(OSError, match="allocate") as failed:
+        sha256_of(tmp_path / "x.pt")
+    assert failed.value.filename == str(tmp_path / "x.pt")

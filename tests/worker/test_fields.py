@@ -10,14 +10,17 @@ from workers import Make, ignore
 
 from focus_engine.evaluation.trained_model import open_trained
 from focus_engine.events.log import read_events
-from focus_engine.events.table import SamplesDrawn
+from focus_engine.events.statistics import POWER_ERROR
+from focus_engine.events.table import SamplesDrawn, StatisticsMeasured
 from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder
+from focus_engine.statistics.power import power_spectrum
 from focus_engine.worker.foreground import run_in_foreground
 from focus_tui.__main__ import run as focus
 from focus_tui.charts.map_pairs import thumbnails
 from focus_tui.view.pictures.maps import maps_picture
 from focus_tui.view.pictures.picture import PictureOptions
+from focus_tui.view.pictures.power import power_picture
 from focus_tui.view.run_view import RunView, fold
 
 pytestmark = [pytest.mark.process, pytest.mark.xdist_group("fields")]
@@ -88,10 +91,18 @@ def test_from_training_to_the_figures(run: RunFolder, said: Said):
     with np.load(run.path / drawn.path) as kept:
         assert kept["maps"].shape == (16, 2, 16, 16)
         assert (kept["fields"].tolist(), kept["units"].tolist()) == (["Mcdm", "heat"], ["M", "keV"])
+        maps = kept["maps"]
         for channel in (0, 1):
             real, _ = thumbnails(drawn, channel)
             assert np.median(real[0]) == pytest.approx(np.median(kept["real"][0, channel]), rel=0.02)
     assert (run.figs / "samples_epoch_0002.png").is_file()
+    (measured,) = [event for event in read_events(run.events) if isinstance(event, StatisticsMeasured)]
+    assert [one.field for one in measured.curves] == ["Mcdm", "heat"]
+    assert {(one.field, one.name) for one in measured.measures} >= {("Mcdm", POWER_ERROR), ("heat", POWER_ERROR)}
+    for channel, curve in enumerate(measured.curves):
+        power = power_spectrum(maps[:, channel], 25.0)
+        np.testing.assert_allclose(curve.generated, power.mean[power.below(1.0)], rtol=0.3)  # more maps are measured
+    assert min(np.divide(measured.curves[0].generated, measured.curves[1].generated)) > 2
 
     told = said("sample", "two", "-n", 2)
     assert told.count("of 2 samples") == 2
@@ -111,6 +122,8 @@ def test_from_training_to_the_figures(run: RunFolder, said: Said):
     high = picture.draw(100, 40)
     assert [line for line in high.splitlines() if line in {"Mcdm", "heat"}] == ["Mcdm", "heat"]
     assert "keV" in high
+    words = power_picture(view, PictureOptions(color_depth=None)).draw(100, 40)
+    assert "heat: off " in words
     low = picture.draw(100, 12)
     assert low.splitlines()[0] == "Mcdm, the first of 2 fields"
     assert "keV" not in low

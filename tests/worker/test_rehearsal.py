@@ -12,7 +12,7 @@ from focus_engine.events.table import DataProgress
 from focus_engine.models.recompute import recomputed_blocks
 from focus_engine.progress import drain
 from focus_engine.training.prepare import prepare_data, prepare_run
-from focus_engine.worker import probe, rehearsal
+from focus_engine.worker import probe, rehearsal, run_queue
 from focus_engine.worker.probe import _expected
 from focus_engine.worker.rehearsal import rehearse
 
@@ -74,3 +74,39 @@ def test_costs_are_scaled_along_the_line_of_the_two_largest_parts():
     assert _expected(line, 1000) == pytest.approx(1003.0)
     assert _expected(line[:1], 100) == pytest.approx(130.0)
     assert _expected([line[0], (Part(40), 12.0)], 80) == pytest.approx(24.0)  # disturbed: in proportion to the last
+
+
+def test_the_second_part_costs_twice_the_smallest_whatever_time_is_left():
+    """With forward passes of 0.1 s and 0.2 s at 10 and 40 pixels, 128 pixels are the first at twice the cost of 10."""
+
+    class Part:
+        def __init__(self, pixels: int) -> None:
+            self.maps = torch.empty(pixels)
+
+    parts = [Part(pixels) for pixels in (10, 40, 128, 1000)]
+    forward, kept = [(parts[0], 0.1), (parts[1], 0.2)], [(parts[0], 10.0), (parts[1], 40.0)]
+    prepared = type("Prepared", (), {"device": torch.device("cpu")})
+    done = [(parts[0], 1.0)]
+    assert probe._next(prepared, parts, done, kept, forward, seconds=0.0) is parts[2]
+    assert probe._next(prepared, parts, done, kept, forward, seconds=100.0) is parts[3]
+    assert probe._next(prepared, parts, [*done, (parts[2], 3.0)], kept, forward, seconds=0.0) is None
+    assert probe._next(prepared, parts, [*done, (parts[2], 3.0)], kept, forward, seconds=100.0) is parts[3]
+    too_much = [(parts[0], 1e15), (parts[1], 4e15)]
+    assert probe._next(prepared, parts, [*done, (parts[2], 3.0)], too_much, forward, seconds=100.0) is None
+
+
+def test_the_slowdown_by_other_programs_is_the_wait_of_this_process_for_a_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(run_queue, "TASKS", tmp_path)
+    for thread, told in {"1": "100 50 3", "2": "10 0 1"}.items():
+        (tmp_path / thread).mkdir()
+        (tmp_path / thread / "schedstat").write_text(told)
+    queue = run_queue.RunQueue()
+    assert queue.slowdown() is None  # nothing has run
+    (tmp_path / "1" / "schedstat").write_text("140 90 5")
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "schedstat").write_text("10 20 1")  # a thread that began meanwhile
+    assert queue.slowdown() == pytest.approx(1 + (40 + 20) / (40 + 10))
+    monkeypatch.setattr(run_queue, "TASKS", tmp_path / "none")
+    assert run_queue.RunQueue().slowdown() is None

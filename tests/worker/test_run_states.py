@@ -153,13 +153,13 @@ class Lives(RuleBasedStateMachine):
     @rule(tag=st.sampled_from(["a", "b"]), put=st.booleans())
     def label(self, tag: str, put: bool) -> None:
         self.labels = self.labels.with_tags([tag] if put else [], [] if put else [tag])
-        self.focus("tag", "x", *([tag] if put else ["--remove", tag]))
+        assert self.focus("tag", "x", *([tag] if put else ["--remove", tag])) == 0
 
     @precondition(lambda self: self.exists)
     @rule(put=st.booleans())
     def archive(self, put: bool) -> None:
         self.labels = Labels(self.labels.tags, self.labels.note, put)
-        assert self.focus("archive" if put else "unarchive", "x") == 0
+        assert self.focus("archive", "x", *([] if put else ["--undo"])) == 0
 
     @precondition(lambda self: self.exists)
     @rule()

@@ -11,10 +11,12 @@ import pytest
 from workers import Make, epochs_of, ignore, same, write_config
 
 from focus_engine.events.log import read_events
-from focus_engine.events.table import CheckpointSaved, EpochFinished, Event, Warned
+from focus_engine.events.table import AveragesSaved, CheckpointSaved, EpochFinished, Event, StepProgress, Warned
 from focus_engine.runs.folder import RunFolder
 from focus_engine.seal import inspect_path
+from focus_engine.training import pace
 from focus_engine.training.checkpoint import load_checkpoint
+from focus_engine.training.snapshots import Snapshot, SnapshotFolder
 from focus_engine.worker import saving
 from focus_engine.worker.artist import Artist
 from focus_engine.worker.foreground import run_in_foreground
@@ -149,3 +151,46 @@ def test_a_thread_that_fails_is_reported_and_a_damaged_checkpoint_is_passed_over
     for path in (run.checkpoint_last, run.checkpoint_best):
         one, other = load_checkpoint(path).state, load_checkpoint(whole.checkpoints / path.name).state
         assert all(same(one[part], other[part]) for part in PARTS)
+
+
+def test_training_goes_on_while_a_snapshot_is_written_and_a_checkpoint_that_counts_it_waits(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+):
+    run, gate, threads, order = make("run"), threading.Event(), [], list[str]()
+    write_config(run, epochs=2, more=f"{RARE}\n  averages: true")
+    write, save = SnapshotFolder.write, saving.save_checkpoint
+    reported: list[int] = []
+
+    def slow(folder: SnapshotFolder, snapshot: Snapshot, gigabytes: float) -> int:
+        threads.append(threading.current_thread().name)
+        assert gate.wait(60)
+        if snapshot.step == 2:
+            raise OSError(5, "Input/output error")
+        order.append(f"snapshot {snapshot.step}")
+        return write(folder, snapshot, gigabytes)
+
+    def saves(path: Path, checkpoint: Any) -> int:
+        order.append(f"checkpoint {checkpoint.state['step']}")
+        return save(path, checkpoint)
+
+    def watch(event: Event) -> None:
+        if isinstance(event, StepProgress):
+            reported.append(event.step)
+            gate.set()
+
+    monkeypatch.setattr(pace, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(SnapshotFolder, "write", slow)
+    monkeypatch.setattr(saving, "save_checkpoint", saves)
+    trained(run, watch)
+    events = read_events(run.events)
+    saved = [event for event in events if isinstance(event, AveragesSaved)]
+    assert set(threads) == {"focus-snapshot"}
+    assert reported[0] == saved[0].step == 1, "training went on before the first snapshot was written"
+    assert [event.step for event in saved if not event.path] == [2]
+    assert [event.step for event in saved if event.path] == SnapshotFolder(run.averages).steps()
+    warned = [event.message for event in events if isinstance(event, Warned) and event.code == "averages"]
+    assert warned == ["no snapshots of the averaged weights from step 2 on: Input/output error"]
+    for at, what in enumerate(order):
+        if what.startswith("checkpoint"):
+            step = int(what.split()[1])
+            assert {f"snapshot {one.step}" for one in saved if one.path and one.step <= step} <= set(order[:at])

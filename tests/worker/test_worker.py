@@ -104,6 +104,7 @@ def test_a_killed_run_is_lost_and_goes_on_bit_for_bit(make: Make, until: Until):
     assert (summary.state, summary.eta_seconds) == ("lost", None)
     assert "gone and recorded no outcome" in str(summary.reason)
     until(lambda: not artists_of(run))  # figure processes hold no lock and end with the worker
+    until((run.path / "told.txt").exists)  # by the guardian, which outlives the worker
     run.events.write_bytes(run.events.read_bytes() + b'{"type":"epoch_fin')  # a line that the kill tore
 
     start_run(run, resume=True)
@@ -122,6 +123,7 @@ def test_a_killed_run_is_lost_and_goes_on_bit_for_bit(make: Make, until: Until):
     assert same(one.state, other.state)
     plain = [[{k: v for k, v in asdict(e).items() if k not in TIMES} for e in epochs_of(r)[-1:]] for r in (run, whole)]
     assert plain[0] == plain[1]
+    assert [line.split()[0] for line in told(run)] == ["lost", "finished"]
     assert "figure 'samples 1' failed" in run.worker_log.read_text()
     assert run.power_figure(2).is_file()
     for epoch in (1, 2):  # also the samples that the kill cut off

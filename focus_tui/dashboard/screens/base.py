@@ -10,6 +10,7 @@ from textual.screen import Screen
 from focus_engine.launch.summary import LIVE_STATES, RunSummary
 from focus_engine.runs.folder import RunFolder
 from focus_tui.dashboard.host import Host
+from focus_tui.dashboard.removed_widgets import forget_removed_widgets
 from focus_tui.dashboard.screens.dialogs import Help
 from focus_tui.dashboard.widgets.hints import Hints
 from focus_tui.dashboard.widgets.palette import ScreenActions
@@ -116,6 +117,7 @@ class BaseScreen(Screen[None]):
         """Show what changed while another screen was on top."""
         if not self.is_active:  # another screen was pushed immediately
             return
+        forget_removed_widgets()
         self.show_rows(self.focus_app.rows)
         self.refresh_feed()
         for run in self.followed():

@@ -16,7 +16,7 @@ from focus_engine.small_files import parse_json, read_text
 from focus_tui.charts.overlay import color_of
 from focus_tui.dashboard.jobs import ComparisonJob
 from focus_tui.terminal import cells, visible
-from focus_tui.view.comparison_report import cost_rows, cost_title, score_rows
+from focus_tui.view.comparison_report import cost_rows, cost_title, score_rows, turned
 
 MAX_REPORT_BYTES = 50_000_000
 """Larger files are ignored, because no report is that large."""
@@ -52,6 +52,11 @@ class SampleScores(VerticalScroll):
         self._job = job
         self.look()
 
+    def on_resize(self) -> None:
+        """Lay the tables out anew."""
+        self._shown = None
+        self.look()
+
     def look(self) -> None:
         """Show the job's progress, its failure, or the newest report."""
         progress = None if self._job is None else self._job.poll()
@@ -71,7 +76,8 @@ class SampleScores(VerticalScroll):
             self._say("c draws samples of all these runs at the parameters of the same\nunseen maps, and scores them")
         elif report is not self._shown:
             self._shown = report
-            self.query_one("#scores-text", Static).update(_report_text(report, [run.name for run in self._runs]))
+            names, width = [run.name for run in self._runs], self.scrollable_content_region.width
+            self.query_one("#scores-text", Static).update(_report_text(report, names, width))
 
     def _say(self, words: str) -> None:
         self._shown = None
@@ -110,12 +116,12 @@ def visible_lines(words: str) -> str:
     return "\n".join(visible(line) for line in words.splitlines())
 
 
-def _report_text(report: ComparisonScores, names: Sequence[str]) -> Text:
-    """Return scores and costs as tables, each run in the colour of its curve."""
+def _report_text(report: ComparisonScores, names: Sequence[str], width: int) -> Text:
+    """Return scores and costs as tables for `width` cells, each run in the colour of its curve."""
     text = Text(no_wrap=True)
     head = f"{report.n_maps} maps of {report.n_simulations} unseen simulations, {report.device}"
     text.append(f"  {visible(head)}\n", style="dim")
-    _append_table(text, score_rows(report), names)
+    _append_table(text, turned(score_rows(report), width - 2), names)
     text.append(f"\n  {cost_title()} against the number of steps\n", style="dim")
     _append_table(text, cost_rows(report), names)
     return text
@@ -125,9 +131,9 @@ def _append_table(text: Text, rows: Sequence[Sequence[str]], names: Sequence[str
     shown = [[visible(cell) for cell in row] for row in rows]
     widths = [max(cells(row[i]) for row in shown) for i in range(len(shown[0]))]
     for number, row in enumerate(shown):
-        named = row[0] in names
-        style = Style(color=f"color({color_of(names.index(row[0]))})") if named else Style(bold=number == 0)
-        text.append("  " + row[0] + " " * (widths[0] - cells(row[0])), style=style)
-        for cell, wide in zip(row[1:], widths[1:], strict=True):
-            text.append("  " + " " * (wide - cells(cell)) + cell, style=Style(bold=number == 0))
+        for place, (cell, wide) in enumerate(zip(row, widths, strict=True)):
+            named = cell in names and 0 in {number, place}
+            style = Style(color=f"color({color_of(names.index(cell))})") if named else Style(bold=number == 0)
+            room = " " * (wide - cells(cell))
+            text.append(f"  {cell}{room}" if place == 0 else f"  {room}{cell}", style=style)
         text.append("\n")

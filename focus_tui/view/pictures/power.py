@@ -86,5 +86,6 @@ def power_sentence(event: LivePower, drawn: SamplesDrawn | None, width: int) -> 
         f"real mean known to {percent(event.reference_error)}" if event.reference_error is not None else "",
         "" if event.fixed_parameters else "real: validation maps (too few training simulations for a fit)",
         f"{event.n_maps} samples{steps}",
+        *(f"{visible(one.field)}: {power_words(one)}" for one in event.others),
     ]
     return textwrap.wrap(";  ".join(word for word in words if word), max(20, width))

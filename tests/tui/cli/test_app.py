@@ -255,6 +255,7 @@ def test_a_wrong_number_of_slots_is_refused_before_anything_starts(focus, monkey
         (["start", "base", "--slurm", "--time", "soon"], "--time 'soon'"),
         (["start", "base", "--gpus", "2", "--gpu", "1"], "not both"),
         (["start", "base", "--gpus", "64"], "--gpus 64: "),
+        (["compare", "base", "other", "--gpus", "0"], "--gpus 0"),
     ],
 )
 def test_wrong_devices_are_refused(focus, arguments, message):

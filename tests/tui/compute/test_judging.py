@@ -85,6 +85,20 @@ def test_the_terminal_shows_scores_and_latex_a_table(focus):
     assert r"\toprule" in said
 
 
+def test_each_score_of_several_fields_has_a_p_value_and_fits_on_80_columns(focus, files, tmp_path):
+    for name, maps in (("two.npz", GENERATED), ("real_two.npz", REAL)):
+        files(name, maps=np.stack([maps, maps**0.7], axis=1), fields=["Mcdm", "HI"])
+    code, said, _ = focus("judge", "two.npz", "--against", "real_two.npz", "-o", "report.json")
+    assert code == 0
+    scores = json.loads((tmp_path / "report.json").read_text())["scores"]
+    assert {score["field"] for score in scores} == {"Mcdm", "HI", "Mcdm x HI"}
+    assert [score["p_value"] is None for score in scores] == [score["null"] is None for score in scores]
+    assert any(score["p_value"] is not None for score in scores if score["field"] == "Mcdm x HI")
+    table = said[said.index("verdict: ") :].splitlines()
+    assert max(map(len, table)) <= 80
+    assert [line for line in table if line in {"Mcdm", "HI", "Mcdm x HI"}] == ["Mcdm", "HI", "Mcdm x HI"]
+
+
 def spoilt(change):
     maps = GENERATED.copy()
     maps[5] = change(maps[5])

@@ -9,6 +9,7 @@ import pytest
 from example_events import end, epoch, started, worker
 
 from focus_engine.events.log import append_event
+from focus_engine.launch.process import ProcessIdentity, boot_id, host_name
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.labels import Labels, write_labels
 from focus_tui.dashboard.feed import DiskFeed, RunGone, RunRead, RunsRead
@@ -149,3 +150,23 @@ def test_a_missing_experiments_folder_has_no_rows(tmp_path):
     feed.start(posted)
     assert posted.wait(lambda m: isinstance(m, RunsRead)).rows == ()
     feed.stop()
+
+
+def test_of_two_dashboards_one_tells_that_a_run_is_lost(tmp_path, own_settings):
+    own_settings.parent.mkdir(parents=True)
+    own_settings.write_text(f"notify: {{command: 'echo $FOCUS_NAME $FOCUS_STATE | tee -a {tmp_path}/told; exit 3'}}\n")
+    run = make_run(tmp_path / "root", "a", worker(), started(), epoch(1))
+    run.worker.write_text(ProcessIdentity(2**30, host_name(), boot_id(), "0", 1.0).to_json())
+    feeds = [DiskFeed(tmp_path / "root", refresh=0.02) for _ in range(2)]
+    posts = [Posted() for _ in feeds]
+    for feed, posted in zip(feeds, posts, strict=True):
+        feed.start(posted)
+    for posted in posts:
+        posted.wait(lambda m: rows(m).keys() == {"a"})
+    for feed in feeds:
+        feed.stop()
+    for thread in threading.enumerate():
+        if thread.name == "focus-notify":
+            thread.join()
+    assert (tmp_path / "told").read_text() == "a lost\n"
+    assert run.worker_log.read_text() == "a lost\nnotify.command: ended with code 3\n"  # not the screen

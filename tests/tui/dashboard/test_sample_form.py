@@ -23,6 +23,7 @@ EMPTY = {
     "prior": "",
     "maps": "",
     "seed": "",
+    "gpus": "",
     "params": "",
 }
 FACTS = ModelFacts(fitting=("ddim", "ddpm"), steps={"ddim": 50}, names=("Omega_m", "sigma_8"), seen=((0.3, 0.8),))
@@ -37,6 +38,7 @@ def want(**values):
     [
         ({"steps": "0"}, "steps", "give a whole number >= 1"),
         ({"steps": "ten"}, "steps", "'ten' is not a whole number"),
+        ({"gpus": "0"}, "gpus", "give a whole number >= 1"),
         ({"nfe": "0"}, "nfe", "give a whole number >= 1"),
         ({"nfe": "10", "steps": "5"}, "nfe", "--nfe and --steps are both given"),
         ({"eta": "2"}, "eta", "from 0"),
@@ -93,13 +95,15 @@ def test_the_command_is_parsed_as_the_form_intended(monkeypatch, tmp_path):
         "prior": "white",
         "maps": "3",
         "seed": "9",
+        "gpus": "2",
     }
     line = want(**values, params="given", **{"param.Omega_m": "0.3", "param.sigma_8": "8e-1"}).arguments
     assert focus(shlex.split(command_of("a b", line))[1:]) == 0
     name, options = taken[0]
     assert name == "a b"
     assert (options.steps, options.eta, options.sampler, options.guidance) == (20, 0.5, "ddim", 1.5)
-    assert (options.n_maps, options.seed, options.checkpoint, options.prior) == (3, 9, "best", "white")
+    assert (options.n_maps, options.seed, options.checkpoint, options.gpus) == (3, 9, "best", 2)
+    assert options.prior == "white"
     assert options.params == (("Omega_m", 0.3), ("sigma_8", 0.8))
 
 

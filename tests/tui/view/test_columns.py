@@ -1,6 +1,7 @@
 """The list of runs: it fits the width, aligns its columns, sorts naturally, and keeps hostile names on one line."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -69,6 +70,13 @@ def test_the_table_fits_and_its_columns_are_aligned(width, columns):
         assert "12/200" in lines[1]
         ends = [cells(line[: line.index(mark)] + mark) for line, mark in ((lines[0], "EPOCH"), (lines[1], "12/200"))]
         assert ends[0] == ends[1]
+
+
+def test_a_score_stands_beside_that_of_a_perfect_generator_on_80_columns():
+    row = replace(RUNNING, summary=replace(RUNNING.summary, pk_error_std=0.05, pk_error_null=0.06))
+    heading, first = run_table([row], now=NOW, width=80, color=False)
+    assert "PERFECT" in heading
+    assert "12 ± 5 %    6.0 %" in first
 
 
 def test_colour_changes_nothing_but_colour():

@@ -24,7 +24,7 @@ from focus_tui.dashboard.screens.watch import WatchScreen
 from focus_tui.dashboard.widgets.chart import Chart
 from focus_tui.dashboard.widgets.sample_scores import SampleScores
 from focus_tui.view.compare import config_differences, data_warning, metric_row
-from focus_tui.view.comparison_report import cost_curves, cost_rows, ratio_curves, score_rows
+from focus_tui.view.comparison_report import cost_curves, cost_rows, ratio_curves, score_rows, turned
 
 
 def view(name: str, best: float, lr: float = 1e-4, **fields: object):
@@ -284,6 +284,15 @@ def test_scores_stand_beside_what_a_perfect_model_scores():
     assert cost_rows(report)[1] == ("5", "5", "0.02", "-", "5", "0.02", "-")
     assert [curve.y.tolist() for curve in cost_curves(report, "nfe")] == [[7.000000000000001], [17.0]]
     assert ratio_curves(report.models, "power_spectrum")[1].y.tolist() == [1.0, 1.17]
+
+
+def test_a_table_too_wide_is_turned():
+    rows = score_rows(read_comparison(scored(("alpha", "beta"))))
+    assert turned(rows, 400) == rows
+    narrow = turned(rows, 80)
+    assert narrow[0] == ("", "alpha", "beta", "perfect model")
+    assert narrow[4] == ("P(k)", "7.0 ± 2.0 %", "17.0 ± 2.0 %", "up to 7.0 %")
+    assert turned(narrow, 10) == narrow
 
 
 def test_a_report_from_before_a_statistic_was_there_leaves_it_unknown():
