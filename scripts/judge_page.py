@@ -20,9 +20,12 @@ Outcome = Mapping[str, Any]
 
 
 def write_results(outcomes: Sequence[Outcome], universes: int, home: Path) -> None:
-    """Write the summary of the outcomes as JSON, and the page of the docs."""
+    """Write the summary of the outcomes as JSON, and the page of the docs; generators without outcomes stay."""
     document = summary(outcomes, universes)
     file = home / "benchmarks" / "results" / "judge_power.json"
+    before = json.loads(file.read_text(encoding="utf-8"))["sizes"] if file.is_file() else {}
+    sizes = [size for size in TITLES if size in before or size in document["sizes"]]
+    document["sizes"] = {size: before.get(size, {}) | document["sizes"].get(size, {}) for size in sizes}
     file.write_text(json.dumps(_rounded(document), indent=1) + "\n", encoding="utf-8")
     (home / "docs" / "judge_power.md").write_text(page(document), encoding="utf-8")
 

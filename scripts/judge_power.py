@@ -242,7 +242,7 @@ def main() -> None:
     parser.add_argument("--universes", type=int, default=9, help="universes at each point, besides one for training")
     parser.add_argument("--trials", type=int, default=20, help="trials of each fault and size")
     parser.add_argument("--perfect-trials", type=int, default=100, help="trials of each perfect generator and size")
-    parser.add_argument("--only", nargs="+", choices=[one.name for one in FAULTS], help="judge only these generators")
+    parser.add_argument("--only", nargs="+", choices=[one.name for one in FAULTS], help="judge these, keep the others")
     parser.add_argument("--out", type=Path, default=HOME, help="repository that the results are written to")
     given = parser.parse_args()
     pool = simulated_pool(given.pool, given.universes)

@@ -104,7 +104,9 @@ class Design:
         """
         value = score(scaled.sample())
         resampled = np.array([score(scaled.sample(draw)) for draw in self.bootstraps])
-        resampled = value + (resampled - value) * self._error_scale if len(resampled) else resampled
+        if len(resampled):
+            with np.errstate(invalid="ignore"):  # a score that is infinite has no error
+                resampled = value + (resampled - value) * self._error_scale
         null = self.perfect_scores(score, scaled)
         freedom = self.real.units - scaled.reference.terms
         return tuple(

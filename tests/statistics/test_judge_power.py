@@ -3,6 +3,7 @@
 The full matrix is that of scripts/judge_power.py. The gates stand at p < 0.001.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -110,6 +111,17 @@ def test_finished_trials_are_not_computed_again(pool, outcomes, tmp_path, monkey
     counts = dict.fromkeys(("perfect", "shuffled"), 1)
     again = list(judge_power.trials(pool, Measurements(pool, None), counts, log, [SIZE]))
     assert again == [one for one in outcomes if one["fault"] in counts]
+
+
+def test_results_of_generators_that_were_not_judged_stay(outcomes, tmp_path):
+    for folder in ("benchmarks/results", "docs"):
+        (tmp_path / folder).mkdir(parents=True)
+    judge_page.write_results(outcomes, UNIVERSES, tmp_path)
+    file = tmp_path / "benchmarks" / "results" / "judge_power.json"
+    whole = json.loads(file.read_text())
+    fault = outcomes[-1]["fault"]
+    judge_page.write_results([one for one in outcomes if one["fault"] == fault], UNIVERSES, tmp_path)
+    assert json.loads(file.read_text()) == whole
 
 
 def test_the_page_says_what_is_missed(outcomes):

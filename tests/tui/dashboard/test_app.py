@@ -1,25 +1,30 @@
 """The app: palette, keys and themes from the settings, and actions on runs."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import weakref
 from pathlib import Path
 
 import pytest
 from dashboard import FakeFeed, on_screen, view_from
 from example_events import end, epoch, started, worker
 from textual.command import CommandPalette
+from textual.widget import Widget
 
 from focus_engine.events.log import append_event
 from focus_engine.launch.process import ProcessIdentity, boot_id, host_name, process_start
 from focus_engine.runs.folder import RunFolder
-from focus_tui.dashboard.app import FocusApp, action_names
+from focus_tui.dashboard.app import MOST_VIEWS, FocusApp, action_names
+from focus_tui.dashboard.feed import RunRead
 from focus_tui.dashboard.screens.base import BaseScreen
 from focus_tui.dashboard.screens.dialogs import Help
+from focus_tui.dashboard.screens.watch import WatchScreen
 from focus_tui.dashboard.widgets.palette import ScreenActions
 from focus_tui.dashboard.widgets.watch_head import Head
 
@@ -145,3 +150,24 @@ def test_the_dashboard_imports_neither_torch_nor_matplotlib():
 def test_base_actions_have_handlers():
     for binding in BaseScreen.BINDINGS:
         assert hasattr(BaseScreen, f"action_{binding.action}")
+
+
+async def test_what_is_no_longer_shown_is_not_kept(feed):
+    app = FocusApp(Path("/x"), feed=feed)
+    async with on_screen(app) as pilot:
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, WatchScreen)
+        drawn = [weakref.ref(widget._styles_cache) for widget in app.screen.walk_children(Widget)]
+        await pilot.press("escape")
+        await pilot.pause()
+        for number in range(40):
+            feed.post(RunRead(view_from([worker(), started(), epoch(1)], f"run {number}")))
+        await pilot.press("question_mark", "escape")  # the screen below a dialog comes back
+        await pilot.pause()
+        gc.collect()
+        assert len(drawn) > 5
+        assert not [one for one in drawn if one() is not None]
+        kept = [Path(path).name for path in app._views]
+        assert len(kept) == MOST_VIEWS
+        assert {"alpha", "run 39"} <= set(kept)  # the one that is followed, and the last
