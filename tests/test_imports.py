@@ -36,7 +36,7 @@ def test_runs_are_listed_without_pydantic():
 
 
 def test_a_worker_writes_its_first_event_without_torch_numpy_and_pydantic():
-    modules = loaded("import focus_engine.worker.__main__, focus_engine.worker.notify, focus_engine.worker.stop")
+    modules = loaded("import focus_engine.worker.__main__, focus_engine.launch.notify, focus_engine.worker.stop")
     assert not modules & (HEAVY | {"numpy", "typer", "pydantic", "yaml"})
 
 

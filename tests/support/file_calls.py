@@ -154,6 +154,11 @@ class FileCalls:
             self.written(descriptor, offset, bytes(data)[:count])
             return count
 
+    def _read(self, descriptor: int, count: int) -> bytes:
+        if (path := self._paths.get(descriptor)) is not None:
+            self.before("read", path)
+        return self._real["read"](descriptor, count)
+
     def _ftruncate(self, descriptor: int, size: int) -> None:
         if (path := self._paths.get(descriptor)) is not None:
             self.before("truncate", path)
@@ -251,6 +256,7 @@ _PATCHED = (
     "open",
     "close",
     "write",
+    "read",
     "ftruncate",
     "fsync",
     "replace",

@@ -199,7 +199,7 @@ def _recording(run: RunFolder, path: Path) -> None:
 def _report(run: RunFolder, path: Path) -> None:  # noqa: ARG001
     report = sample_scores._read(path, {"a"})
     if report is not None:
-        visible(str(sample_scores._report_text(report, ["a"]))).encode()
+        visible(str(sample_scores._report_text(report, ["a"], 80))).encode()
 
 
 def _query(run: RunFolder, path: Path) -> None:
