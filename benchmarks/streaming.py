@@ -200,9 +200,9 @@ def measure(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     print(f"streamed is {ratio['wall']:.3f} x resident (CPU time {ratio['cpu']:.3f}; goal 0.95)")
     print(f"reading alone: {result['read_maps_per_s']:.0f} maps/s")
     result["rss_anon_mib"] = {str(count): memory(path, count) for count, path in paths.items()}
-    print(
-        "anonymous memory: " + ", ".join(f"{int(n):,} maps {mib:.0f} MiB" for n, mib in result["rss_anon_mib"].items())
-    )
+    print("anonymous memory before and while reading [MiB]:")
+    for count, mib in result["rss_anon_mib"].items():
+        print(f"{int(count):>12,} maps {mib['before']:>8.0f}{mib['reading']:>8.0f}")
     result["chunked"] = chunked(folder, given.chunked, given.map_size)
     print(f"\n{given.chunked} maps in chunks of {CHUNK}  windows   map by map  [maps/s]")
     for name, row in result["chunked"].items():

@@ -62,6 +62,10 @@ class Probe:
     before: int = 0
 
 
+Measured = list[tuple[Batch, float]]
+"""Parts of a batch and what was measured of each, seconds or bytes."""
+
+
 def probe(prepared: PreparedRun) -> Probe:
     """Return the costs of a batch from gradients of its smallest part and of the largest ones that there is time for.
 
@@ -72,13 +76,7 @@ def probe(prepared: PreparedRun) -> Probe:
     began, clock = time.perf_counter(), _Clock(prepared.device)
     batch = next(iter(prepared.training.batches.epoch(1)))
     parts, size = list(_parts(prepared, batch)), prepared.config.training.batch_size * batch.maps[0].numel()
-    kept: Measured = []
-    forward: Measured = []
-    for part in parts[:2]:
-        corner = _cut(part, 1, *part.maps.shape[2:])
-        start = clock()
-        kept.append((corner, float(_kept(prepared, corner))))
-        forward.append((corner, clock() - start))
+    kept, forward = _forward_passes(prepared, parts[:2], clock)
     done = [(parts[0], _timed(prepared, parts[0], clock))]
     before = most_resident()
     while (
@@ -86,6 +84,9 @@ def probe(prepared: PreparedRun) -> Probe:
     ) is not None:
         done.append((larger, _timed(prepared, larger, clock)))
     part, seconds = done[-1]
+    if part.maps.numel() == size and time.perf_counter() - began < PROBE_SECONDS:  # without the first use of memory
+        seconds = _timed(prepared, part, clock)
+        done[-1] = (part, seconds)
     share = min(1.0, _timed_forward(prepared, part, clock) / seconds)
     height, width = part.maps.shape[2:]
     growth = 1.0 if (height, width) == batch.maps.shape[2:] else _growth(prepared, part, batch)
@@ -93,14 +94,21 @@ def probe(prepared: PreparedRun) -> Probe:
     return Probe(len(part.maps), height, width, whole, share * whole, _expected(kept, size), before)
 
 
+def _forward_passes(prepared: PreparedRun, parts: list[Batch], clock: "_Clock") -> tuple[Measured, Measured]:
+    """Return the kept memory and the time of the forward pass of the first map of each part."""
+    kept: Measured = []
+    forward: Measured = []
+    for part in parts:
+        corner, start = _cut(part, 1, *part.maps.shape[2:]), clock()
+        kept.append((corner, float(_kept(prepared, corner))))
+        forward.append((corner, clock() - start))
+    return kept, forward
+
+
 def most_resident() -> int:
     """Return the largest memory that this process has had [bytes]."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-Measured = list[tuple[Batch, float]]
-"""Parts of a batch and what was measured of each, seconds or bytes."""
 
 
 class _Clock:

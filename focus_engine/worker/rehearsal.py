@@ -251,8 +251,7 @@ def _scaled_costs(prepared: PreparedRun, whole: _Whole, part: Probe) -> _Costs:
         waited=0.0,
         validation=validation,
         sampling=sampling,
-        # The averages are held once as weights and once as the copy for a checkpoint.
-        peak_memory=_peak_memory(prepared) + _kept_averages(prepared) + int(part.kept),
+        peak_memory=_scaled_memory(prepared, part),
         measured=f"{part.maps} of {training.batch_size} maps a batch, {part.height} x {part.width} of {height} x "
         f"{width} pixels; scaled by the arithmetic",
     )
@@ -368,7 +367,10 @@ def _peak_memory(prepared: PreparedRun) -> int:
 
 
 def _scaled_memory(prepared: PreparedRun, part: Probe) -> int:
-    """Return the peak memory of whole steps, of which a part was made."""
+    """Return the peak memory of whole steps, of which a part was made.
+
+    Averages that `prepared` lacks count once as weights and once in the copy for a checkpoint.
+    """
     lacking = _kept_averages(prepared)
     if prepared.device.type == "cuda":
         return _peak_memory(prepared) + lacking + int(part.kept)

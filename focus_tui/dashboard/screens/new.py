@@ -150,7 +150,7 @@ class NewScreen(FormScreen):
 
     def _show_checked(self, number: int, checked: FormCheck) -> None:
         """Show the problems below the fields, and the config."""
-        if number != self._asked or not self.is_mounted:
+        if number != self._asked or not self.query("#field-start"):  # outdated, or the screen is closing
             return
         self._answered, self._checked = number, checked
         for key, field in self.fields.items():
