@@ -4,9 +4,10 @@ All get the same float32 maps on one core and transform them in float32. They al
 that other load slows all alike. The bare transform is `scipy.fft.rfft2` of all maps at once, without which P(k) cannot
 be. The ratios are medians over rounds. Importing scipy.fft takes a quarter of a second once a process, which P(k) of
 less than half a million pixels does without. Prints a table and writes benchmarks/results/power.json. Goals at
-256 x 256: at most 1.5 times the transform, a third of Pylians. Beside other programs they were missed by a seventh:
-of 360 us a map 220 are the transform, 35 the mean, the check for negative pixels and the difference, 50 the sums by
-bin, 30 the squares, the rest calls; Pylians takes 1,000. Run: python benchmarks/power.py
+256 x 256: at most 1.5 times the transform, a third of Pylians. Both are missed: it was 1.55 to 1.7 times the transform
+and 1 / 2.2 to 1 / 2.6 of Pylians. Of 360 us a map 220 were the transform, 35 the mean, the check for negative pixels
+and the difference, 50 the sums by bin, 30 the squares, the rest calls; Pylians took 1,000.
+Run: python benchmarks/power.py
 """
 
 import json
