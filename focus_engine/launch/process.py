@@ -87,7 +87,8 @@ def boot_id() -> str | None:
 def process_start(pid: int) -> str | None:
     """Return the start time of a living process in the system's own format, or None when it is gone.
 
-    A zombie counts as gone: it no longer runs and only waits to be collected.
+    A zombie counts as gone: it no longer runs and only waits to be collected. One of several threads is none: while a
+    thread calls exec, as for a restart of a stalled worker, the first one is a zombie for a moment.
     """
     try:
         status = Path(f"/proc/{pid}/stat").read_bytes()
@@ -96,7 +97,8 @@ def process_start(pid: int) -> str | None:
     except OSError:
         return None
     state, *rest = status[status.rfind(b")") + 2 :].split()
-    return None if state in {b"Z", b"X"} else rest[18].decode()
+    threads, start = int(rest[16]), rest[18].decode()
+    return None if state in {b"Z", b"X"} and threads <= 1 else start
 
 
 def process_state(pid: int) -> str | None:

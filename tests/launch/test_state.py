@@ -12,7 +12,7 @@ from example_events import end, epoch, spectrum, started, step, worker
 from focus_engine.events.log import append_event, read_recent_events
 from focus_engine.events.table import StopRequested
 from focus_engine.launch import state
-from focus_engine.launch.process import ProcessIdentity, boot_id, host_name, process_start
+from focus_engine.launch.process import ProcessIdentity, boot_id, host_name, process_start, process_state
 from focus_engine.launch.state import summarise
 from focus_engine.launch.stop_request import write_stop_request
 from focus_engine.launch.summary import RunSummary
@@ -123,6 +123,26 @@ def test_a_zombie_is_dead(run):
     assert write(run, identity(process.pid, process_start="1"), STARTED).state == "lost"
     assert process_start(process.pid) is None
     process.wait()
+
+
+FIRST_THREAD_ENDED = """
+import ctypes, platform, threading, time
+threading.Thread(target=lambda: print("lives", flush=True) or time.sleep(600)).start()
+ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[platform.machine()], 0)  # exit, of this thread alone
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a system call of Linux")
+def test_a_process_lives_on_when_its_first_thread_ends(until):
+    """As for a moment when another thread calls exec, which the restart of a stalled worker does."""
+    with subprocess.Popen([sys.executable, "-c", FIRST_THREAD_ENDED], stdout=subprocess.PIPE) as process:
+        begun = process_start(process.pid)
+        until(lambda: process_state(process.pid) == "Z")
+        assert begun is not None
+        assert process_start(process.pid) == begun
+        process.kill()
+        process.wait()
+    assert process_start(process.pid) is None
 
 
 def test_a_recycled_pid_is_another_process(run, living):
