@@ -121,9 +121,10 @@ def usual_draws() -> Iterator[int]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _usual_draws_in_training(request: pytest.FixtureRequest, usual_draws: int) -> Iterator[None]:
-    """Measure validation losses as users do in the tests of training."""
+    """Measure validation losses as users do in the tests of training, and beside the workers that SLURM starts."""
+    path = request.path.as_posix()
     with pytest.MonkeyPatch.context() as patch:
-        if usual_draws and "/tests/training/" in request.path.as_posix():
+        if usual_draws and ("/tests/training/" in path or path.endswith("/slurm/test_cluster.py")):
             patch.setattr("focus_engine.training.validation.DRAWS", usual_draws)
         yield
 
