@@ -61,8 +61,9 @@ def _end_of_training(training: Training, state: TrainState) -> Outcome | None:
     """Return the outcome if training is complete, which may hold already when a run is resumed; else None."""
     settings = training.settings
     if state.stopping.stops(settings.early_stopping.patience):
-        count = state.stopping.count
-        return Outcome("early_stopped", f"no improvement for {count} epochs; best was epoch {state.best_epoch}")
+        count, best = state.stopping.count, state.best_epoch
+        by = f" of {100 * settings.early_stopping.min_delta:g} %" if best > state.epoch - count else ""
+        return Outcome("early_stopped", f"no improvement{by} for {count} epochs; best was epoch {best}")
     if state.epoch >= settings.num_epochs:
         return Outcome("finished", f"all {settings.num_epochs} epochs are done")
     return None

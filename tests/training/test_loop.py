@@ -93,7 +93,8 @@ def test_training_stops_by_itself(bench: Make):
     one = bench(**keys, scheduler={"name": "none", "warmup_epochs": 2})
     epochs, outcome = one.run()
     assert outcome.state == "early_stopped"
-    assert outcome.reason.startswith("no improvement for 3 epochs; best was epoch ")
+    late = epochs[-1].best_epoch > 2  # the best by less than counts
+    assert outcome.reason.startswith(f"no improvement{' of 0.01 %' if late else ''} for 3 epochs; best was epoch ")
     assert [epoch.early_stop_count for epoch in epochs] == [0, 0, 1, 2, 3]
     again = bench(**keys, scheduler={"name": "none", "warmup_epochs": 2})  # the worker died before that event
     again.state.load_dict(one.state.to_dict())
