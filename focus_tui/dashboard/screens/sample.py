@@ -84,7 +84,7 @@ class SampleScreen(FormScreen):
         yield ChoiceField("prior", "prior", [("", "as the config")])
         yield TextField("maps", "maps", placeholder=str(DEFAULT_MAPS), hint="how many")
         yield TextField("seed", "seed", placeholder="0", hint="of the noise")
-        yield TextField("gpus", "GPUs", hint="that share the maps")
+        yield TextField("gpus", "GPUs", hint="share the maps")
         yield ChoiceField("params", "parameters", [("", "those of the validation maps"), (GIVEN, "given here")])
         yield Button("Sample  ctrl+s", id="draw", variant="primary", compact=True)
 
