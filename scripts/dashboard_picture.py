@@ -19,11 +19,12 @@ from focus_engine.runs.folder import RunFolder
 from focus_tui.dashboard.app import FocusApp
 from focus_tui.dashboard.replay import RecordedRun, recordings, write_recorded_run
 
+os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}  # before the app asks which colours there are
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 SIZE = (120, 40)
-STILL = 33
+STILL = 36
 """Epoch of the still picture."""
-FRAMES = (*range(2, 44, 3), 44)
+FRAMES = (*range(2, 36, 3), 36)
 WIDTH = 900
 FRAME_MILLISECONDS = 700
 

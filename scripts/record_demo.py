@@ -25,6 +25,9 @@ def recorded(path: Path) -> list[str]:
             last = row["time"]
         if row["type"] == "worker_starting":
             row |= {"pid": 1, "host": "recording", "boot_id": None, "process_start": None}
+        row |= {key: "recording" for key in ("host", "user") if row.get(key)}
+        if row["type"] == "run_started":
+            row["git_commit"] = None
         lines.append(json.dumps(row, ensure_ascii=False, separators=(",", ":")))
     return lines
 
