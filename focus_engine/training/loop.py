@@ -62,7 +62,8 @@ def _end_of_training(training: Training, state: TrainState) -> Outcome | None:
     settings = training.settings
     if state.stopping.stops(settings.early_stopping.patience):
         count, best = state.stopping.count, state.best_epoch
-        by = f" of {100 * settings.early_stopping.min_delta:g} %" if best > state.epoch - count else ""
+        late = best is not None and best > state.epoch - count
+        by = f" of {100 * settings.early_stopping.min_delta:g} %" if late else ""
         return Outcome("early_stopped", f"no improvement{by} for {count} epochs; best was epoch {best}")
     if state.epoch >= settings.num_epochs:
         return Outcome("finished", f"all {settings.num_epochs} epochs are done")
