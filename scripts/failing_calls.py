@@ -7,7 +7,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "suppo
 
 from failing_calls import Commands, Report, campaign
 from power_loss import Recording, prepare
-from preload import leave_figures_undrawn, load_figures, load_optimiser
+from preload import folder_in_memory, leave_figures_undrawn, load_figures, load_optimiser
 
 HOME = Path(__file__).resolve().parent.parent
 ALL = "new,train,stop,resume,sample,evaluate,judge,verify,status,ls,logs"
@@ -34,10 +33,8 @@ def main() -> int:
     load_optimiser()
     load_figures()
     leave_figures_undrawn()
-    shared = Path("/dev/shm")  # noqa: S108  (files that are written again thousands of times)
-    with tempfile.TemporaryDirectory(prefix="focus-calls-", dir=shared if shared.is_dir() else None) as name:
-        os.environ["FOCUS_CACHE"] = f"{name}/cache"
-        commands = Commands(Recording(Path(name) / "recorded"), Path(name) / "state")
+    with folder_in_memory("focus-calls-") as folder:
+        commands = Commands(Recording(folder / "recorded"), folder / "state")
         names = tuple(given.commands.split(","))
         show = lambda line: print(f"  {line}", flush=True)  # noqa: E731
         report = campaign(

@@ -7,7 +7,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -16,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "suppo
 
 from power_cuts import Report, campaign
 from power_loss import Recording, prepare
-from preload import leave_figures_undrawn, load_optimiser
+from preload import folder_in_memory, leave_figures_undrawn, load_optimiser
 
 HOME = Path(__file__).resolve().parent.parent
 
@@ -32,13 +31,11 @@ def main() -> int:
     prepare()
     load_optimiser()
     leave_figures_undrawn()
-    shared = Path("/dev/shm")  # noqa: S108  (files that are written again thousands of times)
-    with tempfile.TemporaryDirectory(prefix="focus-power-", dir=shared if shared.is_dir() else None) as name:
-        os.environ["FOCUS_CACHE"] = f"{name}/cache"
+    with folder_in_memory("focus-power-") as folder:
         began = time.process_time()
-        recording = Recording(Path(name) / "recorded", minutes=1e-3, averages=True, figures=True)
+        recording = Recording(folder / "recorded", minutes=1e-3, averages=True, figures=True)
         recorded = time.process_time() - began
-        report = campaign(recording, Path(name) / "state", states=given.states, resumes=given.resumes, seed=given.seed)
+        report = campaign(recording, folder / "state", states=given.states, resumes=given.resumes, seed=given.seed)
     _show(recording, report, recorded)
     about = {"seed": given.seed, "changes": len(recording.disk.ops), "recording_seconds": round(recorded, 1)}
     given.json.write_text(json.dumps(about | report.to_dict(), indent=2) + "\n", encoding="utf-8")

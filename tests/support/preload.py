@@ -1,6 +1,9 @@
 """Loads what the processes of a run load late, before such processes are forked from this one."""
 
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -12,6 +15,15 @@ from focus_engine.training import validation
 
 FEW_DRAWS = 8
 """Least (map, time, noise) triples of a validation loss, 128 else: in batches of one map these are most of a run."""
+
+
+@contextmanager
+def folder_in_memory(prefix: str) -> Iterator[Path]:
+    """Yield a folder for files that are written again thousands of times, with the cache of universes in it."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=shared if shared.is_dir() else None) as name:
+        os.environ["FOCUS_CACHE"] = f"{name}/cache"
+        yield Path(name)
 
 
 def load_optimiser() -> None:
