@@ -172,7 +172,7 @@ def write_protect(chaos: Chaos, times: int) -> Score:
 
 @contextmanager
 def _lock_elsewhere(run: RunFolder, place: Path) -> Iterator[None]:
-    """Keep the lock of `run` in `place`: a worker holds it open for writing, and a disk with such a file stays writable."""
+    """Keep the lock of `run` in `place`: a worker holds it open for writing, which keeps its disk writable."""
     run.make_folders()
     for path in (run.lock, place):
         path.touch()
