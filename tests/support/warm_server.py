@@ -8,6 +8,7 @@ the lock of the run (or a null device).
 import contextlib
 import json
 import os
+import runpy
 import select
 import socket
 import sys
@@ -26,10 +27,20 @@ from focus_engine.worker import __main__ as worker
 from focus_engine.worker import artist, rank
 from focus_tui import __main__ as focus
 
+
+def _be_a_rank() -> None:
+    """Be `python -m focus_engine.worker.rank`, which exits by itself, without the end of Python.
+
+    In that end torch now and then aborts below the threads of the process group; here it aborts always.
+    """
+    runpy.run_path(rank.__file__, run_name="__main__")
+    os.abort()
+
+
 MAINS: dict[str, Callable[[], int | None]] = {
     "focus_engine.worker": worker.main,
     "focus_engine.worker.artist": artist.main,
-    "focus_engine.worker.rank": rank.main,
+    "focus_engine.worker.rank": _be_a_rank,
     "torch.distributed.run": torch.distributed.run.main,
     "focus_tui": focus.main,
 }
