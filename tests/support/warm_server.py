@@ -20,7 +20,7 @@ from typing import Any
 import torch.distributed.run
 from preload import leave_figures_undrawn, load_figures, load_optimiser, validate_on_few
 from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
-from warm_workers import DESCRIPTORS, PATCHED, USUAL_DRAWS_VARIABLE, WarmWorkers
+from warm_workers import COMMAND, DESCRIPTORS, PATCHED, USUAL_DRAWS_VARIABLE, WarmWorkers
 
 from focus_engine.launch.run_lock import LOCK_VARIABLE
 from focus_engine.worker import __main__ as worker
@@ -115,6 +115,8 @@ def _prepare(order: dict[str, Any], lock: int, server: str) -> None:
         os.environ[LOCK_VARIABLE] = str(lock)
     validate_on_few(unless=bool(os.environ.get(USUAL_DRAWS_VARIABLE)))
     os.chdir(order["cwd"])
+    os.umask(order["umask"])
+    os.memfd_create(" ".join([COMMAND + order["module"], *order["arguments"]])[:249])
     paths = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     sys.path[:1] = [str(Path.cwd()), *paths]
     sys.argv = [order["module"], *order["arguments"]]

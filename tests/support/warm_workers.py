@@ -37,6 +37,8 @@ REAL_VARIABLE = "FOCUS_TEST_REAL_START"
 """Environment variable that names the modules of `FORKED` that are started nevertheless."""
 USUAL_DRAWS_VARIABLE = "FOCUS_TEST_USUAL_DRAWS"
 """Environment variable that lets forked processes measure validation losses on as many draws as a user's."""
+COMMAND = "python -m "
+"""How the name of the file in memory begins by which a forked process shows its command in /proc."""
 DESCRIPTORS = ("stdin", "stdout", "stderr", "pipe", "lock")
 
 
@@ -94,8 +96,19 @@ class WarmWorkers:
                 connection.connect(self._address)
             except OSError:  # the tests are over, and this process outlives them
                 return subprocess.Popen(args, **options)
-            order = {"module": module, "arguments": arguments, "cwd": str(Path.cwd())}
+            order = {"module": module, "arguments": arguments, "cwd": str(Path.cwd()), "umask": _umask()}
             return _ask(connection, args, order | {"env": dict(options.get("env") or os.environ)}, options)
+
+
+def commands_of(*words: str) -> list[str]:
+    """Return the ids of the forked processes whose command contains all `words`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            open_files = [str(one.readlink()) for one in (process / "fd").iterdir()]
+            command = next((name for name in open_files if name.startswith(f"/memfd:{COMMAND}")), "")
+            found += [process.name] if command and all(word in command for word in words) else []
+    return found
 
 
 def _module_of(args: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -105,6 +118,12 @@ def _module_of(args: Sequence[str]) -> tuple[str | None, list[str]]:
         return None, []
     start = words.index("-m") + 1
     return words[start], words[start + 1 :]
+
+
+def _umask() -> int:
+    """Return the umask of this process; os.umask would change it for the other threads."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("Umask:")), 8)
 
 
 def _ask(
