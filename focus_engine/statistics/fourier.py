@@ -67,7 +67,7 @@ class Precision:
             return np.fft.rfft2(fields)
         from scipy import fft  # noqa: PLC0415  (takes longer than measuring a few maps)
 
-        modes: Modes = fft.rfft2(fields, overwrite_x=True, workers=1)
+        modes: Modes = fft.rfft2(fields, overwrite_x=True)
         return modes
 
 
