@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from gpu_variants import Size
+from gpu_variants import Size, model_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from focus_engine.config.schema import Config
 from focus_engine.models.build import build_network
 
 
@@ -22,7 +21,7 @@ def synchronize(device: torch.device) -> None:
 def flop_per_map(size: Size) -> float:
     """Return the FLOP of one map's training step (forward and backward), counted per operation."""
     with torch.device("meta"):
-        network = build_network(Config.model_validate({"model": {"base_channels": size.base_channels}}).model)
+        network = build_network(model_of(size))
         x, time_, cond = torch.empty(1, 1, size.map_size, size.map_size), torch.empty(1), torch.empty(1, 6)
         with FlopCounterMode(display=False) as counter:
             network(x, time_, cond).sum().backward()

@@ -1,11 +1,11 @@
 """Benchmark of training on a GPU: the 146 M UNet at 256², batch 64, through the real training loop.
 
-Random positive maps; float32 and bf16, eager and compiled, contiguous and channels_last. A batch that does not fit is
+Random positive maps; float32 and bf16; layers fused, separate and compiled. A batch that does not fit is
 divided into micro-batches with accumulation, and the table says so. Per variant: maps/s, step time, peak memory, share
 of the device's measured matrix rate (bf16; for float32 TF32, which torch uses in convolutions), costliest kernels,
 idle share of the device, and host-device waits per step. The JSON is rewritten after each variant, and no variant
 starts after `--minutes`; with `--only`, rows of other variants are kept.
-Run: python benchmarks/gpu_training.py [--small] [--device cuda] [--minutes 6] [--only bf16 ...]
+Run: python benchmarks/gpu_training.py [--size seed|template|tiny] [--device cuda] [--minutes 6] [--only bf16 ...]
 """
 
 import argparse
@@ -17,6 +17,7 @@ import re
 import tempfile
 import time
 import warnings
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -24,12 +25,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from gpu_device import flop_per_map, matrix_rates, memory_peak, release, synchronize
-from gpu_variants import VARIANTS, Size, Variant, chosen, config_of, write_maps
+from gpu_variants import SIZES, VARIANTS, Size, Variant, chosen, config_of, model_of, write_maps
 
 from focus_engine.config.schema import Config
 from focus_engine.data.opening import open_maps
 from focus_engine.evaluation.trained_model import model_in_training
 from focus_engine.models.build import build_network, count_parameters
+from focus_engine.models.fused import layer_by_layer
 from focus_engine.progress import drain
 from focus_engine.training.checkpoint import save_checkpoint
 from focus_engine.training.devices import choose_device, device_name
@@ -68,10 +70,10 @@ class Window:
 def prepared(variant: Variant, data: PreparedData, config: Config, device: torch.device) -> PreparedRun:
     """Return a run of the variant, built as in the worker."""
     run = prepare_run(config, data, device)
-    if variant.channels_last:
-        run.state.network.to(memory_format=torch.channels_last)
-    if run.not_compiled:
-        raise RuntimeError(run.not_compiled)
+    if problem := run.not_compiled or (run.not_fused if variant.layers in {"fused", "graph"} else ""):
+        raise RuntimeError(problem)
+    if run.graphed != (variant.layers == "graph"):
+        raise RuntimeError(f"the step is {'' if run.graphed else 'not '}recorded as a CUDA graph")
     return run
 
 
@@ -162,7 +164,8 @@ def measure_what_fits(
     while True:
         config = config_of(size, variant, folder, batch_size=batch_size, n_maps=data.maps.n_maps)
         try:
-            return measure(size, variant, data, config, device, flop)
+            with layer_by_layer() if variant.layers == "separate" else nullcontext():
+                return measure(size, variant, data, config, device, flop)
         except Exception as error:  # noqa: BLE001  (a variant that fails must not lose the others' results)
             if not is_out_of_memory(error) or batch_size == 1:
                 return {"variant": variant.name, **asdict(variant), "error": f"{type(error).__name__}: {error}"[:800]}
@@ -187,14 +190,14 @@ def sampling_cost(size: Size, data: PreparedData, folder: Path, device: torch.de
     model = model_in_training(prepare_run(config, data, device))
     params = data.maps.params[:batch_size]
     seconds = []
-    for steps in (1, 6):  # their difference excludes start and end
+    for steps in (1, 1, 21):  # the first makes kernels; the difference of the others excludes start and end
         synchronize(device)
         began = time.perf_counter()
         for _ in model.draw(params, model.plan(sampler="ddim", steps=steps, batch_size=batch_size)):
             pass
         synchronize(device)
         seconds.append(time.perf_counter() - began)
-    return {"batch_size": batch_size, "seconds_per_map_and_nfe": (seconds[1] - seconds[0]) / 5 / batch_size}
+    return {"batch_size": batch_size, "seconds_per_map_and_nfe": (seconds[2] - seconds[1]) / 20 / batch_size}
 
 
 def print_row(row: dict[str, Any], rates: dict[str, float]) -> None:
@@ -220,9 +223,7 @@ def report(size: Size, device: torch.device, given: argparse.Namespace) -> dict[
     began = time.monotonic()
     flop, rates = flop_per_map(size), matrix_rates(size, device)
     with torch.device("meta"):
-        n_parameters = count_parameters(
-            build_network(Config.model_validate({"model": {"base_channels": size.base_channels}}).model)
-        )
+        n_parameters = count_parameters(build_network(model_of(size)))
     document: dict[str, Any] = {
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "device": device_name(device),
@@ -249,7 +250,7 @@ def report(size: Size, device: torch.device, given: argparse.Namespace) -> dict[
         folder = Path(name)
         write_maps(size, folder, WARMUP_STEPS + STEPS + 2 * PROFILED_STEPS + 8)  # windows end before the epoch does
         data = opened(size, folder)
-        for variant in chosen(given.only):
+        for variant in chosen(given.only, size):
             if time.monotonic() - began > 60 * given.minutes:
                 document["rows"].append({"variant": variant.name, "error": "not started: the time limit was reached"})
                 continue
@@ -269,7 +270,7 @@ def kept(given: argparse.Namespace) -> dict[str, Any]:
     """Return what stays of an earlier run on this device: rows of variants not measured now, and its other figures."""
     if not given.only or not given.output.is_file():
         return {"rows": []}
-    again = {variant.name for variant in chosen(given.only)}
+    again = {variant.name for variant in chosen(given.only, SIZES[given.size])}
     earlier: dict[str, Any] = json.loads(given.output.read_text(encoding="utf-8"))
     rows = [row for row in earlier["rows"] if row["variant"] not in again and "error" not in row]
     return {"rows": rows, **{name: earlier[name] for name in ("sampling", "checkpoint") if name in earlier}}
@@ -293,20 +294,22 @@ def main() -> None:
     """Print the table and write benchmarks/results/gpu_training_<device>.json."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--small", action="store_true", help="a small network and small maps, to test the script")
+    parser.add_argument("--size", choices=SIZES, default="seed", help="of network, maps and batch")
     parser.add_argument("--minutes", type=float, default=6.0, help="no variant starts after this time")
     parser.add_argument("--only", nargs="*", default=[], metavar="WORD", help="variants with these words in their name")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     device = choose_device(given.device)
-    size = Size(map_size=32, batch_size=8, base_channels=8, matrix=512) if given.small else Size()
+    size = SIZES[given.size]
     slug = re.sub(r"[^a-z0-9]+", "_", device_name(device).lower()).strip("_")
-    given.output = given.output or RESULTS / f"gpu_training_{slug}{'_small' if given.small else ''}.json"
+    given.output = (
+        given.output or RESULTS / f"gpu_training_{slug}{'' if given.size == 'seed' else '_' + given.size}.json"
+    )
     document = report(size, device, given)
     write(document, given.output)
     checkpoint = document["checkpoint"]
     per_map = document["sampling"]["seconds_per_map_and_nfe"]
-    print(f"sampling, bf16 eager: {per_map * 1e3:.2f} ms per map and NFE")
+    print(f"sampling, bf16: {per_map * 1e3:.2f} ms per map and NFE")
     print(
         f"checkpoint: {checkpoint['bytes'] / 1e9:.2f} GB in {checkpoint['seconds']:.1f} s; {document['seconds']:.0f} s "
         f"in all; {given.output.name}"

@@ -6,18 +6,28 @@ from typing import Literal
 
 import numpy as np
 
+from focus_engine.config.blocks.model import ModelBlock
 from focus_engine.config.schema import Config
 
 
 @dataclass(frozen=True)
 class Size:
-    """Size of the training: the seed experiment's, or a small one to test the script."""
+    """Size of a training."""
 
     map_size: int = 256
     batch_size: int = 64
     base_channels: int = 128
+    channel_mults: tuple[int, ...] = (1, 2, 4, 8)
     matrix: int = 8192
     """Side of the matrices whose product measures the matrix rate."""
+
+
+SIZES = {
+    "seed": Size(),
+    "template": Size(map_size=32, batch_size=32, base_channels=32, channel_mults=(1, 2, 2)),
+    "tiny": Size(map_size=32, batch_size=8, base_channels=8, matrix=512),
+}
+"""The seed experiment's, that of the template `small`, whose steps are shorter than launching them, and a test's."""
 
 
 @dataclass(frozen=True)
@@ -25,32 +35,35 @@ class Variant:
     """One way to run the same training."""
 
     precision: Literal["float32", "bf16"]
-    compiled: bool = False
-    channels_last: bool = False
+    layers: Literal["graph", "fused", "separate", "compiled"] = "fused"
 
     @property
     def name(self) -> str:
         """Name in the table."""
-        return " ".join(
-            [self.precision, "compiled" if self.compiled else "eager", *["channels_last"] * self.channels_last]
-        )
+        return f"{self.precision} {self.layers}"
 
 
+SHORT_VARIANTS = (Variant("bf16", "graph"), Variant("float32", "graph"), Variant("bf16", "separate"))
 VARIANTS = (
     Variant("bf16"),
-    Variant("bf16", compiled=True),
     Variant("float32"),
-    Variant("float32", compiled=True),
-    Variant("bf16", channels_last=True),
+    Variant("bf16", "separate"),
+    Variant("float32", "separate"),
+    Variant("bf16", "compiled"),
+    Variant("float32", "compiled"),
 )
-SLOW_VARIANTS = (Variant("bf16", compiled=True, channels_last=True),)
-"""Run only if `--only` gives all their words: this one takes three minutes to compile, without speedup."""
 
 
-def chosen(words: list[str]) -> list[Variant]:
-    """Return the variants whose names hold all `words`."""
-    every = (*VARIANTS, *SLOW_VARIANTS) if len(words) > 2 else VARIANTS
-    return [variant for variant in every if all(word in variant.name.split() for word in words)]
+def chosen(words: list[str], size: Size) -> list[Variant]:
+    """Return the variants of a size whose names hold all `words`."""
+    variants = SHORT_VARIANTS if size == SIZES["template"] else VARIANTS
+    return [variant for variant in variants if all(word in variant.name.split() for word in words)]
+
+
+def model_of(size: Size) -> ModelBlock:
+    """Return the model block of a size."""
+    model = {"base_channels": size.base_channels, "channel_mults": size.channel_mults}
+    return Config.model_validate({"model": model}).model
 
 
 def write_maps(size: Size, folder: Path, steps: int) -> None:
@@ -75,12 +88,12 @@ def config_of(size: Size, variant: Variant, folder: Path, *, batch_size: int, n_
                 "maps_per_simulation": 1,
                 "train_split": 1 - 16 / n_maps,
             },
-            "model": {"base_channels": size.base_channels},
+            "model": {"base_channels": size.base_channels, "channel_mults": size.channel_mults},
             "training": {
                 "batch_size": batch_size,
                 "accumulate": size.batch_size // batch_size,
                 "precision": variant.precision,
-                "compile": variant.compiled,
+                "compile": {"graph": "auto", "compiled": True}.get(variant.layers, False),
                 "sample_every": 0,
             },
         }

@@ -27,8 +27,8 @@ def benchmark(monkeypatch):
 
 def run(benchmark, monkeypatch, output: Path, *words: str) -> dict:
     size = benchmark.Size(map_size=16, batch_size=4, base_channels=8, matrix=64)
-    monkeypatch.setattr(benchmark, "Size", lambda **_: size)
-    given = ["gpu_training.py", "--small", "--device", "cpu", "--output", str(output), "--only", *words]
+    monkeypatch.setitem(benchmark.SIZES, "tiny", size)
+    given = ["gpu_training.py", "--size", "tiny", "--device", "cpu", "--output", str(output), "--only", *words]
     monkeypatch.setattr(sys, "argv", given)
     benchmark.main()
     return json.loads(output.read_text())
@@ -38,18 +38,18 @@ def test_it_measures_trains_and_profiles_and_keeps_rows_that_it_does_not_measure
     benchmark, monkeypatch, tmp_path, capsys
 ):
     output = tmp_path / "result.json"
-    kept = {"variant": "bf16 eager", "step_seconds": 1.0}
-    output.write_text(json.dumps({"rows": [kept, {"variant": "float32 eager"}, {"variant": "x", "error": "y"}]}))
-    document = run(benchmark, monkeypatch, output, "float32", "eager")
+    kept = {"variant": "bf16 separate", "step_seconds": 1.0}
+    output.write_text(json.dumps({"rows": [kept, {"variant": "float32 separate"}, {"variant": "x", "error": "y"}]}))
+    document = run(benchmark, monkeypatch, output, "float32", "separate")
     other, row = document["rows"]
-    assert (other, row["variant"]) == (kept, "float32 eager")
+    assert (other, row["variant"]) == (kept, "float32 separate")
     assert row["maps_per_second"] == pytest.approx(4 / row["step_seconds"])
     assert row["share_of_matrix_rate"] == pytest.approx(row["flop_per_second"] / document["matrix_rates"]["tf32"])
     assert len(row["kernels"]) == 10
     assert 0 < sum(kernel["share"] for kernel in row["kernels"]) <= 1
     assert (row["batch_size"], row["accumulate"]) == (4, 1)
     assert (row["waits_per_step"], row["peak_bytes"]) == (None, None)  # measured on CUDA only
-    assert "float32 eager" in capsys.readouterr().out
+    assert "float32 separate" in capsys.readouterr().out
 
 
 def test_a_batch_that_does_not_fit_is_cut(benchmark, monkeypatch, tmp_path):
@@ -62,7 +62,7 @@ def test_a_batch_that_does_not_fit_is_cut(benchmark, monkeypatch, tmp_path):
         return {"variant": variant.name, "error": "measured"}
 
     monkeypatch.setattr(benchmark, "measure", scarce)
-    run(benchmark, monkeypatch, tmp_path / "result.json", "float32", "eager")
+    run(benchmark, monkeypatch, tmp_path / "result.json", "float32", "separate")
     assert measured == [(4, 1), (2, 2), (1, 4)]
 
 

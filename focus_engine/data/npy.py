@@ -22,6 +22,11 @@ _MAGIC = b"\x93NUMPY"
 _ZIP = b"PK\x03\x04"
 _SAVE = "save the maps as one plain array: numpy.save(file, maps.astype('float32'))"
 
+_HEADER_ERRORS = (
+    *(ValueError, EOFError, SyntaxError, TypeError, UserWarning, tokenize.TokenError),
+    *(RecursionError, MemoryError),  # of Python's parser, for thousands of signs or brackets
+)
+
 
 def open_npy(path: Path) -> MappedArray:
     """Return the floats of a .npy file as a read-only memory map; only the header is read.
@@ -70,7 +75,7 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[
             first = np.lib.format.read_magic(file) == (1, 0)
             read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(file)
-    except (ValueError, EOFError, SyntaxError, TypeError, UserWarning, RecursionError, tokenize.TokenError):
+    except _HEADER_ERRORS:
         raise InputError(f"{path}: its .npy header is damaged; copy or make the file again") from None
     if any(length < 0 for length in shape):
         raise InputError(f"{path}: its .npy header is damaged (shape {shape}); copy or make the file again")

@@ -34,6 +34,8 @@ from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingPr
 from focus_engine.generative.shared_sampling import Copy, SharedJob, share_steps
 from focus_engine.models.batch_parts import BatchParts, PartedNetwork
 from focus_engine.models.build import build_network, check_weights
+from focus_engine.models.fused import placed
+from focus_engine.models.graphed import GraphedEvaluation
 from focus_engine.models.inference import for_inference
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.allocator import keep_freed_memory
@@ -199,6 +201,8 @@ class TrainedModel:
         if copy.device.type == "cpu" and self._of_focus:
             with self.context():
                 network = for_inference(network)
+        if copy.device.type == "cuda" and self._of_focus:
+            network = GraphedEvaluation(network)
         return PartedNetwork(network, BatchParts.of(network, copy.device, trains=False))
 
     def physical(self, maps: torch.Tensor) -> NDArray[np.float32]:
@@ -264,7 +268,7 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
     if place.type == "cpu":
         keep_freed_memory()
     model = TrainedModel(
-        network=_network(path, saved, config.model).to(place),
+        network=placed(_network(path, saved, config.model), place),
         process=build_process(config),
         normaliser=normaliser,
         scaler=scaler,

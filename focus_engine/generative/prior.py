@@ -18,7 +18,7 @@ has a mean and a variance of its own. Channels are treated as independent: their
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement
@@ -256,8 +256,8 @@ def _moments(maps: Tensor) -> tuple[Array, Array]:
 
 
 def _listed(value: Any) -> Any:  # noqa: ANN401  (nested tuples of numbers)
-    return [_listed(one) for one in value] if isinstance(value, Sequence) else value
+    return [_listed(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _tupled(value: Any) -> Any:  # noqa: ANN401  (the same as lists)
-    return tuple(_tupled(one) for one in value) if isinstance(value, Sequence) else value
+    return tuple(_tupled(one) for one in value) if isinstance(value, list | tuple) else value

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
 
+from focus_engine.models import fused
+
 
 def wrap_one_pixel(x: Tensor) -> Tensor:
     """Return `x` (B, C, H, W) padded circularly by one pixel, (B, C, H + 2, W + 2), in its memory format.
@@ -50,10 +52,14 @@ class _WrapOnePixel(torch.autograd.Function):
 class CircularConv(nn.Conv2d):
     """3×3 convolution on the torus."""
 
+    bias: Tensor
+
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__(in_channels, out_channels, 3, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, out, H / stride, W / stride)."""
+        if x.shape[1] > 1 and fused.usable(x):
+            return F.conv2d(fused.wrapped(x), self.weight, self.bias, self.stride)
         padded: Tensor = _WrapOnePixel.apply(x)  # type: ignore[no-untyped-call]
         return F.conv2d(padded, self.weight, self.bias, self.stride)

@@ -10,12 +10,14 @@ that have it.
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
 
 from focus_engine.errors import InputError
+from focus_engine.models import fused
 from focus_engine.models.attention import AttentionBlock
 from focus_engine.models.convolution import CircularConv
 from focus_engine.models.embeddings import TimeAndConditionEmbedding
@@ -30,7 +32,10 @@ def group_count(channels: int) -> int:
 
 
 class ResidualBlock(RecomputedBlock):
-    """Two circular convolutions with a FiLM layer (scale and shift by the embedding, 1709.07871) between them."""
+    """Two circular convolutions with a FiLM layer (scale and shift by the embedding, 1709.07871) between them.
+
+    On a GPU the layers between the convolutions run as one (`focus_engine.models.fused`).
+    """
 
     def __init__(self, in_channels: int, out_channels: int, embedding_width: int) -> None:
         super().__init__()
@@ -44,12 +49,38 @@ class ResidualBlock(RecomputedBlock):
         nn.init.zeros_(self.film.weight)
         nn.init.zeros_(self.film.bias)
 
-    def compute(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Return (B, out, H, W) from `x` (B, in, H, W) and the activated embedding (B, width)."""
+    def compute(self, x: Tensor, embedding: Tensor, skip: Tensor | None = None) -> Tensor:
+        """Return (B, out, H, W) from `x` (B, in, H, W) and the activated embedding (B, width).
+
+        With `skip` (B, C, H, W) the input is `x` (B, in - C, H / 2, W / 2), upsampled, and `skip` behind it.
+        """
+        if fused.usable(x):
+            return self._fused(x, embedding, skip)
+        if skip is not None:
+            x = torch.cat((F.interpolate(x, scale_factor=2, mode="nearest"), skip), dim=1)
         h = self.conv_in(F.silu(self.norm_in(x)))
         h = F.silu(self._modulated(h, *self.film(embedding).chunk(2, dim=1)))
         out: Tensor = self.shortcut(x) + self.conv_out(h)
         return out
+
+    def _fused(self, x: Tensor, embedding: Tensor, skip: Tensor | None) -> Tensor:
+        """Return what `compute` returns, the layers between two convolutions as one."""
+        maps, low = (x, None) if skip is None else (skip, x)
+        padded, maps, low = fused.padded_activation(maps, low, **fused.affine(self.norm_in, len(x)))
+        h = F.conv2d(padded, self.conv_in.weight)
+        scale, shift = self.film(embedding).float().chunk(2, dim=1)
+        norm, bias = self.norm_out, self.conv_in.bias
+        padded, _, _ = fused.padded_activation(
+            h, scale=1 + scale, shift=shift, groups=norm.num_groups, eps=norm.eps, bias=bias
+        )
+        h, bias = F.conv2d(padded, self.conv_out.weight), self.conv_out.bias
+        if isinstance(self.shortcut, nn.Identity):
+            return fused.joined(h, maps, bias)
+        weight, bias = self.shortcut.weight, bias + cast("Tensor", self.shortcut.bias)
+        if low is None:
+            return fused.joined(h, F.conv2d(maps, weight), bias)
+        below = low.shape[1]  # a 1×1 convolution commutes with the upsampling
+        return fused.joined(h, F.conv2d(maps, weight[:, below:]), bias, F.conv2d(low, weight[:, :below]))
 
     def _modulated(self, h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """Return norm_out(h) · (1 + scale) + shift.
@@ -73,10 +104,12 @@ class SimpleUNet(nn.Module):
 
     Attributes:
         stride: both sides of a map must be multiples of it.
+        fuses: whether its layers run as one on a GPU (`focus_engine.models.fused`).
         size_remedy: what to change in the config where they are not.
         outer_layers: names of the layers that read its inputs or write its output, for optimisers of hidden matrices.
     """
 
+    fuses = True
     size_remedy = "fewer model.channel_mults"
     outer_layers = ("stem", "head", "embedding.time.0", "embedding.condition.0")
 
@@ -138,8 +171,10 @@ class SimpleUNet(nn.Module):
         for block, attend in zip(self.bottom, self.bottom_attention, strict=True):
             h = attend(block(h, embedding))
         for block, attend in zip(self.decoder, self.decoder_attention, strict=True):
-            h = F.interpolate(h, scale_factor=2, mode="nearest")
-            h = attend(block(torch.cat((h, skips.pop()), dim=1), embedding))
+            h = attend(block(h, embedding, skips.pop()))
+        if fused.usable(h):
+            padded, _, _ = fused.padded_activation(h, **fused.affine(self.norm, len(h)))
+            return F.conv2d(padded, self.head.weight, self.head.bias)
         out: Tensor = self.head(F.silu(self.norm(h)))
         return out
 

@@ -24,6 +24,8 @@ from focus_engine.seal import SealedFile, archive_problem, inspect
 
 FORMAT = "focus-checkpoint"
 VERSION = 1
+MOST_LEVELS = 16
+"""Lists and dicts within each other in the description of a model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +115,8 @@ def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> Che
     names = Checkpoint.__dataclass_fields__
     if missing := [name for name in names if not isinstance(content.get(name), dict)]:
         raise InputError(f"{path}: the checkpoint lacks {', '.join(missing)}")
+    if strange := [name for name in names if name != "state" and not _is_plain(content[name])]:
+        raise InputError(f"{path}: the checkpoint's {', '.join(strange)} is not plain text and numbers")
     if type(content["state"].get("epoch")) is not int:
         raise InputError(f"{path}: the checkpoint lacks its epoch")
     average = content["state"].get("ema")
@@ -120,6 +124,15 @@ def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> Che
     if not isinstance(weights, dict):
         raise InputError(f"{path}: the checkpoint lacks its averaged weights")
     return Checkpoint(**{name: content[name] for name in names})
+
+
+def _is_plain(value: object, depth: int = 0) -> bool:
+    """Return whether `value` is text, a number or nothing, or lists and dicts of such: no tensor, which may be huge."""
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple):
+        return depth < MOST_LEVELS and all(_is_plain(one, depth + 1) for one in value)
+    return value is None or isinstance(value, str | int | float)
 
 
 def read_archive(path: Path, map_location: torch.device | str = "cpu") -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Compilation of the network for training by torch.compile: whether it pays, and what happens where it fails."""
+"""Faster forms of the network for training on a GPU: compiled by torch.compile, or recorded as a CUDA graph.
+
+Which one pays, and what happens where it fails.
+"""
 
 import warnings
 from collections.abc import Callable
@@ -9,6 +12,7 @@ from torch import Tensor, nn
 from focus_engine.config.blocks.training import TrainingBlock
 from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision
+from focus_engine.models.graphed import GraphedTraining
 from focus_engine.training.memory import is_out_of_memory, release_memory
 
 BACKEND = "inductor"
@@ -20,6 +24,11 @@ EAGER_RATE = 1.7e14
 """FLOP/s that uncompiled training reaches there; on a slower GPU a run takes longer, and compiling pays earlier."""
 LAUNCH_SECONDS = 0.01
 """Least time of an uncompiled batch on a GPU: about two thousand kernels of 5 µs. An assumption."""
+
+
+GRAPH_SECONDS = 0.1
+"""Predicted time of a step below which it is recorded as a CUDA graph; launching its kernels takes the host up to that
+long. Longer steps keep a GPU busy without."""
 
 
 class CompiledNetwork(nn.Module):
@@ -66,7 +75,38 @@ def compile_network(
     The gradient of one batch of zeros is computed, so that nothing is left to compile. Where that fails, return
     `network` itself and the reason with a remedy.
     """
-    compiled = CompiledNetwork(network, maps[0]).train()
+    return _tried(CompiledNetwork(network, maps[0]).train(), "compile", process, precision, device, maps, cond_dim)
+
+
+def graph_network(
+    network: nn.Module,
+    process: Process,
+    precision: Precision,
+    device: torch.device,
+    *,
+    maps: tuple[int, int, int, int],
+    cond_dim: int,
+) -> tuple[nn.Module, str]:
+    """Return `network` recorded as a CUDA graph for training on such batches, and ""; as `compile_network`."""
+    return _tried(GraphedTraining(network).train(), "record", process, precision, device, maps, cond_dim)
+
+
+def graph_pays(flop: float | None, maps: int) -> bool:
+    """Return whether a step of `maps` maps of `flop` each is so short that the GPU would wait for launches."""
+    return flop is not None and flop * maps / EAGER_RATE < GRAPH_SECONDS
+
+
+def _tried(
+    faster: CompiledNetwork | GraphedTraining,
+    verb: str,
+    process: Process,
+    precision: Precision,
+    device: torch.device,
+    maps: tuple[int, int, int, int],
+    cond_dim: int,
+) -> tuple[nn.Module, str]:
+    """Return `faster` once it has computed a gradient, and ""; where that fails, its network and the reason."""
+    network = faster.network
     try:
         count = maps[0]
         zeros, flags = torch.zeros(maps, device=device), torch.zeros(count, dtype=torch.bool, device=device)
@@ -74,25 +114,29 @@ def compile_network(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch about itself
             with precision():
-                losses = process.loss(compiled, zeros, cond, u=u, noise=torch.ones_like(zeros), unconditional=flags)
+                losses = process.loss(faster, zeros, cond, u=u, noise=torch.ones_like(zeros), unconditional=flags)
             losses.sum().backward()  # type: ignore[no-untyped-call]
     except Exception as error:  # noqa: BLE001  (a compiler can fail in any way)
-        words = _failure(error)
+        words = _failure(error, verb)
     else:
         words = ""
     network.zero_grad(set_to_none=True)
     if words:
         release_memory()
-    return (network, words) if words else (compiled, "")
+    return (network, words) if words else (faster, "")
 
 
-def _failure(error: Exception) -> str:
-    """Return why compilation failed, and what to do."""
+def _failure(error: Exception, verb: str) -> str:
+    """Return why the network could not be compiled or recorded, and what to do."""
+    without = {"compile": "uncompiled", "record": "without"}[verb]
     if is_out_of_memory(error):
-        return "training.compile: out of memory while compiling; training goes on uncompiled"
+        return f"training.compile: out of memory while {verb.removesuffix('e')}ing; training goes on {without}"
     first = " ".join(
         [line.strip() for line in str(error).splitlines() if line.strip()][:2]
     )  # the first names torch's part
+    if verb == "record":
+        what = f"{type(error).__name__}: {first[:300]}"
+        return f"training.compile: the step cannot be recorded as a CUDA graph here ({what}); training goes on without"
     return (
         f"training.compile: the network cannot be compiled here ({type(error).__name__}: {first[:300]}); training goes "
         "on uncompiled. torch.compile needs a C++ compiler such as g++, and Triton on a GPU; training.compile: false "

@@ -114,6 +114,7 @@ class TrainState:
         self.network.load_state_dict(saved["network"])
         self.ema.load_state_dict(saved["ema"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        _lay_out_as_weights(self.optimizer)
         self.plateau = Plateau(**saved["plateau"])
         self.stopping = EarlyStopping(**saved["stopping"])
         self.running = EpochSums(**saved["running"])
@@ -131,6 +132,14 @@ class TrainState:
         """Keep the latest score of P(k) of samples, which the next epochs report."""
         if score is not None:
             self.pk_error, self.pk_error_std, self.pk_error_null = score.value, score.error, score.null
+
+
+def _lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Give moments the memory layout of their weights, which fused optimisers require; a CPU saves another."""
+    for weight, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor) and value.shape == weight.shape and value.stride() != weight.stride():
+                state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
 def new_state(network: nn.Module, training: TrainingBlock) -> TrainState:

@@ -160,9 +160,10 @@ def _warn_of_config(file: ConfigFile, recorder: "Recorder") -> Iterator[Event]:
 
 
 def _warn_of_no_compilation(prepared: PreparedRun, recorder: "Recorder") -> Iterator[Event]:
-    """Say why the network is not compiled although training.compile asks for it."""
-    if prepared.not_compiled:
-        yield recorder.record(Warned(code="compile", message=prepared.not_compiled))
+    """Say why the network is not compiled although training.compile asks for it, or runs slower than it could."""
+    for message in (prepared.not_compiled, prepared.not_fused):
+        if message:
+            yield recorder.record(Warned(code="compile", message=message))
 
 
 def _warn_of_terminal_snr(snr: float | None, config: Config, recorder: "Recorder") -> Iterator[Event]:

@@ -73,6 +73,7 @@ def damage(path: Path, how: str) -> None:
         "header only": whole[:100],
         "header": whole[:20] + b"\0" * 40 + whole[60:],
         "version": whole[:6] + b"\x09\x00" + whole[8:],
+        "signs": b"\x93NUMPY\x01\x00\x00\x40" + b"-" * 0x4000,
         "pickle": pickle.dumps(Bomb()),
         "text": b"not a map",
     }
@@ -96,6 +97,7 @@ def damage(path: Path, how: str) -> None:
         ("header only", "header is damaged"),
         ("header", "header is damaged"),
         ("version", "header is damaged"),
+        ("signs", "header is damaged"),
         ("pickle", "not a .npy file"),
         ("objects", "pickled Python objects"),
         ("zip", "can't be memory-mapped"),

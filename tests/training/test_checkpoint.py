@@ -177,6 +177,8 @@ def test_a_torch_file_not_written_by_focus(checkpoint_path: Path, content: Any):
         ({"normaliser": None}, "lacks normaliser"),
         ({"config": "text", "data": 3}, "lacks config, data"),
         ({"state": {}}, "lacks its epoch"),
+        ({"scaler": {"mean": torch.zeros(1).expand(2**50)}}, "scaler is not plain text and numbers"),
+        ({"data": {"names": [torch.zeros(2)]}}, "data is not plain"),
     ],
 )
 def test_another_version_or_a_hole(checkpoint: Checkpoint, checkpoint_path: Path, change: dict[str, Any], message: str):

@@ -1,6 +1,7 @@
 """Tests that need a GPU, skipped without one; `scripts/gpu_check.sh` runs them."""
 
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from focus_engine.config.schema import Config
 from focus_engine.data.opening import open_maps
 from focus_engine.evaluation.trained_model import model_in_training
 from focus_engine.events.table import EpochFinished
+from focus_engine.models import fused
 from focus_engine.models.build import build_network
+from focus_engine.models.graphed import GraphedEvaluation
 from focus_engine.progress import drain
 from focus_engine.training import pace
 from focus_engine.training.checkpoint import load_checkpoint, save_checkpoint
@@ -79,6 +82,63 @@ def test_the_network_gives_the_same_on_gpu_and_cpu():
     # Convolutions multiply in TF32 (10 bits).
     assert (found.cpu() - expected).norm() < 5e-3 * expected.norm()
     assert (network.stem.weight.grad.cpu() - gradient).norm() < 2e-2 * gradient.norm()
+
+
+@pytest.mark.parametrize(("attention", "size", "mults"), [(0, 32, (1, 2)), (1, 16, (1, 2, 4))])
+def test_fused_layers_compute_what_the_layers_do(monkeypatch, attention, size, mults):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    unet = {"base_channels": 48, "channel_mults": mults, "unet": {"attention_levels": attention}}
+    network = build_network(Config.model_validate({"model": unet}).model, seed=0).to(GPU)
+    for weights in network.parameters():
+        torch.nn.init.normal_(weights, std=0.1)
+    x, time, cond = torch.randn(2, 1, size, size, device=GPU), torch.rand(2, device=GPU), torch.randn(2, 6, device=GPU)
+
+    def computed() -> list[torch.Tensor]:
+        network.zero_grad()
+        found = network(x, time, cond)
+        (found * x).sum().backward()
+        return [found.detach()] + [one.grad.clone() for one in network.parameters() if one.grad is not None]
+
+    with fused.layer_by_layer():
+        expected = computed()
+    fused.placed(network, GPU)
+    assert network.head.weight.is_contiguous(memory_format=torch.channels_last)
+    with fused.always():
+        found = computed()
+        again = computed()
+    assert torch.equal(found[0], again[0])
+    assert max((a - b).norm() / b.norm() for a, b in zip(found, expected, strict=True)) < 1e-4
+
+
+def test_a_replayed_evaluation_is_that_of_the_network(make_run):
+    run = make_run(GPU)
+    epochs_of(run)
+    network, graphed = run.state.ema.module, GraphedEvaluation(run.state.ema.module)
+    inputs = torch.randn(4, 1, 32, 32, device=GPU), torch.rand(4, device=GPU), torch.randn(4, 6, device=GPU)
+    with torch.inference_mode(), run.context(), fused.always():
+        expected = network(*inputs)
+        first = graphed(*inputs)
+        other = graphed(inputs[0] + 1, *inputs[1:])
+        assert torch.equal(graphed(*inputs), expected)
+    assert torch.equal(first, expected)
+    assert not torch.equal(other, expected)
+    assert graphed._records
+
+
+def test_replayed_steps_train_as_launched_ones_do(make_run):
+    replayed, launched = make_run(GPU), make_run(GPU, compile=False)
+    assert replayed.graphed, replayed.not_compiled
+    assert not launched.graphed
+    assert [event.train_loss for event in epochs_of(replayed)] == pytest.approx(
+        [event.train_loss for event in epochs_of(launched)], rel=5e-3
+    )
+
+
+def test_a_state_of_the_cpu_goes_on_on_the_gpu(make_run, tmp_path):
+    first = make_run(torch.device("cpu"), num_epochs=1)
+    epochs_of(first)
+    save_checkpoint(tmp_path / "checkpoint.pt", first.checkpoint())
+    assert len(epochs_of(make_run(GPU, saved=tmp_path / "checkpoint.pt"))) == 1
 
 
 def test_bf16_measures_the_loss_that_float32_measures(make_run):
@@ -155,7 +215,8 @@ def test_a_training_step_does_not_wait_for_the_gpu(make_run, monkeypatch):
     run = make_run(GPU, averages=False)
     group, readings = [next(iter(run.training.batches.epoch(1)))], Readings(run.training.ranks)
     make_step(run.training, run.state, group, readings)  # makes tables and moments
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings(action="ignore"):  # of torch, that it does not see all synchronisations
+        torch.cuda.set_sync_debug_mode("error")
     try:
         make_step(run.training, run.state, group, readings)
     finally:
@@ -164,6 +225,7 @@ def test_a_training_step_does_not_wait_for_the_gpu(make_run, monkeypatch):
     assert math.isfinite(readings.norm)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of torch, about its own use
 def test_compiled_training_measures_the_loss_of_the_other(make_run):
     run = make_run(GPU, compile=True)
     assert run.compiled, run.not_compiled

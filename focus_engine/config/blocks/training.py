@@ -117,7 +117,8 @@ class TrainingBlock(Block):
     compile: Literal["auto"] | bool = Field(
         "auto",
         description="Train compiled code (torch.compile), which takes about a minute to make and changes results by "
-        "rounding. auto: on a GPU, where the run is long enough to pay that back.",
+        "rounding. auto: on a GPU, of networks other than the UNet, where the run is long enough to pay that back; "
+        "short steps are recorded as CUDA graphs. false: neither.",
         json_schema_extra=FREE,
     )
     activation_checkpointing: bool = Field(

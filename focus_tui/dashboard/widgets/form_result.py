@@ -66,7 +66,7 @@ def read_maps(path: Path) -> DrawnMaps:
 
 
 def _read_maps(path: Path) -> DrawnMaps:
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+    with np.errstate(over="ignore"), path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         whole = file["maps"]
         maps = np.array(whole[:MAX_MAPS] if whole.ndim == 3 else whole[:MAX_MAPS, 0], dtype=np.float32)
         params = np.array(file["params"][:MAX_MAPS], dtype=np.float32)
