@@ -181,7 +181,7 @@ def _simulations(
             raise InputError(f"{file.path}: simulation has shape {given.shape}; one id per map ({count},) is needed")
         ids = numbered(given)
         _check_one_point(file.path, ids, params, "simulation")
-        return ids, ()
+        return ids, _disregarded(file, ids)
     if file.what == "generated":
         return None, ()
     if file.maps_per_simulation is not None:
@@ -200,6 +200,18 @@ def _simulations(
         "are treated as one group, and errors are unknown; give --maps-per-simulation, or simulation in the file"
     )
     return runs, (untold,)
+
+
+def _disregarded(file: JudgedFile, ids: Index) -> tuple[str, ...]:
+    """Return a note if the ids of the real maps are not those that --maps-per-simulation would make."""
+    number = file.maps_per_simulation
+    if file.what == "generated" or number is None:
+        return ()
+    if len(ids) % number == 0 and len(np.unique(ids)) == len(ids) // number:
+        groups = ids.reshape(-1, number)
+        if (groups == groups[:, :1]).all():
+            return ()
+    return (f"{file.path} holds simulation ids, which are used; they are not those of --maps-per-simulation {number}",)
 
 
 def _check_one_point(path: Path, ids: Index, params: Params | None, what: str) -> None:

@@ -75,10 +75,7 @@ def _head(title: str, evaluation: Evaluation) -> str:
     verdict = evaluation.verdict
     kind = "unknown" if verdict.p_value is None else "told" if verdict.distinguishable else "same"
     words = verdict.text[:1].upper() + verdict.text[1:]
-    counts = (
-        f"{evaluation.n_generated} generated maps against {evaluation.n_maps} real maps of {evaluation.n_simulations} "
-        f"simulations, at {evaluation.n_points} parameter points; box {evaluation.box_size:g} Mpc/h."
-    )
+    counts = f"{evaluation.counts}; box {evaluation.box_size:g} Mpc/h."
     p_value = "" if verdict.p_value is None else f' data-p="{verdict.p_value!r}"'
     return (
         f'<header><h1>{escape(title)}</h1>\n<p class="verdict {kind}"{p_value}>{escape(words)}.</p>\n'

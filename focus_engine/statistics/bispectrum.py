@@ -19,8 +19,8 @@ from scipy import fft
 
 from focus_engine.statistics.bands import range_words
 from focus_engine.statistics.design import Design
-from focus_engine.statistics.fourier import Field, Modes, Precision, density_fluctuations
-from focus_engine.statistics.map_stack import MapStack
+from focus_engine.statistics.fourier import Field, Modes, Precision, density_transforms
+from focus_engine.statistics.map_stack import MapStack, chunk_rows
 from focus_engine.statistics.protocol import Result
 from focus_engine.statistics.sample import Sample, Scaled
 
@@ -89,10 +89,10 @@ def measure(maps: MapStack, bins: None) -> Bispectrum:  # noqa: ARG001
     sums = np.empty((n_maps, annuli.triangles.size))
     squares = np.empty((n_maps, annuli.modes.size))
     precision = Precision.of([maps.values])
-    for part in density_fluctuations(maps.values, precision, maps.what):
-        modes, means = part.transform(precision)
-        rows = slice(part.first, part.first + len(means))
-        sums[rows], squares[rows] = _sums(modes / means.astype(precision.dtype)[:, None, None], annuli)
+    for rows in chunk_rows(maps.values):
+        part = density_transforms(maps.values, rows, precision, maps.what)
+        means = part.means.astype(part.modes.real.dtype)[:, None, None]
+        sums[rows], squares[rows] = _sums(part.modes / means, annuli)
     pixels, pixel = height * width, maps.box_size / width
     values = sums / annuli.triangles * (pixel**4 / pixels)  # A² / (H W)³, with the area A
     power = squares / annuli.modes * (pixel**2 / pixels)  # A / (H W)²

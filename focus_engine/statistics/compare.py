@@ -64,6 +64,13 @@ class Evaluation:
     field: str = ""
 
     @property
+    def counts(self) -> str:
+        """How many maps, simulations and parameter points it is of, in words."""
+        truth = f"{_number(self.n_maps, 'real map')} of {_number(self.n_simulations, 'simulation')}"
+        points = _number(self.n_points, "parameter point")
+        return f"{_number(self.n_generated, 'generated map')} against {truth}, at {points}"
+
+    @property
     def power_spectrum(self) -> PowerComparison:
         """The comparison of P(k)."""
         return self._result("power_spectrum", PowerComparison)
@@ -312,3 +319,7 @@ def _measured(spec: StatisticSpec, real: MapStack, generated: MapStack) -> tuple
     statistic = statistic_of(spec)
     bins = statistic.bins(real, generated)
     return statistic.measure(real, bins), statistic.measure(generated, bins)
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,12 +1,12 @@
 """Fourier transforms of stacks of maps, and sums over their modes in annuli of k: the only place for both.
 
-Precision follows the maps: a large stack of float32 maps is transformed in float32, any other in float64. Means of
-maps and sums over modes are float64 in both. Imports numpy alone, so that `focus power` starts fast.
+Precision follows the maps: a large stack of float32 maps is transformed in float32, any other in float64. Imports numpy
+alone, so that `focus power` starts fast.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.errors import InputError
-from focus_engine.statistics.map_stack import chunk_rows, chunks, physical_chunks
+from focus_engine.statistics.map_stack import physical_chunks
 
 Array = NDArray[np.float64]
 Field = NDArray[np.floating[Any]]
@@ -26,6 +26,16 @@ SCIPY_PIXELS = 1 << 19
 
 Scipy takes a third (float32) or half (float64) of the time of numpy, and a quarter of a second to import. The rule
 depends on the stack alone, so that equal stacks have equal spectra in every process.
+"""
+
+
+_ROWS_APART = 16
+"""One row in so many is read for a number near the mean of a map."""
+
+_SINGLE_MEANS = (1e-30, 1e37)
+"""Lowest mean and highest sum of maps that are transformed in float32.
+
+Fluctuations of 1e-7 of the lowest mean have full precision, and no mode exceeds the sum by more than the factor 2.
 """
 
 
@@ -62,86 +72,86 @@ class Precision:
 
 
 @dataclass(frozen=True, eq=False)
-class Fluctuations:
-    """Fields less a number near their mean, and that number.
+class Transforms:
+    """Transforms of the fluctuations of maps about their means, and these means.
 
     Attributes:
-        first: place of the first map in the stack.
-        fields: (n, H, W), free to be overwritten.
-        offsets: (n,) what was subtracted of each map.
+        modes: `rfft2` of the fields less a number near their mean, (n, H, W // 2 + 1), free to be overwritten.
+        means: (n,) means of the fields.
     """
 
-    first: int
-    fields: Field
-    offsets: Array
+    modes: Modes
+    means: Array
 
-    def transform(self, precision: Precision) -> tuple[Modes, Array]:
-        """Return the transform of the fields (n, H, W // 2 + 1), and the means of the maps (n,).
+    @classmethod
+    def of(cls, fields: Field, offsets: Array, precision: Precision) -> Transforms:
+        """Transform fields (n, H, W), which may be overwritten, less whose means (n,) are `offsets`.
 
-        What the offset leaves of the mean is small, so that a float32 transform knows it well enough: to 1e-9.
+        What an offset leaves of the mean is as small as the fluctuations or smaller; float32 knows it to 1e-7 of these.
         """
-        pixels = self.fields.shape[1] * self.fields.shape[2]
-        modes = precision.transform(self.fields)
-        return modes, np.asarray(self.offsets + modes[:, 0, 0].real.astype(np.float64) / pixels)
+        pixels = fields.shape[1] * fields.shape[2]
+        modes = precision.transform(fields)
+        return cls(modes, offsets + modes[:, 0, 0].real.astype(np.float64) / pixels)
 
 
-def density_fluctuations(stack: NDArray[np.generic], precision: Precision, what: str = "map") -> Iterator[Fluctuations]:
-    """Yield the fluctuations of chunks of physical maps (N, H, W).
+def density_transforms(stack: NDArray[np.generic], rows: slice, precision: Precision, what: str = "map") -> Transforms:
+    """Return the transforms of a chunk `rows` of physical maps (N, H, W).
 
     Raises:
         InputError: a map is not finite, has negative pixels or is zero everywhere; the message names the first.
     """
-    for rows in chunk_rows(stack):
-        chunk = np.asarray(stack[rows])
-        offsets = _rough_means(chunk) if precision.single else None
-        if offsets is not None:
-            yield Fluctuations(rows.start, chunk - offsets[:, None, None], offsets.astype(np.float64))
-            continue
-        for first, wide, means in physical_chunks(chunk, what, rows.start):
-            np.subtract(wide, means[:, None, None], out=wide)
-            yield Fluctuations(rows.start + first, wide.astype(precision.dtype, copy=False), means)
+    if precision.single and (found := _single_transforms(np.asarray(stack[rows]), precision)) is not None:
+        return found
+    [(_, chunk, means)] = physical_chunks(stack[rows], what, rows.start)
+    chunk -= means[:, None, None]
+    return Transforms.of(chunk, means, precision)
 
 
-def _rough_means(chunk: Field) -> NDArray[np.float32] | None:
-    """Return the means of float32 maps, (n,), to about 1e-6; None if a map is not physical, or overflows.
+@np.errstate(over="ignore", invalid="ignore")
+def _single_transforms(chunk: Field, precision: Precision) -> Transforms | None:
+    """Return the transforms of float32 maps; None if a map is not physical, or near the limits of float32.
 
-    Float32 sums take a third of the time of float64 ones, and `Fluctuations.transform` has the exact ones for nothing.
+    The means of every 16th row, less than 4 standard deviations of the pixels from those of the maps, are near enough
+    for the precision of the transform. It has the means of all pixels for nothing; infinite pixels show in these.
     """
-    count, _, width = chunk.shape
-    rows = chunk.reshape(-1, width) @ np.ones(width, np.float32)
-    means = rows.reshape(count, -1).sum(axis=1) / np.float32(chunk[0].size)
-    good = (chunk.reshape(count, -1).min(axis=1) >= 0) & (means > 0) & np.isfinite(means)
-    return means if good.all() else None
+    if not chunk.min() >= 0:  # nor is NaN
+        return None
+    some = chunk[:, ::_ROWS_APART]
+    offsets = np.add.reduce(some, axis=(1, 2)) / np.float32(some[0].size)
+    found = Transforms.of(chunk - offsets[:, None, None], offsets.astype(np.float64), precision)
+    low, high = _SINGLE_MEANS
+    good = (found.means > low) & (found.means + offsets < high / chunk[0].size)  # NaN is neither
+    return found if good.all() else None
 
 
-def log_fluctuations(stack: NDArray[np.generic], precision: Precision, floor: float) -> Iterator[Fluctuations]:
-    """Yield the fluctuations of log10 of chunks of physical maps (N, H, W); pixels below `floor` are raised to it.
+def log_transforms(stack: NDArray[np.generic], rows: slice, precision: Precision, floor: float) -> Transforms:
+    """Return the transforms of log10 of a chunk of physical maps (N, H, W); pixels below `floor` are raised to it.
 
     Raises:
-        InputError: as `density_fluctuations`.
+        InputError: as `density_transforms`.
     """
-    for first, chunk, _ in physical_chunks(stack):
-        yield _less_mean(first, np.log10(np.maximum(chunk, floor, out=chunk), out=chunk), precision)
+    [(_, chunk, _)] = physical_chunks(stack[rows], number=rows.start)
+    return _less_mean(np.log10(np.maximum(chunk, floor, out=chunk), out=chunk), precision)
 
 
-def field_fluctuations(stack: NDArray[np.generic], precision: Precision, label: str) -> Iterator[Fluctuations]:
-    """Yield the fluctuations of chunks of fields (N, H, W) of any sign, called `label` in messages.
+def field_transforms(stack: NDArray[np.generic], rows: slice, precision: Precision, label: str) -> Transforms:
+    """Return the transforms of a chunk of fields (N, H, W) of any sign, called `label` in messages.
 
     Raises:
         InputError: a field is not finite.
     """
-    for first, chunk in chunks(stack):
-        finite = np.isfinite(chunk.mean(axis=(1, 2)))
-        if not finite.all():
-            bad = first + int(np.argmin(finite))
-            raise InputError(f"{label} {bad} holds NaN or infinite pixels; finite fields are needed")
-        yield _less_mean(first, chunk, precision)
+    chunk = np.array(stack[rows], dtype=np.float64)
+    finite = np.isfinite(chunk.mean(axis=(1, 2)))
+    if not finite.all():
+        bad = rows.start + int(np.argmin(finite))
+        raise InputError(f"{label} {bad} holds NaN or infinite pixels; finite fields are needed")
+    return _less_mean(chunk, precision)
 
 
-def _less_mean(first: int, chunk: Array, precision: Precision) -> Fluctuations:
+def _less_mean(chunk: Array, precision: Precision) -> Transforms:
     means = np.asarray(chunk.mean(axis=(1, 2)), dtype=np.float64)
     chunk -= means[:, None, None]
-    return Fluctuations(first, chunk.astype(precision.dtype, copy=False), means)
+    return Transforms.of(chunk.astype(precision.dtype, copy=False), means, precision)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,27 +159,31 @@ class Annuli:
     """The annuli [n, n + 1) of modes of maps (H, W), in units of the fundamental wavenumber of the longest side.
 
     Attributes:
-        shape: (H, W).
-        index: the annulus n of each mode with k_y ≥ 0 and k_x ≥ 0, (H // 2 + 1, W // 2 + 1); 0 for the mean.
-        modes: (n_bins,) independent modes of each annulus n ≥ 1: each conjugate pair counts once.
+        order: (n_modes,) places in the half plane (H, W // 2 + 1) of one mode of each conjugate pair, by annulus from
+            n = 1.
+        starts: (n_bins,) where each annulus begins in `order`; none is empty, as the longest side has each n to H / 2.
+        modes: (n_bins,) number of modes of each annulus.
         mean_n: (n_bins,) mean |k| of these.
     """
 
-    shape: tuple[int, int]
-    index: NDArray[np.intp]
+    order: NDArray[np.intp]
+    starts: NDArray[np.intp]
     modes: NDArray[np.int64]
     mean_n: Array
 
-    def sums(self, products: Field) -> Array:
-        """Return the sums of products of modes (n, H, W // 2 + 1) over each annulus, (n, n_bins); overwrites them.
+    def ordered(self, modes: Modes) -> Field:
+        """Return real and imaginary parts of the modes (n, H, W // 2 + 1) by annulus, (n, 2 n_modes)."""
+        by_annulus = modes.reshape(len(modes), -1).take(self.order, axis=1, mode="clip")
+        return by_annulus.view(modes.real.dtype)
 
-        Those with −k_y are added to those with k_y first, because numbering by annulus costs most. In the columns
-        k_x = 0 and Nyquist both are one conjugate pair, and the second is left out.
+    def sums(self, products: Field) -> Array:
+        """Return the sums over each annulus of products of parts of ordered modes (n, 2 n_modes), (n, n_bins).
+
+        Numpy adds pairwise, so that sums of float32 squares are good to 1e-6.
         """
-        down, right = ((side + 1) // 2 for side in self.shape)
-        products[:, 1:down, 1:right] += products[:, :-down:-1, 1:right]
-        quarter = np.ascontiguousarray(products[:, : self.shape[0] // 2 + 1]).reshape(len(products), -1)
-        return np.array([np.bincount(self.index.ravel(), weights=row)[1:] for row in quarter])
+        pairs = products.view(np.result_type(products, np.complex64))
+        found = np.add.reduceat(pairs, self.starts, axis=1)
+        return np.asarray(found.real + found.imag, dtype=np.float64)
 
 
 @lru_cache(maxsize=8)
@@ -180,8 +194,10 @@ def annuli(height: int, width: int) -> Annuli:
     columns = np.fft.rfftfreq(width, 1 / longest)[None, :]
     n = np.sqrt(rows**2 + columns**2)
     index = np.floor(n + 1e-9).astype(np.intp)
-    once = np.ones(n.shape, dtype=bool)  # in the columns k_x = 0 and Nyquist the half plane holds both of each pair
-    once[height // 2 + 1 :, [0, width // 2] if width % 2 == 0 else [0]] = False
-    modes = np.bincount(index[once])[1:]
-    mean_n = np.bincount(index[once], weights=n[once])[1:] / modes
-    return Annuli((height, width), index[: height // 2 + 1], modes.astype(np.int64), mean_n)
+    index[height // 2 + 1 :, [0, width // 2] if width % 2 == 0 else [0]] = 0  # here are both of each conjugate pair
+    order = np.argsort(index, axis=None, kind="stable")
+    order = order[np.count_nonzero(index == 0) :]
+    modes = np.bincount(index.ravel())[1:]
+    mean_n = np.bincount(index.ravel(), weights=n.ravel())[1:] / modes
+    starts = np.cumsum(modes) - modes
+    return Annuli(order, starts.astype(np.intp), modes.astype(np.int64), mean_n)

@@ -7,7 +7,7 @@ maps are not CIC-painted. Imports numpy alone, so that `focus power` starts fast
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -20,15 +20,14 @@ from focus_engine.statistics.bands import BANDS, band_weights
 from focus_engine.statistics.fourier import (
     Annuli,
     Field,
-    Fluctuations,
-    Modes,
     Precision,
+    Transforms,
     annuli,
-    density_fluctuations,
-    field_fluctuations,
-    log_fluctuations,
+    density_transforms,
+    field_transforms,
+    log_transforms,
 )
-from focus_engine.statistics.map_stack import MapStack, as_map_stack
+from focus_engine.statistics.map_stack import MapStack, as_map_stack, chunk_rows
 from focus_engine.statistics.protocol import Result, known
 from focus_engine.units import NORMALISED
 
@@ -42,6 +41,9 @@ Array = NDArray[np.float64]
 DENSITY_LABEL = "density contrast"
 LOG_LABEL = "log field"
 FIELD_LABEL = NORMALISED
+
+_SAFE_EXPONENT = 20
+"""Of means 2^±20, modes of float32 maps of up to 4096 x 4096 can be squared and added without overflow."""
 
 SCORED_FRACTION = 0.8  # errors are computed below this fraction of the Nyquist wavenumber
 
@@ -279,14 +281,14 @@ def _error_within(power: Array, design: Design) -> float:
     return float(np.median(errors)) if errors else float("nan")
 
 
-def _fluctuations(
-    stack: NDArray[np.generic], precision: Precision, label: str, floor: float | None
-) -> Iterator[Fluctuations]:
+def _transforms(
+    stack: NDArray[np.generic], rows: slice, precision: Precision, label: str, floor: float | None
+) -> Transforms:
     if label == DENSITY_LABEL:
-        return density_fluctuations(stack, precision)
+        return density_transforms(stack, rows, precision)
     if floor is not None:
-        return log_fluctuations(stack, precision, floor)
-    return field_fluctuations(stack, precision, label)
+        return log_transforms(stack, rows, precision, floor)
+    return field_transforms(stack, rows, precision, label)
 
 
 def _spectrum(stack: NDArray[np.generic], box_size: float, label: str, floor: float | None = None) -> PowerSpectrum:
@@ -294,34 +296,32 @@ def _spectrum(stack: NDArray[np.generic], box_size: float, label: str, floor: fl
 
 
 @dataclass(frozen=True, eq=False)
-class _Transforms:
-    """Transforms of maps, to be multiplied by `scale` and divided by `divisors`.
+class _Parts:
+    """Real and imaginary parts of the modes of maps, by annulus, to be divided by `divisors`.
 
-    `scale` is a power of 2, so that neither the squares of float32 numbers overflow nor anything is rounded.
+    Float32 ones are multiplied by a power of 2 where else their squares could overflow; nothing is rounded.
     """
 
-    modes: Modes  # (n, H, W // 2 + 1)
-    scale: Field  # (n, 1, 1)
+    values: Field  # (n, 2 n_modes)
     divisors: Array  # (n,)
 
     @classmethod
-    def of(cls, part: Fluctuations, precision: Precision, label: str) -> _Transforms:
-        """Transform fluctuations; those of a density are relative to the means of the maps."""
-        modes, means = part.transform(precision)
+    def of(cls, found: Transforms, bins_of: Annuli, label: str) -> _Parts:
+        """Return the parts of transforms; those of a density are relative to the means of the maps."""
+        parts = bins_of.ordered(found.modes)
         if label != DENSITY_LABEL:
-            means = np.ones(len(modes))
-        scale = np.ldexp(1.0, -np.clip(np.frexp(means)[1], -120, 120))
-        return cls(modes, scale.astype(precision.dtype)[:, None, None], means * scale)
+            return cls(parts, np.ones(len(parts)))
+        exponents = np.frexp(found.means)[1]
+        if parts.dtype == np.float64 or np.abs(exponents).max() < _SAFE_EXPONENT:
+            return cls(parts, found.means)
+        scale = np.ldexp(1.0, -exponents)
+        parts *= scale.astype(np.float32)[:, None]
+        return cls(parts, found.means * scale)
 
-    def sums(self, other: _Transforms, of: Annuli) -> Array:
-        """Return Re(F_a F_b*) summed over the modes of each annulus, (n, n_bins)."""
-        if self is other:
-            sizes = np.abs(self.modes)  # 3 times as fast as from the parts, which are interleaved
-            sizes *= self.scale
-            products = np.multiply(sizes, sizes, out=sizes)
-        else:
-            products = np.asarray((self.modes * self.scale * (other.modes * other.scale).conj()).real)
-        return of.sums(products) / (self.divisors * other.divisors)[:, None]
+    def sums(self, other: _Parts, bins_of: Annuli, *, overwrite: bool) -> Array:
+        """Return Re(F_a F_b*) summed over the modes of each annulus, (n, n_bins); may overwrite these values."""
+        products = np.multiply(self.values, other.values, out=self.values if overwrite else None)
+        return bins_of.sums(products) / (self.divisors * other.divisors)[:, None]
 
 
 def _spectra(
@@ -341,11 +341,11 @@ def _spectra(
     n_bins = bins_of.modes.size
     powers = np.empty((len(pairs), n_maps, n_bins))
     precision = Precision.of(fields)
-    for parts in zip(*(_fluctuations(stack, precision, label, floor) for stack in fields), strict=True):
-        rows = slice(parts[0].first, parts[0].first + len(parts[0].fields))
-        transforms = [_Transforms.of(part, precision, label) for part in parts]
+    for rows in chunk_rows(fields[0]):
+        parts = [_Parts.of(_transforms(stack, rows, precision, label, floor), bins_of, label) for stack in fields]
         for power, (a, b) in zip(powers, pairs, strict=True):
-            power[rows] = transforms[a].sums(transforms[b], bins_of)
+            power[rows] = parts[a].sums(parts[b], bins_of, overwrite=len(pairs) == 1)
+        del parts  # the next chunk is measured in the same memory, which is in the cache
     # L_x L_y / (H W)², which is L² / N⁴ for a square map, over the modes of each bin.
     powers *= pixel**2 / (height * width) / bins_of.modes
     return tuple(

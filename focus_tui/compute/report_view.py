@@ -76,15 +76,13 @@ OWN_CHARTS: dict[str, Callable[[StatisticSpec, CurveSpec, StatisticCurve, int, b
 
 def score_lines(evaluation: Evaluation) -> list[str]:
     """Return the verdict and a table of scores, each beside what a perfect model scores."""
-    truth = f"{evaluation.n_maps} real maps of {evaluation.n_simulations} simulations"
-    head = f"{evaluation.n_generated} generated maps against {truth}, at {evaluation.n_points} parameter points"
     rows = [("score", "generated", "perfect model", "verdict"), *_score_rows(_fitting(evaluation))]
     wide = max(34, *(cells(name) + 1 for name, *_ in rows))
     lines = [f"{padded(name, wide)}{value:>17}{null:>18}  {word}".rstrip() for name, value, null, word in rows]
     left_out = [spec.short for spec in STATISTICS.values() if not spec.fits(physical=evaluation.physical)]
     note = f"scores of the {NORMALISED}: {_listed(left_out)} need a density"
     verdict = textwrap.wrap(f"verdict: {evaluation.verdict.text}", 78)
-    return [*textwrap.wrap(head, 78), *verdict, *lines, *([] if evaluation.physical else [note])]
+    return [*textwrap.wrap(evaluation.counts, 78), *verdict, *lines, *([] if evaluation.physical else [note])]
 
 
 def _fitting(evaluation: Evaluation) -> list[Score]:

@@ -51,6 +51,15 @@ def test_maps_of_equal_parameters_in_a_row_are_one_simulation(tmp_path):
     assert read(tmp_path / "a.npz", "generated", maps_per_simulation=3).simulation is None
 
 
+@pytest.mark.parametrize(("number", "fits"), [(4, True), (2, False), (5, False)])
+def test_ids_of_the_file_go_before_the_option_and_that_is_said(tmp_path, number, fits):
+    path = written(tmp_path / "a.npz", params=PARAMS, simulation=np.repeat([7, 3, 5], 4))
+    side = read(path, maps_per_simulation=number)
+    assert side.simulation.tolist() == [2] * 4 + [0] * 4 + [1] * 4
+    assert [f"not those of --maps-per-simulation {number}" in note for note in side.notes] == [True] * (not fits)
+    assert not read(path, "generated", maps_per_simulation=number).notes
+
+
 def test_npy_with_a_row_per_simulation_or_per_map(tmp_path):
     np.save(tmp_path / "maps.npy", MAPS)
     np.savetxt(tmp_path / "three.txt", ROWS)

@@ -156,7 +156,9 @@ def test_the_json_document(evaluation):
 
 def test_unknown_is_null():
     maps = universes(0)[:1]
-    document = compared(maps, maps, real_simulation_ids=[3], params=PARAMS[:1]).to_dict()
+    one = compared(maps, maps, real_simulation_ids=[3], params=PARAMS[:1])
+    assert one.counts == "1 generated map against 1 real map of 1 simulation, at 1 parameter point"
+    document = one.to_dict()
     assert document["power_spectrum"]["median_abs_error"] == 0.0
     assert document["power_spectrum"]["true_vs_true_median_abs_error"] is None
     assert set(document["power_spectrum"]["real_std"]) == {None}

@@ -79,8 +79,27 @@ def test_no_unit_is_too_large_for_float32():
 
 
 def test_what_is_no_map_is_named_in_a_large_stack():
-    for pixel, words in ((np.nan, "NaN"), (-1.0, "negative")):
+    for row, pixel, words in ((3, np.nan, "NaN"), (3, -1.0, "negative"), (3, np.inf, "NaN or inf"), (0, np.inf, "NaN")):
         maps = np.exp(fields(-4)).astype(np.float32)
-        maps[100, 3, 5] = pixel
+        maps[100, row, 5] = pixel
         with pytest.raises(InputError, match=f"map 100 holds 1 {words}"):
             power_spectrum(maps, BOX)
+        maps[100] = 0
+        with pytest.raises(InputError, match="map 100 has a mean of 0"):
+            power_spectrum(maps, BOX)
+
+
+def test_rows_that_are_not_like_the_others_do_not_mislead():
+    """The transform starts from the mean of every 16th row."""
+    maps = np.exp(0.1 * fields(-2))
+    maps[:, ::16] += 0.5
+    single, double = (power_spectrum(one, BOX) for one in both(maps))
+    inside = double.below(1.0)
+    np.testing.assert_allclose(single.power[:, inside], double.power[:, inside], rtol=1e-5)
+
+
+def test_the_limits_of_float32_are_those_of_float64():
+    maps = np.exp(fields(-4))
+    expected = power_spectrum(maps, BOX).power
+    for unit in (1e-36, 1e36):
+        np.testing.assert_allclose(power_spectrum((unit * maps).astype(np.float32), BOX).power, expected, rtol=1e-4)
