@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from bytecode import write_bytecode
 from hypothesis import settings
 from warm_workers import FORKED, PATCHED, REAL_VARIABLE, WarmWorkers
 
@@ -72,11 +73,12 @@ SERVER = "FOCUS_TEST_WARM_SERVER"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the server of workers in the process that starts those of pytest-xdist, and end it with this one."""
+    """Prepare the server and the bytecode that the processes of pytest-xdist share, in the one that starts them."""
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         warm = WarmWorkers()
         os.environ[SERVER] = warm.start()
         config.add_cleanup(warm.close)
+        write_bytecode(config)  # while the server imports torch
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -93,6 +93,7 @@ def test_statistics_need_no_torch():
 def test_mathematics_needs_no_terminal_and_shapes_of_networks_no_compiler():
     modules = loaded(
         "import focus_engine.training.loop, focus_engine.simulation.universes, focus_engine.generative.sampling\n"
+        "import focus_engine.worker.rank\n"
         "from focus_engine.config.templates import template_config\n"
         "from focus_engine.models.build import shape_of_network\n"
         "for network in ('SimpleUNet', 'DiT', 'Swin'):\n"

@@ -3,9 +3,7 @@
 import json
 import os
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -167,12 +165,12 @@ def test_parameters_outside_the_trained_range_are_warned_of(trained, tmp_path, c
     assert "Omega_m = 0.9 lies outside the trained range" in said
 
 
-def test_the_run_script_trains_from_another_folder(trained, tmp_path):
+def test_the_run_script_trains_from_another_folder(trained, tmp_path, warm_workers):
     fast = ["--set", "training.num_epochs=1", "--set", "training.sample_every=0"]
     root = str(trained.path.parent)
     assert focus(["new", "scripted", "--from", "mine", "--root", root, *fast]) == 0
     run = RunFolder(trained.path.parent / "scripted")
-    environment = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = {**os.environ, "PYTHON": str(warm_workers.python(tmp_path / "python"))}
     script = [str(run.path / "run_model.sh")]
     done = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,13 +1,11 @@
 """One table of networks: everything that names a network reads it, and a new one brings its own keys."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 from focus_engine.config.block import keys_of
 from focus_engine.config.blocks.model import ModelBlock
@@ -68,6 +66,7 @@ from focus_engine.runs.create import create_experiment
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.resumable import check_resumable
 from focus_engine.trust import runs_code
+from focus_engine.worker import session
 from focus_engine.worker.__main__ import main as work
 from focus_tui.__main__ import run as focus
 from focus_tui.dashboard.new_form import StartingPoint, check_form
@@ -129,6 +128,7 @@ run = create_experiment(home / "root", "a", template="small", settings=settings)
 config = load_config(run.config).config
 network = build_network(config.model, seed=1)
 
+session.Artist.draw = lambda *_: None  # a figure is a process with matplotlib
 worked = work([str(run.path)])
 history = Experiment(run).history()
 saved = torch.load(run.checkpoint_last, weights_only=True)
@@ -165,13 +165,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What everything that reads the table says of a network that a test registered."""
     home, here = tmp_path_factory.mktemp("toy"), Path(__file__).parent
     (home / "toy_network.py").write_text(MODULE, encoding="utf-8")
-    ended = subprocess.run(
-        [sys.executable, "-c", TOY, str(home), str(here.parent / "scripts"), str(here / "support")],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "FOCUS_CACHE": str(home / "cache")},
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOCUS_CACHE", str(home / "cache"))
+        ended = run_forked(TOY, [str(home), str(here.parent / "scripts"), str(here / "support")])
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout.splitlines()[-1])
 

@@ -4,12 +4,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from warm_workers import USUAL_DRAWS_VARIABLE
 
 from focus_engine.generative import sampling
 from focus_tui.__main__ import run as focus
@@ -135,12 +135,13 @@ def test_its_checkpoint_draws_within_a_budget(old, tmp_path, capfd):
 
 
 @pytest.mark.process
-def test_its_submitted_script_resumes_and_finishes(old):
+def test_its_submitted_script_resumes_and_finishes(old, tmp_path, warm_workers):
     """A script that waits in the SLURM queue while FOCUS is upgraded still runs."""
     script = old / "logs" / "job.sh"
-    text = (OLD / "job.sh").read_text().replace("@PYTHON@", sys.executable).replace("@RUN@", str(old))
+    python = str(warm_workers.python(tmp_path / "python"))
+    text = (OLD / "job.sh").read_text().replace("@PYTHON@", python).replace("@RUN@", str(old))
     script.write_text(text)
-    environment = os.environ | {"SLURM_RESTART_COUNT": "1", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"SLURM_RESTART_COUNT": "1", "OMP_NUM_THREADS": "1", USUAL_DRAWS_VARIABLE: "1"}
     done = subprocess.run(["bash", script], env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in (old / "logs" / "events.jsonl").read_text().splitlines()]

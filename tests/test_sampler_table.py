@@ -2,12 +2,11 @@
 
 import ast
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from forked import run_forked
 
 from focus_engine.config.methods import METHODS
 from focus_engine.config.samplers import SAMPLERS, fitting_samplers
@@ -87,9 +86,7 @@ print(json.dumps({
 
 def test_a_new_sampler_needs_a_spec_and_a_function_and_nothing_else(tmp_path):
     scripts = Path(__file__).parents[1] / "scripts"
-    ended = subprocess.run(
-        [sys.executable, "-c", TOY, str(tmp_path), str(scripts)], capture_output=True, text=True, check=False
-    )
+    ended = run_forked(TOY, [str(tmp_path), str(scripts)])
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout)
     assert "TOY" in told["readme"]

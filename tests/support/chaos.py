@@ -30,6 +30,7 @@ from focus_engine.worker import __main__ as worker
 from focus_engine.worker import session as run_training
 
 EPOCHS = 5
+"""Epochs of a run in `make chaos`; the tests take fewer, since a worker costs them a second of CPU."""
 MORE = "checkpoint_minutes: 1.0e-3\n  ema_decay: 0.9"
 PATIENCE = 60.0
 """Timeout [s] after which a worker that has not reacted counts as a lost run."""
@@ -55,8 +56,8 @@ class Score:
 class Chaos:
     """Creates runs, inflicts faults, resumes the runs and counts failures."""
 
-    def __init__(self, folder: Path, seed: int = 0) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, seed: int = 0, epochs: int = EPOCHS) -> None:
+        self.folder, self.epochs = folder, epochs
         self.random = random.Random(seed)  # noqa: S311  (moments, not secrets)
         self._made = 0
         load_optimiser()
@@ -70,13 +71,22 @@ class Chaos:
         self._made += 1
         run = RunFolder((root or self.folder) / (name or f"run_{self._made}"))
         run.path.mkdir(parents=True)
-        write_config(run, epochs=EPOCHS, sample_every=0, more=more)
+        write_config(run, epochs=self.epochs, sample_every=0, more=more)
         return run
 
     def spawn(
-        self, run: RunFolder, *, resume: bool, figures: bool = False, before: Callable[[], None] = lambda: None
+        self,
+        run: RunFolder,
+        *,
+        resume: bool,
+        figures: bool = False,
+        before: Callable[[], None] = lambda: None,
+        log_file: Path | None = None,
     ) -> int:
-        """Fork a worker of `run`, which calls `before` first. Figures take seconds and are drawn on request only."""
+        """Fork a worker of `run`, which calls `before` first. Figures take seconds and are drawn on request only.
+
+        Its output goes to `log_file` (usual: that of the run).
+        """
         run.make_folders()
         pid = os.fork()
         if pid:
@@ -84,7 +94,7 @@ class Chaos:
         code = 70
         try:
             os.setsid()
-            log = os.open(run.worker_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            log = os.open(log_file or run.worker_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
             for descriptor in (1, 2):
                 os.dup2(log, descriptor)
             pace.PROGRESS_SECONDS = 0.0  # makes checkpoints within an epoch as frequent as possible

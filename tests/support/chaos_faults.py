@@ -1,5 +1,6 @@
 """The faults, one function each, and how often each is inflicted."""
 
+import ctypes
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from chaos import PATIENCE, Chaos, Score, alive, began, trains, wait_for, wait_until
-from chaos_stalls import freeze, hang_a_step, without_flock
+from chaos_stalls import freeze, hang_a_step, slow_steps, without_flock
 from workers import ended
 
 from focus_engine.data import batches
@@ -23,6 +24,10 @@ from focus_engine.launch.process import process_start
 from focus_engine.launch.start import request_stop
 from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder
+
+LIBC = ctypes.CDLL(None)
+MS_RDONLY, MS_REMOUNT = 1, 32
+"""Flags of mount(2)."""
 
 
 def kill_at_random(chaos: Chaos, times: int) -> Score:
@@ -148,23 +153,39 @@ def write_protect(chaos: Chaos, times: int) -> Score:
     """A disk that becomes read-only during a run, and writable again."""
     score = Score("disk read-only")
     for number in range(times):
+        log_file = chaos.folder / f"protected_{number}.log"
         with small_disk(chaos.folder / f"protected_{number}", 1 << 26) as disk:
             run = chaos.make("run", root=disk)
-            pid = chaos.spawn(run, resume=False)
-            wait_until(lambda run=run: trains(run), pid)
-            while alive(pid) and not _protect(disk):  # fails while a checkpoint is open for writing
-                pass
-            wait_for(pid)
-            score.inflicted += 1
-            chaos.judge_dead(score, run)
-            _remount(disk, "rw")
+            with _lock_elsewhere(run, chaos.folder / f"protected_{number}.lock"):
+                pid = chaos.spawn(run, resume=False, before=slow_steps, log_file=log_file)
+                wait_until(lambda run=run: trains(run), pid)
+                while alive(pid) and not _protect(disk):  # fails while a file on it is open for writing
+                    pass
+                score.inflicted += alive(pid)
+                wait_for(pid)
+                score.states_that_lied += summarise(run).state == "finished"
+                chaos.judge_dead(score, run)
+                _remount(disk, "rw")
             chaos.judge(score, run)
     return score
 
 
+@contextmanager
+def _lock_elsewhere(run: RunFolder, place: Path) -> Iterator[None]:
+    """Keep the lock of `run` in `place`: a worker holds it open for writing, which keeps its disk writable."""
+    run.make_folders()
+    for path in (run.lock, place):
+        path.touch()
+    subprocess.run(["mount", "--bind", str(place), str(run.lock)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(run.lock)], check=True)
+
+
 def _protect(folder: Path) -> bool:
-    command = ["mount", "-o", "remount,ro", str(folder)]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    """Return whether the disk at `folder` is read-only now; a system call, since a command each time costs seconds."""
+    return LIBC.mount(None, os.fsencode(folder), None, MS_REMOUNT | MS_RDONLY, None) == 0
 
 
 def tear_the_log(chaos: Chaos, times: int) -> Score:

@@ -30,7 +30,7 @@ def _stalls_and_goes_on(run: RunFolder, pid: int, score: Score) -> None:
     score.inflicted += 1
 
 
-def _slow_steps() -> None:
+def slow_steps() -> None:
     """Let a run of 15 steps last for some beats of its worker."""
     step = loop.make_step
 
@@ -52,7 +52,7 @@ def freeze(chaos: Chaos, times: int) -> Score:
     score = Score("SIGSTOP beyond the limit, SIGCONT")
     for _ in range(times):
         run = _make(chaos)
-        pid = chaos.spawn(run, resume=False, before=_slow_steps)
+        pid = chaos.spawn(run, resume=False, before=slow_steps)
         wait_until(lambda run=run: trains(run) and _metered(run), pid)
         os.kill(pid, signal.SIGSTOP)
         _stalls_and_goes_on(run, pid, score)

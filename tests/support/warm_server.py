@@ -8,27 +8,41 @@ the lock of the run (or a null device).
 import contextlib
 import json
 import os
+import runpy
 import select
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch.distributed.run
 from preload import leave_figures_undrawn, load_figures, load_optimiser, validate_on_few
 from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
-from warm_workers import DESCRIPTORS, PATCHED, WarmWorkers
+from warm_workers import COMMAND, DESCRIPTORS, PATCHED, USUAL_DRAWS_VARIABLE, WarmWorkers
 
 from focus_engine.launch.run_lock import LOCK_VARIABLE
 from focus_engine.worker import __main__ as worker
 from focus_engine.worker import artist, rank
+from focus_tui import __main__ as focus
+
+
+def _be_a_rank() -> None:
+    """Be `python -m focus_engine.worker.rank`, which exits by itself, without the end of Python.
+
+    In that end torch now and then aborts below the threads of the process group; here it aborts always.
+    """
+    runpy.run_path(rank.__file__, run_name="__main__")
+    os.abort()
+
 
 MAINS: dict[str, Callable[[], int | None]] = {
     "focus_engine.worker": worker.main,
     "focus_engine.worker.artist": artist.main,
-    "focus_engine.worker.rank": rank.main,
+    "focus_engine.worker.rank": _be_a_rank,
     "torch.distributed.run": torch.distributed.run.main,
+    "focus_tui": focus.main,
 }
 
 
@@ -99,13 +113,16 @@ def _prepare(order: dict[str, Any], lock: int, server: str) -> None:
     os.environ.update(order["env"])
     if os.environ.get(LOCK_VARIABLE, "").isdecimal():
         os.environ[LOCK_VARIABLE] = str(lock)
+    validate_on_few(unless=bool(os.environ.get(USUAL_DRAWS_VARIABLE)))
     os.chdir(order["cwd"])
+    os.umask(order["umask"])
+    os.memfd_create(" ".join([COMMAND + order["module"], *order["arguments"]])[:249])
     paths = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     sys.path[:1] = [str(Path.cwd()), *paths]
     sys.argv = [order["module"], *order["arguments"]]
     warm = WarmWorkers(server)
     for module in PATCHED:
-        sys.modules[module].subprocess = warm.module  # type: ignore[attr-defined]
+        import_module(module).subprocess = warm.module  # type: ignore[attr-defined]
     subprocess_handler.Popen = warm.popen
 
 
@@ -113,6 +130,5 @@ if __name__ == "__main__":
     load_optimiser()
     load_figures()
     leave_figures_undrawn()
-    validate_on_few()
     with socket.socket(fileno=int(sys.argv[2])) as listening:
         serve(int(sys.argv[1]), listening)

@@ -11,22 +11,34 @@ import contextlib
 import json
 import os
 import select
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
 
-PATCHED = ("focus_engine.launch.start", "focus_engine.launch.torchrun", "focus_engine.worker.artist")
+PATCHED = (
+    *("focus_engine.launch.start", "focus_engine.launch.torchrun", "focus_engine.worker.artist"),
+    "focus_tui.dashboard.jobs",
+)
 """Modules whose `subprocess` is replaced."""
-FORKED = ("focus_engine.worker", "focus_engine.worker.artist", "focus_engine.worker.rank", "torch.distributed.run")
+FORKED = (
+    *("focus_engine.worker", "focus_engine.worker.artist", "focus_engine.worker.rank"),
+    *("torch.distributed.run", "focus_tui"),
+)
 """Modules that are forked; other commands are started."""
 REAL_VARIABLE = "FOCUS_TEST_REAL_START"
 """Environment variable that names the modules of `FORKED` that are started nevertheless."""
+USUAL_DRAWS_VARIABLE = "FOCUS_TEST_USUAL_DRAWS"
+"""Environment variable that lets forked processes measure validation losses on as many draws as a user's."""
+COMMAND = "python -m "
+"""How the name of the file in memory begins by which a forked process shows its command in /proc."""
 DESCRIPTORS = ("stdin", "stdout", "stderr", "pipe", "lock")
 
 
@@ -64,6 +76,14 @@ class WarmWorkers:
             self._server.wait()
             self._folder.cleanup()
 
+    def python(self, path: Path) -> Path:
+        """Write a program to `path` that takes the place of `python` in scripts, and return it."""
+        self._address = self._address or self.start()
+        shim = [sys.executable, "-S", "-E", str(Path(__file__).with_name("warm_python.py")), self._address]
+        path.write_text(f'#!/bin/sh\nexec {shlex.join(shim)} "$@"\n', encoding="utf-8")
+        path.chmod(0o755)
+        return path
+
     def popen(self, args: Sequence[str], **options: Any) -> "WarmProcess | subprocess.Popen[bytes]":
         """Fork the process that `subprocess.Popen` would start; other commands than `python -m FORKED` are started."""
         module, arguments = _module_of(args)
@@ -76,8 +96,19 @@ class WarmWorkers:
                 connection.connect(self._address)
             except OSError:  # the tests are over, and this process outlives them
                 return subprocess.Popen(args, **options)
-            order = {"module": module, "arguments": arguments, "cwd": str(Path.cwd())}
+            order = {"module": module, "arguments": arguments, "cwd": str(Path.cwd()), "umask": _umask()}
             return _ask(connection, args, order | {"env": dict(options.get("env") or os.environ)}, options)
+
+
+def commands_of(*words: str) -> list[str]:
+    """Return the ids of the forked processes whose command contains all `words`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            open_files = [str(one.readlink()) for one in (process / "fd").iterdir()]
+            command = next((name for name in open_files if name.startswith(f"/memfd:{COMMAND}")), "")
+            found += [process.name] if command and all(word in command for word in words) else []
+    return found
 
 
 def _module_of(args: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -87,6 +118,12 @@ def _module_of(args: Sequence[str]) -> tuple[str | None, list[str]]:
         return None, []
     start = words.index("-m") + 1
     return words[start], words[start + 1 :]
+
+
+def _umask() -> int:
+    """Return the umask of this process; os.umask would change it for the other threads."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("Umask:")), 8)
 
 
 def _ask(
@@ -118,9 +155,12 @@ class WarmProcess:
     """A forked process, with the part of `subprocess.Popen` that its callers use."""
 
     def __init__(self, args: Sequence[str], pipe: int, stdin: IO[bytes] | None) -> None:
-        self.args, self.stdin, self._pipe = args, stdin, os.fdopen(pipe)
-        self.pid = int(self._pipe.readline())
+        self.args, self.stdin, self._pipe, self._lock = args, stdin, pipe, threading.Lock()
+        self.pid = int(self._line())
         self.returncode: int | None = None
+
+    def __del__(self) -> None:
+        os.close(self._pipe)
 
     def poll(self) -> int | None:
         """Return the exit code once it has ended."""
@@ -146,5 +186,12 @@ class WarmProcess:
         os.kill(self.pid, signal.SIGKILL)
 
     def _read(self) -> None:
-        self.returncode = int(self._pipe.readline() or -signal.SIGKILL)
-        self._pipe.close()
+        with self._lock:  # a thread may wait while another polls
+            if self.returncode is None:
+                self.returncode = int(self._line() or -signal.SIGKILL)
+
+    def _line(self) -> bytes:
+        line = b""
+        while (byte := os.read(self._pipe, 1)) not in {b"", b"\n"}:
+            line += byte
+        return line

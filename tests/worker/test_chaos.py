@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.process, pytest.mark.xdist_group("chaos")]  # they sha
 def chaos(cache: Path, tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FOCUS_CACHE", str(cache))
-        yield Chaos(tmp_path_factory.mktemp("chaos"), seed=1)
+        yield Chaos(tmp_path_factory.mktemp("chaos"), seed=1, epochs=3)
 
 
 @pytest.mark.parametrize(("fault", "times"), [(fault, quick) for fault, _, quick in FAULTS if quick])

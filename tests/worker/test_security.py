@@ -214,7 +214,6 @@ def test_escape_sequences_do_not_reach_the_terminal(make: Make, focus: Focus):
         assert (code, "\x1b" in out + err, "\x07" in out + err) == (0, False, False), command
 
 
-@pytest.mark.real_start
 def test_files_are_made_with_the_users_umask_and_nothing_listens(make: Make, until: Until):
     run = make("x", epochs=10_000, more="early_stopping: {patience: 0}")
     before = os.umask(0o027)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from warm_workers import REAL_VARIABLE
+from warm_workers import commands_of
 from workers import DATA, TIMES, Make, Until, ended, epochs_of, ignore, outcome_of, same, told, write_config
 
 from focus_engine.errors import FocusError, InputError, RunConflictError
@@ -44,8 +44,7 @@ from focus_engine.worker.work import INTERRUPTED
 pytestmark = pytest.mark.process
 
 
-@pytest.mark.real_start
-def test_from_start_to_finish_and_on(make: Make, until: Until, monkeypatch: pytest.MonkeyPatch):
+def test_from_start_to_finish_and_on(make: Make, until: Until):
     run = make(epochs=2, sample_every=2)
     outcomes: list[Any] = []
 
@@ -84,14 +83,12 @@ def test_from_start_to_finish_and_on(make: Make, until: Until, monkeypatch: pyte
         start_run(run, resume=True)
     assert run.events.read_bytes() == log  # a refusal leaves the run as it was
     write_config(run, epochs=3, sample_every=2)
-    monkeypatch.delenv(REAL_VARIABLE)  # test_a_run_outlives_its_terminal resumes in a process of its own
     start_run(run, resume=True)
     until(lambda: ended(run))
     assert [epoch.epoch for epoch in epochs_of(run)] == [1, 2, 3]
     assert told(run) == ["finished 2", "finished 3"]
 
 
-@pytest.mark.real_start("focus_engine.worker.artist")  # found by its command; ends with the worker
 def test_a_killed_run_is_lost_and_goes_on_bit_for_bit(make: Make, until: Until):
     run, whole = make("killed", epochs=2, sample_every=1), make("whole", epochs=2, sample_every=1)
     run.make_folders()
@@ -131,7 +128,6 @@ def test_a_killed_run_is_lost_and_goes_on_bit_for_bit(make: Make, until: Until):
             assert np.array_equal(a["maps"], b["maps"])
 
 
-@pytest.mark.real_start("focus_engine.worker.artist")
 def test_a_worker_killed_while_figures_are_drawn_is_lost_and_draws_them_when_resumed(make: Make, until: Until):
     run = make(epochs=1, sample_every=1)
     pid = start_run(run).pid
@@ -163,15 +159,7 @@ def pipes_to(reader: int, writer: int) -> list[Path]:
 
 
 def artists_of(run: RunFolder) -> list[str]:
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"focus_engine.worker.artist" in command and os.fsencode(run.path) in command:
-            found.append(process.name)
-    return found
+    return commands_of("focus_engine.worker.artist", str(run.path))
 
 
 LAUNCH = """\
@@ -220,6 +208,8 @@ def test_a_run_outlives_its_terminal_and_stops_when_asked(make: Make, until: Unt
     assert str(summarise(run).reason).startswith("asked to stop")
     assert load_checkpoint(run.checkpoint_last).epoch == outcome_of(run).epoch == epochs_of(run)[-1].epoch
     assert not run.stop_request.exists()
+    assert run.training_history.read_bytes().startswith(b"\x89PNG")  # by a figure process that was started, not forked
+    assert "Traceback" not in run.worker_log.read_text()
 
 
 def test_queued_runs_train_one_after_the_other_and_the_dead_keep_nobody_waiting(make: Make, until: Until):
