@@ -70,8 +70,8 @@ class Window:
 def prepared(variant: Variant, data: PreparedData, config: Config, device: torch.device) -> PreparedRun:
     """Return a run of the variant, built as in the worker."""
     run = prepare_run(config, data, device)
-    if problem := run.not_compiled or (run.not_fused if variant.layers in {"fused", "graph"} else ""):
-        raise RuntimeError(problem)
+    if run.slower and variant.layers != "separate":
+        raise RuntimeError("; ".join(run.slower))
     if run.graphed != (variant.layers == "graph"):
         raise RuntimeError(f"the step is {'' if run.graphed else 'not '}recorded as a CUDA graph")
     return run

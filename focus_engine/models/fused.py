@@ -1,11 +1,11 @@
 """The layers around a convolution in one pass over the pixels, on a GPU.
 
 Before a convolution of the UNet come GroupNorm, a scale and shift, SiLU, an upsampling and the circular padding, after
-it a bias and a sum. Layer by layer each of them reads and writes all pixels, in float32 under autocast, and torch's
+it a bias and a sum. Layer by layer each of them reads and writes all pixels, in float32 under autocast. torch's
 GroupNorm and circular padding return contiguous maps, which cuDNN copies to channels_last and back around each
 convolution. Here the mean and variance cost one reading, everything else before a convolution one reading and one
 writing, and so does the sum after it; all in channels_last. The gradients are the closed forms of GroupNorm's (Wu &
-He, 1803.08494). Results differ from those of the layers by rounding, and repeat bit for bit.
+He, 1803.08494). Results differ from those of the layers by rounding; these passes repeat bit for bit.
 """
 
 from collections.abc import Iterator
@@ -19,6 +19,8 @@ from torch.autograd.function import once_differentiable
 
 from focus_engine.models import pixel_passes as passes
 
+LARGEST_MAP = 2**27
+"""Elements of one map, at most: the kernels count those of a padded and upsampled one in 32 bits."""
 _TYPES = (torch.float32, torch.bfloat16, torch.float16)
 _FAILURES: dict[torch.device, str] = {}
 _chosen: ContextVar[bool | None] = ContextVar("chosen", default=None)
@@ -37,8 +39,22 @@ def placed(network: nn.Module, device: torch.device, *, fuse: bool = True) -> nn
 
 
 def fuses(network: nn.Module, device: torch.device) -> bool:
-    """Return whether layers of `network` (those with the attribute `fuses`) run as one on `device`."""
-    return device.type == "cuda" and getattr(network, "fuses", False) and not failure(device)
+    """Return whether layers of `network` run as one on `device`: of networks with the attribute `fuses`, on a GPU."""
+    return _could_fuse(network, device) and not failure(device)
+
+
+def why_not_fused(network: nn.Module, device: torch.device) -> str:
+    """Return why layers of `network` do not run as one on `device` although they could, and what to do; else ""."""
+    if not _could_fuse(network, device) or not failure(device):
+        return ""
+    return (
+        f"the layers between convolutions run one by one, which takes two to three times as long ({failure(device)}); "
+        "Triton needs a C compiler such as gcc and a GPU that it supports"
+    )
+
+
+def _could_fuse(network: nn.Module, device: torch.device) -> bool:
+    return device.type == "cuda" and getattr(network, "fuses", False) and _chosen.get() is not False
 
 
 def usable(x: Tensor) -> bool:
@@ -46,22 +62,24 @@ def usable(x: Tensor) -> bool:
 
     Within `always` small ones are as well, and none while torch compiles.
     """
-    wanted = x.numel() >= SMALLEST if (chosen := _chosen.get()) is None else chosen
-    if not x.is_cuda or not wanted or torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or not x.is_cuda:  # first: what follows would divide the compiled code
         return False
-    return x.dtype in _TYPES and min(x.shape[-2:]) > 1 and not failure(x.device)
+    wanted = x.numel() >= SMALLEST if (chosen := _chosen.get()) is None else chosen
+    if not wanted or x.dtype not in _TYPES or min(x.shape[-2:]) < 2 or x[0].numel() > LARGEST_MAP:
+        return False
+    return not failure(x.device)
 
 
 def failure(device: torch.device) -> str:
-    """Return why a GPU cannot run the functions here, "" where it can; each is tried once.
+    """Return why a GPU cannot run the functions here, "" where it can; each is tried once in both precisions.
 
     Raises:
         torch.OutOfMemoryError: there is no memory for the trial.
     """
     if device not in _FAILURES:
         try:
-            ones = torch.ones(1, 8, device=device)
-            padded_activation(ones[..., None, None].expand(1, 8, 2, 2), scale=ones, shift=ones, groups=1, eps=1e-5)
+            for dtype in (torch.float32, torch.bfloat16):
+                _try(device, dtype)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # noqa: BLE001  (a compiler can fail in any way)
@@ -71,9 +89,20 @@ def failure(device: torch.device) -> str:
     return _FAILURES[device]
 
 
+def _try(device: torch.device, dtype: torch.dtype) -> None:
+    """Compute all functions and their gradients once, on a map of two by two pixels."""
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
+        ones = torch.ones(1, 8, device=device)
+        x = torch.ones(1, 8, 2, 2, device=device, dtype=dtype, requires_grad=True)
+        low = x[:, :, :1, :1]
+        padded, _, _ = padded_activation(x, scale=ones, shift=ones, groups=1, eps=1e-5)
+        total = wrapped(x).sum() + padded.sum() + joined(x, x, torch.ones(8, device=device), low).sum()
+        total.backward()  # type: ignore[no-untyped-call]
+
+
 @contextmanager
 def layer_by_layer() -> Iterator[None]:
-    """Let nothing be usable within the context, for comparisons."""
+    """Run layers one by one within the context, for comparisons. Recomputed blocks, in another thread, don't see it."""
     token = _chosen.set(False)
     try:
         yield
@@ -103,8 +132,8 @@ def padded_activation(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return wrap(silu(norm(y) · scale + shift)), the padded input (B, C, H + 2, W + 2) of a convolution, x and low.
 
-    The result has the type of autocast if that is on, else that of `x`. Who goes on with the `x` and `low` that are
-    returned, for a residual, has their gradients added in the same pass.
+    The result has the type of autocast if that is on, else that of `x`. Use the returned `x` and `low` for a residual:
+    their gradients are added in the same pass.
 
     Args:
         x: maps (B, C₂, H, W).

@@ -1,12 +1,14 @@
 """Networks recorded as CUDA graphs, which a GPU replays without waiting for the host to launch each kernel.
 
 A step of a small network is thousands of kernels of a few microseconds, and launching each takes the host longer: on
-an H100, 32 maps of 32 x 32 pixels trained in 28 ms a step layer by layer and in 4.5 ms as a graph (forward pass,
-backward pass and AdamW). A graph is of one shape of its inputs and reads the weights where they are, so that they may
-change but not move.
+an H100, 32 maps of 32 x 32 pixels took the network of the template `small` 28 ms layer by layer and 4.5 ms as a graph
+(forward pass, backward pass and AdamW). A graph is of one shape of its inputs and reads the weights where they are, so
+that they may change but not move.
 """
 
 import contextlib
+import logging
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +18,9 @@ from torch import Tensor, nn
 from focus_engine.models import fused
 
 Inputs = tuple[Tensor, ...]
+log = logging.getLogger(__name__)
+_one_at_a_time = threading.Lock()
+"""torch records one graph at a time in a process; each lane of several GPUs is a thread."""
 
 MOST_PIXELS = 2**20
 """Largest batch, in pixels of all maps, that is evaluated as a graph: larger ones keep the GPU busy by themselves, and
@@ -53,9 +58,10 @@ class GraphedTraining(nn.Module):
 
     def _record(self, inputs: Inputs) -> None:
         with _recording(inputs[0].device):
-            self._replay = torch.cuda.make_graphed_callables(
+            module: Any = torch.cuda.make_graphed_callables(
                 _Alone(self.network), tuple(one.clone() for one in inputs), allow_unused_input=True
             )
+        self._replay = module.forward  # the module itself would be a second name of the weights
         self._shape = inputs[0].shape
 
 
@@ -91,13 +97,20 @@ class GraphedEvaluation(nn.Module):
             out: Tensor = self.network(*inputs)
             return out
         key = (*((one.shape, one.dtype) for one in inputs), torch.is_autocast_enabled("cuda"))
-        if key not in self._graphs:
-            try:
-                self._graphs[key] = _Graph(self.network, inputs)
-            except RuntimeError:
-                self._records = False
-                return self.forward(x, time, cond, unconditional)
-        return self._graphs[key].replay(inputs)
+        if key in self._graphs or self._record(key, inputs):
+            return self._graphs[key].replay(inputs)
+        # Outside of the handling of the error, which would hold the memory of what failed.
+        return self.forward(x, time, cond, unconditional)
+
+    def _record(self, key: tuple[object, ...], inputs: Inputs) -> bool:
+        """Record the evaluation of such inputs; return whether that succeeded."""
+        try:
+            self._graphs[key] = _Graph(self.network, inputs)
+        except RuntimeError as error:
+            log.warning("evaluations are not recorded as CUDA graphs: %s", error)
+            self._records = False
+            self._graphs.clear()
+        return self._records
 
 
 class _Graph:
@@ -107,13 +120,12 @@ class _Graph:
         device = inputs[0].device
         self._inputs = tuple(one.clone() for one in inputs)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(device), _recording(device):
-            aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        with _recording(device) as aside:
             aside.wait_stream(torch.cuda.current_stream(device))
             with torch.cuda.stream(aside):
                 network(*self._inputs)  # what is made at the first call only must not be recorded
             torch.cuda.current_stream(device).wait_stream(aside)
-            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            with torch.cuda.graph(self._graph, stream=aside, capture_error_mode="thread_local"):
                 self._output: Tensor = network(*self._inputs)
 
     def replay(self, inputs: Inputs) -> Tensor:
@@ -125,8 +137,15 @@ class _Graph:
 
 
 @contextlib.contextmanager
-def _recording(device: torch.device) -> Iterator[None]:
-    """Keep what is recorded free of what lives outside: autocast's copies of weights are made within."""
+def _recording(device: torch.device) -> Iterator[torch.cuda.Stream]:
+    """Record on `device` within the context, alone in this process, by the stream that is given.
+
+    torch leaves its stream where a recording fails, and otherwise records on a stream of the device of its first graph.
+    Autocast's copies of weights are made within: a graph must not read what lives outside.
+    """
     cast, dtype = torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type)
-    with torch.autocast(device.type, dtype, enabled=cast, cache_enabled=False), fused.always():
-        yield
+    with _one_at_a_time, torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
+        aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        torch.cuda.graph.default_capture_stream = aside
+        with torch.autocast(device.type, dtype, enabled=cast, cache_enabled=False), fused.always():
+            yield aside

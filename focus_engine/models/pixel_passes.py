@@ -61,7 +61,8 @@ def moments(source: Source) -> tuple[Tensor, Tensor]:
     partial = torch.empty(count, spans, 2, channels, device=maps.device)
     _launch("moments_kernel", (count, spans, tile.blocks), maps, partial, height * width, channels, span, **tile.sizes)
     first, second = (partial.sum(1) / (height * width)).unbind(1)  # about the first pixel of each map
-    return first + maps[:, :, 0, 0].float(), second - first.square()
+    # Where the first pixel is n standard deviations from the mean, the variance is known to n² roundings of float32.
+    return first + maps[:, :, 0, 0].float(), (second - first.square()).clamp_(min=0)
 
 
 def activated(parts: Sequence[Source], line: Line | None, dtype: torch.dtype) -> Tensor:

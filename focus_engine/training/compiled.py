@@ -17,15 +17,13 @@ from focus_engine.training.memory import is_out_of_memory, release_memory
 
 BACKEND = "inductor"
 COMPILE_SECONDS = 60.0
-"""Time of a compilation [s]; 54 s on an H100 for the UNet of 146 M weights."""
+"""Time of a compilation [s]; 54 s on an H100 for the UNet of 143 M weights."""
 SAVED_SHARE = 0.28
-"""Share of a step that compiled code saves; measured there in bf16 (benchmarks/results)."""
+"""Share of a step that compiled code saves; measured there in bf16, of that UNet layer by layer, whose layers are fused
+now. For other networks it is a guess."""
 EAGER_RATE = 1.7e14
-"""FLOP/s that uncompiled training reaches there; on a slower GPU a run takes longer, and compiling pays earlier."""
-LAUNCH_SECONDS = 0.01
-"""Least time of an uncompiled batch on a GPU: about two thousand kernels of 5 µs. An assumption."""
-
-
+"""FLOP/s that training reaches there uncompiled and layer by layer; on a slower GPU a run takes longer, and compiling
+pays earlier."""
 GRAPH_SECONDS = 0.1
 """Predicted time of a step below which it is recorded as a CUDA graph; launching its kernels takes the host up to that
 long. Longer steps keep a GPU busy without."""
@@ -52,12 +50,12 @@ class CompiledNetwork(nn.Module):
 def compiling_pays(flop: float | None, maps: int, batches: int, seconds_left: float) -> bool:
     """Return whether compiled code saves more than its compilation takes, on a GPU.
 
-    The saved time is SAVED_SHARE of the predicted one: `batches` of `maps` maps at `flop` each and EAGER_RATE, no batch
-    in less than LAUNCH_SECONDS, all in at most `seconds_left`. Without `flop` the answer is no.
+    The saved time is SAVED_SHARE of the predicted one: `batches` of `maps` maps at `flop` each and EAGER_RATE, all
+    in at most `seconds_left`. Without `flop` the answer is no.
     """
     if flop is None:
         return False
-    predicted = batches * max(flop * maps / EAGER_RATE, LAUNCH_SECONDS)
+    predicted = batches * flop * maps / EAGER_RATE
     return SAVED_SHARE * min(predicted, seconds_left) > COMPILE_SECONDS
 
 
@@ -75,7 +73,9 @@ def compile_network(
     The gradient of one batch of zeros is computed, so that nothing is left to compile. Where that fails, return
     `network` itself and the reason with a remedy.
     """
-    return _tried(CompiledNetwork(network, maps[0]).train(), "compile", process, precision, device, maps, cond_dim)
+    return _after_trial(
+        CompiledNetwork(network, maps[0]).train(), "compile", process, precision, device, maps, cond_dim
+    )
 
 
 def graph_network(
@@ -88,7 +88,7 @@ def graph_network(
     cond_dim: int,
 ) -> tuple[nn.Module, str]:
     """Return `network` recorded as a CUDA graph for training on such batches, and ""; as `compile_network`."""
-    return _tried(GraphedTraining(network).train(), "record", process, precision, device, maps, cond_dim)
+    return _after_trial(GraphedTraining(network).train(), "record", process, precision, device, maps, cond_dim)
 
 
 def graph_pays(flop: float | None, maps: int) -> bool:
@@ -96,7 +96,7 @@ def graph_pays(flop: float | None, maps: int) -> bool:
     return flop is not None and flop * maps / EAGER_RATE < GRAPH_SECONDS
 
 
-def _tried(
+def _after_trial(
     faster: CompiledNetwork | GraphedTraining,
     verb: str,
     process: Process,
@@ -128,7 +128,7 @@ def _tried(
 
 def _failure(error: Exception, verb: str) -> str:
     """Return why the network could not be compiled or recorded, and what to do."""
-    without = {"compile": "uncompiled", "record": "without"}[verb]
+    without = {"compile": "uncompiled", "record": "without the graph"}[verb]
     if is_out_of_memory(error):
         return f"training.compile: out of memory while {verb.removesuffix('e')}ing; training goes on {without}"
     first = " ".join(
@@ -136,7 +136,9 @@ def _failure(error: Exception, verb: str) -> str:
     )  # the first names torch's part
     if verb == "record":
         what = f"{type(error).__name__}: {first[:300]}"
-        return f"training.compile: the step cannot be recorded as a CUDA graph here ({what}); training goes on without"
+        return (
+            f"training.compile: the step cannot be recorded as a CUDA graph here ({what}); training goes on without it"
+        )
     return (
         f"training.compile: the network cannot be compiled here ({type(error).__name__}: {first[:300]}); training goes "
         "on uncompiled. torch.compile needs a C++ compiler such as g++, and Triton on a GPU; training.compile: false "

@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from focus_engine.config.blocks.training import TrainingBlock
-from focus_engine.config.networks import NETWORKS
 from focus_engine.config.schema import Config, plain_config
 from focus_engine.data.batches import Batches, Share
 from focus_engine.data.digests import set_digests, to_text
@@ -33,20 +31,13 @@ from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision
 from focus_engine.models.batch_parts import WHOLE, BatchParts
 from focus_engine.models.build import build_network
-from focus_engine.models.fused import failure, fuses, placed
+from focus_engine.models.fused import placed, why_not_fused
 from focus_engine.models.recompute import recompute
 from focus_engine.training.allocator import keep_freed_memory
-from focus_engine.training.budget import Clock, Limits
+from focus_engine.training.budget import Clock
 from focus_engine.training.checkpoint import Checkpoint
-from focus_engine.training.compiled import (
-    compile_network,
-    compile_wanted,
-    compiling_pays,
-    graph_network,
-    graph_pays,
-)
 from focus_engine.training.devices import choose_precision, device_name, git_commit, precision_context
-from focus_engine.training.flop import training_flop
+from focus_engine.training.faster import compiles_surely, fastest_form
 from focus_engine.training.initial_weights import InitialWeights
 from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.training.state import TrainState, new_state
@@ -115,8 +106,8 @@ class PreparedRun:
         context: the context of network evaluations in that precision.
         compiled: whether compiled code is trained.
         graphed: whether a CUDA graph is replayed.
-        not_compiled: why it is not although it should be; else empty.
-        not_fused: why layers do not run as one although they could (`focus_engine.models.fused`); else empty.
+        slower: why training is slower than it could be: a network that cannot be compiled or recorded, layers that
+            do not run as one.
         init_from: what the run began from (`InitialWeights.describe`); None for random weights.
     """
 
@@ -130,8 +121,7 @@ class PreparedRun:
     context: Precision
     compiled: bool = False
     graphed: bool = False
-    not_compiled: str = ""
-    not_fused: str = ""
+    slower: tuple[str, ...] = ()
     init_from: dict[str, Any] | None = None
 
     def checkpoint(self) -> Checkpoint:
@@ -233,7 +223,7 @@ def prepare_run(
     A new run begins from the weights `initial`, by default random ones.
 
     training.max_minutes counts by `clock`, by default one that starts now. Each of several `ranks` reads its part of
-    every batch. With `may_compile`, training.compile is followed; `resident` is that of `Batches`.
+    every batch. Without `may_compile` nothing is compiled; `resident` is that of `Batches`.
 
     Raises:
         InputError: the settings do not fit together or do not fit the checkpoint, or cannot train a new run.
@@ -247,7 +237,8 @@ def prepare_run(
     if saved is None:
         process.check_trainable()
     network = build_network(config.model, seed=settings.seed)
-    network = placed(network, device, fuse=not _compiles_surely(settings, device, saved))
+    before = _compiled_before(device, saved)
+    network = placed(network, device, fuse=not compiles_surely(settings, device, before))
     check_map_size(network, data.maps)
     _recompute_blocks(network, config)
     began = None if saved is None else saved.provenance.get("init_from")
@@ -264,11 +255,26 @@ def prepare_run(
     parts, clock = BatchParts.of(network, device) if ranks.size == 1 else WHOLE, clock or Clock()
     validation = Validation(held_out, process, seed=settings.seed, precision=context, ranks=ranks, parts=parts)
     training = Training(settings, process, batches, validation, context, clock, ranks, None, parts)
-    run = PreparedRun(config, data, process, training, state, device, precision, context, init_from=began)
-    run = replace(run, not_fused=_not_fused(network, device))
-    run = _compiled(run, saved) if may_compile else _graphed(run)
-    evaluated = run.training.called(network)
-    return replace(run, training=replace(run.training, replica=ranks.replica(evaluated, device)))
+    form = fastest_form(
+        training,
+        network,
+        config.model,
+        data.maps.shape,
+        device,
+        epochs=settings.num_epochs - state.epoch,
+        before=before,
+        may_compile=may_compile,
+    )
+    replica = ranks.replica(form.module, device)
+    # Threads that share a batch would each compile it; compiled code divides its loops among threads itself.
+    training = replace(training, replica=replica, parts=WHOLE if form.compiled else parts)
+    return PreparedRun(
+        *(config, data, process, training, state, device, precision, context),
+        compiled=form.compiled,
+        graphed=form.graphed,
+        slower=tuple(filter(None, (form.problem, why_not_fused(network, device)))),
+        init_from=began,
+    )
 
 
 def _batches(
@@ -313,68 +319,6 @@ def _compiled_before(device: torch.device, saved: Checkpoint | None) -> bool | N
     """Return whether the run was compiled on a device of this kind; None where it was not on such a one."""
     made = {} if saved is None else saved.provenance
     return made.get("compiled") if str(made.get("device")).partition(":")[0] == device.type else None
-
-
-def _compiles_surely(settings: TrainingBlock, device: torch.device, saved: Checkpoint | None) -> bool:
-    """Return whether compiled code is wanted even of a network whose layers run as one."""
-    return compile_wanted(settings, device, _compiled_before(device, saved), lambda: False)
-
-
-def _not_fused(network: torch.nn.Module, device: torch.device) -> str:
-    """Return why the layers of `network` do not run as one on a GPU although they could, and what to do."""
-    if device.type != "cuda" or not getattr(network, "fuses", False) or not failure(device):
-        return ""
-    return (
-        f"the layers between convolutions run one by one, which takes about twice the time ({failure(device)}); Triton "
-        "needs a C compiler such as gcc and a GPU of compute capability 7.5 or later"
-    )
-
-
-def _compiled(run: PreparedRun, saved: Checkpoint | None) -> PreparedRun:
-    """Return the run with a compiled network as training.compile says, on all ranks or none."""
-    config, training, device, ranks = run.config, run.training, run.device, run.training.ranks
-    settings, shape = config.training, run.data.maps.shape
-
-    def pays() -> bool:
-        if fuses(run.state.network, device):
-            return False
-        batches = len(training.batches) * (settings.num_epochs - run.state.epoch)
-        left = Limits.of(settings).seconds - training.clock.seconds()
-        maps = settings.batch_size // ranks.size
-        return compiling_pays(training_flop(config.model, shape), maps, batches, left)
-
-    wanted = compile_wanted(settings, device, _compiled_before(device, saved), pays)
-    if not ranks.agree(int(wanted)):
-        return _graphed(run)
-    part, _ = Share(ranks.rank, ranks.size).of(min(settings.batch_size, training.batches.n_maps))
-    maps, cond_dim = (part.stop - part.start, *shape), config.model.cond_dim
-    network, words = compile_network(run.state.network, run.process, run.context, device, maps=maps, cond_dim=cond_dim)
-    if ranks.sum(float(bool(words))):
-        return replace(
-            run, not_compiled=words or "training.compile: another rank cannot compile; training goes on uncompiled"
-        )
-    # Threads that share a batch would each compile it; the compiled code divides its loops among threads itself.
-    return replace(run, compiled=True, training=replace(training, replica=network, parts=WHOLE))
-
-
-def _graphed(run: PreparedRun) -> PreparedRun:
-    """Return the run with its step recorded as a CUDA graph where that pays.
-
-    Not with `accumulate`, which adds gradients that a replay overwrites, in several ranks, for a network of the user's
-    own, or with recomputed blocks.
-    """
-    config, settings, device, shape = run.config, run.config.training, run.device, run.data.maps.shape
-    simple = settings.accumulate == 1 and run.training.ranks.size == 1 and not settings.activation_checkpointing
-    if device.type != "cuda" or settings.compile is False or not simple or config.model.from_ not in NETWORKS:
-        return run
-    count = min(settings.batch_size, run.training.batches.n_maps)
-    if not graph_pays(training_flop(config.model, shape), count):
-        return run
-    maps, cond_dim = (count, *shape), config.model.cond_dim
-    network, words = graph_network(run.state.network, run.process, run.context, device, maps=maps, cond_dim=cond_dim)
-    if words:
-        return replace(run, not_compiled=words)
-    return replace(run, graphed=True, training=replace(run.training, replica=network))
 
 
 def terminal_snr(process: Process, data: PreparedData) -> float | None:

@@ -116,7 +116,7 @@ def train_run(
     switch.immediate = False
     snr = terminal_snr(prepared.process, data)
     yield recorder.record(_started(prepared, snr))
-    yield from _warn_of_no_compilation(prepared, recorder)
+    yield from _warn_of_slow_training(prepared, recorder)
     if saved is None:
         yield from _warn_of_terminal_snr(snr, config, recorder)
     session = _Session(run, prepared, recorder, switch, artist, keeps_last=keeps_last)
@@ -138,7 +138,7 @@ def train_run(
         yield recorder.record(Warned(code="out_of_memory", message=message))
         prepared = prepare_run(config, data, place, saved=saved, clock=clock, initial=initial)
         yield recorder.record(_started(prepared, snr))
-        yield from _warn_of_no_compilation(prepared, recorder)
+        yield from _warn_of_slow_training(prepared, recorder)
         session = _Session(run, prepared, recorder, switch, artist, keeps_last=keeps_last)
 
 
@@ -159,11 +159,10 @@ def _warn_of_config(file: ConfigFile, recorder: "Recorder") -> Iterator[Event]:
         yield recorder.record(Warned(code="own_code", message=f"model.from: the code of {own} is run"))
 
 
-def _warn_of_no_compilation(prepared: PreparedRun, recorder: "Recorder") -> Iterator[Event]:
-    """Say why the network is not compiled although training.compile asks for it, or runs slower than it could."""
-    for message in (prepared.not_compiled, prepared.not_fused):
-        if message:
-            yield recorder.record(Warned(code="compile", message=message))
+def _warn_of_slow_training(prepared: PreparedRun, recorder: "Recorder") -> Iterator[Event]:
+    """Say why training is slower than it could be: not compiled although asked for, or layer by layer on a GPU."""
+    for message in prepared.slower:
+        yield recorder.record(Warned(code="compile", message=message))
 
 
 def _warn_of_terminal_snr(snr: float | None, config: Config, recorder: "Recorder") -> Iterator[Event]:

@@ -116,6 +116,13 @@ def test_the_network_is_the_same_fused_and_not(monkeypatch):
     assert far(found, expected.cpu().double()) < (1e-2 if GPU else 1e-5)  # TF32
 
 
+@pytest.mark.usefixtures("kernels")
+def test_a_device_is_tried_in_the_middle_of_sampling():
+    with torch.inference_mode():
+        fused._try(DEVICE, torch.float32)
+        fused._try(DEVICE, torch.bfloat16)
+
+
 def test_on_a_cpu_nothing_is_fused():
     network = SimpleUNet(cond_dim=2, base_channels=8, channel_mults=(1, 2), time_dim=8)
     with fused.always():
@@ -123,6 +130,16 @@ def test_on_a_cpu_nothing_is_fused():
     assert not fused.fuses(network, torch.device("cpu"))
     placed = fused.placed(network, torch.device("cpu"))
     assert all(weights.is_contiguous() for weights in placed.parameters())
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # of torch, by its compiler
+def test_the_network_is_compiled_in_one_piece():
+    network = SimpleUNet(cond_dim=2, base_channels=8, channel_mults=(1,), time_dim=8)
+    network.bottom = network.bottom[:1]
+    network.bottom_attention = network.bottom_attention[:1]
+    compiled = torch.compile(network, fullgraph=True, backend="eager")
+    inputs = torch.randn(1, 1, 4, 4), torch.rand(1), torch.randn(1, 2)
+    assert torch.equal(compiled(*inputs), network(*inputs))
 
 
 def test_moments_that_were_saved_in_another_layout_go_on_in_that_of_their_weights():

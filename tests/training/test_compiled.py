@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ import numpy as np
 import pytest
 import torch
 
+from focus_engine.config.schema import Config
 from focus_engine.config.templates import template_config
 from focus_engine.data.opening import open_maps
 from focus_engine.errors import InputError
 from focus_engine.events.table import EpochFinished
 from focus_engine.generative.diffusion import Diffusion
 from focus_engine.progress import drain
-from focus_engine.training import compiled, prepare
+from focus_engine.training import compiled, faster
 from focus_engine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from focus_engine.training.compiled import SAVED_SHARE, compile_network, compile_wanted, compiling_pays
+from focus_engine.training.compiled import SAVED_SHARE, compile_network, compile_wanted, compiling_pays, graph_pays
+from focus_engine.training.faster import may_graph
 from focus_engine.training.flop import training_flop
 from focus_engine.training.loop import train
 from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
@@ -91,7 +94,7 @@ def test_compiled_training_gives_the_numbers_and_checkpoints_of_the_other(
     sizes: list[int] = []
     monkeypatch.setattr(compiled, "BACKEND", backend_that_counts(sizes))
     run, eager = (make_run(compile=one, num_epochs=1) for one in (True, False))
-    assert (run.compiled, run.not_compiled, eager.compiled) == (True, "", False)
+    assert (run.compiled, run.slower, eager.compiled) == (True, (), False)
     assert sizes == [8]  # the trial, of which nothing remains
     assert all(one.grad is None for one in run.state.network.parameters())
     assert losses_of(run) == pytest.approx(losses_of(eager), rel=1e-5)
@@ -126,9 +129,9 @@ def test_where_compilation_fails_the_network_stays_and_the_reason_is_given(
 def test_a_run_that_cannot_be_compiled_says_so_and_trains(
     make_run: Callable[..., PreparedRun], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(prepare, "compile_network", lambda network, *_, **__: (network, "the reason"))
+    monkeypatch.setattr(faster, "compile_network", lambda network, *_, **__: (network, "the reason"))
     run = make_run(compile=True, num_epochs=1)
-    assert (run.compiled, run.not_compiled) == (False, "the reason")
+    assert (run.compiled, run.slower) == (False, ("the reason",))
     assert losses_of(run) == losses_of(make_run(compile=False, num_epochs=1))
 
 
@@ -137,13 +140,26 @@ def test_checkpointing_of_a_network_without_blocks_is_refused(make_run: Callable
         make_run(activation_checkpointing=True)
 
 
+def test_what_a_graph_cannot_hold_is_launched(make_run: Callable[..., PreparedRun]):
+    training, unet = make_run().training, Config().model
+    assert may_graph(training, unet, (1, 64, 64), 16)
+    assert not may_graph(training, unet, (1, 1024, 1024), 16)
+    assert not may_graph(training, make_run().config.model, (1, 64, 64), 16)  # code of the user's own may wait
+    assert not may_graph(make_run(accumulate=2).training, unet, (1, 64, 64), 16)  # a replay overwrites gradients
+    recomputing = replace(training, settings=training.settings.model_copy(update={"activation_checkpointing": True}))
+    assert not may_graph(recomputing, unet, (1, 64, 64), 16)
+    assert graph_pays(1e9, 32)
+    assert not graph_pays(1.9e12, 64)
+    assert not graph_pays(None, 64)
+
+
 def test_a_run_is_compiled_when_that_pays(make_run: Callable[..., PreparedRun]):
     flop, rate = 1.7e12, compiled.EAGER_RATE  # a hundredth of a second for a map
     for batches in (1, 1000, 10_000):
         saved = SAVED_SHARE * batches * 64 * flop / rate
         assert compiling_pays(flop, 64, batches, math.inf) == (saved > compiled.COMPILE_SECONDS)
     assert not compiling_pays(flop, 64, 10**6, seconds_left=100.0)
-    assert compiling_pays(1.0, 1, 10**6, math.inf)  # a small network waits for the launch of its kernels
+    assert not compiling_pays(1.0, 1, 10**6, math.inf)  # a small network waits for launches: it is recorded
     assert not compiling_pays(None, 64, 10**9, math.inf)
     settings = make_run().config.training
     assert settings.compile == "auto"

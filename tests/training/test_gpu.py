@@ -115,23 +115,32 @@ def test_a_replayed_evaluation_is_that_of_the_network(make_run):
     epochs_of(run)
     network, graphed = run.state.ema.module, GraphedEvaluation(run.state.ema.module)
     inputs = torch.randn(4, 1, 32, 32, device=GPU), torch.rand(4, device=GPU), torch.randn(4, 6, device=GPU)
-    with torch.inference_mode(), run.context(), fused.always():
-        expected = network(*inputs)
-        first = graphed(*inputs)
-        other = graphed(inputs[0] + 1, *inputs[1:])
-        assert torch.equal(graphed(*inputs), expected)
-    assert torch.equal(first, expected)
-    assert not torch.equal(other, expected)
+    for precision in ("float32", "bf16"):
+        with torch.inference_mode(), precision_context(precision, GPU)(), fused.always():
+            expected = network(*inputs)
+            first = graphed(*inputs)
+            other = graphed(inputs[0] + 1, *inputs[1:])
+            assert torch.equal(graphed(*inputs), expected)
+        assert torch.equal(first, expected)
+        assert not torch.equal(other, expected)
+        with torch.no_grad():
+            network.stem.weight.mul_(1.1)  # the graph reads the weights where they are
+        with torch.inference_mode(), precision_context(precision, GPU)(), fused.always():
+            assert torch.equal(graphed(*inputs), network(*inputs))
+            assert not torch.equal(graphed(*inputs), expected)
     assert graphed._records
 
 
 def test_replayed_steps_train_as_launched_ones_do(make_run):
     replayed, launched = make_run(GPU), make_run(GPU, compile=False)
-    assert replayed.graphed, replayed.not_compiled
+    assert replayed.graphed, replayed.slower
     assert not launched.graphed
     assert [event.train_loss for event in epochs_of(replayed)] == pytest.approx(
         [event.train_loss for event in epochs_of(launched)], rel=5e-3
     )
+    moved = [one.detach().clone() for one in replayed.state.network.parameters()]
+    for mine, theirs in zip(moved, launched.state.network.parameters(), strict=True):
+        assert (mine - theirs).norm() < 0.05 * theirs.norm() + 1e-4
 
 
 def test_a_state_of_the_cpu_goes_on_on_the_gpu(make_run, tmp_path):
@@ -210,9 +219,10 @@ def test_maps_that_fit_are_held_on_the_gpu(make_run):
     assert next(iter(run.training.batches.epoch(1))).maps.device == GPU
 
 
-def test_a_training_step_does_not_wait_for_the_gpu(make_run, monkeypatch):
+@pytest.mark.parametrize("compiling", ["auto", False])
+def test_a_training_step_does_not_wait_for_the_gpu(make_run, monkeypatch, compiling):
     monkeypatch.setattr(pace, "PROGRESS_SECONDS", math.inf)
-    run = make_run(GPU, averages=False)
+    run = make_run(GPU, averages=False, compile=compiling)
     group, readings = [next(iter(run.training.batches.epoch(1)))], Readings(run.training.ranks)
     make_step(run.training, run.state, group, readings)  # makes tables and moments
     with warnings.catch_warnings(action="ignore"):  # of torch, that it does not see all synchronisations
@@ -228,7 +238,7 @@ def test_a_training_step_does_not_wait_for_the_gpu(make_run, monkeypatch):
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of torch, about its own use
 def test_compiled_training_measures_the_loss_of_the_other(make_run):
     run = make_run(GPU, compile=True)
-    assert run.compiled, run.not_compiled
+    assert run.compiled, run.slower
     assert epochs_of(run)[-1].train_loss == pytest.approx(
         epochs_of(make_run(GPU, compile=False))[-1].train_loss, rel=1e-2
     )
