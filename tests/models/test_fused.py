@@ -38,7 +38,7 @@ def drawn(*shape: int) -> Tensor:
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(shape)))
 
 
-def far(found: Tensor, expected: Tensor) -> float:
+def relative_error(found: Tensor, expected: Tensor) -> float:
     return float((found.detach().cpu().double() - expected).norm() / expected.norm())
 
 
@@ -71,9 +71,9 @@ def test_padded_activation(below, channels, height, width, groups, biased):
         total, mine = total + (exact["low"] * most).sum(), mine + (low * most.to(found)).sum()
     total.backward()
     mine.backward()
-    assert far(found, expected.detach()) < 1e-6
+    assert relative_error(found, expected.detach()) < 1e-6
     for name, one in exact.items():
-        assert far(rounded[name].grad, one.grad) < 1e-5, name
+        assert relative_error(rounded[name].grad, one.grad) < 1e-5, name
 
 
 @pytest.mark.usefixtures("kernels")
@@ -83,7 +83,7 @@ def test_wrapped():
     assert torch.equal(found, wrap(x))
     (gradient,) = torch.autograd.grad(found, x, weights)
     (expected,) = torch.autograd.grad(wrap(x), x, weights)
-    assert far(gradient, expected.cpu().double()) < 1e-6
+    assert relative_error(gradient, expected.cpu().double()) < 1e-6
 
 
 @pytest.mark.parametrize("has_low", [False, True])
@@ -95,11 +95,11 @@ def test_joined(has_low):
     found = fused.joined(a, b, bias, *low)
     expected = a + b + bias[:, None, None] + sum(F.interpolate(one, scale_factor=2) for one in low)
     weights = drawn(2, 12, 8, 4).to(found)
-    assert far(found, expected.detach().cpu().double()) < 1e-6
+    assert relative_error(found, expected.detach().cpu().double()) < 1e-6
     for mine, theirs in zip(
         torch.autograd.grad(found, given, weights), torch.autograd.grad(expected, given, weights), strict=True
     ):
-        assert far(mine, theirs.cpu().double()) < 1e-6
+        assert relative_error(mine, theirs.cpu().double()) < 1e-6
 
 
 @pytest.mark.usefixtures("kernels")
@@ -113,7 +113,7 @@ def test_the_network_is_the_same_fused_and_not(monkeypatch):
         expected = network(*inputs)
         monkeypatch.setattr(fused, "usable", lambda x: min(x.shape[-2:]) > 1)
         found = network.to(memory_format=torch.channels_last)(*inputs)
-    assert far(found, expected.cpu().double()) < (1e-2 if GPU else 1e-5)  # TF32
+    assert relative_error(found, expected.cpu().double()) < (1e-2 if GPU else 1e-5)  # TF32
 
 
 @pytest.mark.usefixtures("kernels")
