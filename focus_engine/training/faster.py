@@ -12,6 +12,7 @@ from focus_engine.data.batches import Share
 from focus_engine.models.fused import fuses
 from focus_engine.models.graphed import MOST_PIXELS
 from focus_engine.training.budget import Limits
+from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.compiled import (
     compile_network,
     compile_wanted,
@@ -102,6 +103,12 @@ def may_graph(training: Training, model: ModelBlock, maps: tuple[int, int, int],
     settings = training.settings
     simple = settings.accumulate == 1 and training.ranks.size == 1 and not settings.activation_checkpointing
     return simple and model.from_ in NETWORKS and count * maps[1] * maps[2] <= MOST_PIXELS
+
+
+def compiled_before(device: torch.device, saved: Checkpoint | None) -> bool | None:
+    """Return whether the run was compiled on a device of this kind; None where it was not on such a one."""
+    made = {} if saved is None else saved.provenance
+    return made.get("compiled") if str(made.get("device")).partition(":")[0] == device.type else None
 
 
 def compiles_surely(settings: TrainingBlock, device: torch.device, before: bool | None) -> bool:

@@ -37,7 +37,7 @@ from focus_engine.training.allocator import keep_freed_memory
 from focus_engine.training.budget import Clock
 from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.devices import choose_precision, device_name, git_commit, precision_context
-from focus_engine.training.faster import compiles_surely, fastest_form
+from focus_engine.training.faster import compiled_before, compiles_surely, fastest_form
 from focus_engine.training.initial_weights import InitialWeights
 from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.training.state import TrainState, new_state
@@ -236,15 +236,7 @@ def prepare_run(
     process = build_process(config)
     if saved is None:
         process.check_trainable()
-    network = build_network(config.model, seed=settings.seed)
-    before = _compiled_before(device, saved)
-    network = placed(network, device, fuse=not compiles_surely(settings, device, before))
-    check_map_size(network, data.maps)
-    _recompute_blocks(network, config)
-    began = None if saved is None else saved.provenance.get("init_from")
-    if saved is None and initial is not None:
-        initial.load_into(network)
-        began = initial.describe(data.maps)
+    network, began = _begun_network(config, data, device, saved, initial)
     state = new_state(network, settings)
     if saved is not None:
         restore_state(state, saved)
@@ -262,7 +254,7 @@ def prepare_run(
         data.maps.shape,
         device,
         epochs=settings.num_epochs - state.epoch,
-        before=before,
+        before=compiled_before(device, saved),
         may_compile=may_compile,
     )
     replica = ranks.replica(form.module, device)
@@ -275,6 +267,22 @@ def prepare_run(
         slower=tuple(filter(None, (form.problem, why_not_fused(network, device)))),
         init_from=began,
     )
+
+
+def _begun_network(
+    config: Config, data: PreparedData, device: torch.device, saved: Checkpoint | None, initial: InitialWeights | None
+) -> tuple[torch.nn.Module, dict[str, Any] | None]:
+    """Return the network on its device with the weights that a new run begins from, and what these are of."""
+    compiles = compiles_surely(config.training, device, compiled_before(device, saved))
+    network = placed(build_network(config.model, seed=config.training.seed), device, fuse=not compiles)
+    check_map_size(network, data.maps)
+    _recompute_blocks(network, config)
+    if saved is not None:
+        return network, saved.provenance.get("init_from")
+    if initial is None:
+        return network, None
+    initial.load_into(network)
+    return network, initial.describe(data.maps)
 
 
 def _batches(
@@ -313,12 +321,6 @@ def _recompute_blocks(network: torch.nn.Module, config: Config) -> None:
             "focus_engine.models.recompute.RecomputedBlock); set it to false",
             keys=("training.activation_checkpointing",),
         )
-
-
-def _compiled_before(device: torch.device, saved: Checkpoint | None) -> bool | None:
-    """Return whether the run was compiled on a device of this kind; None where it was not on such a one."""
-    made = {} if saved is None else saved.provenance
-    return made.get("compiled") if str(made.get("device")).partition(":")[0] == device.type else None
 
 
 def terminal_snr(process: Process, data: PreparedData) -> float | None:
