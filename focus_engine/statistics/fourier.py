@@ -124,8 +124,8 @@ class SingleTransforms:
     @cached_property
     def means(self) -> Array:
         """The means of the maps, (N,), once all are transformed."""
-        means: Array = self._offsets.astype(np.float64)
-        return means + self._rests.astype(np.float64) / self._stack[0].size
+        means: Array = self._offsets + self._rests.astype(np.float64) / self._stack[0].size
+        return means
 
     def good(self) -> NDArray[np.bool_]:
         """Return whether each map is physical and far from the limits of float32, (N,).
