@@ -24,6 +24,7 @@ from focus_engine.launch.process import ProcessIdentity, host_name
 from focus_engine.launch.rank_files import RankRecord, read_rank_records
 from focus_engine.launch.stop_request import write_stop_request
 from focus_engine.runs.folder import RunFolder
+from focus_engine.small_files import open_to_append
 
 DEVICES_VARIABLE = "FOCUS_DEVICES"
 """Environment variable that holds torch's names of the devices of this machine's ranks, separated by commas."""
@@ -71,7 +72,7 @@ def train_on_ranks(
     folder.mkdir(parents=True)
     tail = EventTail(run.events)
     tail.poll()
-    with run.worker_log.open("ab") as log:
+    with os.fdopen(open_to_append(run.worker_log), "ab") as log:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

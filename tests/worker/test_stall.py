@@ -221,6 +221,7 @@ def test_phases_whose_parts_take_most_of_the_limit_are_no_stall(make: Make, monk
             now += 0.7 * LIMIT
             looks.append(dog.look())
     assert looks == [False, False, True]
+    dog.rest()
     assert warned(run, "stalled")
 
 
