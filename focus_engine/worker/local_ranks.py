@@ -9,7 +9,7 @@ import os
 import socket
 
 import torch.distributed.run
-from torch.distributed import PrefixStore, TCPStore
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # (torch names them without __all__)
 from torch.distributed.elastic.rendezvous import (
     RendezvousHandler,
     RendezvousInfo,
