@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from focus_engine.atomic import naming
+from focus_engine.trust_flag import trusted
 
 MOST_BYTES = 1 << 20
 """Size up to which a file counts as small."""
@@ -46,12 +47,12 @@ def open_to_append(path: Path) -> int:
         descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         target = path.resolve()
-        if error.errno != errno.ELOOP or not (target.is_relative_to(path.parent.parent.resolve()) or _trusted()):
+        if error.errno != errno.ELOOP or not (target.is_relative_to(path.parent.parent.resolve()) or trusted()):
             raise
         path = target
         descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o666)
     ordinary = stat.S_ISREG(os.fstat(descriptor).st_mode)
-    if ordinary and (has_no_other_name(path, descriptor) or _trusted()):
+    if ordinary and (has_no_other_name(path, descriptor) or trusted()):
         return descriptor
     os.close(descriptor)
     what = "has another name too (a hard link)" if ordinary else "not an ordinary file"
@@ -68,12 +69,6 @@ def has_no_other_name(path: Path, descriptor: int) -> bool:
     except FileNotFoundError:
         return os.fstat(descriptor).st_nlink == 0
     return os.path.samestat(os.fstat(descriptor), named) and named.st_nlink == 1
-
-
-def _trusted() -> bool:
-    from focus_engine.trust import trusted  # noqa: PLC0415  (7 ms, which only odd files cost)
-
-    return trusted()
 
 
 def read_text(path: Path, *, most: int = MOST_BYTES, errors: str = "strict") -> str:

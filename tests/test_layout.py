@@ -28,6 +28,7 @@ LOOSE = {
         "seal",
         "small_files",
         "trust",
+        "trust_flag",
         "units",
         "version",
         "weights_seal",
