@@ -58,7 +58,7 @@ FOCUS_LIGHT = Theme(
     dark=False,
 )
 MOST_VIEWS = 4
-"""Views of runs that are kept though no screen shows them: each takes up to about 10 MB, and is read again when shown."""
+"""Views of runs that are kept though no screen shows them: each takes up to about 10 MB and is read again if shown."""
 
 
 def colours_of_terminal() -> tuple[bool, ColorDepth]:
