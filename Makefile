@@ -105,7 +105,7 @@ soak: $(VENV)/.developed
 	$(BIN)/python scripts/soak.py --minutes 60 --json benchmarks/results/soak.json
 
 lives: $(VENV)/.developed
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q tests/worker/test_run_states.py
+	HYPOTHESIS_PROFILE=nightly FOCUS_LIVES=$(CURDIR)/benchmarks/results/lives.json $(BIN)/python -m pytest -q tests/worker/test_run_states.py
 
 demo: install
 	$(BIN)/focus demo
