@@ -30,6 +30,7 @@ LOOSE = {
         "trust",
         "units",
         "version",
+        "weights_seal",
     },
     "focus_tui": {"__init__", "__main__", "terminal"},
 }

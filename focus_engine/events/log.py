@@ -16,7 +16,7 @@ from focus_engine.atomic import naming
 from focus_engine.events.history import history_of
 from focus_engine.events.line import parse_event
 from focus_engine.events.table import EpochFinished, Event, StepProgress
-from focus_engine.small_files import open_ordinary, read_at_most
+from focus_engine.small_files import open_ordinary, open_to_append, read_at_most
 
 TAIL_BYTES = 1 << 12
 """How much of the end of a log is read first; four times as much before it each time, until an epoch is found."""
@@ -34,7 +34,7 @@ _STEP = b'{"type":"step_progress"'
 def append_event(path: Path, event: Event) -> None:
     """Append `event` to the log at `path`, made if need be. Raises OSError when the disk refuses."""
     line = (event.to_json() + "\n").encode()
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = open_to_append(path)
     try:
         size = os.fstat(descriptor).st_size
         with naming(path):

@@ -17,14 +17,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import torch.distributed.run
 from preload import leave_figures_undrawn, load_figures, load_optimiser, validate_on_few
 from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
 from warm_workers import COMMAND, DESCRIPTORS, PATCHED, USUAL_DRAWS_VARIABLE, WarmWorkers
 
 from focus_engine.launch.run_lock import LOCK_VARIABLE
 from focus_engine.worker import __main__ as worker
-from focus_engine.worker import artist, rank
+from focus_engine.worker import artist, local_ranks, rank
 from focus_tui import __main__ as focus
 
 
@@ -41,7 +40,7 @@ MAINS: dict[str, Callable[[], int | None]] = {
     "focus_engine.worker": worker.main,
     "focus_engine.worker.artist": artist.main,
     "focus_engine.worker.rank": _be_a_rank,
-    "torch.distributed.run": torch.distributed.run.main,
+    "focus_engine.worker.local_ranks": local_ranks.main,
     "focus_tui": focus.main,
 }
 
