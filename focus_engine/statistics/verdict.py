@@ -29,7 +29,8 @@ class Verdict:
     Attributes:
         text: the verdict in words.
         p_value: probability that a perfect generator has a score as unlikely as the least likely one; None if unknown.
-        deciding_score: the score that decides, `statistic.name`; None if no score has a p-value.
+        deciding_score: the score that decides, `statistic.name`, of several fields after that of its field, such as
+            `Mcdm pdf.w1`; None if no score has a p-value.
     """
 
     text: str
@@ -67,7 +68,8 @@ def verdict_of(scores: Sequence[Score], untold: str = FEW) -> Verdict:
         text = f"indistinguishable from real maps ({looks})"
     else:
         text = f"told from real maps: {decides.sentence} ({looks})"
-    return Verdict(text, p_value, f"{decides.statistic}.{decides.spec.name}")
+    of_field = f"{decides.field} " if decides.field else ""
+    return Verdict(text, p_value, f"{of_field}{decides.statistic}.{decides.spec.name}")
 
 
 def _word(score: Score, corrected: float | None) -> str:
