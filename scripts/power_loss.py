@@ -46,6 +46,7 @@ def _show(recording: Recording, report: Report, recorded: float) -> None:
     print(f"recorded {len(recording.disk.ops)} changes in {recorded:.0f} s of CPU time")
     for kind, count in sorted(report.states.items()):
         print(f"{'distinct states, ' + kind:<32}{count:>8}")
+    print(f"{'distinct states':<32}{sum(report.states.values()):>8}")
     for words in ("resumed", "lost", "lies", "tracebacks"):
         print(f"{words:<32}{getattr(report, words):>8}")
     print(f"{'CPU time [s]':<32}{report.seconds:>8.0f}")

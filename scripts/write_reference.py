@@ -26,6 +26,13 @@ from focus_engine.launch.summary import RunSummary
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 NOTE = "<!-- Written by scripts/write_reference.py from the code; change it there. -->\n\n"
+STATUS_ONLY = {
+    "checkpoints": "`status` alone, where there are any: `last` and `best`, each with `condition` (proved, unproved, "
+    "damaged) and `read` (Unix seconds), null where it was not read since it was written",
+    "slurm": "`status` alone, of a run that was submitted: `job_id`, `cluster`, `state`, `reason`, `nodes`, "
+    "`partition`, `seconds_left`",
+}
+"""Objects of `focus status --json` besides the fields of a run, with what they hold."""
 
 
 def main() -> None:
@@ -133,6 +140,7 @@ def events() -> str:
     lines += ["\n## `focus ls --json`, `focus status --json`\n", paragraph(RunSummary), "\n| field | type |\n|---|---|"]
     lines += [f"| `{one.name}` | {type_words(one.type)} |" for one in fields(RunSummary)]
     lines += ["| `tags` | list of text |", "| `note` | text |", "| `archived` | true or false |"]
+    lines += [f"| `{name}` | {words} |" for name, words in STATUS_ONLY.items()]
     return NOTE + "\n".join(lines) + "\n"
 
 

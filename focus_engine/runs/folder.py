@@ -13,7 +13,8 @@ from pathlib import Path
 from focus_engine.errors import InputError
 
 EXPERIMENTS = "experiments"
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f/\\]")
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f/\\\u2028\u2029\ud800-\udfff]")
+"""Also line separators, and what stands for bytes that are no UTF-8: JSON and YAML cannot hold it."""
 MAX_NAME_BYTES = 200
 
 
@@ -192,13 +193,15 @@ def check_name(name: str) -> str:
     """Return `name` if an experiment may have it.
 
     Raises:
-        InputError: empty, absolute, with `/`, `..`, a leading dash or dot, control characters, or too long.
+        InputError: empty, absolute, with `/`, `..`, a leading dash or dot, control characters, bytes that are no UTF-8,
+            or too long.
     """
     rule = "use letters, digits, '_', '-' and '.', such as experiment_diffusion"
     if not name or not name.strip():
         raise InputError(f"the experiment's name is empty: {rule}")
     if _FORBIDDEN.search(name) or name != name.strip():
-        raise InputError(f"{name!r} cannot name an experiment (slashes, control characters, outer spaces): {rule}")
+        what = "slashes, control characters, bytes that are no UTF-8, outer spaces"
+        raise InputError(f"{name!r} cannot name an experiment ({what}): {rule}")
     if name.startswith(("-", ".")):
         raise InputError(f"{name!r} cannot name an experiment (it starts with {name[0]!r}): {rule}")
     if len(os.fsencode(name)) > MAX_NAME_BYTES:

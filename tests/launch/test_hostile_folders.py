@@ -3,7 +3,6 @@
 import json
 import os
 import threading
-import unicodedata
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import zarr
 from example_events import started, worker
+from unicode_text import hidden, unicode_classes
 
 from focus_engine.data.judged_files import JudgedFile, read_judged_maps
 from focus_engine.data.map_files import open_maps_file
@@ -26,7 +26,7 @@ from focus_engine.launch.slurm.jobs import SubmittedJob
 from focus_engine.launch.start import log_end
 from focus_engine.launch.state import summarise
 from focus_engine.launch.stop_request import write_stop_request
-from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.folder import RunFolder, check_name
 from focus_engine.runs.labels import Labels, read_labels, write_labels
 from focus_engine.runs.proofs import proof_of, remember, verify
 from focus_engine.runs.safety import check_links
@@ -237,12 +237,34 @@ def test_lists_and_status_list_no_folder_of_a_run(run: RunFolder, monkeypatch: p
     assert not [one for one in listed if one.startswith(str(run.path))]
 
 
+def test_names_of_every_unicode_class_are_refused_or_harmless(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Refused: what moves the cursor, ends a line, or is no text. Any other name is listed, as text."""
+    by_class = unicode_classes()
+    refused, taken, said = set(), [], list[str]()
+    for kind, found in by_class.items():
+        for character in {found[0], found[len(found) // 2], found[-1]}:
+            try:
+                taken.append(check_name(f"a{character}b"))
+            except InputError as error:
+                refused.add(kind)
+                said.append(str(error))
+    assert not hidden("".join(said))
+    assert refused >= {"Cc", "Cs", "Zl", "Zp"}
+    assert refused <= {"Cc", "Cs", "Zl", "Zp", "Po"}  # of these, the slashes
+    for name in taken:
+        (tmp_path / name).mkdir()
+        RunFolder(tmp_path / name).config.touch()
+    assert focus(["--root", str(tmp_path), "ls", "--json"]) == 0
+    assert {row["name"] for row in json.loads(capsys.readouterr().out)} == set(taken)
+    assert focus(["--root", str(tmp_path), "ls"]) == 0
+    shown = capsys.readouterr().out
+    assert not hidden(shown)
+    assert len(shown.splitlines()) >= len(taken)
+
+
 def test_characters_of_every_unicode_class_reach_the_screen_as_text(run: RunFolder, capsys: pytest.CaptureFixture[str]):
     """Those that move, hide or reorder text are escaped; every other one, letters without a font too, stays."""
-    by_class: dict[str, list[str]] = {}
-    for number in range(0x110000):
-        by_class.setdefault(unicodedata.category(chr(number)), []).append(chr(number))
-    assert len(by_class) == 30
+    by_class = unicode_classes()
     some = "".join(c for found in by_class.values() for c in (*found[:40], *found[-2:]) if c not in "\n\r")
     with run.events.open("a", encoding="utf-8", errors="surrogatepass") as log:
         log.write(Warned(code="x", message="begin" + json.loads(json.dumps(some)) + "end").to_json() + "\n")
@@ -250,11 +272,7 @@ def test_characters_of_every_unicode_class_reach_the_screen_as_text(run: RunFold
     for command in (["logs", "x"], ["status", "x"], ["ls"], ["ls", "--columns", "name,note"]):
         assert focus(["--root", str(run.path.parent), *command]) in {0, 2}
         shown = "".join(capsys.readouterr())
-        assert not [
-            c
-            for c in shown
-            if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} and c not in "\n\t\u200d"
-        ]
+        assert not hidden(shown)
 
 
 def test_a_rank_file_names_no_file(run: RunFolder):

@@ -12,7 +12,7 @@ import pytest
 from example_events import epoch, started, worker
 
 from focus_engine.launch import notify as module
-from focus_engine.launch.lost import TELL_WITHIN, claim_lost, tell_lost
+from focus_engine.launch.lost import claim_lost, tell_lost
 from focus_engine.launch.notify import notify
 from focus_engine.launch.process import ProcessIdentity, boot_id, host_name, process_start
 from focus_engine.launch.state import summarise
@@ -44,6 +44,7 @@ def test_a_failing_command_is_named_and_no_more(run, capfd):
 
 
 def test_a_hanging_command_is_ended_with_its_children(run, tmp_path, monkeypatch, capfd, until):
+    assert module.NOTIFY_SECONDS == 60.0
     monkeypatch.setattr(module, "NOTIFY_SECONDS", 0.3)
     set_command(run, f"sleep 1000 & echo $! > {tmp_path}/pid; wait")
     notify(run, state="finished", reason="", epoch=1)
@@ -109,9 +110,9 @@ def test_of_many_that_notice_a_loss_one_tells_it_and_again_for_the_next_worker(r
         assert sum(many.map(lambda _: claim_lost(run, summary), range(40))) == 1
     assert not claim_lost(run, replace(summary, state="running"))
     run.worker.write_text(run.worker.read_text().replace("1.5", "2.5"))  # resumed, and lost again
-    os.utime(run.worker, (0, time.time() - TELL_WITHIN - 60))
-    tell_lost(run, summary)  # too long ago
-    os.utime(run.worker)
+    os.utime(run.worker, (0, time.time() - 86_400 - 60))
+    tell_lost(run, summary)  # more than a day ago
+    os.utime(run.worker, (0, time.time() - 86_400 + 600))
     tell_lost(run, summary)
     tell_lost(run, summary)
     told = (tmp_path / "told").read_text().splitlines()

@@ -3,14 +3,16 @@
 import json
 from pathlib import Path
 
-from dashboard import FakeFeed, on_screen, view_from
+from dashboard import FakeFeed, on_screen, row_from, view_from
 from example_events import epoch, samples, spectrum, started, worker
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from unicode_text import hidden, unicode_classes
 
 from focus_engine.events.line import parse_event
-from focus_engine.events.table import Event
+from focus_engine.events.table import Event, Warned
 from focus_engine.runs.folder import RunFolder
+from focus_engine.runs.labels import Labels
 from focus_tui.dashboard.app import FocusApp
 from focus_tui.dashboard.screens.watch import WatchScreen
 from focus_tui.view.export import tables
@@ -69,3 +71,26 @@ def test_the_screen_lives(lines):
             assert isinstance(app.screen, WatchScreen)
 
     asyncio.run(show())
+
+
+def on_the_screen(app: FocusApp) -> str:
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+async def test_every_unicode_class_in_notes_and_logs_is_drawn_as_text(own_settings):
+    """In the list the note, in the watched run the log: what moves, hides or reorders text is escaped."""
+    own_settings.parent.mkdir(parents=True, exist_ok=True)
+    own_settings.write_text("columns: [name, note]\n")
+    some = "".join(found[len(found) // 2] for found in unicode_classes().values())
+    view = view_from([worker(), started(), epoch(1), Warned(code="x", message=f"<{some}>")])
+    row = row_from(view, labels=Labels(note=f"<{some}>"))
+    app = FocusApp(Path("/x"), feed=FakeFeed([view], [row]))
+    async with on_screen(app, 240, 50) as pilot:
+        listed = on_the_screen(app)
+        app.open_run(RunFolder(Path("/x/alpha")))
+        await pilot.pause()
+        watched = on_the_screen(app)
+    for shown in (listed, watched):
+        assert "<" in shown
+        assert "\\u" in shown
+        assert not hidden(shown)

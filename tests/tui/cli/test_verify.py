@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from focus_engine.runs.proofs import proof_of
 from focus_engine.seal import SealedFile
 
 LAST = "checkpoints/checkpoint_last.pt"
+
+
+def documented() -> set[str]:
+    """Return the keys in the last table of docs/events.md."""
+    page = Path(__file__).parents[3] / "docs" / "events.md"
+    return set(re.findall(r"^\| `(\w+)` \|", page.read_text(encoding="utf-8").split("\n## ")[-1], re.MULTILINE))
 
 
 def write(path: Path, *, sealed: bool = True) -> None:
@@ -90,6 +97,8 @@ def test_status_says_when_a_checkpoint_was_proved_until_it_is_written_again(focu
     assert line.count(" ago") == 2
     proofs = json.loads(focus("status", "whole", "--json")[1])["checkpoints"]
     assert {kind: proof["condition"] for kind, proof in proofs.items()} == {"last": "proved", "best": "unproved"}
+    assert {key for proof in proofs.values() for key in proof} == {"condition", "read"}
+    assert set(json.loads(focus("status", "whole", "--json")[1])) <= documented()
     assert proofs["last"]["read"] == proof_of(run, run.checkpoint_last).when
     damage(run.checkpoint_last)
     os.utime(run.checkpoint_last, ns=(0, 1))

@@ -85,11 +85,19 @@ def test_every_action_of_every_screen_has_a_name():
     assert {"stop_run", "pane_1", "make_reference", "draw", "make", "filter"} <= names
 
 
-async def test_the_end_of_a_run_is_announced(feed):
+@pytest.mark.parametrize("state", ["failed", "stalled"])
+async def test_the_end_of_a_run_is_announced(feed, monkeypatch, state):
     app = FocusApp(Path("/x"), feed=feed)
     async with on_screen(app) as pilot:
-        feed.news(view_from([worker(), started(), epoch(1)], "alpha", state="failed", reason="loss is NaN"))
+        written = []
+        monkeypatch.setattr(app._driver, "write", written.append)
+        monkeypatch.setattr(FocusApp, "is_headless", False)  # without a terminal, textual rings no bell
+        feed.news(view_from([worker(), started(), epoch(1)], "alpha", state="running", epoch=1))
         await pilot.pause()
+        assert "\a" not in "".join(written)
+        feed.news(view_from([worker(), started(), epoch(1)], "alpha", state=state, reason="loss is NaN"))
+        await pilot.pause()
+        assert "".join(written).count("\a") == 1
         assert any("loss is NaN" in notice.message for notice in app._notifications)
 
 
