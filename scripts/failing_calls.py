@@ -18,7 +18,7 @@ from power_loss import Recording, prepare
 from preload import folder_in_memory, leave_figures_undrawn, load_figures, load_optimiser
 
 HOME = Path(__file__).resolve().parent.parent
-ALL = "new,train,stop,resume,sample,evaluate,judge,verify,status,ls,logs"
+ALL = "new,train,start,start-no-flock,stop,resume,sample,evaluate,judge,verify,status,ls,logs"
 
 
 def main() -> int:

@@ -12,9 +12,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import BinaryIO
 
-from focus_engine.errors import FocusError, InputError, RunConflictError
+from focus_engine.errors import FocusError, InputError, RunConflictError, remedy
 from focus_engine.events.log import EventTail
 from focus_engine.events.table import (
     DataProgress,
@@ -118,7 +119,8 @@ def start_run(
     Raises:
         RunConflictError: it must not be started now.
         InputError: it cannot go on with this config, checkpoint or data.
-        FocusError: the worker died before its first event; the message ends with its log.
+        FocusError: the worker died before its first event, and the message ends with its log; or it was started and
+            the disk refuses to say what it does, and the message names its process.
     """
     slots_per_device()
     with run_lock(run) as lock:
@@ -133,11 +135,25 @@ def start_run(
         command += ["--queue"] if queue else []
         with os.fdopen(open_to_append(run.worker_log), "ab") as log:
             process = _worker_process(command, log, lock)
-        lock.hand_over(process.pid)
-    identity = _wait_for_event(run, process, tail, (RunStarted, DataProgress, Queued) if resume else (WorkerStarting,))
-    # Reap the worker when it ends, so that a long-lived launcher (a dashboard, a notebook) keeps no zombie.
-    threading.Thread(target=process.wait, name=f"focus-collect-{process.pid}", daemon=True).start()
-    return identity
+        # Reap the worker when it ends, so that a long-lived launcher (a dashboard, a notebook) keeps no zombie.
+        threading.Thread(target=process.wait, name=f"focus-collect-{process.pid}", daemon=True).start()
+        with _said_as_started(run, process):
+            lock.hand_over(process.pid)
+    awaited = (RunStarted, DataProgress, Queued) if resume else (WorkerStarting,)
+    with _said_as_started(run, process):
+        return _wait_for_event(run, process, tail, awaited)
+
+
+@contextlib.contextmanager
+def _said_as_started(run: RunFolder, process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Let an error of the disk say that the worker was started: it may train while its launcher can read nothing."""
+    try:
+        yield
+    except OSError as error:
+        raise FocusError(
+            f"{error.filename or run.path}: {error.strerror}: {remedy(error)}. But the worker of {run.name} was "
+            f"started (process {process.pid}) and may go on; see what it does: focus status {run.name}"
+        ) from None
 
 
 def _worker_process(command: list[str], log: BinaryIO, lock: FileLock) -> "subprocess.Popen[bytes]":

@@ -23,10 +23,12 @@ from unittest import mock
 import numpy as np
 from disk_states import Cut
 from file_calls import FileCalls
+from forked_worker import forked_workers
 from power_loss import NAME, Recording, Verdict, after_the_reboot, build, go_on, judge, one_process, whole_maps
 
 from focus_engine.events.log import read_events
 from focus_engine.events.table import RunEnded, RunStarted, StepProgress
+from focus_engine.launch import file_lock
 from focus_engine.runs.folder import RunFolder
 from focus_tui.__main__ import run as focus
 
@@ -102,6 +104,11 @@ class Report:
         return asdict(self) | counts | {"injections": sum(self.commands.values())}
 
 
+def _flock(*, there: bool) -> contextlib.AbstractContextManager[object]:
+    """Let the disk have flock, or not."""
+    return contextlib.nullcontext() if there else mock.patch.object(file_lock, "_flock", return_value=False)
+
+
 def _whole_json(path: Path) -> bool:
     try:
         return bool(json.loads(path.read_text(encoding="utf-8")))
@@ -119,11 +126,12 @@ def _write_maps(path: Path, seed: int) -> None:
 
 @dataclass(frozen=True)
 class Told:
-    """What a command said: its exit code and output; the exceptions that it did not handle."""
+    """What a command said: its exit code and output; the exceptions that it did not handle; the workers it began."""
 
     code: int
     text: str
     unhandled: tuple[str, ...]
+    workers: tuple[int, ...] = ()
 
 
 class Commands:
@@ -139,6 +147,8 @@ class Commands:
         self.known: dict[str, tuple[int, tuple[str, ...]]] = {
             "new": (0, ("new", NAME, "--from", str(recording.source.path))),
             "train": (created, ("train", NAME)),
+            "start": (created, ("start", NAME)),
+            "start-no-flock": (created, ("start", NAME)),
             "stop": (live, ("stop", NAME)),
             "resume": (stopped, ("train", NAME, "--resume")),
             "sample": (end, ("sample", NAME, "-n", "2", "--device", "cpu", "--json")),
@@ -167,14 +177,18 @@ class Commands:
         """Run a command under `calls`."""
         text, unhandled = io.StringIO(), list[str]()
         hook = mock.patch.object(threading, "excepthook", lambda given: unhandled.append(repr(given.exc_value)))
-        with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text), hook, one_process(figures=False):
+        said = contextlib.redirect_stdout(text), contextlib.redirect_stderr(text), hook
+        with contextlib.ExitStack() as stack:
+            for one in (*said, one_process(figures=False), _flock(there=not name.endswith("no-flock"))):
+                stack.enter_context(one)
+            workers = stack.enter_context(forked_workers(calls))
             code = 70
             try:
                 with calls.installed():
                     code = focus(["--root", str(self._folder), *self.known[name][1]])
             except Exception as error:  # noqa: BLE001  (any is a failure of what is judged)
                 unhandled.append(f"{type(error).__name__}: {error}")
-        return Told(code, text.getvalue(), tuple(unhandled))
+        return Told(code, text.getvalue(), tuple(unhandled), tuple(one.pid for one in workers))
 
     def points(self, name: str) -> list[Point]:
         """Return the calls that a command makes: of each kind the first two, one in the middle and the last."""
@@ -204,6 +218,8 @@ class Commands:
             verdict.tracebacks.append(told.text[-600:])
         if told.code not in {0, 1, 2}:
             verdict.lies.append(f"exit code {told.code}")
+        if told.code and any(str(pid) not in told.text for pid in told.workers):
+            verdict.lies.append(f"failed, and its worker trained: {told.text[-300:]!r}")
         if name == "new":
             if told.code and run.path.exists():
                 verdict.lies.append("failed and left the folder")
@@ -216,7 +232,7 @@ class Commands:
         verdict.lost += found.lost + [f"{path} is not whole" for path in (*maps, *reports)]
         verdict.lies += found.lies
         verdict.tracebacks += found.tracebacks
-        if name in {"train", "resume"}:
+        if name in {"train", "resume", "start", "start-no-flock"}:
             after = go_on(self.recording, run)
             verdict.lost += after.lost
             verdict.tracebacks += after.tracebacks

@@ -77,9 +77,13 @@ class FileCalls:
             io.open = builtins.open = self._open_file  # type: ignore[assignment]
             yield self
         finally:
-            for name, function in self._real.items():
-                setattr(os, name, function)
-            io.open = builtins.open = REAL_OPEN
+            self.remove()
+
+    def remove(self) -> None:
+        """Stand between no longer, as in a process that was forked meanwhile."""
+        for name, function in self._real.items():
+            setattr(os, name, function)
+        io.open = builtins.open = REAL_OPEN
 
     def watched(self, path: Any) -> str | None:
         """Return the absolute path if it lies below the folders."""
