@@ -22,6 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from preload import load_optimiser
 from workers import write_config
 
 from focus_engine.errors import RunConflictError
@@ -213,14 +214,38 @@ class Lives(RuleBasedStateMachine):
         assert self.state != "finished" or not [*self.run.checkpoints.glob(".*.tmp"), *self.run.logs.glob("*.new")]
 
 
+def one_known_life() -> None:
+    """Train whatever Hypothesis draws: killed, stopped, each time gone on from, and finished."""
+    life = Lives()
+
+    def check(state: str) -> None:
+        assert life.state == state
+        life.the_state_is_that_of_the_model()
+        life.the_log_tells_one_history()
+        life.every_checkpoint_is_whole()
+
+    life.begin()
+    life.train(how="kill", at=6)
+    check("lost")
+    life.label(tag="a", put=True)
+    life.train(how="now", at=4)
+    check("stopped")
+    life.train(how="on", at=1)
+    check("finished")
+    life.train_again(resume=True)
+    life.remove()
+
+
 def test_lives_of_a_run(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FOCUS_CACHE", str(cache))
+    load_optimiser()
     whole = RunFolder(tmp_path / "whole")
     whole.path.mkdir()
     write_config(whole, epochs=EPOCHS, more="checkpoint_minutes: 1.0e-3\n  ema_decay: 0.9")
     assert worked(whole, 0, lambda: None) == 0
     Lives.root, Lives.wanted = tmp_path, losses(whole)
     assert list(Lives.wanted) == [1, 2, 3]
+    one_known_life()
     long = settings(max_examples=1000, stateful_step_count=12)
     few = settings(max_examples=2, stateful_step_count=7, derandomize=True)
     chosen = settings(long if LONG else few, deadline=None, suppress_health_check=list(HealthCheck), database=None)
