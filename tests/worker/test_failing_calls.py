@@ -1,6 +1,6 @@
 """A file call that fails is told in one message with its cause and a path; nothing lies, nothing is lost.
 
-`make nightly` lets every kind of call of eleven commands fail with six errors (`scripts/failing_calls.py`).
+`make nightly` lets every kind of call of twelve commands fail with six errors (`scripts/failing_calls.py`).
 """
 
 import errno
@@ -24,6 +24,8 @@ HARD = [
     ("resume", Point("write", ".checkpoint_last.pt", 20), errno.ENOSPC, True),
     ("resume", Point("write", "events.jsonl", 9), errno.EIO, True),
     ("stop", Point("read", "events.jsonl", 1), errno.ESTALE, False),
+    ("start", Point("open", "events.jsonl", 3), errno.ESTALE, False),
+    ("start-no-flock", Point("rename", ".run.lock.held-000001", 2), errno.ENOSPC, True),
     ("status", Point("open", "events.jsonl", 1), errno.EMFILE, False),
     ("judge", Point("read", "real.npz", 1), errno.EMFILE, False),
 ]
