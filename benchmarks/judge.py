@@ -3,7 +3,9 @@
 Maps are log-normal, 15 of each of 100 parameter points. Measured are the command `focus judge A.npz --against B.npz
 --training C.npy` as a process of its own, with its start and the reading of files, and `judge` on arrays in this
 process, after a run on few maps that loads the libraries. Prints a table and writes benchmarks/results/judge.json with
-the load of the machine. Goal: 60 s for the command on 2 cores. Run: python benchmarks/judge.py [--maps 1500] [--side 64]
+the load of the machine. Goal: 60 s for the command on 2 cores.
+
+Run: python benchmarks/judge.py [--maps 1500] [--side 64]
 """
 
 import argparse
