@@ -115,7 +115,8 @@ def _prepare(order: dict[str, Any], lock: int, server: str) -> None:
     validate_on_few(unless=bool(os.environ.get(USUAL_DRAWS_VARIABLE)))
     os.chdir(order["cwd"])
     os.umask(order["umask"])
-    os.memfd_create(" ".join([COMMAND + order["module"], *order["arguments"]])[:249])
+    command = " ".join([COMMAND + order["module"], *order["arguments"]])
+    os.memfd_create(command if len(command) < 250 else f"{command[:100]}...{command[-146:]}")  # the system's limit: 249
     paths = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     sys.path[:1] = [str(Path.cwd()), *paths]
     sys.argv = [order["module"], *order["arguments"]]
