@@ -83,7 +83,7 @@ bench-spectrum: .bench/.installed
 	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/time_to_spectrum.py --keep .bench/time_to_spectrum.jsonl
 
 chaos: $(VENV)/.developed
-	$(BIN)/python scripts/chaos.py
+	$(BIN)/python scripts/chaos.py --json benchmarks/results/chaos.json
 
 # The long checks, some five hours; each writes the table of its last run to benchmarks/results: what a disk may hold after a
 # power cut, failing calls of eleven commands, 10,000 mutations of every kind of file, an hour with eight writers and a
@@ -105,7 +105,7 @@ soak: $(VENV)/.developed
 	$(BIN)/python scripts/soak.py --minutes 60 --json benchmarks/results/soak.json
 
 lives: $(VENV)/.developed
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q tests/worker/test_run_states.py
+	HYPOTHESIS_PROFILE=nightly FOCUS_LIVES=$(CURDIR)/benchmarks/results/lives.json $(BIN)/python -m pytest -q tests/worker/test_run_states.py
 
 demo: install
 	$(BIN)/focus demo

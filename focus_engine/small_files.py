@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from focus_engine.atomic import naming
+from focus_engine.trust_flag import trusted
 
 MOST_BYTES = 1 << 20
 """Size up to which a file counts as small."""
@@ -30,6 +31,44 @@ def open_ordinary(path: Path) -> int:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         raise OSError(errno.EINVAL, "not an ordinary file", str(path))
     return descriptor
+
+
+def open_to_append(path: Path) -> int:
+    """Return the descriptor of an ordinary file, made if need be, open for reading and for writing at its end.
+
+    What is opened is checked, not what had this name before: somebody may put a link in its place at any moment.
+
+    Raises:
+        OSError: the disk refuses, or (but for `--trust`) the file is a link that leads out of the folder above its own,
+            has another name too, or is a pipe or a device.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        target = path.resolve()
+        if error.errno != errno.ELOOP or not (target.is_relative_to(path.parent.parent.resolve()) or trusted()):
+            raise
+        path = target
+        descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    ordinary = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    if ordinary and (has_no_other_name(path, descriptor) or trusted()):
+        return descriptor
+    os.close(descriptor)
+    what = "has another name too (a hard link)" if ordinary else "not an ordinary file"
+    raise OSError(errno.EMLINK, what, str(path))
+
+
+def has_no_other_name(path: Path, descriptor: int) -> bool:
+    """Whether the open file has the name `path` alone, or none any more.
+
+    One call tells name and number of names at the same moment: between two of them a hard link can come and go.
+    """
+    try:
+        named = os.lstat(path)
+    except FileNotFoundError:
+        return os.fstat(descriptor).st_nlink == 0
+    return os.path.samestat(os.fstat(descriptor), named) and named.st_nlink == 1
 
 
 def read_text(path: Path, *, most: int = MOST_BYTES, errors: str = "strict") -> str:

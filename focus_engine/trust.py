@@ -12,16 +12,10 @@ import secrets
 from pathlib import Path
 
 from focus_engine.errors import InputError
+from focus_engine.trust_flag import trusted
 
-TRUST_VARIABLE = "FOCUS_TRUST"
-"""Set to 1 by `--trust`: code that another user's checkpoint names may run."""
 KEY_VARIABLE = "FOCUS_KEY_FILE"
 KEY_BYTES = 32
-
-
-def trusted() -> bool:
-    """Whether the user passed `--trust`."""
-    return os.environ.get(TRUST_VARIABLE) == "1"
 
 
 def is_own(path: Path) -> bool:

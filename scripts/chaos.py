@@ -31,6 +31,8 @@ def main() -> int:
     print(f"seed {given.seed}", flush=True)
     print("{:<44}{:>10}{:>11}{:>23}{:>18}{:>9}".format(*COLUMNS), flush=True)
     scores: list[Score] = []
+    rows: list[dict[str, object]] = []
+    start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="focus-chaos-") as name:
         os.environ["FOCUS_CACHE"] = f"{name}/cache"
         chaos = Chaos(Path(name) / "runs", given.seed)
@@ -44,15 +46,19 @@ def main() -> int:
                 print(f"{fault.__name__.replace('_', ' '):<44}not possible here: {error}", flush=True)
                 continue
             scores.append(score)
+            seconds = time.monotonic() - began
+            rows.append(asdict(score) | {"seconds": round(seconds, 1)})
             print(
                 f"{score.fault:<44}{score.inflicted:>10}{score.runs_lost:>11}{score.checkpoints_corrupted:>23}"
-                f"{score.states_that_lied:>18}{time.monotonic() - began:>9.0f}",
+                f"{score.states_that_lied:>18}{seconds:>9.0f}",
                 flush=True,
             )
     harm = sum(score.harm for score in scores)
-    print(f"{sum(score.inflicted for score in scores)} faults, {harm} harms")
+    took = time.monotonic() - start
+    print(f"{sum(score.inflicted for score in scores)} faults, {harm} harms, {took / 60:.1f} minutes")
     if given.json:
-        given.json.write_text(json.dumps({"seed": given.seed, "faults": [asdict(s) for s in scores]}, indent=2) + "\n")
+        table = {"seed": given.seed, "quick": given.quick, "seconds": round(took, 1), "faults": rows}
+        given.json.write_text(json.dumps(table, indent=2) + "\n")
     return 1 if harm else 0
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
@@ -41,8 +42,15 @@ def main() -> int:
             commands, names, injections=given.injections, minutes=given.minutes, seed=given.seed, show=show
         )
     _show(report)
-    given.json.write_text(json.dumps({"seed": given.seed} | report.to_dict(), indent=2) + "\n", encoding="utf-8")
+    _keep(given.json, {"seed": given.seed} | report.to_dict())
     return 1 if report.harm else 0
+
+
+def _keep(path: Path, run: dict[str, Any]) -> None:
+    """Add a run to those in the file at `path`, in place of an earlier one of the same commands."""
+    known = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
+    others = [one for one in known if set(one["commands"]) != set(run["commands"])]
+    path.write_text(json.dumps({"runs": [*others, run]}, indent=2) + "\n", encoding="utf-8")
 
 
 def _show(report: Report) -> None:

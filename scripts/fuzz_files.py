@@ -7,16 +7,19 @@ file that killed it. A line `#N` of the result names the file: the same seed and
 """
 
 import argparse
+import faulthandler
 import json
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import tempfile
 import time
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
@@ -57,9 +60,10 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=1e9, help="start no other kind after that")
     parser.add_argument("--json", type=Path, help="also write the table to this file")
     given = parser.parse_args()
-    began, table = time.monotonic(), {}
+    began, table = time.monotonic(), _kept(given.json, given.seed, given.each) if given.only else {}
     print(
         f"{'file':<26}{'read':>7}{'accepted':>10}{'refused':>9}{'executed':>10}{'escaped':>9}{'hung':>6}{'raised':>8}"
+        f"{'in HDF5':>9}"
     )
     with tempfile.TemporaryDirectory(prefix="focus-fuzz-") as name:
         for target in chosen(_targets(Path(name).resolve()), given.only):
@@ -74,13 +78,19 @@ def main() -> int:
             counts = (result.executed, result.escaped, result.hung, result.raised)
             print(
                 f"{target.name:<26}{result.read:>7}{result.accepted:>10}{result.refused:>9}{counts[0]:>10}{counts[1]:>9}"
-                f"{counts[2]:>6}{counts[3]:>8}",
+                f"{counts[2]:>6}{counts[3]:>8}{result.in_hdf5:>9}",
                 *(f"\n    {line}" for line in result.first),
                 flush=True,
             )
     harm = sum(sum(one[key] for key in ("executed", "escaped", "hung", "raised")) for one in table.values())
     print(f"{sum(one['read'] for one in table.values())} files of {len(table)} kinds, {harm} harms")
     return 1 if harm else 0
+
+
+def _kept(path: Path | None, seed: int, each: int) -> dict[str, Any]:
+    """Return the kinds in the table at `path`, if it has the same seed and number of files; else none."""
+    known = json.loads(path.read_text(encoding="utf-8")) if path is not None and path.exists() else {}
+    return known["files"] if (known.get("seed"), known.get("each")) == (seed, each) else {}
 
 
 def _targets(folder: Path) -> list[Target]:
@@ -95,19 +105,19 @@ def _targets(folder: Path) -> list[Target]:
 
 def _fuzz_apart(target: Target, each: int, seed: int, home: Path) -> tuple[Result, float]:
     """Fuzz one kind in processes of its own; return the result and their CPU seconds."""
-    total, begin = Result(), 0
+    total, begin, stack = Result(), 0, home.with_name("stack")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     while begin < each:
         ours, theirs = multiprocessing.Pipe()
         process = multiprocessing.get_context("fork").Process(
-            target=_work, args=(theirs, target, begin, each, seed, home)
+            target=_work, args=(theirs, target, begin, each, seed, home, stack)
         )
         process.start()
         theirs.close()
-        begin, part = _follow(ours, begin)
+        begin, part = _follow(ours, begin, process.pid or 0, stack)
         process.kill()
         process.join()
-        for name in ("read", "accepted", "refused", "executed", "escaped", "hung", "raised"):
+        for name in ("read", "accepted", "refused", "executed", "escaped", "hung", "raised", "in_hdf5"):
             setattr(total, name, getattr(total, name) + getattr(part, name))
         total.first.update(part.first)
         if sum(total.first.values()) > GIVE_UP:
@@ -116,14 +126,18 @@ def _fuzz_apart(target: Target, each: int, seed: int, home: Path) -> tuple[Resul
     return total, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def _follow(pipe: Connection, begin: int) -> tuple[int, Result]:
+def _follow(pipe: Connection, begin: int, pid: int, stack: Path) -> tuple[int, Result]:
     """Return the number to go on from and the result up to there, of a process that ended, died or hung."""
     number, part = begin, Result()
     while True:
         try:
             if not pipe.poll(PATIENCE):
-                part.hung += 1
-                part.first[f"#{number}: hung in a library"] += 1
+                where = _innermost(pid, stack)
+                if "/h5py/" in where:
+                    part.in_hdf5 += 1
+                else:
+                    part.hung += 1
+                part.first[f"#{number}: hung in {where or 'a library'}"] += 1
                 break
             number, part = pipe.recv()
             if number < 0:
@@ -136,7 +150,21 @@ def _follow(pipe: Connection, begin: int) -> tuple[int, Result]:
     return number + 1, part
 
 
-def _work(pipe: Connection, target: Target, begin: int, end: int, seed: int, home: Path) -> None:
+def _innermost(pid: int, stack: Path) -> str:
+    """Return file and line of the innermost Python frame of a process that hangs, which `faulthandler` writes."""
+    os.kill(pid, signal.SIGUSR1)
+    until = time.monotonic() + 5.0
+    while time.monotonic() < until:
+        time.sleep(0.1)
+        frames = [line.split('"') for line in stack.read_text(encoding="utf-8").splitlines() if 'File "' in line]
+        if frames:
+            path = frames[0][1].split("/site-packages")[-1]
+            return f"{path}{frames[0][2].split(' in ')[0].replace(', line ', ':')}"
+    return ""
+
+
+def _work(pipe: Connection, target: Target, begin: int, end: int, seed: int, home: Path, stack: Path) -> None:
+    faulthandler.register(signal.SIGUSR1, stack.open("w", encoding="utf-8"), all_threads=False)
     result = Result()
     fuzz(target, range(begin, end), seed, home, result, lambda number: pipe.send((number, result)))
     pipe.send((-1, result))

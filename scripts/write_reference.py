@@ -161,7 +161,15 @@ def statistics() -> str:
         "probability that it scores at least as far from `null`. Values, errors and nulls are fractions, or in the",
         "unit of the statistic. `verdict` is corrected for the number of scores. Each run in the JSON of",
         "`focus compare` has the same objects, and its `steps` hold the",
-        "first score of each statistic by its own key.",
+        "first score of each statistic by its own key. `verdict` names the score that decides as `statistic.name`,",
+        "of several fields after that of its field.\n",
+        "Further keys: `response` holds `parameter_slopes` and `parameter_slopes_error` (bands × varying parameters):",
+        "the slopes of ln(P generated / P real) in a joint linear fit on the logarithms of the parameters, each of",
+        "mean 0 and standard deviation 1, 0 for a right response; at the points of a 1P set each is that of one",
+        "parameter alone. Its `r_squared_bands` is R² in each band, without a null. `covariance` has",
+        "`real_correlation` and `generated_correlation`, the matrices of ln P(k) between bins about the mean of each",
+        "parameter point, and `chi_square_split` and `true_chi_square_split`, χ² of ln P per bin of generated and of",
+        "real maps, each against the mean and variance of the simulations other than its own.",
     ]
     for spec in STATISTICS.values():
         lines += statistic_section(spec)

@@ -69,7 +69,14 @@ def test_the_first_frame_of_the_dashboard_needs_no_numpy():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["status", "--help"], ["config", "schema"], ["sample", "x", "--eta", "3"]]
+    "arguments",
+    [
+        ["--help"],
+        ["status", "--help"],
+        ["config", "schema"],
+        ["sample", "x", "--eta", "3"],
+        ["verify", "x.safetensors"],
+    ],
 )
 def test_other_commands_start_without_torch(arguments):
     modules = loaded(f"from focus_tui.__main__ import run; run({arguments})")

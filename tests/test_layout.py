@@ -28,8 +28,10 @@ LOOSE = {
         "seal",
         "small_files",
         "trust",
+        "trust_flag",
         "units",
         "version",
+        "weights_seal",
     },
     "focus_tui": {"__init__", "__main__", "terminal"},
 }

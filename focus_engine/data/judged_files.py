@@ -8,7 +8,7 @@ maps alone, and its parameters are in a file of their own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from focus_engine.config.blocks.data import PARAMETER_NAMES
 from focus_engine.data.channels import ONE_FIELD
 from focus_engine.data.containers import Array, Container, is_zarr, open_container, read_rows
 from focus_engine.data.digests import Digests
+from focus_engine.data.initial_fields import InitialFields, initial_fields
 from focus_engine.data.map_files import HDF5_SUFFIXES, open_maps_file
 from focus_engine.data.npy import open_npy
 from focus_engine.data.parameters import read_parameter_table
@@ -69,7 +70,8 @@ def read_judged_maps(file: JudgedFile) -> JudgedMaps:
     params, names, positional = _parameters(file, box, len(maps))
     given = _array(box, "simulation")
     simulation, notes = _simulations(file, len(maps), params, given)
-    return JudgedMaps(
+    fields = _initial_fields(file, box, len(maps), params)
+    side = JudgedMaps(
         what=file.what,
         path=str(file.path),
         maps=maps,
@@ -77,6 +79,7 @@ def read_judged_maps(file: JudgedFile) -> JudgedMaps:
         param_names=names,
         positional=positional,
         simulation=simulation,
+        initial_field=None if fields is None else fields.ids,
         box_size=_box_size(file, box),
         fields=_fields(file.path, box, maps.shape[1]),
         units=_units(file.path, box, maps.shape[1]),
@@ -85,6 +88,7 @@ def read_judged_maps(file: JudgedFile) -> JudgedMaps:
         provenance={name: _array_plain(box, name) for name in PROVENANCE if box is not None and name in box.names},
         notes=notes,
     )
+    return replace(side, notes=(*notes, _shared(side, fields.source))) if fields and side.shares_field else side
 
 
 def _open_box(file: JudgedFile) -> Container | None:
@@ -200,6 +204,29 @@ def _simulations(
         "are treated as one group, and errors are unknown; give --maps-per-simulation, or simulation in the file"
     )
     return runs, (untold,)
+
+
+def _initial_fields(file: JudgedFile, box: Container | None, count: int, params: Params | None) -> InitialFields | None:
+    """Return the initial field of each map; None if each simulation has its own.
+
+    Of generated maps only ids and records tell: a model draws the maps at the points of a 1P set independently.
+    """
+    given = _array(box, "initial_field")
+    if given is not None:
+        if given.shape != (count,):
+            raise InputError(f"{file.path}: initial_field has shape {given.shape}; one id per map ({count},) is needed")
+        return InitialFields(numbered(given), "initial_field in the file")
+    table = np.zeros((count, 0)) if params is None or file.what == "generated" else params
+    return initial_fields(file.path, file.params_path, table)
+
+
+def _shared(side: JudgedMaps, source: str) -> str:
+    """Return the note on simulations that share their initial field."""
+    return (
+        f"{side.path}: the simulations share their initial field ({source}), so that its fluctuation is in all of "
+        "them: errors and verdict are unknown; compare with an LH or CV set, or give ids initial_field (N,) in the "
+        "file if they differ"
+    )
 
 
 def _disregarded(file: JudgedFile, ids: Index) -> tuple[str, ...]:

@@ -20,10 +20,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.data.channels import Field, describe_fields, open_field_files
+from focus_engine.data.initial_fields import initial_fields
 from focus_engine.data.map_files import MapArray, chunk_of, content_blocks, rows_of
 from focus_engine.data.parameters import Table, read_parameter_table, select_parameters
 from focus_engine.errors import InputError
 from focus_engine.pulse import PULSE
+from focus_engine.statistics.simulations import shares_field
 from focus_engine.units import NORMALISED
 
 Maps = NDArray[np.float32]
@@ -124,6 +126,17 @@ class MapSet:
     def chunk(self) -> int:
         """Maps that are decoded at once, because they share a chunk of an HDF5 or Zarr file; else 1."""
         return chunk_of(self.maps)
+
+    @cached_property
+    def initial_fields(self) -> Ids:
+        """The initial field that each simulation started from, as ids (n_simulations,)."""
+        found = initial_fields(self.maps_path, self.params_path, self.table)
+        return np.arange(self.n_simulations) if found is None else found.ids.astype(np.int64)
+
+    def share_field(self, ids: ArrayLike) -> bool:
+        """Return whether the simulations of the maps `ids` share their initial field, as those of 1P do."""
+        simulations = self.simulation_of(ids)
+        return shares_field(self.initial_fields[simulations], simulations)
 
     def simulation_of(self, ids: ArrayLike) -> Ids:
         """Return the simulations that the maps `ids` belong to."""

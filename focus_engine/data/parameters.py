@@ -46,17 +46,8 @@ def read_parameter_table(path: Path) -> Table:
         InputError: the file is missing, not text, ragged, not finite, has the wrong number of columns, an order
             that contradicts the ranges of CAMELS, or varies a parameter beyond the first six.
     """
-    rows = _read_rows(path)
-    width = len(rows[0].fields)
-    for row in rows:
-        if len(row.fields) != width:
-            raise InputError(
-                f"{path}, line {row.line}: has {len(row.fields)} columns where line {rows[0].line} has "
-                f"{width}; give one row per simulation, all of the same length (is the file whole?)"
-            )
-    named = not any(_is_number(row.fields[0]) for row in rows)
-    table = np.array([[_number(path, row, field) for field in row.fields[named:]] for row in rows], dtype=np.float64)
-    table = _without_seeds(table.reshape(len(rows), width - named), named=named)
+    rows, table, named = _read_numbers(path)
+    table = table[:, :-1] if _seeded(table, named=named) else table
     if table.shape[1] == EXTENDED_COLUMNS:
         names = [row.fields[0] if named else f"in line {row.line}" for row in rows]
         table = six_of_extended(table, names, where=str(path))
@@ -67,6 +58,16 @@ def read_parameter_table(path: Path) -> Table:
         )
     check_parameter_order(table, where=str(path))
     return table
+
+
+def read_seeds(path: Path) -> Table | None:
+    """Return the seeds (n_simulations,) of the initial fields in a CAMELS table; None if it has none.
+
+    Raises:
+        InputError: as `read_parameter_table`, but for the parameters themselves.
+    """
+    _, table, named = _read_numbers(path)
+    return table[:, -1] if _seeded(table, named=named) else None
 
 
 def select_parameters(
@@ -182,11 +183,26 @@ def _range_sentence(table: Table, place: int) -> str:
     )
 
 
-def _without_seeds(table: Table, *, named: bool) -> Table:
-    """Drop the seed column of a CAMELS table: integers after 6 or 28 parameters, or after 2 in a table with names."""
+def _seeded(table: Table, *, named: bool) -> bool:
+    """Whether a table ends in seeds: integers after 6 or 28 parameters, or after 2 in a table with names."""
     columns = table.shape[1]
     seeded = columns in {len(PARAMETER_NAMES) + 1, EXTENDED_COLUMNS + 1} or (named and columns == 3)
-    return table[:, :-1] if seeded and bool(np.all(table[:, -1] == np.round(table[:, -1]))) else table
+    return seeded and bool(np.all(table[:, -1] == np.round(table[:, -1])))
+
+
+def _read_numbers(path: Path) -> tuple[list[_Row], Table, bool]:
+    """Return the rows of a table, its numbers (rows, columns), and whether a name leads each row."""
+    rows = _read_rows(path)
+    width = len(rows[0].fields)
+    for row in rows:
+        if len(row.fields) != width:
+            raise InputError(
+                f"{path}, line {row.line}: has {len(row.fields)} columns where line {rows[0].line} has "
+                f"{width}; give one row per simulation, all of the same length (is the file whole?)"
+            )
+    named = not any(_is_number(row.fields[0]) for row in rows)
+    table = np.array([[_number(path, row, field) for field in row.fields[named:]] for row in rows], dtype=np.float64)
+    return rows, table.reshape(len(rows), width - named), named
 
 
 def _read_rows(path: Path) -> list[_Row]:

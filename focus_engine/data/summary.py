@@ -12,6 +12,7 @@ import numpy as np
 
 from focus_engine.config.blocks.data import PARAMETER_NAMES
 from focus_engine.config.designs import DESIGNS
+from focus_engine.data.initial_fields import varied_one_at_a_time
 from focus_engine.data.maps import Ids, Maps, MapSet
 from focus_engine.data.parameters import Table
 from focus_engine.statistics.power import PowerSpectrum, measured_power
@@ -110,13 +111,13 @@ def describe(map_set: MapSet) -> DataSummary:
 def guess_layout(table: Table) -> str:
     """Return in words the design that a parameter table (n, columns) has: CV, 1P, EX, N-body, LH or none of CAMELS.
 
-    CV: all rows are equal. 1P: several parameters vary, at most one of them in a row, from its commonest value.
+    CV: all rows are equal. 1P: several parameters vary, at most one of them in a row (`varied_one_at_a_time`).
     EX: each varying parameter has two values, and every combination occurs equally often.
     """
     varying = [int(column) for column in np.flatnonzero(np.ptp(table, axis=0) > 0)]
     if not varying:
         return _design("CV") if len(table) > 1 else "one simulation"
-    if len(varying) > 1 and np.all(np.count_nonzero(table != _commonest(table), axis=1) <= 1):
+    if varied_one_at_a_time(table):
         return _design("1P")
     _, counts = np.unique(table[:, varying], axis=0, return_counts=True)
     two_values = all(len(np.unique(table[:, column])) == 2 for column in varying)
@@ -132,12 +133,6 @@ def guess_layout(table: Table) -> str:
 
 def _design(name: str) -> str:
     return f"{name} ({DESIGNS[name].words})"
-
-
-def _commonest(table: Table) -> Table:
-    """Return the value that occurs most often in each column, (columns,)."""
-    found = (np.unique(column, return_counts=True) for column in table.T)
-    return np.array([values[np.argmax(counts)] for values, counts in found])
 
 
 def _some(count: int, most: int) -> Ids:

@@ -21,6 +21,7 @@ from focus_engine.data.opening import open_maps, spread
 from focus_engine.errors import InputError
 from focus_engine.evaluation.sampling import draw_physical, report_document
 from focus_engine.evaluation.trained_model import TrainedModel
+from focus_engine.evaluation.truth import paired_design
 from focus_engine.events.table import DataProgress
 from focus_engine.figures.pages import draw_comparison
 from focus_engine.generative.sampling import SamplingPlan, SamplingProgress
@@ -28,7 +29,6 @@ from focus_engine.progress import relay
 from focus_engine.runs.comparison import ComparisonScores, ModelScores, SamplingCost, model_scores
 from focus_engine.runs.folder import RunFolder
 from focus_engine.statistics.compare import Evaluation, judge
-from focus_engine.statistics.design import Design
 from focus_engine.training.devices import device_name
 from focus_engine.units import NORMALISED
 
@@ -239,7 +239,7 @@ def _sample_and_score(
 ) -> Generator[ComparisonProgress, None, ComparedModel]:
     """Sample by each plan and score the maps; those of the model's own plan must be physical."""
     params, real = maps.params_of(ids), maps.read(ids)
-    design = Design.paired(maps.simulation_of(ids), params)
+    design = paired_design(maps, ids)
 
     def evaluation(generated: NDArray[np.float32], *, values_only: bool = False) -> Evaluation:
         return judge(real, generated, replace(design, values_only=values_only), maps.box_size, fields=maps.field_names)

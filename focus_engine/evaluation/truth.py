@@ -7,7 +7,7 @@ any number at one cosmology, so that truth there is as exact as one likes.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -87,7 +87,14 @@ def held_out_truth(maps: MapSet, test: ArrayLike, count: int | None) -> Truth:
     """Return `count` test maps [300], spread over the `test` simulations, for one generated map each."""
     ids = spread(maps.maps_of(test), count or MAX_TEST_MAPS)
     params = maps.params_of(ids)
-    return Truth(maps.read(ids), Design.paired(maps.simulation_of(ids), params), params, np.arange(len(ids)))
+    design = paired_design(maps, ids)
+    return Truth(maps.read(ids), design, params, np.arange(len(ids)))
+
+
+def paired_design(maps: MapSet, ids: NDArray[np.int64]) -> Design:
+    """Return the design of one generated map for each of the maps `ids` of a set."""
+    design = Design.paired(maps.simulation_of(ids), maps.params_of(ids))
+    return replace(design, shared_field=maps.share_field(ids))
 
 
 def universe_truth(

@@ -16,7 +16,7 @@ from focus_engine.atomic import naming
 from focus_engine.events.history import history_of
 from focus_engine.events.line import parse_event
 from focus_engine.events.table import EpochFinished, Event, StepProgress
-from focus_engine.small_files import open_ordinary, read_at_most
+from focus_engine.small_files import open_ordinary, open_to_append, read_at_most
 
 TAIL_BYTES = 1 << 12
 """How much of the end of a log is read first; four times as much before it each time, until an epoch is found."""
@@ -24,8 +24,8 @@ MOST_TAIL_BYTES = 1 << 22
 """How much of it is read at once at most, which bounds the memory."""
 
 Thin = Callable[[bytes, int, int], list[bytes]]
-CHUNK_BYTES = 1 << 24
-"""How much of a log is read at once, so that a large one needs little memory."""
+CHUNK_BYTES = 1 << 18
+"""How much of a log is read at once: parsed, it takes about 2 MB, which a dashboard that reads long logs keeps."""
 THINNED_BYTES = 1 << 22
 """A longer log is thinned: about this much of its step events is parsed."""
 _STEP = b'{"type":"step_progress"'
@@ -34,7 +34,7 @@ _STEP = b'{"type":"step_progress"'
 def append_event(path: Path, event: Event) -> None:
     """Append `event` to the log at `path`, made if need be. Raises OSError when the disk refuses."""
     line = (event.to_json() + "\n").encode()
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = open_to_append(path)
     try:
         size = os.fstat(descriptor).st_size
         with naming(path):
@@ -112,14 +112,12 @@ class LogReader:
                 if status.st_size == self._offset:
                     return LogChunk(restarted=restarted)
                 log.seek(self._offset)
-                chunk = log.read(CHUNK_BYTES)
-                if b"\n" not in chunk and status.st_size - self._offset > len(chunk):
-                    chunk += log.readline()  # one line longer than a chunk
+                chunk = _whole_lines(log)
         except (FileNotFoundError, NotADirectoryError):
             return LogChunk(restarted=self._lost())
         end = chunk.rfind(b"\n") + 1
         self._offset += end
-        more = len(chunk) == CHUNK_BYTES and self._offset < status.st_size and end > 0
+        more = len(chunk) >= CHUNK_BYTES and self._offset < status.st_size and end > 0
         lines = chunk[:end].split(b"\n") if self._stride == 1 else self._thin(chunk, end, self._stride)
         events = tuple(_parse(lines))
         if not more:
@@ -132,18 +130,43 @@ class LogReader:
         return was
 
 
-def read_events_of(path: Path, kinds: Sequence[type[Event]], most: int) -> list[Event]:
-    """Return the events of the given types in the last `most` bytes of the log; other lines are not parsed."""
-    try:
-        with _opened(path) as log:
-            size = os.fstat(log.fileno()).st_size
-            log.seek(max(0, size - most))
-            chunk = log.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    starts = tuple(b'{"type":"%s"' % kind.type.encode() for kind in kinds)
-    whole = (line for line in chunk.split(b"\n") if line.startswith(starts))
-    return [event for line in whole if (event := parse_event(line)) is not None]
+class KindReader:
+    """Follows events of the given types in a log; other lines are not parsed. Holds one chunk of the log at a time."""
+
+    def __init__(self, path: Path, kinds: Sequence[type[Event]], most: int) -> None:
+        """Follow the log at `path`, of which the first poll reads the last `most` bytes."""
+        self._path = path
+        self._starts = tuple(b'{"type":"%s"' % kind.type.encode() for kind in kinds)
+        self._most = most
+        self._offset = 0
+        self._file_id: tuple[int, int] | None = None
+
+    def poll(self) -> tuple[list[Event], bool]:
+        """Return the events since the last poll, and whether the log was replaced: what was read before is void."""
+        try:
+            with _opened(self._path) as log:
+                return self._read(log)
+        except (FileNotFoundError, NotADirectoryError):
+            was, self._file_id = self._file_id is not None, None
+            return [], was
+
+    def _read(self, log: BinaryIO) -> tuple[list[Event], bool]:
+        status, events, known = os.fstat(log.fileno()), list[Event](), self._file_id
+        file_id = (status.st_dev, status.st_ino)
+        if void := file_id != known or status.st_size < self._offset:
+            self._file_id, self._offset = file_id, max(0, status.st_size - self._most)
+        log.seek(self._offset)
+        while (end := (chunk := _whole_lines(log)).rfind(b"\n") + 1) > 0:
+            self._offset += end
+            log.seek(self._offset)
+            events += _parse(line for line in chunk[:end].split(b"\n") if line.startswith(self._starts))
+        return events, void and known is not None
+
+
+def _whole_lines(log: BinaryIO) -> bytes:
+    """Return the next `CHUNK_BYTES` of a log, or one line that is longer."""
+    chunk = log.read(CHUNK_BYTES)
+    return chunk if b"\n" in chunk else chunk + log.readline()
 
 
 def read_recent_events(path: Path) -> list[Event]:

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from focus_engine.launch.exclusive_file import ExclusiveFile
+from focus_engine.small_files import has_no_other_name
 
 NO_FLOCK = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 """Errors of a file system that has no flock, or whose lock server does not answer."""
@@ -111,6 +112,8 @@ def _check_own(path: Path, descriptor: int) -> None:
     status = os.fstat(descriptor)
     if status.st_nlink > 1 or not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EMLINK, "is a hard link or no ordinary file: remove it", str(path))
+    if not has_no_other_name(path, descriptor):
+        raise BlockingIOError(errno.EAGAIN, "is being replaced", str(path))
 
 
 def _flock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:

@@ -10,7 +10,8 @@ import subprocess
 
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder
-from focus_engine.trust import is_own, trusted
+from focus_engine.trust import is_own
+from focus_engine.trust_flag import trusted
 
 NOTIFY_SECONDS = 60.0
 

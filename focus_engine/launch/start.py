@@ -32,7 +32,7 @@ from focus_engine.launch.state import summarise
 from focus_engine.launch.stop_request import When, read_stop_request, write_stop_request
 from focus_engine.launch.summary import LIVE_STATES, RunSummary
 from focus_engine.runs.folder import RunFolder
-from focus_engine.small_files import open_ordinary
+from focus_engine.small_files import open_ordinary, open_to_append
 
 START_SECONDS = 60.0
 """A worker that has not written its first event by then has failed to start."""
@@ -131,7 +131,7 @@ def start_run(
         command += ["--device", device] if device else []
         command += ["--devices", str(devices)] if devices else []
         command += ["--queue"] if queue else []
-        with run.worker_log.open("ab") as log:
+        with os.fdopen(open_to_append(run.worker_log), "ab") as log:
             process = _worker_process(command, log, lock)
         lock.hand_over(process.pid)
     identity = _wait_for_event(run, process, tail, (RunStarted, DataProgress, Queued) if resume else (WorkerStarting,))

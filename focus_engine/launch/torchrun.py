@@ -24,6 +24,7 @@ from focus_engine.launch.process import ProcessIdentity, host_name
 from focus_engine.launch.rank_files import RankRecord, read_rank_records
 from focus_engine.launch.stop_request import write_stop_request
 from focus_engine.runs.folder import RunFolder
+from focus_engine.small_files import open_to_append
 
 DEVICES_VARIABLE = "FOCUS_DEVICES"
 """Environment variable that holds torch's names of the devices of this machine's ranks, separated by commas."""
@@ -31,6 +32,8 @@ POLL_SECONDS = 0.1
 END_SECONDS = 40.0
 """How long torch.distributed.run may take to end its ranks after SIGTERM."""
 DEFAULT_PORT = 29400
+BACKEND = "focus-local"
+"""Rendezvous backend of the ranks of one machine (`worker/local_ranks.py`)."""
 
 
 def nodes_of_job() -> int:
@@ -41,14 +44,16 @@ def nodes_of_job() -> int:
 def launch_command(run: RunFolder, devices: int, restarts: int, arguments: Sequence[str]) -> list[str]:
     """Return the command that starts the ranks: `devices` of them on this machine, or on each node of a SLURM job."""
     nodes = nodes_of_job()
-    python = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={devices}"]
+    count = f"--nproc-per-node={devices}"
     ranks = [f"--max-restarts={restarts}", "-m", "focus_engine.worker.rank", str(run.path), *arguments]
     if nodes == 1:
-        return [*python, "--standalone", "--local-addr=127.0.0.1", *ranks]
+        local = [f"--rdzv-backend={BACKEND}", "--rdzv-id=local", "--local-addr=127.0.0.1"]
+        return [sys.executable, "-m", "focus_engine.worker.local_ranks", count, *local, *ranks]
     job = os.environ.get("SLURM_JOB_ID", "0")
     port = DEFAULT_PORT + int(job) % 1000 if job.isdecimal() else DEFAULT_PORT
     meeting = [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-id={job}", f"--rdzv-endpoint={host_name()}:{port}"]
-    return ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", *python, *meeting, *ranks]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", count]
+    return ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", *torchrun, *meeting, *ranks]
 
 
 def train_on_ranks(
@@ -67,7 +72,7 @@ def train_on_ranks(
     folder.mkdir(parents=True)
     tail = EventTail(run.events)
     tail.poll()
-    with run.worker_log.open("ab") as log:
+    with os.fdopen(open_to_append(run.worker_log), "ab") as log:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder
-from focus_engine.trust import trusted
+from focus_engine.trust_flag import trusted
 
 
 def check_links(run: RunFolder) -> None:

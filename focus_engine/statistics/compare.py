@@ -29,7 +29,7 @@ from focus_engine.statistics.power import DENSITY_LABEL, FIELD_LABEL, PowerCompa
 from focus_engine.statistics.protocol import Result, plain, statistic_of
 from focus_engine.statistics.simulations import DRAWS
 from focus_engine.statistics.slab import SlabMeanComparison
-from focus_engine.statistics.verdict import Verdict, judged, verdict_of
+from focus_engine.statistics.verdict import FEW, SHARED, Verdict, judged, verdict_of
 
 ResultT = TypeVar("ResultT", bound=Result)
 Results = Mapping[str, Result]
@@ -48,6 +48,7 @@ class Evaluation:
         box_size: side of the maps along the last axis [Mpc/h].
         seed: seed of all draws.
         physical: whether the maps are a density rather than a normalised field.
+        shared_field: whether simulations share their initial field, which leaves errors and the verdict unknown.
         others: the results of the other fields by name, and those of pairs of fields, such as `Mcdm x HI`.
         field: name of the first field; empty if there is one.
     """
@@ -60,6 +61,7 @@ class Evaluation:
     physical: bool = True
     n_generated: int = 0
     n_points: int = 0
+    shared_field: bool = False
     others: Mapping[str, Results] = field(default_factory=dict)
     field: str = ""
 
@@ -68,7 +70,8 @@ class Evaluation:
         """How many maps, simulations and parameter points it is of, in words."""
         truth = f"{_number(self.n_maps, 'real map')} of {_number(self.n_simulations, 'simulation')}"
         points = _number(self.n_points, "parameter point")
-        return f"{_number(self.n_generated, 'generated map')} against {truth}, at {points}"
+        shared = ", of one initial field" if self.shared_field else ""
+        return f"{_number(self.n_generated, 'generated map')} against {truth}, at {points}{shared}"
 
     @property
     def power_spectrum(self) -> PowerComparison:
@@ -97,7 +100,7 @@ class Evaluation:
     @property
     def verdict(self) -> Verdict:
         """What all scores together say."""
-        return verdict_of(self.scores())
+        return verdict_of(self.scores(), SHARED if self.shared_field else FEW)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document of `focus evaluate --json`: plain floats and lists, null for unknown values."""
@@ -107,6 +110,7 @@ class Evaluation:
             "n_generated": self.n_generated,
             "n_simulations": self.n_simulations,
             "n_points": self.n_points,
+            "shared_field": self.shared_field,
             "box_size": plain(self.box_size),
             "halvings": DRAWS,
             "seed": self.seed,
@@ -218,6 +222,7 @@ def judging(
         n_generated=len(drawn),
         n_simulations=design.real.units,
         n_points=design.count,
+        shared_field=design.shared_field,
         box_size=float(box_size),
         seed=design.seed,
         physical=physical,

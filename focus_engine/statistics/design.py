@@ -9,7 +9,7 @@ resampled.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -45,6 +45,8 @@ class Design:
         generated: the point of each generated map, and its simulation if it has one.
         seed: seed of all draws.
         values_only: whether errors and nulls are left unknown, which saves nearly all of the time.
+        shared_field: whether simulations of one side share their initial field, as in a 1P set. They are one
+            realisation then, whose fluctuation the reference absorbs: errors and nulls are unknown.
     """
 
     params: Array
@@ -52,6 +54,7 @@ class Design:
     generated: Rows
     seed: int = 0
     values_only: bool = False
+    shared_field: bool = False
 
     @classmethod
     def paired(cls, simulation_ids: ArrayLike, params: ArrayLike | None = None, seed: int = 0) -> Design:
@@ -74,6 +77,11 @@ class Design:
         return cls(points, Rows.of(place, ids), Rows.of(place), seed)
 
     @property
+    def drawn(self) -> bool:
+        """Whether errors and nulls are drawn; otherwise they are unknown."""
+        return not (self.values_only or self.shared_field)
+
+    @property
     def count(self) -> int:
         """Number of parameter points."""
         return len(self.params)
@@ -91,6 +99,8 @@ class Design:
     def scale(self, real: Array, generated: Array, kind: Kind) -> Scaled:
         """Return vectors (N, V) of both relative to the mean of the real maps at their parameters (see `Scaled`)."""
         reference = reference_of(self.params, self.real.point_means(real), self.real.units_per_point, kind)
+        if self.shared_field:
+            reference = replace(reference, known=False)
         return Scaled.of(real, generated, self.real, self.generated, reference, kind, self._neighbours(1).sources)
 
     def estimate(self, score: Callable[[Sample], Array], scaled: Scaled, tails: Sequence[Tail]) -> tuple[Estimate, ...]:
@@ -126,7 +136,7 @@ class Design:
     def bootstraps(self) -> tuple[Draw, ...]:
         """Resamplings of the measured maps: within points that have enough simulations and maps, else points."""
         enough = self.count > 1 or self.real.units > 1
-        return tuple(self._bootstraps()) if enough and not self.values_only else ()
+        return tuple(self._bootstraps()) if enough and self.drawn else ()
 
     @cached_property
     def _within(self) -> bool:
@@ -156,7 +166,7 @@ class Design:
     @cached_property
     def nulls(self) -> tuple[Draw, ...]:
         """Draws of a perfect generator and of other real simulations, as rows of the real maps."""
-        return () if self.values_only else tuple(self._nulls())
+        return tuple(self._nulls()) if self.drawn else ()
 
     def _nulls(self) -> Iterator[Draw]:
         """Yield draws, each from another resampling of the simulations.

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from focus_engine.statistics.design import distinct_params
+from focus_engine.statistics.simulations import shares_field
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
 
 Params = NDArray[np.float64]
@@ -30,6 +32,7 @@ class JudgedMaps:
         param_names: (P,); empty if unknown.
         positional: whether the names follow from the position of the columns (a text table), not from the file.
         simulation: (N,) simulation of each map, numbered from 0; None for independently drawn maps.
+        initial_field: (N,) ids of the initial fields that the simulations started from; None if each has its own.
         box_size: side along the last axis [Mpc/h]; None if unknown.
         fields: name of each channel; empty if unknown.
         units: (C,) unit of each channel, `NORMALISED` for values without one.
@@ -46,6 +49,7 @@ class JudgedMaps:
     param_names: tuple[str, ...] = ()
     positional: bool = False
     simulation: Index | None = None
+    initial_field: Index | None = None
     box_size: float | None = None
     fields: tuple[str, ...] = ()
     units: tuple[str, ...] = (SURFACE_DENSITY,)
@@ -69,6 +73,16 @@ class JudgedMaps:
         """Number of simulations; of independently drawn maps, their number."""
         return self.count if self.simulation is None else int(np.unique(self.simulation).size)
 
+    @property
+    def shares_field(self) -> bool:
+        """Whether several simulations share their initial field; of maps without ids, several parameter points."""
+        if self.initial_field is None:
+            return False
+        groups = self.simulation
+        if groups is None:
+            groups = np.zeros(self.count, dtype=np.intp) if self.params is None else distinct_params(self.params)[1]
+        return shares_field(self.initial_field, groups)
+
     def take(self, rows: Index) -> JudgedMaps:
         """Return the maps of ascending `rows`: a view where they are consecutive, else a copy in memory."""
         if rows.size == self.count:
@@ -77,7 +91,8 @@ class JudgedMaps:
         chosen: Any = slice(int(rows[0]), int(rows[-1]) + 1) if consecutive else rows
         ids = None if self.simulation is None else numbered(self.simulation[rows])
         params = None if self.params is None else self.params[rows]
-        return replace(self, maps=self.maps[chosen], params=params, simulation=ids)
+        fields = None if self.initial_field is None else self.initial_field[rows]
+        return replace(self, maps=self.maps[chosen], params=params, simulation=ids, initial_field=fields)
 
 
 def numbered(ids: NDArray[Any]) -> Index:

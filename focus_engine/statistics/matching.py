@@ -47,7 +47,7 @@ class MatchedMaps:
             Rows.of(self.real_point, self.real.simulation),
             Rows.of(self.generated_point, self.generated.simulation),
         )
-        return Design(self.points, *rows, seed)
+        return Design(self.points, *rows, seed, shared_field=self.real.shares_field or self.generated.shares_field)
 
     def noted(self, *words: str) -> MatchedMaps:
         """Return the same with further notes."""

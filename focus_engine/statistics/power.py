@@ -18,8 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from focus_engine.errors import InputError
 from focus_engine.statistics.bands import BANDS, band_weights
 from focus_engine.statistics.fourier import (
-    Annuli,
-    Field,
     Precision,
     Transforms,
     annuli,
@@ -27,7 +25,8 @@ from focus_engine.statistics.fourier import (
     field_transforms,
     log_transforms,
 )
-from focus_engine.statistics.map_stack import MapStack, as_map_stack, chunk_rows
+from focus_engine.statistics.map_stack import MapStack, as_map_stack
+from focus_engine.statistics.mode_sums import mode_sums
 from focus_engine.statistics.protocol import Result, known
 from focus_engine.units import NORMALISED
 
@@ -41,9 +40,6 @@ Array = NDArray[np.float64]
 DENSITY_LABEL = "density contrast"
 LOG_LABEL = "log field"
 FIELD_LABEL = NORMALISED
-
-_SAFE_EXPONENT = 20
-"""Of means 2^±20, modes of float32 maps of up to 4096 x 4096 can be squared and added without overflow."""
 
 SCORED_FRACTION = 0.8  # errors are computed below this fraction of the Nyquist wavenumber
 
@@ -295,35 +291,6 @@ def _spectrum(stack: NDArray[np.generic], box_size: float, label: str, floor: fl
     return _spectra((stack,), ((0, 0),), box_size, label, floor)[0]
 
 
-@dataclass(frozen=True, eq=False)
-class _Parts:
-    """Real and imaginary parts of the modes of maps, by annulus, to be divided by `divisors`.
-
-    Float32 ones are multiplied by a power of 2 where else their squares could overflow; nothing is rounded.
-    """
-
-    values: Field  # (n, 2 n_modes)
-    divisors: Array  # (n,)
-
-    @classmethod
-    def of(cls, found: Transforms, bins_of: Annuli, label: str) -> _Parts:
-        """Return the parts of transforms; those of a density are relative to the means of the maps."""
-        parts = bins_of.ordered(found.modes)
-        if label != DENSITY_LABEL:
-            return cls(parts, np.ones(len(parts)))
-        exponents = np.frexp(found.means)[1]
-        if parts.dtype == np.float64 or np.abs(exponents).max() < _SAFE_EXPONENT:
-            return cls(parts, found.means)
-        scale = np.ldexp(1.0, -exponents)
-        parts *= scale.astype(np.float32)[:, None]
-        return cls(parts, found.means * scale)
-
-    def sums(self, other: _Parts, bins_of: Annuli, *, overwrite: bool) -> Array:
-        """Return Re(F_a F_b*) summed over the modes of each annulus, (n, n_bins); may overwrite these values."""
-        products = np.multiply(self.values, other.values, out=self.values if overwrite else None)
-        return bins_of.sums(products) / (self.divisors * other.divisors)[:, None]
-
-
 def _spectra(
     fields: Sequence[NDArray[np.generic]],
     pairs: Sequence[tuple[int, int]],
@@ -334,26 +301,23 @@ def _spectra(
     """Return the spectrum Re⟨F_a F_b*⟩ of each pair (a, b) of `fields`, each a stack of maps of one shape."""
     if not (np.isfinite(box_size) and box_size > 0):
         raise InputError(f"box_size is {box_size}; a positive length in Mpc/h is needed")
-    n_maps, height, width = fields[0].shape
+
+    def transforms(stack: NDArray[np.generic], rows: slice, precision: Precision) -> Transforms:
+        return _transforms(stack, rows, precision, label, floor)
+
+    height, width = fields[0].shape[1:]
     bins_of = annuli(height, width)
     pixel = box_size / width
     k_fundamental = 2 * np.pi / (pixel * max(height, width))
-    n_bins = bins_of.modes.size
-    powers = np.empty((len(pairs), n_maps, n_bins))
-    precision = Precision.of(fields)
-    for rows in chunk_rows(fields[0]):
-        parts = [_Parts.of(_transforms(stack, rows, precision, label, floor), bins_of, label) for stack in fields]
-        for power, (a, b) in zip(powers, pairs, strict=True):
-            power[rows] = parts[a].sums(parts[b], bins_of, overwrite=len(pairs) == 1)
-        del parts  # the next chunk is measured in the same memory, which is in the cache
     # L_x L_y / (H W)², which is L² / N⁴ for a square map, over the modes of each bin.
+    powers = mode_sums(fields, pairs, bins_of, transforms, density=label == DENSITY_LABEL)
     powers *= pixel**2 / (height * width) / bins_of.modes
     return tuple(
         PowerSpectrum(
             k=bins_of.mean_n * k_fundamental,
             power=power,
             modes=bins_of.modes.copy(),
-            k_edges=k_fundamental * np.arange(1, n_bins + 2),
+            k_edges=k_fundamental * np.arange(1, bins_of.modes.size + 2),
             box_size=float(box_size),
             k_nyquist=float(np.pi / pixel),
             label=label,

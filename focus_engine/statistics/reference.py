@@ -128,7 +128,7 @@ class Reference:
         centre: (G, V) the mean at each point.
         terms: number of fitted terms, by which the freedom of the residuals of the simulations is reduced.
         known: whether residuals about it show the scatter at fixed parameters; False if the points were too few to
-            fit, so that `centre` is the mean over all points.
+            fit, so that `centre` is the mean over all points, or if simulations share their initial field.
         features: (G, terms) the terms of the fit at each point; None if `centre` holds the points' own means.
     """
 

@@ -15,7 +15,7 @@ from focus_engine.statistics.bands import BANDS, band_weights
 from focus_engine.statistics.design import Design
 from focus_engine.statistics.map_stack import MapStack
 from focus_engine.statistics.power import SCORED_FRACTION, PowerSpectrum, band_means
-from focus_engine.statistics.protocol import Result
+from focus_engine.statistics.protocol import Result, known
 from focus_engine.statistics.sample import Sample
 
 Array = NDArray[np.float64]
@@ -30,7 +30,8 @@ class ResponseComparison(Result):
 
     reference: Array  # (3, G) ln of the reference P(k) in (Mpc/h)², averaged in each band
     generated: Array  # (3, G) the same of the generated maps, relative to the real ones' reference
-    parameter_slopes: Array  # (3, P) error of d ln P / d x in each band: x, a parameter's standardised logarithm
+    parameter_slopes: Array  # (3, P) d ln(P generated / P real) / d x in each band; x: see `parameter_slopes`
+    parameter_slopes_error: Array  # (3, P) standard deviation of that, from the bootstrap; NaN if unknown
     r_squared: float  # share of the variance of ln P between parameter points that generated maps follow, all bands
     r_squared_bands: Array  # (3,) the same in each band
 
@@ -40,7 +41,7 @@ def bins(real: MapStack, generated: MapStack) -> None:
 
 
 def compare(real: PowerSpectrum, generated: PowerSpectrum, design: Design) -> ResponseComparison:
-    """Return the slope of the response in each band, and R² over all."""
+    """Return the slope of the response in each band, R² over all, and the slopes along each parameter."""
     shown = real.below(1.0)
     scaled = design.scale(real.power[:, shown], generated.power[:, shown], "ratio")
     weights, words = band_weights(real.k_edges[: int(shown.sum()) + 1], SCORED_FRACTION * real.k_nyquist)
@@ -48,15 +49,19 @@ def compare(real: PowerSpectrum, generated: PowerSpectrum, design: Design) -> Re
     def scores(sample: Sample) -> Array:
         reference, excess, apart = _by_point(sample, weights)
         slopes = [response_slope(reference[:, band], apart[:, band]) for band in range(len(BANDS))]
-        return np.array([*slopes, _r_squared(reference, reference + excess)])
+        x = design.x if sample.points is None else design.x[sample.points]
+        return np.array([*slopes, _r_squared(reference, reference + excess), *parameter_slopes(x, apart).T.flat])
 
-    *slopes, r_squared = design.estimate(scores, scaled, ["both"] * (len(BANDS) + 1))
-    reference, excess, apart = _by_point(scaled.sample(), weights)
+    shape = len(BANDS), design.x.shape[1]
+    found = design.estimate(scores, scaled, ["both"] * (len(BANDS) + 1 + shape[0] * shape[1]))
+    slopes, r_squared, along = found[: len(BANDS)], found[len(BANDS)], found[len(BANDS) + 1 :]
+    reference, excess, _ = _by_point(scaled.sample(), weights)
     by_band = zip(reference.T, (reference + excess).T, strict=True)
     return ResponseComparison(
         reference=reference.T,
         generated=(reference + excess).T,
-        parameter_slopes=_parameter_slopes(design.x, apart).T,
+        parameter_slopes=known([one.value for one in along]).reshape(shape),
+        parameter_slopes_error=known([one.error for one in along]).reshape(shape),
         r_squared=np.nan if r_squared.value is None else r_squared.value,
         r_squared_bands=np.array([_r_squared(one[:, None], drawn[:, None]) for one, drawn in by_band]),
         scores={
@@ -87,19 +92,23 @@ def _r_squared(reference: Array, generated: Array) -> float:
     """Return 1 − Σ(generated − reference)² / Σ(reference − mean)², over points and bands, means removed."""
     if len(reference) < FEWEST_POINTS:
         return float("nan")
-    known = np.isfinite(reference).all(axis=0)
-    truth, drawn = reference[:, known], generated[:, known]
+    finite = np.isfinite(reference).all(axis=0)
+    truth, drawn = reference[:, finite], generated[:, finite]
     truth, drawn = truth - truth.mean(axis=0), drawn - drawn.mean(axis=0)
     total = float((truth**2).sum())
     return 1 - float(((drawn - truth) ** 2).sum()) / total if total > 1e-6 * truth.size else float("nan")
 
 
-def _parameter_slopes(x: Array, apart: Array) -> Array:
-    """Return the coefficients (P, 3) of a linear fit of `apart` (G, 3) on x (G, P); NaN if too few points."""
+def parameter_slopes(x: Array, apart: Array) -> Array:
+    """Return the slopes (P, 3) of a joint linear fit of ln(P generated / P real) (G, 3) on parameters x (G, P).
+
+    x is the logarithm of a parameter that varies over the points, of mean 0 and standard deviation 1. A right response
+    has slope 0. At the points of a 1P set each slope is that of one parameter alone. NaN with too few points.
+    """
     if len(x) < x.shape[1] + FEWEST_POINTS:
         return np.full((x.shape[1], apart.shape[1]), np.nan)
     design = np.hstack([np.ones((len(x), 1)), x])
-    known = np.isfinite(apart).all(axis=0)
+    finite = np.isfinite(apart).all(axis=0)
     found = np.full((x.shape[1], apart.shape[1]), np.nan)
-    found[:, known] = np.linalg.lstsq(design, apart[:, known], rcond=None)[0][1:]
+    found[:, finite] = np.linalg.lstsq(design, apart[:, finite], rcond=None)[0][1:]
     return found

@@ -19,6 +19,13 @@ Array = NDArray[np.float64]
 DRAWS = 200  # random halvings; their medians are then known to a few per cent
 
 
+def shares_field(initial_field: ArrayLike, simulation: ArrayLike) -> bool:
+    """Return whether simulations share their initial field, from the ids of both of each map, (n,) and (n,)."""
+    fields, simulations = np.asarray(initial_field), np.asarray(simulation)
+    first = np.unique(simulations, return_index=True)[1]
+    return np.unique(fields[first]).size < first.size
+
+
 @dataclass(frozen=True)
 class Simulations:
     """The simulation of each of `n_maps` maps."""

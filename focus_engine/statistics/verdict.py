@@ -12,6 +12,16 @@ LEVEL = 0.05
 """Probability that a perfect generator is called distinguishable by the whole verdict."""
 
 
+FEW = "too few simulations to say what a perfect model scores"
+"""Why a verdict is unknown, in general."""
+
+SHARED = (
+    "the simulations share their initial field, so that what a perfect model scores is not known; values are, and so "
+    "are differences between parameter points"
+)
+"""Why it is unknown for a truth such as a 1P set."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What all scores together say.
@@ -19,7 +29,8 @@ class Verdict:
     Attributes:
         text: the verdict in words.
         p_value: probability that a perfect generator has a score as unlikely as the least likely one; None if unknown.
-        deciding_score: the score that decides, `statistic.name`; None if no score has a p-value.
+        deciding_score: the score that decides, `statistic.name`, of several fields after that of its field, such as
+            `Mcdm pdf.w1`; None if no score has a p-value.
     """
 
     text: str
@@ -42,11 +53,11 @@ def judged(scores: Sequence[Score]) -> tuple[Score, ...]:
     return tuple(replace(score, verdict=_word(score, corrected.get(score.id))) for score in scores)
 
 
-def verdict_of(scores: Sequence[Score]) -> Verdict:
-    """Return the verdict over scores that have been judged."""
+def verdict_of(scores: Sequence[Score], untold: str = FEW) -> Verdict:
+    """Return the verdict over scores that have been judged; `untold` says why none has a p-value, if so."""
     known = {score.id: score for score in scores if score.p_value is not None}
     if not known:
-        return Verdict("unknown: too few simulations to say what a perfect model scores", None, None)
+        return Verdict(f"unknown: {untold}", None, None)
     corrected = holm({name: score.p_value for name, score in known.items() if score.p_value is not None})
     name = min(known, key=lambda one: known[one].p_value or 0.0)
     decides, p_value = known[name], corrected[name]
@@ -57,7 +68,8 @@ def verdict_of(scores: Sequence[Score]) -> Verdict:
         text = f"indistinguishable from real maps ({looks})"
     else:
         text = f"told from real maps: {decides.sentence} ({looks})"
-    return Verdict(text, p_value, f"{decides.statistic}.{decides.spec.name}")
+    of_field = f"{decides.field} " if decides.field else ""
+    return Verdict(text, p_value, f"{of_field}{decides.statistic}.{decides.spec.name}")
 
 
 def _word(score: Score, corrected: float | None) -> str:

@@ -2,7 +2,8 @@
 
 Such a file holds tensors and text, and reading it runs no code. Its header holds JSON strings: `focus_config`,
 `focus_normaliser`, `focus_params` (names, scaling and range of the parameters), `focus_data` (map shape, box size,
-units, split, the spectrum that sampling starts from) and `focus_provenance`.
+units, split, the spectrum that sampling starts from) and `focus_provenance`; `focus_crc32` is the CRC-32 of the file
+(`focus_engine/weights_seal.py`).
 """
 
 import json
@@ -21,6 +22,7 @@ from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.errors import InputError
 from focus_engine.generative.prior import SpectralPrior
 from focus_engine.training.checkpoint import Checkpoint, load_checkpoint
+from focus_engine.weights_seal import KEY, REMEDY, UNKNOWN, inspect_weights, sealed
 
 SUFFIX = ".safetensors"
 FORMAT = "1"
@@ -92,14 +94,16 @@ def write_weights(path: Path, saved: Checkpoint) -> int:
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in weights.items()
     }
     headers = {header: json.dumps(getattr(saved, name), allow_nan=False) for name, header in HEADERS.items()}
-    content = safetensors.torch.save(tensors, {"format": "pt", "focus_format": FORMAT, **headers})
-    with write_atomically(path) as temporary:
-        temporary.write_bytes(content)  # not safetensors' own writing, which hides the OSError
+    content = safetensors.torch.save(tensors, {"format": "pt", "focus_format": FORMAT, KEY: UNKNOWN, **headers})
+    with write_atomically(path) as temporary, temporary.open("wb") as file:
+        file.writelines(sealed(content))  # not safetensors' own writing, which hides the OSError
     return len(content)
 
 
 def read_weights(path: Path) -> Checkpoint:
     """Return the weights file at `path` as a checkpoint whose state holds `epoch` and the EMA weights only.
+
+    Every byte is checked by its CRC-32; files of earlier versions hold none and are taken as they are.
 
     Raises:
         InputError: the file is missing, damaged, not a weights file of FOCUS, or holds values that make no sense.
@@ -114,9 +118,12 @@ def read_weights(path: Path) -> Checkpoint:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except Exception as error:  # noqa: BLE001  (a damaged file can raise any exception)
         raise InputError(f"{path}: not a whole safetensors file (damaged?): {_brief(error)}") from None
+    found = inspect_weights(path)
+    if found.problem.startswith("damaged"):
+        raise InputError(f"{path}: {found.problem}: {REMEDY}")
     if headers.get("focus_format") != FORMAT:
-        found = headers.get("focus_format")
-        what = "was not written by focus export" if found is None else f"has format {found[:20]!r}"
+        named = headers.get("focus_format")
+        what = "was not written by focus export" if named is None else f"has format {named[:20]!r}"
         raise InputError(f"{path}: {what}; this FOCUS reads weights files of format {FORMAT}")
     parts = {name: _parsed(path, headers, name) for name in HEADERS}
     epoch = parts["provenance"]["checkpoint"].get("epoch")

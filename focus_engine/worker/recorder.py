@@ -1,6 +1,7 @@
 """What a training process records: events, epoch blocks, and how the run ended."""
 
 import contextlib
+import os
 import resource
 import sys
 import threading
@@ -14,6 +15,7 @@ from focus_engine.events.log import append_event
 from focus_engine.events.table import CheckpointSaved, EndState, EpochFinished, Event, RunEnded, RunStarted
 from focus_engine.launch.notify import notify
 from focus_engine.runs.folder import RunFolder
+from focus_engine.small_files import open_to_append
 
 WRITE_SECONDS = 10.0
 """How long one thread waits for another that writes an event; a disk that is slower hangs."""
@@ -58,7 +60,7 @@ class Recorder:
         self._append(event)
         self._training = self._training or isinstance(event, RunStarted)
         if isinstance(event, EpochFinished):
-            with naming(self._run.train_log), self._run.train_log.open("a", encoding="utf-8") as log:
+            with naming(path := self._run.train_log), os.fdopen(open_to_append(path), "a", encoding="utf-8") as log:
                 log.write(epoch_block(event) + "\n")
         return event
 

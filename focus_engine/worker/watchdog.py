@@ -6,6 +6,7 @@ too; for that case a timer of faulthandler, which needs no interpreter, is set a
 
 import contextlib
 import faulthandler
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from focus_engine.launch.notify import notify
 from focus_engine.launch.stop_request import read_stop_request
 from focus_engine.pulse import PULSE
 from focus_engine.runs.folder import RunFolder
+from focus_engine.small_files import open_to_append
 from focus_engine.worker.recorder import Recorder
 
 MOST_BETWEEN_LOOKS = 3.0
@@ -132,7 +134,7 @@ class Watchdog:
         """Return worker.log, in which a worker of a terminal shows its threads too."""
         if self._log is None:
             with contextlib.suppress(OSError):
-                self._log = self._run.worker_log.open("ab", buffering=0)
+                self._log = os.fdopen(open_to_append(self._run.worker_log), "ab", buffering=0)
         return self._log
 
     def _set_timer(self, seconds: float) -> None:

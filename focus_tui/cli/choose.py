@@ -70,7 +70,7 @@ def chosen_model(context: typer.Context, name: str | None) -> RunFolder | Path:
 def _trust(given: bool) -> bool:
     """Allow code named by a checkpoint to run in this process and its children."""
     if given:
-        from focus_engine.trust import TRUST_VARIABLE  # hashlib and secrets: 7 ms that `focus --help` does without
+        from focus_engine.trust_flag import TRUST_VARIABLE
 
         os.environ[TRUST_VARIABLE] = "1"
     return given

@@ -57,9 +57,9 @@ def read_row(run: RunFolder, *, details: bool = False) -> RunRow:
     """Return the row of `run`; with loss curve, time per epoch and device if `details`."""
     row = RunRow(summarise(run), read_labels(run))
     if details:
-        from focus_tui.view.row_details import with_details
+        from focus_tui.view.row_details import DetailReader
 
-        row = with_details(row)
+        row = DetailReader(run).added_to(row)
     return row
 
 

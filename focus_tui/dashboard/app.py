@@ -57,8 +57,8 @@ FOCUS_LIGHT = Theme(
     error="#b53a12",
     dark=False,
 )
-MOST_VIEWS = 32
-"""Views of runs that are kept though no screen shows them; each takes up to about 10 MB."""
+MOST_VIEWS = 4
+"""Views of runs that are kept though no screen shows them: each takes up to about 10 MB and is read again if shown."""
 
 
 def colours_of_terminal() -> tuple[bool, ColorDepth]:

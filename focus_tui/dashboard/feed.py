@@ -22,7 +22,7 @@ from focus_engine.runs.folder import RunFolder, list_runs
 from focus_engine.runs.labels import read_labels
 from focus_tui.view.columns import RunRow
 from focus_tui.view.machine import MachineLoad, MachineReader
-from focus_tui.view.row_details import with_details
+from focus_tui.view.row_details import DetailReader
 from focus_tui.view.run_view import RunView, fold
 
 LIST_SECONDS = 2.0
@@ -111,6 +111,7 @@ class _ListedRun:
     row: RunRow
     detailed: Stamp | None = None
     checked_at: float = 0.0
+    details: DetailReader | None = None
 
 
 class DiskFeed:
@@ -279,7 +280,8 @@ class DiskFeed:
         except OSError:
             return
         row = RunRow(summary, labels) if known is None else replace(known.row, summary=summary, labels=labels)
-        self._known[path] = _ListedRun(stamp, row, None, time.monotonic())
+        details = None if known is None else known.details
+        self._known[path] = _ListedRun(stamp, row, None, time.monotonic(), details)
 
     def _read_details(self) -> None:
         """Read curve, speed and device of the visible rows whose files have changed."""
@@ -290,7 +292,8 @@ class DiskFeed:
             known = self._known.get(path)
             if known is None or known.detailed == known.stamp:
                 continue
-            known.row, known.detailed = with_details(known.row), known.stamp
+            known.details = known.details or DetailReader(RunFolder(Path(path)))
+            known.row, known.detailed = known.details.added_to(known.row), known.stamp
             changed = True
         if changed:
             self._publish(complete=True)

@@ -1,6 +1,7 @@
 """Weights files: exported and sampled from elsewhere bit for bit, and refused in words where they are not sound."""
 
 import json
+import random
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -21,7 +22,8 @@ from focus_engine.evaluation.sampling import choose_params, draw_physical
 from focus_engine.evaluation.trained_model import find_checkpoint, open_trained
 from focus_engine.progress import drain
 from focus_engine.training.checkpoint import sha256_of
-from focus_engine.training.weights_file import HEADERS
+from focus_engine.training.weights_file import HEADERS, read_weights
+from focus_engine.weights_seal import inspect_weights
 from focus_tui.__main__ import run as focus
 
 pytestmark = pytest.mark.xdist_group("averages")  # its tests share a trained model
@@ -42,7 +44,7 @@ def rewritten(path: Path, to: Path, change: Callable[[dict[str, Any], dict[str, 
     tensors = safetensors.torch.load_file(path)
     change(known, tensors)
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in known.items()}
-    others = {key: text for key, text in headers.items() if key not in HEADERS.values()}
+    others = {key: text for key, text in headers.items() if key not in {*HEADERS.values(), "focus_crc32"}}
     safetensors.torch.save_file(tensors, to, others | texts)
     return to
 
@@ -146,6 +148,32 @@ def test_every_truncation_and_foreign_file_is_refused(weights: Path, tiny: Exper
         assert "\n" not in str(refused.value)
     assert focus(["sample", str(bad)]) == 2
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_any_flipped_bit_is_refused(weights: Path, tmp_path: Path, capfd):
+    whole, bad, draw = weights.read_bytes(), tmp_path / "bad.safetensors", random.Random(0)  # noqa: S311
+    at = 8 * whole.index(b'"focus_crc32"')
+    name = range(at, at + 8 * len('"focus_crc32":"01234567"'))  # where the checksum itself stands
+    length = int.from_bytes(whole[:8], "little")
+    tensors = draw.sample(range(8 * (8 + length), 8 * len(whole)), 100)
+    for bit in (*draw.sample(range(8 * len(whole)), 200), *tensors, *name):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        bad.write_bytes(content)
+        with pytest.raises(InputError, match=r"bad\.safetensors: ") as refused:
+            read_weights(bad)
+        assert bit not in tensors or "copy it again, or write it again by focus export" in str(refused.value)
+        assert inspect_weights(bad).condition == "damaged"
+    older = rewritten(weights, tmp_path / "older.safetensors", lambda *_: None)
+    assert read_weights(older).epoch == read_weights(weights).epoch
+    bad.write_bytes(older.read_bytes()[:-1])
+    capfd.readouterr()
+    assert focus(["verify", str(weights), str(older)]) == 0
+    assert [line.split()[3] for line in capfd.readouterr().out.splitlines()] == ["proved:", "unproved:"]
+    assert focus(["verify", str(bad), "--json"]) == 1
+    told = capfd.readouterr()
+    assert json.loads(told.out)[0]["condition"] == "damaged"
+    assert "1 of 1 files are damaged" in told.err
 
 
 @pytest.mark.parametrize(

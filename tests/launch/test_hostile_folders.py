@@ -16,7 +16,7 @@ from example_events import started, worker
 from focus_engine.data.judged_files import JudgedFile, read_judged_maps
 from focus_engine.data.map_files import open_maps_file
 from focus_engine.errors import FocusError, InputError
-from focus_engine.events.log import read_events
+from focus_engine.events.log import append_event, read_events
 from focus_engine.events.table import Warned
 from focus_engine.launch.file_lock import FileLock
 from focus_engine.launch.process import ProcessIdentity
@@ -30,7 +30,7 @@ from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.labels import Labels, read_labels, write_labels
 from focus_engine.runs.proofs import proof_of, remember, verify
 from focus_engine.runs.safety import check_links
-from focus_engine.small_files import read_text, replace_text
+from focus_engine.small_files import open_to_append, read_text, replace_text
 from focus_tui.__main__ import run as focus
 
 READ = ("config", "events", "labels", "worker", "progress", "stop_request", "slurm_job", "worker_log")
@@ -131,6 +131,44 @@ def test_a_lock_is_not_written_through_a_link(tmp_path: Path):
     assert precious.read_text() == "mine"
 
 
+SWAPPED = ("events", "train_log", "worker_log", "stop_request", "labels", "progress", "lock")
+
+
+def test_files_that_become_links_while_they_are_written_change_nothing_outside(run: RunFolder, tmp_path: Path):
+    """A thread swaps each of seven files 400 times for a link to an outside file, soft or hard, and back."""
+    (precious := tmp_path / "precious").write_text("mine")
+    own, link, refused, done = tmp_path / "own", tmp_path / "link", 0, threading.Event()
+
+    def swap() -> None:
+        for number in range(400):
+            for path in (getattr(run, name) for name in SWAPPED):
+                (os.symlink, os.link)[number % 2](precious, link)
+                link.replace(path)
+                own.write_text("")
+                own.replace(path)
+        done.set()
+
+    writers = (
+        lambda: append_event(run.events, started()),
+        lambda: os.close(open_to_append(run.train_log)),
+        lambda: [os.write(log := open_to_append(run.worker_log), b"x"), os.close(log)],
+        lambda: write_stop_request(run, "now"),
+        lambda: write_labels(run, Labels(note="x")),
+        lambda: replace_text(run.progress, "{}"),
+        lambda: (lock := FileLock.take(run.lock)) and [lock.write("x"), lock.release()],
+    )
+    threading.Thread(target=swap, daemon=True).start()
+    while not done.is_set():
+        for write in writers:
+            try:
+                write()
+            except (OSError, FocusError):
+                refused += 1
+        assert precious.read_text() == "mine"
+    assert refused, "no write met a link"
+    assert Path(f"{run.events}").is_file()
+
+
 @pytest.mark.parametrize("name", ["events", "train_log", "worker_log"])
 def test_logs_with_another_name_are_not_written(
     run: RunFolder, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
@@ -140,8 +178,11 @@ def test_logs_with_another_name_are_not_written(
     os.link(tmp_path / "precious", getattr(run, name))
     with pytest.raises(InputError, match="is a hard link"):
         check_links(run)
+    with pytest.raises(OSError, match="has another name too"):
+        append_event(getattr(run, name), started())
     monkeypatch.setenv("FOCUS_TRUST", "1")
     check_links(run)
+    append_event(getattr(run, name), started())
 
 
 def test_maps_that_name_other_files_are_refused(tmp_path: Path):

@@ -222,7 +222,7 @@ def test_every_field_is_judged_and_every_pair_crosswise():
     right, wrong = compared(real, generated, **options), compared(real, alone, **options)
     assert {one.field for one in right.scores()} == {"Mcdm", "T", "Mcdm x T"}
     assert right.verdict.p_value > 1e-2
-    assert wrong.verdict.deciding_score.startswith("cross.")
+    assert wrong.verdict.deciding_score.startswith("Mcdm x T cross.")
     for field in ("Mcdm", "T"):
         assert all(one.p_value is None or one.p_value > 1e-3 for one in wrong.scores() if one.field == field)
     document = json.loads(json.dumps(wrong.to_dict(), allow_nan=False))

@@ -97,3 +97,18 @@ def test_an_unphysical_map_is_named(rng):
     generated[5, 1, 1] = -2
     with pytest.raises(InputError, match="generated map 5"):
         compare_pdfs(real, generated, SIMULATIONS, seed=0)
+
+
+def test_the_tail_and_the_mean_of_logarithms_are_those_of_the_pixels(rng):
+    """With a mean 0.1 dex higher, pixels above the 99.9th percentile are nearly twice as many: Φ(−2.89) / Φ(−3.09)."""
+    from scipy import stats
+
+    real, generated = lognormal(rng, n_maps=180), lognormal(rng, 11.1, n_maps=180)
+    found = compare_pdfs(real, generated, np.arange(180) // 30, seed=0).scores
+    threshold = np.quantile(real, 0.999)
+    share = [(one > threshold).mean() for one in (real, generated)]
+    assert found["tail"].value == pytest.approx(share[1] / share[0] - 1, rel=0.05)
+    assert found["tail"].value == pytest.approx(stats.norm.sf(3.09 - 0.2) / 1e-3 - 1, rel=0.25)
+    apart = np.log10(generated).mean() - np.log10(real).mean()
+    assert found["log_mean"].value == pytest.approx(apart, abs=1e-4)
+    assert apart == pytest.approx(0.1, abs=0.01)

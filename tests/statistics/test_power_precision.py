@@ -103,3 +103,12 @@ def test_the_limits_of_float32_are_those_of_float64():
     expected = power_spectrum(maps, BOX).power
     for unit in (1e-36, 1e36):
         np.testing.assert_allclose(power_spectrum((unit * maps).astype(np.float32), BOX).power, expected, rtol=1e-4)
+
+
+def test_maps_of_several_units_in_one_stack_have_the_power_of_each():
+    maps = np.exp(fields(-4)).astype(np.float32)
+    expected = power_spectrum(maps.astype(np.float64), BOX)
+    units = np.float32([1, 1e25, 1e-25])[np.arange(N_MAPS) % 3, None, None]
+    found = power_spectrum(units * maps, BOX)
+    inside = expected.below(1.0)
+    np.testing.assert_allclose(found.power[:, inside], expected.power[:, inside], rtol=1e-5)

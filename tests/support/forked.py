@@ -22,7 +22,10 @@ class Ended:
     stderr: str
 
 
-def run_forked(code: str, arguments: Sequence[str], *, fresh: Sequence[str] = ("focus_engine", "focus_tui")) -> Ended:
+READ_ANEW = ("focus_engine", "focus_tui", "write_reference")
+
+
+def run_forked(code: str, arguments: Sequence[str], *, fresh: Sequence[str] = READ_ANEW) -> Ended:
     """Run `code` with `sys.argv[1:] == arguments`; the packages `fresh` are imported anew."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         pid = os.fork()

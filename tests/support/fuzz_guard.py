@@ -72,6 +72,7 @@ class Result:
         accepted: those that were read without an error.
         refused: those that raised a FocusError.
         executed, escaped, hung, raised: what must not be.
+        in_hdf5: those that hung in the HDF5 library, which no thread of ours can interrupt; not counted in `hung`.
         first: one line for each different thing that must not be, with the number of the file.
     """
 
@@ -82,6 +83,7 @@ class Result:
     escaped: int = 0
     hung: int = 0
     raised: int = 0
+    in_hdf5: int = 0
     first: Counter[str] = field(default_factory=Counter)
 
     @property

@@ -17,14 +17,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import torch.distributed.run
 from preload import leave_figures_undrawn, load_figures, load_optimiser, validate_on_few
 from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
 from warm_workers import COMMAND, DESCRIPTORS, PATCHED, USUAL_DRAWS_VARIABLE, WarmWorkers
 
 from focus_engine.launch.run_lock import LOCK_VARIABLE
 from focus_engine.worker import __main__ as worker
-from focus_engine.worker import artist, rank
+from focus_engine.worker import artist, local_ranks, rank
 from focus_tui import __main__ as focus
 
 
@@ -41,7 +40,7 @@ MAINS: dict[str, Callable[[], int | None]] = {
     "focus_engine.worker": worker.main,
     "focus_engine.worker.artist": artist.main,
     "focus_engine.worker.rank": _be_a_rank,
-    "torch.distributed.run": torch.distributed.run.main,
+    "focus_engine.worker.local_ranks": local_ranks.main,
     "focus_tui": focus.main,
 }
 
@@ -116,7 +115,8 @@ def _prepare(order: dict[str, Any], lock: int, server: str) -> None:
     validate_on_few(unless=bool(os.environ.get(USUAL_DRAWS_VARIABLE)))
     os.chdir(order["cwd"])
     os.umask(order["umask"])
-    os.memfd_create(" ".join([COMMAND + order["module"], *order["arguments"]])[:249])
+    command = " ".join([COMMAND + order["module"], *order["arguments"]])
+    os.memfd_create(command if len(command) < 250 else f"{command[:100]}...{command[-146:]}")  # the system's limit: 249
     paths = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     sys.path[:1] = [str(Path.cwd()), *paths]
     sys.argv = [order["module"], *order["arguments"]]

@@ -30,7 +30,7 @@ PATCHED = (
 """Modules whose `subprocess` is replaced."""
 FORKED = (
     *("focus_engine.worker", "focus_engine.worker.artist", "focus_engine.worker.rank"),
-    *("torch.distributed.run", "focus_tui"),
+    *("focus_engine.worker.local_ranks", "focus_tui"),
 )
 """Modules that are forked; other commands are started."""
 REAL_VARIABLE = "FOCUS_TEST_REAL_START"

@@ -3,12 +3,15 @@
 import itertools
 import os
 import signal
+import socket
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
+from warm_workers import commands_of
 from workers import Make, Until, ended, epochs_of, ignore, outcome_of, same, write_config
 
 from focus_engine.data.batches import Share
@@ -34,6 +37,12 @@ def together(make: Make, name: str, *, epochs: int = 2, more: str = "", **keys: 
 
 def rank_pids(run: RunFolder) -> dict[int, int]:
     return {one.rank: int(one.identity["pid"]) for one in read_rank_records(run.ranks)}
+
+
+def listening_addresses(pid: int) -> set[str]:
+    """Return the addresses at which a process accepts connections over the network."""
+    sockets = psutil.Process(pid).net_connections("inet")
+    return {one.laddr.ip for one in sockets if one.status == psutil.CONN_LISTEN or one.type == socket.SOCK_DGRAM}
 
 
 def training(run: RunFolder, after: int = 0) -> bool:
@@ -95,6 +104,11 @@ def test_stopped_and_resumed_it_is_bit_for_bit_the_same(make: Make, two: RunFold
     write_uneven(broken, "devices: 2", sample_every=0)  # drawing samples changes no weight either
     start_run(broken)
     until(lambda: training(broken, after=1))
+    heard = {pid: listening_addresses(int(pid)) for pid in commands_of(str(broken.path))}
+    assert set().union(*heard.values()) == {"127.0.0.1"}
+    assert {str(pid) for pid in rank_pids(broken).values()} < set(heard)
+    (parent,) = commands_of("local_ranks", str(broken.path))
+    assert heard[parent]  # the store of the ranks
     request_stop(broken, "now")
     until(lambda: ended(broken))
     assert outcome_of(broken).state == "stopped"
@@ -181,7 +195,8 @@ def test_the_command_on_one_machine_and_on_nodes_of_a_cluster(make: Make, monkey
     run = make("x")
     command = launch_command(run, 4, 2, ["--resume"])
     assert command[1:] == [
-        *("-m", "torch.distributed.run", "--nproc-per-node=4", "--standalone", "--local-addr=127.0.0.1"),
+        *("-m", "focus_engine.worker.local_ranks", "--nproc-per-node=4", "--rdzv-backend=focus-local"),
+        *("--rdzv-id=local", "--local-addr=127.0.0.1"),
         *("--max-restarts=2", "-m", "focus_engine.worker.rank", str(run.path), "--resume"),
     ]
     monkeypatch.setenv("SLURM_JOB_NUM_NODES", "2")

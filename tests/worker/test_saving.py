@@ -89,7 +89,11 @@ def test_training_goes_on_while_a_checkpoint_is_written_and_the_best_epoch_is_ke
         assert gate.wait(60)
         return real(path, checkpoint)
 
+    most = 0
+
     def watch(event: Event) -> None:
+        nonlocal most
+        most = max(most, len([path for path in run.checkpoints.iterdir() if ".pt" in path.name]))
         if isinstance(event, EpochFinished) and event.epoch == 3:
             gate.set()
 
@@ -99,6 +103,8 @@ def test_training_goes_on_while_a_checkpoint_is_written_and_the_best_epoch_is_ke
     trained(run, watch)
     best = epochs_of(run)[-1].best_epoch
     monkeypatch.undo()
+    assert not run.checkpoint_best.samefile(run.checkpoint_last)
+    assert 1 <= most <= 4  # with the one that is being written
     assert 1 < best < 5
     assert threads[0] is threads[1] is not threading.main_thread()
     assert saved_by(run)[:2] == [("best", 1), ("last", 1)]

@@ -21,6 +21,7 @@ from focus_engine.runs.folder import RunFolder
 from focus_engine.training import loop
 from focus_engine.worker import watchdog
 from focus_engine.worker.foreground import run_in_foreground
+from focus_engine.worker.recorder import Recorder
 from focus_engine.worker.watchdog import IdleMeter
 
 pytestmark = pytest.mark.process
@@ -72,13 +73,13 @@ def test_a_worker_that_is_stopped_or_hangs_is_stalled_until_it_goes_on(make: Mak
 
     until(lambda: len(epochs_of(run)) >= 2 and is_metered(run))
     os.kill(pid, signal.SIGSTOP)
-    until(is_("stalled"))
+    until(is_("stalled"), LIMIT + 10)
     assert f"process {pid} is stopped; kill -CONT {pid} lets it go on" in str(summarise(run).reason)
     os.kill(pid, signal.SIGCONT)
     until(is_("running"))
 
     hang.touch()
-    until(is_("stalled"))
+    until(is_("stalled"), LIMIT + 10)
     summary = summarise(run)
     assert str(summary.reason).startswith("no progress for ")
     assert (summary.eta_seconds, summary.pid) == (None, pid)
@@ -91,7 +92,7 @@ def test_a_worker_that_is_stopped_or_hangs_is_stalled_until_it_goes_on(make: Mak
     until(lambda: warned(run, "stall_over"))
 
     hang.touch()
-    until(is_("stalled"))
+    until(is_("stalled"), LIMIT + 10)
     request_stop(run, "now")  # no signal handler runs in a thread that hangs
     until(lambda: ended(run))
     assert summarise(run).state == "stopped"
@@ -118,7 +119,7 @@ def test_a_step_that_holds_the_interpreter_is_seen_by_readers_and_shown(make: Ma
     pid = fork_worker(run, hold)
     until(lambda: len(epochs_of(run)) >= 2 and is_metered(run))
     hang.touch()
-    until(lambda: summarise(run).state == "stalled")
+    until(lambda: summarise(run).state == "stalled", LIMIT + 10)
     until(lambda: "in holding_step" in run.worker_log.read_text())
     os.kill(pid, signal.SIGKILL)
     until(lambda: summarise(run).state == "lost")
@@ -140,7 +141,8 @@ def test_a_read_that_never_returns_is_restarted_from_the_last_checkpoint(make: M
         batches.Batches._read = reading  # type: ignore[method-assign,assignment]
 
     pid = fork_worker(run, read_from_a_dead_mount)
-    until(lambda: warned(run, "stalled"))
+    until(lambda: is_metered(run))
+    until(lambda: warned(run, "stalled"), LIMIT + 10)
     assert warned(run, "stalled")[0].endswith("worker.on_stall: restart")
     assert "in reading" in run.worker_log.read_text()  # the thread that reads ahead
     until(lambda: ended(run), 120)
@@ -190,6 +192,37 @@ def test_a_limit_holds_for_steps_and_leaves_compiling_its_time(monkeypatch: pyte
     pulse.enter("ending the training")
     pulse.given = LIMIT
     assert pulse.limit() == STALL_FLOOR
+
+
+def test_phases_whose_parts_take_most_of_the_limit_are_no_stall(make: Make, monkeypatch: pytest.MonkeyPatch):
+    """A clock makes each part of every phase take 0.7 of the limit, and the watchdog looks in the middle of it."""
+    run, now = make(epochs=1), 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(watchdog, "MOST_BETWEEN_LOOKS", LIMIT)
+    run.make_folders()
+    dog = watchdog.Watchdog(run, Recorder(run), end=None, restart=None)
+    monkeypatch.setattr(dog, "_set_timer", lambda _seconds: None)
+    PULSE.restart()
+    PULSE.given = LIMIT
+    PULSE.enter("training", metered=True)
+    PULSE.stepped(1)
+    PULSE.stepped(2)
+    for phase in ("training", "validation", "sampling", "writing a checkpoint"):
+        with PULSE.within(phase):
+            for _ in range(5):
+                for _ in range(2):
+                    now += 0.35 * LIMIT
+                    assert not dog.look()
+                PULSE.moved()
+    assert not warned(run, "stalled")
+    with PULSE.within("sampling"):
+        looks = []
+        for _ in range(3):  # the first sees that the phase began
+            now += 0.7 * LIMIT
+            looks.append(dog.look())
+    assert looks == [False, False, True]
+    dog.rest()
+    assert warned(run, "stalled")
 
 
 def test_a_machine_that_slept_is_no_stall():

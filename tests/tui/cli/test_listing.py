@@ -76,14 +76,14 @@ def test_chosen_columns_are_shown_and_the_whole_log_read_for_them(focus):
 
 def test_device_and_curve_leave_superseded_epochs_out(runs, epoch):
     from focus_tui.cli.listing import read_row
-    from focus_tui.view.row_details import with_details
+    from focus_tui.view.row_details import DetailReader
 
     run = runs["new"]
     for number in (1, 2, 3):
         append_event(run.events, replace(epoch, epoch=number, val_loss=float(number), seconds=10.0))
     append_event(run.events, started(1, warmup_epochs=0, device="cuda:1", device_name="A100", method="flow"))
     append_event(run.events, replace(epoch, epoch=2, val_loss=7.0, seconds=20.0))
-    row = with_details(read_row(run))
+    row = DetailReader(run).added_to(read_row(run))
     assert row.val_losses == (1.0, 7.0)
     assert row.seconds_per_epoch == 15.0
     assert row.device == "cuda:1 A100"
