@@ -6,7 +6,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import zarr
 
 from focus_engine import spooling
 from focus_engine.data.containers import open_container
@@ -58,6 +57,8 @@ def test_hdf5(tmp_path, how):
 
 
 def test_zarr(tmp_path):
+    import zarr
+
     group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
     group.create_array("maps", data=MAPS, chunks=(2, 8, 8))
     group.attrs["box_size"] = 25.0

@@ -6,7 +6,6 @@ import re
 import h5py
 import numpy as np
 import pytest
-import zarr
 
 SIMULATIONS, EACH = 8, 3
 DRAW = np.random.default_rng(0)
@@ -52,6 +51,8 @@ def test_the_document_and_the_page_say_the_same(focus, tmp_path):
 
 
 def test_every_format_and_order_gives_the_same_scores(focus, files, tmp_path):
+    import zarr
+
     expected = judged(focus, "generated.npz", "--against", "real.npz")["scores"]
     np.save(tmp_path / "real.npy", REAL[:, None].astype(">f8"))
     np.savetxt(tmp_path / "rows.txt", ROWS)
