@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -90,6 +91,14 @@ def warm_workers() -> Iterator[WarmWorkers]:
             patch.setattr(import_module(module), "subprocess", warm.module)
         yield warm
     warm.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_built_once() -> Iterator[None]:
+    """Build the commands of `focus` once a process, as a user does: typer builds all at each call, in 20 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.main.get_command", cache(import_module("typer.main").get_command))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -27,6 +27,7 @@ LOOSE = {
         "pulse",
         "seal",
         "small_files",
+        "spooling",
         "trust",
         "trust_flag",
         "units",

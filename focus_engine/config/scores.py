@@ -102,13 +102,29 @@ class Score:
 
     @property
     def sentence(self) -> str:
-        """The score, its error and what a perfect generator scores, in words."""
+        """The score, its error and what a perfect generator scores, such as `P(k) 3.1 ± 1.2 % low at 1–3 h/Mpc; …`."""
         where = f" at {self.band}" if self.band else ""
         unit = "" if self.spec.unit in {"%", ""} else f" {self.spec.unit}"
         field = f"{self.field}: " if self.field else ""
-        return (
-            f"{field}{self.spec.title} {self.value_words}{unit}{where}; a perfect model scores {self.null_words}{unit}"
-        )
+        null = self._reach_words or f"{self.null_words}{unit}"
+        return f"{field}{self.spec.title} {self._directed_words}{unit}{where}; a perfect model scores {null}"
+
+    @property
+    def _directed_words(self) -> str:
+        """Value and error with the word of the verdict instead of the sign, where both mean the same."""
+        word = (self.spec.low if (self.value or 0) < 0 else self.spec.high) if self.value else ""
+        if not self.spec.signed or self.spec.unit != "%" or self.verdict != word:
+            return self.value_words
+        return f"{self.value_words[1:]} {word if word in {'low', 'high'} else f'too {word}'}"
+
+    @property
+    def _reach_words(self) -> str:
+        """The range of perfect generators as a bound, such as `within 2.4 %`; empty unless it is about zero."""
+        if not self.spec.signed or self.spec.unit != "%" or self.null is None or self.null_spread is None:
+            return ""
+        if abs(self.null) > self.null_spread / 2:
+            return ""
+        return f"within {100 * (abs(self.null) + 2 * self.null_spread):.1f} %"
 
     def to_dict(self) -> dict[str, float | str | None]:
         """Return the object of `scores` in the JSON."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import struct
-import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -29,14 +28,10 @@ from focus_engine.data.map_files import (
     check_unpacked,
     unreadable,
 )
-from focus_engine.errors import FocusError
+from focus_engine.spooling import spooled
 
 Array = NDArray[Any]
 Read = TypeVar("Read")
-
-IN_MEMORY = 256 * 2**20
-"""Arrays up to this size [bytes] are read into memory where they can't be mapped in place."""
-_BLOCK = 16 * 2**20  # bytes copied at a time
 
 
 class Container(Protocol):
@@ -83,27 +78,6 @@ def _guarded(path: Path, read: Callable[[], Read]) -> Read:
     except DAMAGE as error:
         what = "not a whole file of plain numbers (truncated, damaged, pickled or another format: {})"
         raise unreadable(path, error, f"{what}; write or copy it again") from None
-
-
-def spooled(shape: tuple[int, ...], dtype: np.dtype[Any], rows: Callable[[int, int], Any]) -> Array:
-    """Return an array filled from `rows(first, last)`: in memory, or in an unnamed temporary file."""
-    size = math.prod(shape) * dtype.itemsize
-    step = max(1, _BLOCK * shape[0] // max(1, size)) if shape else 1
-    target: Array = np.empty(shape, dtype) if size <= IN_MEMORY else _temporary(shape, dtype)
-    for first in range(0, shape[0], step):
-        target[first : first + step] = rows(first, min(shape[0], first + step))
-    return target
-
-
-def _temporary(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    size = math.prod(shape) * dtype.itemsize
-    try:
-        with tempfile.TemporaryFile() as file:
-            file.truncate(size)  # the mapping keeps the unnamed file alive
-            return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
-    except OSError as error:
-        needed = f"{size / 2**20:.0f} MiB of maps"
-        raise FocusError(f"{tempfile.gettempdir()}: no room for {needed} ({error.strerror}); set TMPDIR") from None
 
 
 class _Npz:

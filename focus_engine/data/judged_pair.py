@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from focus_engine.data.containers import Array
 from focus_engine.data.digests import Digests, digests_of, known
@@ -17,6 +16,7 @@ from focus_engine.data.maps import open_map_set
 from focus_engine.errors import InputError
 from focus_engine.events.table import DataProgress
 from focus_engine.progress import relay
+from focus_engine.spooling import chosen_rows
 from focus_engine.statistics.judged_maps import JudgedMaps
 from focus_engine.statistics.matching import MatchedMaps, match_maps
 
@@ -90,13 +90,7 @@ def _training(generated: JudgedMaps, training: Array | None) -> tuple[Array | No
         return None, named
     found = digests_of(training)
     seen = known(found, named)
-    return (training[_slice(seen)], named) if seen.any() else (training, found)
-
-
-def _slice(mask: NDArray[np.bool_]) -> slice | NDArray[np.intp]:
-    """Return the rows of a mask, as a slice where they are consecutive."""
-    rows = np.flatnonzero(mask)
-    return slice(int(rows[0]), int(rows[-1]) + 1) if rows[-1] - rows[0] + 1 == rows.size else rows
+    return (chosen_rows(training, np.flatnonzero(seen)), named) if seen.any() else (training, found)
 
 
 def _check_unseen(pair: JudgedPair, real: JudgedMaps, digests: Digests, generated: JudgedMaps) -> list[str]:

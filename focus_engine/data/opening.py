@@ -1,7 +1,10 @@
 """Opening the maps that a config's data block describes, after simulating them if necessary."""
 
+from __future__ import annotations
+
 from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +14,9 @@ from focus_engine.data.locate import resolve_map_paths
 from focus_engine.data.maps import MapSet, StoredValues, open_map_set
 from focus_engine.events.table import DataProgress
 from focus_engine.progress import relay
-from focus_engine.simulation.cache import simulate_cached_universes
-from focus_engine.simulation.universes import SimulationProgress
+
+if TYPE_CHECKING:
+    from focus_engine.simulation.universes import SimulationProgress
 
 
 def open_maps(config: Config, config_dir: Path) -> Generator[DataProgress, None, MapSet]:
@@ -26,6 +30,9 @@ def open_maps(config: Config, config_dir: Path) -> Generator[DataProgress, None,
     if block.source == "files":
         maps_paths, params_path = resolve_map_paths(block, config_dir)
     else:
+        # This imports torch, over a second, which `focus doctor` does without for maps in files.
+        from focus_engine.simulation.cache import simulate_cached_universes  # noqa: PLC0415
+
         universes = yield from relay(simulate_cached_universes(block), as_event)
         maps_paths, params_path = (universes.maps_path,), universes.params_path
     return open_map_set(

@@ -9,14 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from focus_engine.config.blocks.data import PARAMETER_NAMES
 from focus_engine.config.designs import DESIGNS
 from focus_engine.data.initial_fields import varied_one_at_a_time
 from focus_engine.data.maps import Ids, Maps, MapSet
 from focus_engine.data.parameters import Table
-from focus_engine.data.randomness import keyed_generator
 from focus_engine.statistics.power import PowerSpectrum, measured_power
 
 _PIXEL_BUDGET = 1 << 24  # 256 maps of 256²: fast to read from any disk
@@ -141,6 +139,10 @@ def _some(count: int, most: int) -> Ids:
     """Return all ids below `count`, or a fixed random choice of `most` of them, ascending."""
     if count <= most:
         return np.arange(count)
+    import torch  # noqa: PLC0415  (a slow import that small sets do not need)
+
+    from focus_engine.data.randomness import keyed_generator  # noqa: PLC0415  (imports torch)
+
     return np.sort(torch.randperm(count, generator=keyed_generator("summary"))[:most].numpy())
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.atomic import write_atomically
-from focus_engine.data.containers import spooled
 from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_maps, spread
 from focus_engine.data.parameters import read_parameter_table, select_parameters
@@ -23,6 +22,7 @@ from focus_engine.events.table import DataProgress
 from focus_engine.figures.pages import draw_evaluation, draw_samples
 from focus_engine.generative.sampling import DrawnBatches, SamplingPlan, SamplingProgress
 from focus_engine.runs.folder import RunFolder
+from focus_engine.spooling import spooled
 from focus_engine.statistics.compare import Evaluation, judging
 from focus_engine.statistics.power import PowerSpectrum, measured_power
 from focus_engine.units import NORMALISED

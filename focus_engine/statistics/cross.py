@@ -83,27 +83,30 @@ def _correlation(auto: Array, cross: Array, pairs: tuple[tuple[int, int], ...]) 
 
 @dataclass(frozen=True)
 class CrossComparison(Result):
-    """The correlation coefficient r(k) of two fields, in the bins below the Nyquist wavenumber."""
+    """r(k) of two fields, which is scored, and their P_ab(k), in the bins below the Nyquist wavenumber."""
 
     k: Array  # (n_bins,) h/Mpc
     real_mean: Array  # (n_bins,) mean r(k) of real maps
     real_std: Array  # (n_bins,) scatter over the set
     generated_mean: Array  # (n_bins,) mean r(k) of generated maps
+    real_cross: Array  # (n_bins,) mean P_ab(k) of real maps [(Mpc/h)²], of either sign
+    generated_cross: Array  # (n_bins,) mean P_ab(k) of generated maps [(Mpc/h)²]
     k_nyquist: float  # h/Mpc
 
 
 @dataclass(frozen=True, eq=False)
 class PairMeasurement:
-    """r(k) of each map for one pair of fields (n_maps, n_bins), with the edges of the bins [h/Mpc]."""
+    """r(k) and P_ab(k) [(Mpc/h)²] of each map for a pair of fields (n_maps, n_bins), with the edges of bins [h/Mpc]."""
 
     k: Array
     k_edges: Array
     correlation: Array
+    cross: Array
     k_nyquist: float
 
     def take(self, rows: NDArray[np.intp]) -> PairMeasurement:
         """Return the measurement of these maps alone."""
-        return replace(self, correlation=self.correlation[rows])
+        return replace(self, correlation=self.correlation[rows], cross=self.cross[rows])
 
 
 def bins(real: MapStack, generated: MapStack) -> None:
@@ -111,7 +114,7 @@ def bins(real: MapStack, generated: MapStack) -> None:
 
 
 def measure(maps: MapStack, bins: None) -> PairMeasurement:  # noqa: ARG001
-    """Measure r(k) of each pair of maps: of the stack and of its `partner`.
+    """Measure r(k) and P_ab(k) of each pair of maps: of the stack and of its `partner`.
 
     Raises:
         InputError: the stack has no partner, or a map does not fit.
@@ -125,7 +128,7 @@ def measure(maps: MapStack, bins: None) -> PairMeasurement:  # noqa: ARG001
     with np.errstate(divide="ignore", invalid="ignore"):
         found = (cross.power / np.sqrt(first.power * second.power))[:, shown]
     edges = first.k_edges[: int(shown.sum()) + 1]
-    return PairMeasurement(first.k[shown], edges, np.nan_to_num(found), first.k_nyquist)
+    return PairMeasurement(first.k[shown], edges, np.nan_to_num(found), cross.power[:, shown], first.k_nyquist)
 
 
 def compare(real: PairMeasurement, generated: PairMeasurement, design: Design) -> CrossComparison:
@@ -142,6 +145,8 @@ def compare(real: PairMeasurement, generated: PairMeasurement, design: Design) -
         real_mean=real.correlation.mean(axis=0),
         real_std=real.correlation.std(axis=0),
         generated_mean=generated.correlation.mean(axis=0),
+        real_cross=real.cross.mean(axis=0),
+        generated_cross=generated.cross.mean(axis=0),
         k_nyquist=real.k_nyquist,
         scores={name: replace(one, band=band) for name, one, band in zip(BANDS, found, words, strict=True)},
     )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from focus_engine.spooling import chosen_rows
 from focus_engine.statistics.design import distinct_params
 from focus_engine.statistics.simulations import shares_field
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
@@ -84,15 +85,14 @@ class JudgedMaps:
         return shares_field(self.initial_field, groups)
 
     def take(self, rows: Index) -> JudgedMaps:
-        """Return the maps of ascending `rows`: a view where they are consecutive, else a copy in memory."""
+        """Return the maps of ascending `rows`: a view where they are consecutive, else as `chosen_rows` copies them."""
         if rows.size == self.count:
             return self
-        consecutive = rows.size and rows[-1] - rows[0] + 1 == rows.size
-        chosen: Any = slice(int(rows[0]), int(rows[-1]) + 1) if consecutive else rows
         ids = None if self.simulation is None else numbered(self.simulation[rows])
         params = None if self.params is None else self.params[rows]
         fields = None if self.initial_field is None else self.initial_field[rows]
-        return replace(self, maps=self.maps[chosen], params=params, simulation=ids, initial_field=fields)
+        maps = chosen_rows(self.maps, rows)
+        return replace(self, maps=maps, params=params, simulation=ids, initial_field=fields)
 
 
 def numbered(ids: NDArray[Any]) -> Index:

@@ -131,18 +131,17 @@ def check_form(root: Path, name: str, start: StartingPoint, values: Mapping[str,
 
     problems: dict[str, str] = {}
     try:
-        base = plan(PLACEHOLDER_NAME)
+        base = plan(name or PLACEHOLDER_NAME)
     except (FocusError, OSError) as error:
-        return FormCheck(problems={"start": str(error)}, templates=templates)
-    if name:
+        problems["name"] = str(error)
         try:
-            base = plan(name)
-        except (FocusError, OSError) as error:
-            problems["name"] = str(error)
+            base = plan(PLACEHOLDER_NAME)
+        except (FocusError, OSError) as cause:
+            return FormCheck(problems={"start": str(cause)}, templates=templates)
     own = own_keys(_network(values, base.config.model.from_))
     text, known = "", _flat(base.config.model_dump(by_alias=True), own)
     try:
-        planned = plan(base.run.name, settings_of(values))
+        planned = plan(base.run.name, settings) if (settings := settings_of(values)) else base
         text, follows = planned.text, _flat(planned.config.model_dump(by_alias=True), own)
         known |= {key: value for key, value in follows.items() if not values.get(key)}
     except FocusError as error:

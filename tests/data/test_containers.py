@@ -6,9 +6,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import zarr
 
-from focus_engine.data import containers
+from focus_engine import spooling
 from focus_engine.data.containers import open_container
 from focus_engine.errors import InputError
 
@@ -58,6 +57,8 @@ def test_hdf5(tmp_path, how):
 
 
 def test_zarr(tmp_path):
+    import zarr
+
     group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
     group.create_array("maps", data=MAPS, chunks=(2, 8, 8))
     group.attrs["box_size"] = 25.0
@@ -69,8 +70,8 @@ def test_zarr(tmp_path):
 @pytest.mark.parametrize("name", ["a.npz", "a.h5"])
 def test_large_compressed_arrays_go_to_a_file_block_by_block(tmp_path, monkeypatch, name):
     path = npz(tmp_path / name, save=np.savez_compressed) if name == "a.npz" else hdf5(tmp_path / name, chunks=True)
-    monkeypatch.setattr(containers, "IN_MEMORY", 100)
-    monkeypatch.setattr(containers, "_BLOCK", 4 * MAPS[0].nbytes)
+    monkeypatch.setattr(spooling, "IN_MEMORY", 100)
+    monkeypatch.setattr(spooling, "_BLOCK", 4 * MAPS[0].nbytes)
     maps = open_container(path).large("maps")
     assert isinstance(maps, np.memmap)
     np.testing.assert_array_equal(maps, MAPS)

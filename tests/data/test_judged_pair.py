@@ -1,9 +1,13 @@
 """Real maps that a generator was trained on are recognised by their content, in any file, and refused."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from focus_engine import spooling
 from focus_engine.config.schema import Config
+from focus_engine.data import judged_values
 from focus_engine.data.digests import digests_of, from_text, known, set_digests, to_text
 from focus_engine.data.judged_files import JudgedFile
 from focus_engine.data.judged_pair import JudgedPair, read_pair
@@ -111,3 +115,26 @@ def test_digests_follow_the_physical_values(tmp_path, data):
 def test_a_constant_row_is_never_recognised():
     empty = digests_of(np.zeros((2, 1, 4, 4)))
     assert not known(empty, empty).any()
+
+
+def test_scattered_maps_of_a_mapped_file_stay_out_of_memory(tmp_path, monkeypatch):
+    """Every second map has a parameter point of both sides, and every second training map is one of the generator."""
+    monkeypatch.setattr(spooling, "IN_MEMORY", 2**16)
+    monkeypatch.setattr(spooling, "_BLOCK", 2**16)
+    monkeypatch.setattr(judged_values, "_CHUNK_PIXELS", 2**13)
+    maps, training = DRAW.lognormal(25, 0.5, (2, 300, 64, 64)).astype(np.float32)
+    params = np.tile(ROWS[:2], (150, 1))
+    np.savez(tmp_path / "real.npz", maps=maps, params=params, box_size=25.0)
+    own = DRAW.lognormal(25, 0.5, (4, 64, 64)).astype(np.float32)
+    digests = digests_of(training[::2, None])
+    np.savez(tmp_path / "drawn.npz", maps=own, params=params[:8:2], training_digests=digests)
+    np.save(tmp_path / "training.npy", training)
+    files = [JudgedFile(tmp_path / f"{name}.npz", what) for name, what in (("drawn", "generated"), ("real", "real"))]
+    tracemalloc.start()
+    try:
+        read = drain(read_pair(JudgedPair(*files, training=tmp_path / "training.npy", common=True)))
+        assert tracemalloc.get_traced_memory()[1] < maps.nbytes / 4
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(read.maps.real.maps[:, 0], maps[::2])
+    np.testing.assert_array_equal(read.training[:, 0], training[::2])

@@ -10,7 +10,6 @@ import h5py
 import numpy as np
 import pytest
 import torch
-import zarr
 
 from focus_engine.data.batches import Batch, Batches, Share
 from focus_engine.data.maps import MapSet, open_map_set
@@ -26,6 +25,8 @@ WINDOW = 12
 
 
 def as_zarr(path: Path, maps: np.ndarray) -> Path:
+    import zarr
+
     array = zarr.create_array(path / "m.zarr", shape=maps.shape, chunks=(CHUNK, *maps.shape[1:]), dtype="float32")
     array[:] = maps
     return path / "m.zarr"

@@ -9,7 +9,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import zarr
 from example_events import started, worker
 from unicode_text import hidden, unicode_classes
 
@@ -207,6 +206,8 @@ def test_maps_that_name_other_files_are_refused(tmp_path: Path):
 
 @pytest.mark.parametrize("suffix", [".npz", ".h5", ".zarr"])
 def test_maps_that_would_fill_the_disk_are_refused(tmp_path: Path, suffix: str):
+    import zarr
+
     path = tmp_path / f"maps{suffix}"
     if suffix == ".zarr":
         zarr.create_array(str(path), shape=(10**6, 512, 512), chunks=(1, 512, 512), dtype="<f4")[0] = 1.0

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from focus_engine.errors import InputError
-from focus_engine.statistics.cross import cross_spectra
+from focus_engine.statistics.cross import compare, cross_spectra, measure
+from focus_engine.statistics.design import Design
+from focus_engine.statistics.map_stack import MapStack
 from focus_engine.statistics.power import field_power_spectrum, power_spectrum
 
 BOX = 25.0
@@ -108,3 +110,17 @@ def test_what_is_no_set_of_channels_is_refused():
         cross_spectra(noise(4, 8, 8), BOX)
     with pytest.raises(InputError, match="map 1 holds 1 negative"):
         cross_spectra(np.where(np.arange(256).reshape(2, 2, 8, 8) == 200, -1.0, 1.0), BOX)
+
+
+def test_the_comparison_holds_the_mean_cross_spectra_of_both_sides():
+    one, other = noise(2, 12, 16, 16)
+    ids = np.arange(12) // 3
+    stacks = [MapStack(one, BOX, physical=False, partner=scale * other) for scale in (1, -2)]
+    measured = [measure(stack, None) for stack in stacks]
+    found = compare(*measured, Design.paired(ids, ids[:, None].astype(float)))
+    expected = cross_spectra(np.stack([one, other], axis=1), BOX, physical=False)
+    shown = expected.k < expected.k_nyquist
+    np.testing.assert_allclose(found.real_cross, expected.cross[:, 0, shown].mean(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(found.generated_cross, -2 * found.real_cross, rtol=1e-10)
+    assert {"real_cross", "generated_cross"} <= set(found.to_dict())
+    np.testing.assert_array_equal(measured[0].take(np.array([3, 1])).cross, measured[0].cross[[3, 1]])

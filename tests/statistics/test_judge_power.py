@@ -134,6 +134,19 @@ def test_the_page_says_what_is_missed(outcomes):
     assert "every fault" not in line
 
 
+def test_the_published_matrix_shows_every_fault_caught_and_the_level_kept():
+    sizes = json.loads((HOME / "benchmarks/results/judge_power.json").read_text())["sizes"]
+    perfect = {"perfect", "grouped"}
+    assert set(sizes["1500"]) == {one.name for one in FAULTS}
+    rates = {fault: one["verdict"] for fault, one in sizes["1500"].items() if fault not in perfect}
+    assert {fault: rate for fault, rate in rates.items() if rate < 0.9} == {}
+    for size, faults in sizes.items():
+        for name in perfect & set(faults):
+            low, high = faults[name]["interval"]
+            assert low <= 0.05, (size, name)
+            assert high >= 0.05 or faults[name]["verdict"] == 0, (size, name)
+
+
 def test_interval_of_a_rate():
     """Clopper and Pearson by the incomplete beta function."""
     from scipy.stats import beta

@@ -71,6 +71,7 @@ class NewScreen(FormScreen):
         self._source = source
         self._asked = 0
         self._answered = -1
+        self._checking = False
         self._checked = FormCheck()
         self._making = False
         self._text = ""
@@ -137,21 +138,37 @@ class NewScreen(FormScreen):
         self._check()
 
     def _check(self) -> None:
-        """Check the form in a thread; outdated results are dropped."""
+        """Check the form in a thread, after the check that runs: keys that come faster than checks share one."""
         self.show_command()
         self._asked += 1
+        if not self._checking:
+            self._begin_check()
+
+    def _begin_check(self) -> None:
+        self._checking = True
         number, values, root, start = self._asked, self.values, self.focus_app.root, self._start()
 
         def check() -> None:
-            checked = check_form(root, values["name"], start, values)
-            self.app.call_from_thread(self._show_checked, number, checked)
+            checked = None
+            try:
+                checked = check_form(root, values["name"], start, values)
+            finally:
+                self.app.call_from_thread(self._end_check, number, checked)
 
         self.run_worker(check, thread=True, exit_on_error=False, group="check", name="check")
 
+    def _end_check(self, number: int, checked: FormCheck | None) -> None:
+        """Show what was checked; check again if the form has changed meanwhile."""
+        self._checking = False
+        if not self.query("#field-start"):  # the screen is closing
+            return
+        if number != self._asked:
+            self._begin_check()
+        elif checked is not None:
+            self._show_checked(number, checked)
+
     def _show_checked(self, number: int, checked: FormCheck) -> None:
         """Show the problems below the fields, and the config."""
-        if number != self._asked or not self.query("#field-start"):  # outdated, or the screen is closing
-            return
         self._answered, self._checked = number, checked
         for key, field in self.fields.items():
             wrong = checked.problems.get(key, "")
@@ -188,7 +205,8 @@ class NewScreen(FormScreen):
             if key not in self.fields and (label := key.rpartition(".")[2].replace("_", " "))
         ]
         await self.query_one(FormPane).mount_all(new, before="#any-other")
-        self._show_checked(self._answered, self._checked)
+        if self._answered == self._asked:  # else the next check shows them
+            self._show_checked(self._answered, self._checked)
 
     def action_make(self) -> None:
         """Create the experiment once the latest check has finished."""

@@ -10,30 +10,33 @@ from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from focus_tui.dashboard.screens.dialogs import ChoiceDialog
 from focus_tui.terminal import cells, visible
 
 Choices = Sequence[tuple[str, str]]
 """Value and label of each choice."""
+LABEL, HINT = 15, 18
+"""Cells of a label and of a hint."""
 
 
 class Field(Vertical):
-    """A labelled editor with a hint beside it and a problem below it."""
+    """A labelled editor with a hint beside it and a problem below it.
+
+    The field writes label, hint and problem itself around the editor, its only child: a form has 25 fields, and each
+    key lays out and visits all its widgets.
+    """
 
     DEFAULT_CSS = """
-    Field { height: auto; }
-    Field .line { height: 1; }
-    Field .label { width: 15; color: $text-muted; }
-    Field.here .label { color: $primary; text-style: bold; }
-    Field .hint { width: 18;  color: $text-muted; padding-left: 1; text-wrap: nowrap; }
-    Field .problem { height: auto; padding-left: 15; display: none; color: $error; }
-    Field .problem.minor { color: $warning; }
+    Field { height: auto; color: $text-muted; text-wrap: nowrap; text-overflow: clip; }
+    Field .editor { margin-left: 15; }
     """
 
     class Changed(Message):
@@ -49,16 +52,35 @@ class Field(Vertical):
         self._problem, self._minor = "", False
 
     def compose(self) -> ComposeResult:
-        """Lay out label, editor and hint."""
-        with Horizontal(classes="line"):
-            yield Static(Text(self._label), classes="label")
-            yield self.editor()
-            yield Static(Text(self._hint), classes="hint")
-        yield Static(classes="problem")
+        """Yield the editor."""
+        yield self.editor()
 
     def editor(self) -> Widget:
         """Return the widget that takes the keys."""
         raise NotImplementedError
+
+    def editor_width(self, width: int) -> int:
+        """Return the cells of the editor in a field of `width` cells."""
+        raise NotImplementedError
+
+    def render(self) -> Content:
+        """Return label and hint with a gap for the editor between them, and the lines of the problem below."""
+        width = self.content_size.width
+        gap = " " * self.editor_width(width)
+        label = Content.styled(self._label, "bold $primary" if self.has_class("here") else "")
+        (label, *_) = label.wrap(LABEL)  # whole words, as there is one line
+        line = Content.assemble(label.truncate(LABEL, pad=True), gap, " ", self._hint[: HINT - 1])
+        return Content("\n").join([line, *self._problem_lines(width)])
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002  (textual's)
+        """Return a line, and those of the problem."""
+        return 1 + len(self._problem_lines(width))
+
+    def _problem_lines(self, width: int) -> list[Content]:
+        if not self._problem:
+            return []
+        lines = Content.styled(self._problem, "$warning" if self._minor else "$error").wrap(max(1, width - LABEL))
+        return [Content.assemble(" " * LABEL, line) for line in lines]
 
     @property
     def value(self) -> str:
@@ -75,24 +97,23 @@ class Field(Vertical):
         if (words, warning) == (self._problem, self._minor):
             return  # after each key all fields are told, and each change is another layout of the screen
         self._problem, self._minor = words, warning
-        line = self.query_one(".problem", Static)
-        line.display = bool(words)
-        line.set_class(warning, "minor")
-        line.update(Text(words))
+        self.refresh(layout=True)
 
     def hint(self, words: str) -> None:
         """Change the hint."""
         if words != self._hint:
             self._hint = words
-            self.query_one(".hint", Static).update(Text(words))
+            self.refresh()
 
     def on_descendant_focus(self) -> None:
         """Highlight the label."""
         self.add_class("here")
+        self.refresh()
 
     def on_descendant_blur(self) -> None:
         """Remove the highlight of the label."""
         self.remove_class("here")
+        self.refresh()
 
     def enter(self) -> None:
         """Focus the editor."""
@@ -106,7 +127,7 @@ class TextField(Field):
         Binding("enter", "next_field", "next field", tooltip="the field below", priority=True, show=False)
     ]
     DEFAULT_CSS = """
-    TextField .editor { width: 1fr; min-width: 14; max-width: 40; background: $surface; }
+    TextField .editor { width: 1fr; min-width: 14; max-width: 40; margin: 0 18 0 15; background: $surface; }
     TextField .editor:focus { background: $panel-lighten-1; }
     """
 
@@ -117,6 +138,10 @@ class TextField(Field):
     def editor(self) -> Widget:
         """Return the text input, which takes letters and leaves other keys to the screen."""
         return Input(self._start, placeholder=self._placeholder, compact=True, classes="editor", select_on_focus=False)
+
+    def editor_width(self, width: int) -> int:
+        """Return the cells between label and hint, as in the styles."""
+        return min(max(14, width - LABEL - HINT), 40)
 
     @property
     def input(self) -> Input:
@@ -151,7 +176,7 @@ class Picker(Widget, can_focus=True):
     """A choice: left and right step, a letter jumps to the next match, enter opens the list."""
 
     DEFAULT_CSS = """
-    Picker { height: 1; width: auto; }
+    Picker { height: 1; width: auto; color: $foreground; }
     Picker:focus { background: $panel-lighten-1; color: $text; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -177,7 +202,17 @@ class Picker(Widget, can_focus=True):
 
     def get_content_width(self, container: object, viewport: object) -> int:  # noqa: ARG002  (textual's)
         """Return the width of the current choice with its arrows."""
+        return self.cells
+
+    @property
+    def cells(self) -> int:
+        """The width of the current choice with its arrows."""
         return cells(visible(self.choices[self.at][1])) + 4 if self.choices else 4
+
+    def watch_at(self) -> None:
+        """Let the field write its hint beside the current choice."""
+        if self.parent is not None:
+            self.parent.refresh()
 
     def set_choices(self, choices: Choices) -> None:
         """Replace the choices; the value is kept if it is still among them."""
@@ -187,6 +222,7 @@ class Picker(Widget, can_focus=True):
         self.choices = tuple(choices)
         keys = [key for key, _ in self.choices]
         self.at = keys.index(value) if value in keys else 0
+        self.watch_at()
         self.refresh(layout=True)
 
     @property
@@ -243,6 +279,10 @@ class ChoiceField(Field):
     def editor(self) -> Widget:
         """Return the picker."""
         return Picker(self._label, self._choices, self._start)
+
+    def editor_width(self, width: int) -> int:  # noqa: ARG002  (the field's)
+        """Return the cells of the current choice."""
+        return self.picker.cells
 
     @property
     def picker(self) -> Picker:

@@ -51,6 +51,8 @@ def test_the_document_and_the_page_say_the_same(focus, tmp_path):
 
 
 def test_every_format_and_order_gives_the_same_scores(focus, files, tmp_path):
+    import zarr
+
     expected = judged(focus, "generated.npz", "--against", "real.npz")["scores"]
     np.save(tmp_path / "real.npy", REAL[:, None].astype(">f8"))
     np.savetxt(tmp_path / "rows.txt", ROWS)
@@ -60,7 +62,11 @@ def test_every_format_and_order_gives_the_same_scores(focus, files, tmp_path):
     assert judged(focus, "generated.h5", *given)["scores"] == expected
     order = DRAW.permutation(len(GENERATED))
     files("shuffled.npz", maps=GENERATED[order], params=PARAMS[order])
-    shuffled = judged(focus, "shuffled.npz", "--against", "real.npz")["scores"]
+    store = zarr.open_group(str(tmp_path / "real.zarr"), mode="w")
+    for name, values in (("maps", REAL), ("params", PARAMS)):
+        store.create_array(name, data=values)
+    store.attrs["box_size"] = 25.0
+    shuffled = judged(focus, "shuffled.npz", "--against", "real.zarr")["scores"]
     for one, other in zip(shuffled, expected, strict=True):
         assert one["value"] == pytest.approx(other["value"], rel=1e-6)
 
@@ -76,9 +82,10 @@ def test_sides_may_have_other_numbers_of_maps(focus, files):
 
 
 @pytest.mark.usefixtures("files")
-def test_the_terminal_shows_scores_and_latex_a_table(focus):
-    code, said, _ = focus("judge", "generated.npz", "--against", "real.npz")
+def test_the_terminal_shows_scores_and_latex_a_table(focus, tmp_path):
+    code, said, _ = focus("judge", "generated.npz", "--against", "real.npz", "-o", "report.png")
     assert code == 0
+    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG\r\n")
     assert "verdict: " in said
     code, said, _ = focus("judge", "generated.npz", "--against", "real.npz", "--latex")
     assert code == 0
