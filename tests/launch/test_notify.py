@@ -112,6 +112,7 @@ def test_of_many_that_notice_a_loss_one_tells_it_and_again_for_the_next_worker(r
     run.worker.write_text(run.worker.read_text().replace("1.5", "2.5"))  # resumed, and lost again
     os.utime(run.worker, (0, time.time() - 86_400 - 60))
     tell_lost(run, summary)  # more than a day ago
+    assert not (tmp_path / "told").exists()
     os.utime(run.worker, (0, time.time() - 86_400 + 600))
     tell_lost(run, summary)
     tell_lost(run, summary)
