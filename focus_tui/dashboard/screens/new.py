@@ -32,7 +32,7 @@ from focus_tui.dashboard.new_form import (
 )
 from focus_tui.dashboard.screens.dialogs import ChoiceDialog
 from focus_tui.dashboard.screens.form import TO_FORM, FormScreen
-from focus_tui.dashboard.widgets.form_fields import ChoiceField, Field, FormPane, TextField
+from focus_tui.dashboard.widgets.form_fields import ChoiceField, Field, FormPane, TextField, label_and_hint
 from focus_tui.terminal import visible
 from focus_tui.view.columns import RunRow
 
@@ -200,9 +200,12 @@ class NewScreen(FormScreen):
     async def _add_fields(self, keys: tuple[str, ...], checked: FormCheck) -> None:
         """Add fields for the keys that only the chosen network has, and show their check."""
         new = [
-            ChoiceField(key, label, [("", "…")]) if key in checked.words else TextField(key, label)
+            ChoiceField(key, label, [("", "…")], hint=hint)
+            if key in checked.words
+            else TextField(key, label, hint=hint)
             for key in keys
-            if key not in self.fields and (label := key.rpartition(".")[2].replace("_", " "))
+            if key not in self.fields
+            for label, hint in [label_and_hint(key.rpartition(".")[2])]
         ]
         await self.query_one(FormPane).mount_all(new, before="#any-other")
         if self._answered == self._asked:  # else the next check shows them

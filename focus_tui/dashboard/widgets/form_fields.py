@@ -27,6 +27,15 @@ LABEL, HINT = 15, 18
 """Cells of a label and of a hint."""
 
 
+def label_and_hint(name: str) -> tuple[str, str]:
+    """Return the label of a key, by its last words where all leave no gap, and then its name as a hint."""
+    words = name.split("_")
+    while len(words) > 1 and len(" ".join(words)) >= LABEL:
+        del words[0]
+    label = " ".join(words)
+    return label, "" if label == name.replace("_", " ") else name
+
+
 class Field(Vertical):
     """A labelled editor with a hint beside it and a problem below it.
 

@@ -20,6 +20,7 @@ from focus_tui.dashboard.new_form import (
     settings_of,
 )
 from focus_tui.dashboard.screens.new import FIRST_TEMPLATE, config_text, first_change
+from focus_tui.dashboard.widgets.form_fields import label_and_hint
 
 SMALL = StartingPoint(template="small")
 
@@ -182,3 +183,9 @@ def test_a_problem_of_two_keys_is_shown_at_the_filled_fields(tmp_path):
     assert said == {"training.lr": "training.scheduler.min_lr 1 exceeds training.lr 0.1"}
     said = problems(tmp_path, more=f"{plateau} training.scheduler.min_lr=1")
     assert list(said) == [MORE]
+
+
+def test_a_label_leaves_a_gap_and_a_key_that_it_cannot_hold_is_the_hint():
+    assert label_and_hint("mlp_ratio") == ("mlp ratio", "")
+    assert label_and_hint("attention_heads") == ("heads", "attention_heads")
+    assert label_and_hint("attention_levels") == ("levels", "attention_levels")
