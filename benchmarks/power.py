@@ -7,8 +7,8 @@ less than half a million pixels does without. Prints a table and writes benchmar
 256 x 256: at most 1.5 times the transform, a third of Pylians. On a quiet machine it was 1.21 to 1.40 times the
 transform and 1 / 3.3 to 1 / 3.4 of Pylians in four runs. Alternated with nothing but the transform it is 1.26 times.
 One transform after the other, of maps that stay in the cache, takes 0.77 of the transform of all maps at once, so that
-1.6 times that is what P(k) takes. Of 270 us a map 175 are the transform and its call, 25 the check for negative pixels, the
-mean and the difference, 50 sorting, squares and sums.
+1.6 times that is what P(k) takes. Of 270 us a map 175 are the transform and its call, 25 the check for negative
+pixels, the mean and the difference, 50 sorting, squares and sums.
 Run: python benchmarks/power.py
 """
 
