@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def mode_sums(
         singles, good = _single_sums(fields, pairs, bins_of, precision)
         if good.all():
             return singles
-        precision = Precision(np.dtype(np.float64), by_scipy=True)
+        precision = replace(precision, dtype=np.dtype(np.float64))
     for rows in chunk_rows(fields[0]):
         if good[rows].all():
             continue
