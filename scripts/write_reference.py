@@ -178,7 +178,8 @@ def statistics() -> str:
         "`real_correlation` and `generated_correlation`, the matrices of ln P(k) between bins about the mean of each",
         "parameter point, and `chi_square_split` and `true_chi_square_split`, χ² of ln P per bin of generated and of",
         "real maps, each against the mean and variance of the simulations other than its own. `cross` has",
-        "`real_cross` and `generated_cross`, the mean cross spectra P_ab(k) [(Mpc/h)²] at the same `k`.",
+        "`real_cross` and `generated_cross`, the mean cross spectra P_ab(k) [(Mpc/h)²] at the same `k`; the curve and",
+        "the scores of `cross_power` are relative to √(P_a P_b) expected of real maps at the same parameters.",
     ]
     for spec in STATISTICS.values():
         lines += statistic_section(spec)

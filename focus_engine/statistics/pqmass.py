@@ -35,6 +35,7 @@ MAPS_PER_CELL = (
     20  # of either kind, on average: with 10, a twentieth of the cells had no real map, which adds 3 % to χ²
 )
 FEWEST_CELLS, MOST_CELLS = 4, 50
+FEWEST_MAPS = 40  # of either kind, without which the score is unknown
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,10 @@ def bins(real: MapStack, generated: MapStack) -> None:
 def compare(real: Scattering, generated: Scattering, design: Design) -> PqmassComparison:
     """Return χ² per degree of freedom of the numbers of maps in random Voronoi cells."""
     scaled = scaled_coefficients(real, generated, design)
-    n_cells = min(len(real.mean), len(generated.mean)) // MAPS_PER_CELL
-    if scaled is None or n_cells < FEWEST_CELLS:
-        return PqmassComparison(n_cells, np.nan)
-    n_cells = min(n_cells, MOST_CELLS)
+    n_maps = min(len(real.mean), len(generated.mean))
+    if scaled is None or n_maps < FEWEST_MAPS:
+        return PqmassComparison(0, np.nan)
+    n_cells = min(max(n_maps // MAPS_PER_CELL, FEWEST_CELLS), MOST_CELLS)
     placed = in_cells(whitened(scaled), n_cells, design.seed)
     regions = Regions.of(placed.real, n_cells, design)
     null = regions.null(design) if design.drawn and scaled.reference.known else None
