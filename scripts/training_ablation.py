@@ -24,7 +24,8 @@ from focus_engine.progress import drain
 from focus_engine.statistics.compare import judging
 from focus_engine.training.checkpoint import save_checkpoint
 from focus_engine.training.loop import train
-from focus_engine.training.prepare import prepare_data, prepare_run
+from focus_engine.training.prepare import prepare_run
+from focus_engine.training.prepared_data import prepare_data
 
 MAPS, HELD_BACK = 240, HeldBack(universes=24, cosmologies=8)
 SAMPLER = {"sampler": "heun", "steps": 25}

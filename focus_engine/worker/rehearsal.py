@@ -33,7 +33,8 @@ from focus_engine.training.devices import choose_device, device_name
 from focus_engine.training.initial_weights import InitialWeights
 from focus_engine.training.loop import train
 from focus_engine.training.memory import is_out_of_memory, memory_advice
-from focus_engine.training.prepare import PreparedData, PreparedRun, prepare_data, prepare_run
+from focus_engine.training.prepare import PreparedRun, prepare_run
+from focus_engine.training.prepared_data import PreparedData, prepare_data
 from focus_engine.training.snapshots import most_kept
 from focus_engine.training.validation import DRAWS
 from focus_engine.worker.beginning import initial_weights
