@@ -236,6 +236,7 @@ def evaluate_run(
         maps.box_size,
         physical=maps.physical,
         fields=maps.field_names,
+        units=maps.field_units,
         training=_training_maps(maps, split["train"]),
     )
     stem = "evaluation" if held_back is None else "evaluation_universes"

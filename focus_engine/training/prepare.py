@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from focus_engine.config.beginning import check_beginning
 from focus_engine.config.schema import Config, plain_config
 from focus_engine.data.batches import Batches, Share
 from focus_engine.data.maps import MapSet
@@ -122,6 +123,7 @@ def prepare_run(
     context = precision_context(precision, device)
     process = build_process(config)
     if saved is None:
+        check_beginning(config)
         process.check_trainable()
     network, began = _begun_network(config, data, device, saved, initial)
     state = new_state(network, settings)
