@@ -134,12 +134,12 @@ def _next(
 ) -> Batch | None:
     """Return the largest part whose gradient fits into `seconds` and into the memory; None if it is done already.
 
-    The second part is done in any case: the first of `parts` up to SECOND that is expected to cost twice as much as the
-    smallest, so that their difference is large against the error of each.
+    A second part is done in any case: the first of `parts` up to SECOND that is expected to cost twice as much as the
+    smallest, so that their difference is large against the error of each. If it cost less, so is a third.
     """
     largest, costs = done[-1][0].maps.numel(), _costs(parts, done, forward)
     best = None
-    if len(done) == 1:
+    if len(done) == 1 or done[-1][1] < 2 * done[0][1]:
         candidates = [part for part, cost in zip(parts, costs, strict=True) if cost >= 2 * done[0][1]]
         best = min([*candidates, *parts[: SECOND + 1][-1:]], key=lambda part: part.maps.numel())
         best = best if best.maps.numel() > largest else None
