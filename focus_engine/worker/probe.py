@@ -17,7 +17,7 @@ from torch import Tensor
 from focus_engine.data.batches import Batch
 from focus_engine.data.memory import free_memory
 from focus_engine.models.recompute import recompute, recomputed_blocks
-from focus_engine.training.flop import training_flop
+from focus_engine.training.flop import forward_flop
 from focus_engine.training.prepare import PreparedRun
 from focus_engine.training.step import add_gradients, apply_gradients
 
@@ -224,7 +224,7 @@ def _growth(prepared: PreparedRun, part: Batch, batch: Batch) -> float:
     per_pixel = []
     for one in (part, batch):
         channels, height, width = one.maps.shape[1:]
-        flop = training_flop(prepared.config.model, (channels, height, width))
+        flop = forward_flop(prepared.config.model, (channels, height, width))
         per_pixel.append(None if flop is None else flop / (height * width))
     return 1.0 if per_pixel[0] is None or per_pixel[1] is None else per_pixel[1] / per_pixel[0]
 
