@@ -6,7 +6,6 @@ No pydantic here, because `focus ls` must start fast.
 
 from dataclasses import dataclass
 
-
 COMMON_LOSS_KEYS = ("data.normalize", "data.boxcox_power", "data.standardize", "training.loss_scales")
 """Keys that change what the loss of every method measures: the units of the maps, and the weight of their scales."""
 
