@@ -163,7 +163,8 @@ def _begun_network(
 ) -> tuple[torch.nn.Module, dict[str, Any] | None]:
     """Return the network on its device with the weights that a new run begins from, and what these are of."""
     compiles = compiles_surely(config.training, device, compiled_before(device, saved))
-    network = placed(build_network(config.model, seed=config.training.seed), device, fuse=not compiles)
+    network = build_network(config.model, seed=config.training.seed)
+    network = placed(network, device, fuse=not compiles, precision=precision_of_run(config, device, saved))
     check_map_size(network, data.maps)
     _recompute_blocks(network, config)
     if saved is not None:
