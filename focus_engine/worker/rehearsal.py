@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from focus_engine.config.beginning import check_beginning
 from focus_engine.config.blocks.training import TrainingBlock
 from focus_engine.config.load import load_config
 from focus_engine.config.samplers import choose_sampler
@@ -141,6 +142,7 @@ def rehearse(run: RunFolder, *, device: str | None = None) -> Generator[DataProg
         FocusError: there is not enough memory; the message gives a batch that needs half of it.
     """
     config = load_config(run.config).config
+    check_beginning(config, str(run.config))
     yield DataProgress(what="opening the maps", done=0, total=STAGES)
     place = choose_device(device or config.device)
     initial = initial_weights(run, config)

@@ -71,7 +71,7 @@ def test_a_run_that_began_so_is_read_and_a_new_one_refused(changes: dict[str, An
         lines = [f"  {name}: {value}" if name in line.split(":")[0] else line for line in text.splitlines()]
         text = "\n".join(lines)
     run.config.write_text(text)
-    for command in (["config", "check"], ["start"]):
+    for command in (["config", "check"], ["check"], ["start"]):
         capfd.readouterr()
         assert focus(["--root", str(tmp_path), *command, "b"]) == 2
         assert f"focus: {run.config}: " in (told := capfd.readouterr().err)
