@@ -47,7 +47,8 @@ HALF = FIRST | {"training.precision": "bf16", "training.batch_size": 32, "traini
 MUON = HALF | {"training.optimizer": "muon"}
 WIDE = MUON | {"model.base_channels": 32, "model.channel_mults": (1, 2, 2), "training.lr": 4e-3}
 BOXCOX = WIDE | {"data.normalize": "boxcox"}
-AS_IT_IS = BOXCOX | {"data.simulations": 150, "training.cfg_prob": 0.0}
+NO_DROP = BOXCOX | {"data.simulations": 150, "training.cfg_prob": 0.0}
+AS_IT_IS = NO_DROP | {"data.standardize": "spectrum"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,9 @@ CHOICES = {
     "boxcox_v": Choice("the same, diffusion", 27, BOXCOX, template="small", sampling=MIDPOINT, seeds=(0, 1, 2)),
     "boxcox_strong": Choice("boxcox, power 0.2", 27, BOXCOX | {"data.boxcox_power": 0.2}),
     "boxcox_150": Choice("boxcox, 135 simulations, as many steps", 11, BOXCOX | {"data.simulations": 150}),
-    "no_drop": Choice("the same, training.cfg_prob: 0 (as it is)", 10, AS_IT_IS, seeds=(0, 1, 2)),
+    "no_drop": Choice("the same, training.cfg_prob: 0", 10, NO_DROP, seeds=(0, 1, 2)),
+    "spectrum": Choice("the same, data.standardize: spectrum (as it is)", 10, AS_IT_IS, seeds=(0, 1, 2)),
+    "spectrum_v": Choice("the same, diffusion (as it is)", 10, AS_IT_IS, "small", (0,), MIDPOINT),
 }
 SHOWN = {
     "slab_mean.bias": "mean",
