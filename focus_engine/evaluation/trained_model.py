@@ -115,22 +115,25 @@ class TrainedModel:
     def plan(self, **changes: Any) -> SamplingPlan:  # noqa: ANN401  (the fields of SamplingPlan)
         """Return the config's sampling plan with the `changes` that are not None, checked against the process.
 
-        `nfe` stands for a sampler and a number of steps: those of `sampler_within`. The batch size is `filling_batch`.
+        `nfe` stands for a sampler and a number of steps: those of `sampler_within`. A sampler that it picks has its own
+        spacing and no noise, as it was measured; the config's are for the config's sampler. The batch size is
+        `filling_batch`.
 
         Raises:
             InputError: the plan does not suit the model.
         """
         block = self.config.sampling
         wanted = {name: value for name, value in changes.items() if value is not None}
+        picked = "nfe" in wanted and "sampler" not in wanted
         spec, steps = self._solver(wanted)
         own = {
             "sampler": spec.name,
             "steps": steps,
             "batch_size": filling_batch(self.map_shape, self.device),
             "guidance": block.cfg_scale,
-            "eta": block.eta if spec.takes_eta and spec.accepts_eta(block.eta) else None,
-            "spacing": block.spacing,
-            "churn": block.churn if spec.churns else 0.0,
+            "eta": block.eta if spec.takes_eta and spec.accepts_eta(block.eta) and not picked else None,
+            "spacing": None if picked else block.spacing,
+            "churn": block.churn if spec.churns and not picked else 0.0,
             "rtol": block.rtol,
             "atol": block.atol,
         }

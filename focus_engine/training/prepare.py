@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from focus_engine.config.beginning import check_beginning
 from focus_engine.config.schema import Config, plain_config
 from focus_engine.data.batches import Batches, Share
 from focus_engine.data.maps import MapSet
@@ -122,6 +123,7 @@ def prepare_run(
     context = precision_context(precision, device)
     process = build_process(config)
     if saved is None:
+        check_beginning(config)
         process.check_trainable()
     network, began = _begun_network(config, data, device, saved, initial)
     state = new_state(network, settings)
@@ -161,7 +163,8 @@ def _begun_network(
 ) -> tuple[torch.nn.Module, dict[str, Any] | None]:
     """Return the network on its device with the weights that a new run begins from, and what these are of."""
     compiles = compiles_surely(config.training, device, compiled_before(device, saved))
-    network = placed(build_network(config.model, seed=config.training.seed), device, fuse=not compiles)
+    network = build_network(config.model, seed=config.training.seed)
+    network = placed(network, device, fuse=not compiles, precision=precision_of_run(config, device, saved))
     check_map_size(network, data.maps)
     _recompute_blocks(network, config)
     if saved is not None:

@@ -92,7 +92,8 @@ class StepSeries:
     @classmethod
     def _over(cls, block: _Block, size: int, stride: int, seen: int) -> "StepSeries":
         """Return the first `size` points of a block; each stands for `stride` of the `seen` events."""
-        return cls(*block.values[:, :size], block, stride, seen)
+        epoch, loss, learning_rate, grad_norm, maps_per_second = block.values[:, :size]
+        return cls(epoch, loss, learning_rate, grad_norm, maps_per_second, block, stride, seen)
 
 
 def _columns(events: Sequence[StepProgress]) -> Array:
