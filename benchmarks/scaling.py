@@ -32,7 +32,8 @@ from focus_engine.models.build import build_network, count_parameters
 from focus_engine.progress import drain
 from focus_engine.training.flop import training_flop
 from focus_engine.training.loop import train
-from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
+from focus_engine.training.prepare import PreparedRun, prepare_run
+from focus_engine.training.prepared_data import prepare_data
 from focus_engine.training.ranks import Ranks
 
 RANKS = (1, 2, 4)

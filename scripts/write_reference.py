@@ -180,6 +180,9 @@ def statistics() -> str:
         "real maps, each against the mean and variance of the simulations other than its own. `cross` has",
         "`real_cross` and `generated_cross`, the mean cross spectra P_ab(k) [(Mpc/h)²] at the same `k`; the curve and",
         "the scores of `cross_power` are relative to √(P_a P_b) expected of real maps at the same parameters.",
+        "`power_spectrum` has `generated_std`, as `fixed_std` of the generated maps, and `camels_cv_std`, that of the",
+        "real maps of CAMELS CV where field, box (25 Mpc/h) and pixels (256²) are those of CAMELS, else null;",
+        "`scatter_by_band` holds the three over `real_mean`, averaged in each `band`.",
     ]
     for spec in STATISTICS.values():
         lines += statistic_section(spec)

@@ -30,10 +30,14 @@ SMALLEST = 2**23
 53 ms of a step of the smallest template instead of 28), and separate ones take two to three times the GPU's time."""
 
 
-def placed(network: nn.Module, device: torch.device, *, fuse: bool = True) -> nn.Module:
-    """Return `network` on `device`, with weights in channels_last where its layers run as one."""
+def placed(network: nn.Module, device: torch.device, *, fuse: bool = True, precision: str | None = None) -> nn.Module:
+    """Return `network` on `device`, with weights in channels_last where layers are to run as one and that pays.
+
+    It does in `precision` float32 on a CPU too: a training step takes 0.80 to 0.87 of the time, in bf16 1.0.
+    """
     network = network.to(device)
-    if fuse and fuses(network, device):
+    on_cpu = device.type == "cpu" and precision == "float32" and getattr(network, "fuses", False)
+    if fuse and (on_cpu or fuses(network, device)):
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 

@@ -58,9 +58,9 @@ class ResidualBlock(RecomputedBlock):
             return self._fused(x, embedding, skip)
         if skip is not None:
             x = torch.cat((F.interpolate(x, scale_factor=2, mode="nearest"), skip), dim=1)
-        h = self.conv_in(F.silu(self.norm_in(x)))
-        h = F.silu(self._modulated(h, *self.film(embedding).chunk(2, dim=1)))
-        out: Tensor = self.shortcut(x) + self.conv_out(h)
+        h = self.conv_in(self.norm_in(x), active=True)
+        h = self._modulated(h, *self.film(embedding).chunk(2, dim=1))
+        out: Tensor = self.shortcut(x) + self.conv_out(h, active=True)
         return out
 
     def _fused(self, x: Tensor, embedding: Tensor, skip: Tensor | None) -> Tensor:
@@ -175,7 +175,7 @@ class SimpleUNet(nn.Module):
         if fused.usable(h):
             padded, _, _ = fused.padded_activation(h, **fused.affine(self.norm, len(h)))
             return F.conv2d(padded, self.head.weight, self.head.bias)
-        out: Tensor = self.head(F.silu(self.norm(h)))
+        out: Tensor = self.head(self.norm(h), active=True)
         return out
 
 

@@ -31,11 +31,13 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 TESSELLATIONS = 20
-MAPS_PER_CELL = (
-    20  # of either kind, on average: with 10, a twentieth of the cells had no real map, which adds 3 % to χ²
-)
 FEWEST_CELLS, MOST_CELLS = 4, 50
-FEWEST_MAPS = 40  # of either kind, without which the score is unknown
+
+MAPS_PER_CELL = 20
+"""Maps of either kind, on average. With 10, a twentieth of the cells had no real map, which raises χ² by 3 %."""
+
+FEWEST_MAPS = 40
+"""Maps of either kind without which the score is unknown."""
 
 
 @dataclass(frozen=True)
@@ -165,11 +167,11 @@ class Within:
 def _variances(rows: Rows) -> Array:
     """Return for each point the sum of the squared weights of its units, (G,)."""
     weights = np.bincount(rows.unit, weights=rows.weights)
-    return np.bincount(rows.point_of_unit, weights=weights**2, minlength=rows.points)
+    return np.asarray(np.bincount(rows.point_of_unit, weights=weights**2, minlength=rows.points), dtype=np.float64)
 
 
 def _signs(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    return rng.integers(2, size=shape) * 2.0 - 1
+    return np.asarray(rng.integers(2, size=shape) * 2.0 - 1, dtype=np.float64)
 
 
 def _complement(reference: Reference, rows: Rows) -> Array:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw as adamw_step
 
 from focus_engine.errors import InputError
+from focus_engine.training.without_compiler import WithoutCompiler
 
 FUSED_DEVICES = ("cpu", "cuda", "mps")
 """Devices for which torch has Adam in one kernel: 1.2 instead of 5.8 ms a step for 0.4 M parameters on one core."""
@@ -60,23 +61,11 @@ def by_shape(matrices: Iterable[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
     yield from groups.values()
 
 
-def _undecorated(name: str) -> Any:  # noqa: ANN401  (a method of torch)
-    """Return a method of torch's optimisers without the decorator that imports torch's compiler to keep it away."""
-    method = getattr(torch.optim.Optimizer, name)
-    return getattr(method, "__wrapped__", method)
-
-
-class MatrixOptimiser(torch.optim.Optimizer):
+class MatrixOptimiser(WithoutCompiler):
     """Base class: a group of matrices, each updated by `step_matrices`, and a group of the rest, updated by AdamW.
 
     Both groups have the same learning rate, weight decay, betas and eps.
     """
-
-    # Each start of a worker would import torch._dynamo with the first of these: 1.8 s of CPU. No optimiser is compiled.
-    add_param_group = _undecorated("add_param_group")
-    zero_grad = _undecorated("zero_grad")
-    state_dict = _undecorated("state_dict")
-    load_state_dict = _undecorated("load_state_dict")
 
     def __init__(self, matrices: list[nn.Parameter], others: list[nn.Parameter], **settings: Any) -> None:  # noqa: ANN401
         fused = can_fuse(others)  # read by torch too, when it loads a state onto a device

@@ -12,6 +12,7 @@ from focus_engine.config.optimisers import OPTIMISERS
 from focus_engine.training.matrices import can_fuse, split_parameters
 from focus_engine.training.muon import Muon
 from focus_engine.training.soap import SOAP
+from focus_engine.training.without_compiler import SGD, Adam, AdamW
 
 
 def build_optimiser(network: nn.Module, training: TrainingBlock) -> torch.optim.Optimizer:
@@ -32,18 +33,18 @@ def adamw(network: nn.Module, **settings: Any) -> torch.optim.Optimizer:  # noqa
     A checkpoint holds `fused` beside the moments, so that a run which began unfused resumes unfused, bit for bit.
     """
     weights = _trainable(network)
-    return torch.optim.AdamW(weights, **settings, fused=can_fuse(weights) or None)
+    return AdamW(weights, **settings, fused=can_fuse(weights) or None)
 
 
 def adam(network: nn.Module, **settings: Any) -> torch.optim.Optimizer:  # noqa: ANN401
     """Return Adam (1412.6980), with the weight decay as part of the gradient; fused as `adamw` is."""
     weights = _trainable(network)
-    return torch.optim.Adam(weights, **settings, fused=can_fuse(weights) or None)
+    return Adam(weights, **settings, fused=can_fuse(weights) or None)
 
 
 def sgd(network: nn.Module, **settings: Any) -> torch.optim.Optimizer:  # noqa: ANN401
     """Return stochastic gradient descent with momentum."""
-    return torch.optim.SGD(_trainable(network), **settings)
+    return SGD(_trainable(network), **settings)
 
 
 def muon(network: nn.Module, **settings: Any) -> torch.optim.Optimizer:  # noqa: ANN401

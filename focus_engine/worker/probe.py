@@ -17,7 +17,7 @@ from torch import Tensor
 from focus_engine.data.batches import Batch
 from focus_engine.data.memory import free_memory
 from focus_engine.models.recompute import recompute, recomputed_blocks
-from focus_engine.training.flop import training_flop
+from focus_engine.training.flop import forward_flop
 from focus_engine.training.prepare import PreparedRun
 from focus_engine.training.step import add_gradients, apply_gradients
 
@@ -134,12 +134,12 @@ def _next(
 ) -> Batch | None:
     """Return the largest part whose gradient fits into `seconds` and into the memory; None if it is done already.
 
-    The second part is done in any case: the first of `parts` up to SECOND that is expected to cost twice as much as the
-    smallest, so that their difference is large against the error of each.
+    A second part is done in any case: the first of `parts` up to SECOND that is expected to cost twice as much as the
+    smallest, so that their difference is large against the error of each. If it cost less, so is a third.
     """
     largest, costs = done[-1][0].maps.numel(), _costs(parts, done, forward)
     best = None
-    if len(done) == 1:
+    if len(done) == 1 or done[-1][1] < 2 * done[0][1]:
         candidates = [part for part, cost in zip(parts, costs, strict=True) if cost >= 2 * done[0][1]]
         best = min([*candidates, *parts[: SECOND + 1][-1:]], key=lambda part: part.maps.numel())
         best = best if best.maps.numel() > largest else None
@@ -224,7 +224,7 @@ def _growth(prepared: PreparedRun, part: Batch, batch: Batch) -> float:
     per_pixel = []
     for one in (part, batch):
         channels, height, width = one.maps.shape[1:]
-        flop = training_flop(prepared.config.model, (channels, height, width))
+        flop = forward_flop(prepared.config.model, (channels, height, width))
         per_pixel.append(None if flop is None else flop / (height * width))
     return 1.0 if per_pixel[0] is None or per_pixel[1] is None else per_pixel[1] / per_pixel[0]
 

@@ -135,4 +135,9 @@ def describe_failure(error: BaseException) -> str:
         where = f" ({error.filename})" if error.filename else ""
         return f"{error.strerror or type(error).__name__}{where}: {remedy(error)}"
     first = (str(error).splitlines() or [""])[0]
+    if type(error).__name__ == "AcceleratorError":
+        return (
+            f"the GPU no longer answers ({first}): see nvidia-smi and dmesg, and resume once it does "
+            "(the traceback is in worker.log)"
+        )
     return f"{type(error).__name__}: {first} (the traceback is in worker.log)"

@@ -155,7 +155,7 @@ class Saver:
             self._recorded += self._snapshots.collect()
             self._collect()
             if self._best is not None:
-                self._note_written([self._write_best(self._best.checkpoint)])
+                self._note_written([self._write_kept_best(self._best)])
 
     @property
     def _bytes(self) -> int:
@@ -213,7 +213,7 @@ class Saver:
         self._place, self._taken = self._here, time.monotonic()
         began, state = time.monotonic(), self._prepared.checkpoint()
         with self._waiting():
-            saved = [] if self._best is None or is_best else [self._write_best(self._best.checkpoint)]
+            saved = [] if self._best is None or is_best else [self._write_kept_best(self._best)]
             saved += [self._write_best(state)] if is_best else []
             saved.append(self._write_last(state))
         self._cost = time.monotonic() - began
@@ -259,11 +259,14 @@ class Saver:
         """Write copies, the best first, after the snapshot that they count. Runs in the thread. Raises OSError."""
         if snapshot is not None:
             snapshot.wait()
-        for held in (last, best):
-            if held is not None:
-                held.memory.wait()
-        saved = [] if best is None else [self._write_best(best.checkpoint)]
+        saved = [] if best is None else [self._write_kept_best(best)]
+        last.memory.wait()
         return [*saved, self._write_last(last.checkpoint)]
+
+    def _write_kept_best(self, held: _Held) -> CheckpointSaved:
+        """Write a copy once it is complete. Raises OSError, and torch's error where the GPU failed before."""
+        held.memory.wait()
+        return self._write_best(held.checkpoint)
 
     def _write_best(self, checkpoint: Checkpoint) -> CheckpointSaved:
         return self._written("best", self._run.checkpoint_best, checkpoint)

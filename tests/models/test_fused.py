@@ -128,8 +128,10 @@ def test_on_a_cpu_nothing_is_fused():
     with fused.always():
         assert not fused.usable(torch.zeros(1, 8, 4, 4))
     assert not fused.fuses(network, torch.device("cpu"))
-    placed = fused.placed(network, torch.device("cpu"))
+    placed = fused.placed(network, torch.device("cpu"), precision="bf16")
     assert all(weights.is_contiguous() for weights in placed.parameters())
+    last = fused.placed(network, torch.device("cpu"), precision="float32").bottom[0].conv_in.weight
+    assert last.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # of torch, by its compiler

@@ -23,9 +23,10 @@ from focus_engine.training import compiled, faster
 from focus_engine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from focus_engine.training.compiled import SAVED_SHARE, compile_network, compile_wanted, compiling_pays, graph_pays
 from focus_engine.training.faster import may_graph
-from focus_engine.training.flop import training_flop
+from focus_engine.training.flop import forward_flop, training_flop
 from focus_engine.training.loop import train
-from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
+from focus_engine.training.prepare import PreparedRun, prepare_run
+from focus_engine.training.prepared_data import prepare_data
 
 CPU = torch.device("cpu")
 
@@ -176,6 +177,7 @@ def test_flop_are_counted_and_a_network_that_cannot_be_counted_is_no_error():
     assert one is not None
     assert four is not None
     assert four / one == pytest.approx(4, rel=0.01)
+    assert 3 * forward_flop(model, (1, 32, 32)) == pytest.approx(four, rel=0.01)
     dit = model.model_copy(update={"from_": "DiT"})
     assert training_flop(dit, (1, 16, 16)) is not None
     assert training_flop(model.model_copy(update={"from_": "builtins.dict"}), (1, 16, 16)) is None

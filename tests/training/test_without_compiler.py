@@ -1,14 +1,14 @@
-"""Training with our own optimisers leaves torch's compiler out, whose import takes longer than a short run."""
+"""Training leaves torch's compiler out, whose import takes longer than a short run."""
 
 import sys
 
 import pytest
 import torch
 
-from focus_engine.training.optimisers import muon, soap
+from focus_engine.training.optimisers import adam, adamw, muon, sgd, soap
 
 
-@pytest.mark.parametrize("make", [muon, soap])
+@pytest.mark.parametrize("make", [muon, soap, adamw, adam, sgd])
 def test_the_compiler_is_not_imported(monkeypatch, make):
     for method in vars(torch.optim.Optimizer).values():  # which keep what they imported at an earlier call
         monkeypatch.delattr(getattr(method, "__wrapped__", method), "__dynamo_disable", raising=False)

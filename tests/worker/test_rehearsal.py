@@ -11,7 +11,8 @@ from focus_engine.data.opening import open_maps
 from focus_engine.events.table import DataProgress
 from focus_engine.models.recompute import recomputed_blocks
 from focus_engine.progress import drain
-from focus_engine.training.prepare import prepare_data, prepare_run
+from focus_engine.training.prepare import prepare_run
+from focus_engine.training.prepared_data import prepare_data
 from focus_engine.worker import probe, rehearsal, run_queue
 from focus_engine.worker.probe import _expected
 from focus_engine.worker.rehearsal import rehearse
@@ -89,6 +90,8 @@ def test_the_second_part_costs_twice_the_smallest_whatever_time_is_left():
     done = [(parts[0], 1.0)]
     assert probe._next(prepared, parts, done, kept, forward, seconds=0.0) is parts[2]
     assert probe._next(prepared, parts, done, kept, forward, seconds=100.0) is parts[3]
+    assert probe._next(prepared, parts, [*done, (parts[1], 1.3)], kept, forward, seconds=0.0) is parts[2]
+    assert probe._next(prepared, parts, [*done, (parts[2], 1.9)], kept, forward, seconds=0.0) is None
     assert probe._next(prepared, parts, [*done, (parts[2], 3.0)], kept, forward, seconds=0.0) is None
     assert probe._next(prepared, parts, [*done, (parts[2], 3.0)], kept, forward, seconds=100.0) is parts[3]
     too_much = [(parts[0], 1e15), (parts[1], 4e15)]

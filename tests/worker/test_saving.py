@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from workers import Make, epochs_of, ignore, same, write_config
 
 from focus_engine.events.log import read_events
 from focus_engine.events.table import AveragesSaved, CheckpointSaved, EpochFinished, Event, StepProgress, Warned
 from focus_engine.runs.folder import RunFolder
 from focus_engine.seal import inspect_path
-from focus_engine.training import pace
+from focus_engine.training import loop, pace
 from focus_engine.training.checkpoint import load_checkpoint
 from focus_engine.training.snapshots import Snapshot, SnapshotFolder
 from focus_engine.worker import saving
@@ -157,6 +158,33 @@ def test_a_thread_that_fails_is_reported_and_a_damaged_checkpoint_is_passed_over
     for path in (run.checkpoint_last, run.checkpoint_best):
         one, other = load_checkpoint(path).state, load_checkpoint(whole.checkpoints / path.name).state
         assert all(same(one[part], other[part]) for part in PARTS)
+
+
+def test_a_gpu_that_disappears_ends_the_run_in_words_and_leaves_the_checkpoints_that_were_whole(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+):
+    run, lost = noisy(make, "run", 5), threading.Event()
+
+    def gone(*_: Any) -> None:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure\nSearch for it")
+
+    def watch(event: Event) -> None:
+        if isinstance(event, EpochFinished) and event.epoch == 3:
+            lost.set()
+
+    real_step, real_wait = loop.make_step, saving.HostCopy.wait
+    monkeypatch.setattr(saving, "SHARE", 1e-9)  # only the first epoch is saved; a better one waits in memory
+    monkeypatch.setattr(loop, "make_step", lambda *given: gone() if lost.is_set() else real_step(*given))
+    # The copy of the best epoch is still on its way from the device.
+    monkeypatch.setattr(saving.HostCopy, "wait", lambda copy: gone() if lost.is_set() else real_wait(copy))
+    outcome = run_in_foreground(run, resume=False, device=None, on_event=watch)
+    assert outcome.state == "failed"
+    assert outcome.reason.startswith(
+        "the GPU no longer answers (CUDA error: unspecified launch failure): see nvidia-smi"
+    )
+    assert "the last good checkpoint is checkpoint_last.pt (epoch 1)" in outcome.reason
+    assert epochs_of(run)[-1].best_epoch > 1
+    assert [load_checkpoint(path).epoch for path in (run.checkpoint_last, run.checkpoint_best)] == [1, 1]
 
 
 def test_training_goes_on_while_a_snapshot_is_written_and_a_checkpoint_that_counts_it_waits(
