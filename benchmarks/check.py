@@ -43,6 +43,8 @@ CASES: dict[str, tuple[str, int, int, dict[str, Any]]] = {
 """Template, pixels a side, maps and settings."""
 UNAFFORDABLE = ("seed",)
 QUICK = {"small": ("small", 16, 40, {"model.base_channels": 8, "model.channel_mults": [1, 2]})}
+CAMELS = np.array([(0.1, 0.5), (0.6, 1.0), (0.25, 4), (0.25, 4), (0.5, 2), (0.5, 2)])
+"""Ranges of the parameters; the small templates have the first two."""
 PARAMETERS = {"small": 2, "diffusion": 6}
 
 
@@ -53,7 +55,7 @@ def experiment(root: Path, name: str, case: tuple[str, int, int, dict[str, Any]]
     folder.mkdir(exist_ok=True)
     maps, params = folder / f"{name}.npy", folder / f"{name}.txt"
     np.save(maps, (10 ** draw.normal(10.9, 0.3, (count, side, side))).astype(np.float32))
-    np.savetxt(params, draw.uniform(0.1, 0.6, (count, PARAMETERS[template])))
+    np.savetxt(params, draw.uniform(*CAMELS[: PARAMETERS[template]].T, (count, PARAMETERS[template])))
     files = {"data.source": "files", "data.maps_path": str(maps), "data.params_path": str(params)}
     budget = {"device": device, "training.num_epochs": 2, "training.sample_every": 0, "data.maps_per_simulation": 1}
     return Experiment.create(name.replace(", ", "_"), root=root, template=template, settings=files | budget | settings)
