@@ -34,7 +34,8 @@ from focus_engine.models.fused import placed
 from focus_engine.progress import drain
 from focus_engine.training.loop import train
 from focus_engine.training.optimisers import build_optimiser
-from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
+from focus_engine.training.prepare import PreparedRun, prepare_run
+from focus_engine.training.prepared_data import prepare_data
 
 TEMPLATE, BATCH = "small_flow", 32
 OTHERS = {"denoising-diffusion-pytorch": (24, 48, 48), "diffusers": (24, 48, 48)}

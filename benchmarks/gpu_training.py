@@ -37,7 +37,8 @@ from focus_engine.training.checkpoint import save_checkpoint
 from focus_engine.training.devices import choose_device, device_name
 from focus_engine.training.loop import train
 from focus_engine.training.memory import is_out_of_memory
-from focus_engine.training.prepare import PreparedData, PreparedRun, prepare_data, prepare_run
+from focus_engine.training.prepare import PreparedRun, prepare_run
+from focus_engine.training.prepared_data import PreparedData, prepare_data
 
 WARMUP_STEPS, STEPS, PROFILED_STEPS = 4, 12, 2
 RESULTS = Path(__file__).parent / "results"

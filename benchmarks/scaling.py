@@ -40,7 +40,8 @@ from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.flop import training_flop
 from focus_engine.training.loop import train
-from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
+from focus_engine.training.prepare import PreparedRun, prepare_run
+from focus_engine.training.prepared_data import prepare_data
 from focus_engine.training.ranks import Ranks
 from focus_engine.worker.samples import RunSampler
 

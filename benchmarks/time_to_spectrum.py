@@ -39,7 +39,8 @@ from focus_engine.progress import drain
 from focus_engine.statistics.compare import judging
 from focus_engine.training.devices import device_name
 from focus_engine.training.loop import train
-from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
+from focus_engine.training.prepare import PreparedRun, prepare_run
+from focus_engine.training.prepared_data import prepare_data
 
 DATA: dict[str, object] = {
     "data.simulations": 60,

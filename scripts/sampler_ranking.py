@@ -83,15 +83,30 @@ def cell(spec: SamplerSpec, process: Process, spacing: str, nfe: int) -> str:
 
     def denoise(x: Tensor, t: float) -> Denoised:
         a, s = process.scales(t)
-        modes, pixels = x[: len(POWER)], x[len(POWER) :]
-        data = torch.cat([a * POWER / (a**2 * POWER + s**2) * modes, denoise_tail(pixels, a, s)])
+        data = denoised(x, a, s)
         return Denoised(data, (x - a * data) / s if s > 0 else torch.zeros_like(x))
 
-    a, s = process.scales(process.times(1)[0])
-    start = torch.cat([(a**2 * POWER + s**2).sqrt(), math.hypot(a, s) * NORMAL])
+    start = start_of(process)
     task = SamplerTask(process, denoise, lambda: torch.zeros_like(start), spaced_times(process, steps, spacing))
     *_, last = FUNCTIONS[spec.name](task, start)
-    ratio, pixels = last.x[: len(POWER)] ** 2 / POWER, last.x[len(POWER) :]
+    return errors_of(last.x)
+
+
+def start_of(process: Process) -> Tensor:
+    """Return the exact start: the width of each mode, then the pixel on its grid."""
+    a, s = process.scales(process.times(1)[0])
+    return torch.cat([(a**2 * POWER + s**2).sqrt(), math.hypot(a, s) * NORMAL])
+
+
+def denoised(x: Tensor, a: float, s: float) -> Tensor:
+    """Return the expected data of modes and pixel."""
+    modes, pixels = x[: len(POWER)], x[len(POWER) :]
+    return torch.cat([a * POWER / (a**2 * POWER + s**2) * modes, denoise_tail(pixels, a, s)])
+
+
+def errors_of(x: Tensor) -> str:
+    """Return the errors of samples `x` as one cell."""
+    ratio, pixels = x[: len(POWER)] ** 2 / POWER, x[len(POWER) :]
     middle, small = (RADIUS > 2) & (RADIUS <= 8), (RADIUS > 8) & (RADIUS < 16)
     errors = (
         float((WEIGHT * torch.exp(DENSITY_PER_UNIT * pixels)).sum()) / mean_density() - 1,

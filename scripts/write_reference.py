@@ -179,6 +179,9 @@ def statistics() -> str:
         "parameter point, and `chi_square_split` and `true_chi_square_split`, χ² of ln P per bin of generated and of",
         "real maps, each against the mean and variance of the simulations other than its own. `cross` has",
         "`real_cross` and `generated_cross`, the mean cross spectra P_ab(k) [(Mpc/h)²] at the same `k`.",
+        "`power_spectrum` has `generated_std`, as `fixed_std` of the generated maps, and `camels_cv_std`, that of the",
+        "real maps of CAMELS CV where field, box (25 Mpc/h) and pixels (256²) are those of CAMELS, else null;",
+        "`scatter_by_band` holds the three over `real_mean`, averaged in each `band`.",
     ]
     for spec in STATISTICS.values():
         lines += statistic_section(spec)

@@ -39,6 +39,14 @@ def test_ten_evaluations_are_worth_more_than_fifty_of_ddim(ranking, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_five_evaluations_come_near_fifty_of_ddim_in_the_spectrum(ranking, method):
+    five = errors(ranking, sampler_within(5, method)[0].name, method, 5)
+    fifty = errors(ranking, "ddim", "diffusion", 50)
+    assert all(few < 1.5 * many for few, many in zip(five[2:], fifty[2:], strict=True))
+    assert five[0] < fifty[0]
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("nfe", "most"), [(20, 1.5), (60, 0.3)])
 def test_a_budget_leaves_little_error(ranking, method, nfe, most):
     if (method, nfe) == ("flow", 60):
@@ -47,15 +55,17 @@ def test_a_budget_leaves_little_error(ranking, method, nfe, most):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_no_other_sampler_is_twice_as_good_at_the_mean_and_the_spectrum(ranking, method):
+@pytest.mark.parametrize("nfe", [5, 10, 20])
+def test_no_other_sampler_is_twice_as_good_at_the_mean_and_the_spectrum(ranking, method, nfe):
     def total(name: str, spacing: str) -> float:
-        return sum(errors(ranking, name, method, 20, spacing))
+        return sum(errors(ranking, name, method, nfe, spacing))
 
-    chosen = sampler_within(20, method)[0]
+    chosen = sampler_within(nfe, method)[0]
     others = [
         total(name, spacing)
         for name, spec in SAMPLERS.items()
         if method in spec.methods and spec.deterministic and not spec.chooses_steps
+        if spec.steps_within(nfe, method)
         for spacing in ranking.SPACINGS
     ]
     assert total(chosen.name, chosen.spacing) < 2 * min(others)

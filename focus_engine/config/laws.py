@@ -6,10 +6,13 @@ from typing import Any, Protocol
 
 from focus_engine.config.blocks.data import DEFAULT_POWER
 from focus_engine.config.methods import METHODS
-from focus_engine.config.networks import NETWORKS, block_of_network
+from focus_engine.config.networks import NETWORKS, block_of_network, unknown_network
 from focus_engine.config.optimisers import OPTIMISERS, SETTINGS, readers_of
 from focus_engine.config.samplers import SAMPLERS, fitting_samplers, number_at, samplers_with_churn
 from focus_engine.units import FIELD_UNITS
+
+FALLING = ("cosine", "trapezoid", "linear")
+"""Schedules that fall to `eta_min`."""
 
 Law = tuple[bool, str, tuple[str, ...]]
 """Whether the rule holds, the message if it does not, and the keys that it relates, the most relevant first."""
@@ -162,6 +165,7 @@ def _network_laws(config: Blocks) -> list[Law]:
     model = config.model
     own = NETWORKS.get(model.from_)
     return [
+        (own is not None or "." in model.from_, unknown_network(model.from_), ("model.from",)),
         (
             own is None or not model.options,
             f"model.options is for a class of your own, but model.from is {model.from_}, which takes: "
@@ -216,13 +220,14 @@ def _patch_law(config: Blocks, own: Any, block: str) -> Law:  # noqa: ANN401
     side = own.patch * (window or 1)
     keys = (f"{block}.patch", *((f"{block}.window",) if window else ()))
     holds = data.source != "simulated" or data.map_size % side == 0
-    return (holds, f"data.map_size is {data.map_size}, which {' x '.join(keys)} = {side} does not divide", keys)
+    words = f"data.map_size is {data.map_size}, which {' x '.join(keys)} = {side} does not divide"
+    return (holds, f"{words}: use a multiple of {side}, or a smaller {keys[-1]}", keys)
 
 
 def _heads_law(width: int, of_what: str, heads: int, key: str) -> Law:
     """Each head has a multiple of 4 channels: a sine and a cosine for rows and for columns."""
     message = f"{key} is {heads}, but 4 x {heads} does not divide {width}, {of_what}"
-    return (width % (4 * heads) == 0, message, (key,))
+    return (width % (4 * heads) == 0, f"{message}: use other heads, or a multiple of {4 * heads}", (key,))
 
 
 def _process_laws(config: Blocks) -> list[Law]:
@@ -304,6 +309,14 @@ def _loop_laws(config: Blocks) -> list[Law]:
             training.scheduler.name != "plateau" or training.scheduler.min_lr <= training.lr,
             f"training.scheduler.min_lr {training.scheduler.min_lr:g} exceeds training.lr {training.lr:g}",
             ("training.scheduler.min_lr", "training.lr"),
+        ),
+        (
+            training.scheduler.name not in FALLING or training.scheduler.eta_min <= training.lr,
+            (
+                f"training.scheduler.eta_min {training.scheduler.eta_min:g} exceeds training.lr {training.lr:g}, from "
+                f"which {training.scheduler.name} falls to it"
+            ),
+            ("training.scheduler.eta_min", "training.lr"),
         ),
         (math.isfinite(training.lr), "training.lr must be finite", ("training.lr",)),
         (

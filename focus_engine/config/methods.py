@@ -6,6 +6,9 @@ No pydantic here, because `focus ls` must start fast.
 
 from dataclasses import dataclass
 
+COMMON_LOSS_KEYS = ("data.normalize", "data.boxcox_power", "data.standardize", "training.loss_scales")
+"""Keys that change what the loss of every method measures: the units of the maps, and the weight of their scales."""
+
 
 @dataclass(frozen=True, slots=True)
 class MethodSpec:
@@ -48,7 +51,7 @@ METHODS = {
                 "diffusion.beta_end",
                 "diffusion.zero_terminal_snr",
                 "diffusion.shift",
-                "training.loss_scales",
+                *COMMON_LOSS_KEYS,
             ),
             most_steps="diffusion.timesteps",
             more_noise="diffusion.prediction: v with diffusion.zero_terminal_snr: true",
@@ -64,7 +67,7 @@ METHODS = {
                 "flow_matching.time_mean",
                 "flow_matching.time_std",
                 "flow_matching.shift",
-                "training.loss_scales",
+                *COMMON_LOSS_KEYS,
             ),
             aliases=("flow_matching",),
             network_at_data=True,
@@ -73,7 +76,7 @@ METHODS = {
             "edm",
             "edm",
             "midpoint",
-            loss_keys=("edm.sigma_min", "edm.sigma_max", "edm.p_mean", "edm.p_std", "training.loss_scales"),
+            loss_keys=("edm.sigma_min", "edm.sigma_max", "edm.p_mean", "edm.p_std", *COMMON_LOSS_KEYS),
             more_noise="a larger edm.sigma_max",
             network_at_data=True,
         ),

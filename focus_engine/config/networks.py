@@ -4,6 +4,7 @@ Config, templates, forms, references, `models.build` and the trust in checkpoint
 and a class in `focus_engine.models`; keys that only it has form a block of their own, `model.<block>`.
 """
 
+import difflib
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +93,16 @@ DEFAULT_NETWORK = next(iter(NETWORKS))
 def network_words() -> str:
     """Return the networks in words: `SimpleUNet (diffusion), FlowUNet (the same network for flow)`."""
     return ", ".join(f"{spec.name} ({spec.purpose})" for spec in NETWORKS.values())
+
+
+def unknown_network(name: str) -> str:
+    """Return, in words, that there is no network `name`, and what is allowed."""
+    close = difflib.get_close_matches(name, NETWORKS, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    known = ", ".join(NETWORKS)
+    return (
+        f"model.from: {name!r} is unknown; allowed: {known}, or an import path such as my_package.networks.MyNet{hint}"
+    )
 
 
 def settings_blocks() -> dict[str, type[Block]]:

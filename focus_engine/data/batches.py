@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -36,6 +36,9 @@ RESIDENT_FRACTION = 0.25
 
 WINDOW_BYTES = 2**30
 """Size of the windows within which the maps of a file in chunks are mixed [bytes of float32]; two are in memory."""
+
+Standard = Callable[[Tensor, Tensor], Tensor]
+"""Returns normalised maps (n, C, H, W) at standardised parameters (n, P) in units of their own."""
 
 _READ_AHEAD = 2  # batches per thread that may wait for the device
 
@@ -88,6 +91,7 @@ class Batches:
         normaliser: Normaliser,
         scaler: ParameterScaler,
         *,
+        standard: Standard | None = None,
         batch_size: int,
         seed: int = 0,
         device: torch.device | str = "cpu",
@@ -102,7 +106,8 @@ class Batches:
 
         Otherwise `num_workers` threads read ahead. `resident` forces either choice; None decides by
         RESIDENT_FRACTION. `share` is the part of each batch to read; `batch_size` is the size of the whole batch.
-        `window_bytes` is the size of the windows of a file in chunks, at least one chunk.
+        `window_bytes` is the size of the windows of a file in chunks, at least one chunk. `standard` is applied to
+        normalised maps.
 
         Raises:
             InputError: a map holds invalid values (raised here if resident, else when its batch is read).
@@ -111,7 +116,7 @@ class Batches:
         self.batch_size = batch_size
         self.device = torch.device(device)
         self.seconds_waited = 0.0  # seconds that callers waited for batches, over all epochs
-        self._map_set, self._normaliser = map_set, normaliser
+        self._map_set, self._normaliser, self._standard = map_set, normaliser, standard
         self._seed, self._shuffle, self._augmentation = seed, shuffle, augmentation
         self._num_workers, self._share = num_workers, share
         self._cond = scaler.standardise(torch.from_numpy(map_set.params_of(self.ids.numpy()))).to(self.device)
@@ -171,8 +176,8 @@ class Batches:
             yield from (self._held.index_select(0, self._move(chosen)) for chosen in places)
             return
         with closing(self._raw_maps(places, firsts)) as raw:  # its threads end with the epoch
-            for maps in raw:
-                yield self._normaliser.normalise(maps.to(self.device, non_blocking=True))
+            for maps, chosen in zip(raw, places, strict=True):
+                yield self._standardised(maps.to(self.device, non_blocking=True), self._cond[self._move(chosen)])
 
     def _raw_maps(self, places: list[Tensor], firsts: list[int]) -> Generator[Tensor, None, None]:
         """Yield the physical maps of each batch from disk, by threads that read ahead where there are any.
@@ -234,6 +239,12 @@ class Batches:
             return None
         filled = 0
         for _, maps in self._map_set.chunks(self.ids.numpy()):
-            held[filled : filled + len(maps)] = self._normaliser.normalise(torch.from_numpy(maps).to(self.device))
+            part = slice(filled, filled + len(maps))
+            held[part] = self._standardised(torch.from_numpy(maps).to(self.device), self._cond[part])
             filled += len(maps)
         return held
+
+    def _standardised(self, maps: Tensor, cond: Tensor) -> Tensor:
+        """Return physical maps (n, C, H, W) at standardised parameters (n, P) as the network sees them."""
+        normalised = self._normaliser.normalise(maps)
+        return normalised if self._standard is None else self._standard(normalised, cond)

@@ -242,7 +242,14 @@ def _sample_and_score(
     design = paired_design(maps, ids)
 
     def evaluation(generated: NDArray[np.float32], *, values_only: bool = False) -> Evaluation:
-        return judge(real, generated, replace(design, values_only=values_only), maps.box_size, fields=maps.field_names)
+        return judge(
+            real,
+            generated,
+            replace(design, values_only=values_only),
+            maps.box_size,
+            fields=maps.field_names,
+            units=maps.field_units,
+        )
 
     for _ in contender.model.draw(params[: plans[0].batch_size], plans[0]):
         pass  # the first evaluations of a network on a GPU are slower than later ones: not timed

@@ -39,6 +39,7 @@ def judge_pair(read: ReadPair, seed: int = 0) -> Generator[DataProgress, None, R
         maps.box_size or DEFAULT_BOX,
         physical=real.physical,
         fields=names,
+        units=real.units,
         training=read.training,
     )
     sides: dict[str, Any] = {"generated": _described(generated), "real": _described(real)}

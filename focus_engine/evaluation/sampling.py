@@ -16,7 +16,8 @@ from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_maps, spread
 from focus_engine.data.parameters import read_parameter_table, select_parameters
 from focus_engine.errors import FocusError, InputError
-from focus_engine.evaluation.trained_model import TrainedModel, write_samples
+from focus_engine.evaluation.samples_file import write_samples
+from focus_engine.evaluation.trained_model import TrainedModel
 from focus_engine.evaluation.truth import HeldBack, check_held_back, held_out_truth, universe_truth
 from focus_engine.events.table import DataProgress
 from focus_engine.figures.pages import draw_evaluation, draw_samples
@@ -235,6 +236,7 @@ def evaluate_run(
         maps.box_size,
         physical=maps.physical,
         fields=maps.field_names,
+        units=maps.field_units,
         training=_training_maps(maps, split["train"]),
     )
     stem = "evaluation" if held_back is None else "evaluation_universes"

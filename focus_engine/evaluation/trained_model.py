@@ -3,7 +3,7 @@
 Used by `focus sample`, by `focus evaluate` and for the samples during training.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from focus_engine.atomic import write_atomically
 from focus_engine.config.blocks.model import ModelBlock
 from focus_engine.config.budgets import sampler_within
 from focus_engine.config.methods import METHODS
@@ -28,6 +27,7 @@ from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
 from focus_engine.generative.guidance import nfe_per_call
+from focus_engine.generative.own_spectrum import OwnSpectrum
 from focus_engine.generative.prior import SpectralPrior
 from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingProgress, filling_batch, sample_steps
@@ -41,10 +41,10 @@ from focus_engine.runs.folder import RunFolder
 from focus_engine.training.allocator import keep_freed_memory
 from focus_engine.training.checkpoint import Checkpoint, sha256_of
 from focus_engine.training.devices import choose_device, other_devices, precision_context
-from focus_engine.training.prepare import PreparedRun, precision_of_run, saved_prior
+from focus_engine.training.prepare import PreparedRun, precision_of_run
+from focus_engine.training.prepared_data import saved_own_spectrum, saved_prior
 from focus_engine.training.weights_file import is_weights_file, load_model
 from focus_engine.trust import check_stamp
-from focus_engine.version import __version__
 
 LARGEST_SIDE = 2**14
 """Pixels of a side of the maps that a weights file may describe."""
@@ -65,7 +65,8 @@ class TrainedModel:
         context: the context of a network evaluation, which sets its precision.
         source: file name, epoch and SHA-256 of the checkpoint, and `ema`, the length of the average of the weights if
             it is not the moving average of training; empty during training.
-        prior: mean and spectrum of the normalised training maps; None in checkpoints of earlier versions.
+        prior: mean and spectrum of the training maps as the network sees them; None in checkpoints of earlier versions.
+        own_spectrum: the spectrum in whose units the network draws maps; None without data.standardize: spectrum.
         provenance: that of the checkpoint; empty during training.
         copies: the network on each device that draws maps; empty where only `device` does.
     """
@@ -80,6 +81,7 @@ class TrainedModel:
     context: Precision
     source: Mapping[str, Any]
     prior: SpectralPrior | None = None
+    own_spectrum: OwnSpectrum | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     copies: tuple[Copy, ...] = ()
 
@@ -113,22 +115,25 @@ class TrainedModel:
     def plan(self, **changes: Any) -> SamplingPlan:  # noqa: ANN401  (the fields of SamplingPlan)
         """Return the config's sampling plan with the `changes` that are not None, checked against the process.
 
-        `nfe` stands for a sampler and a number of steps: those of `sampler_within`. The batch size is `filling_batch`.
+        `nfe` stands for a sampler and a number of steps: those of `sampler_within`. A sampler that it picks has its own
+        spacing and no noise, as it was measured; the config's are for the config's sampler. The batch size is
+        `filling_batch`.
 
         Raises:
             InputError: the plan does not suit the model.
         """
         block = self.config.sampling
         wanted = {name: value for name, value in changes.items() if value is not None}
+        picked = "nfe" in wanted and "sampler" not in wanted
         spec, steps = self._solver(wanted)
         own = {
             "sampler": spec.name,
             "steps": steps,
             "batch_size": filling_batch(self.map_shape, self.device),
             "guidance": block.cfg_scale,
-            "eta": block.eta if spec.takes_eta and spec.accepts_eta(block.eta) else None,
-            "spacing": block.spacing,
-            "churn": block.churn if spec.churns else 0.0,
+            "eta": block.eta if spec.takes_eta and spec.accepts_eta(block.eta) and not picked else None,
+            "spacing": None if picked else block.spacing,
+            "churn": block.churn if spec.churns and not picked else 0.0,
             "rtol": block.rtol,
             "atol": block.atol,
         }
@@ -175,9 +180,10 @@ class TrainedModel:
         cond = self.scaler.standardise(torch.from_numpy(np.asarray(params, dtype=np.float32)))
         # A network of the user's own may take gradients of its output, which inference mode forbids.
         without = torch.inference_mode if self._of_focus else torch.no_grad
+        restore = None if self.own_spectrum is None else self.own_spectrum.restore
         if self.copies:
             copies = [Copy(self._evaluated(one), one.device) for one in self.copies]
-            job = SharedJob(self.process, cond, self.map_shape, plan, self.context, without, self.prior)
+            job = SharedJob(self.process, cond, self.map_shape, plan, self.context, without, self.prior, restore)
             return share_steps(copies, job)
         return sample_steps(
             self._evaluated(Copy(self.network, self.device)),
@@ -189,6 +195,7 @@ class TrainedModel:
             precision=self.context,
             without_gradients=without,
             prior=self.prior,
+            restore=restore,
         )
 
     @property
@@ -224,6 +231,7 @@ def model_in_training(run: PreparedRun) -> TrainedModel:
         context=run.context,
         source={},
         prior=run.data.prior,
+        own_spectrum=run.data.own_spectrum,
     )
 
 
@@ -257,7 +265,7 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
     try:
         config = Config.model_validate(saved.config)
         normaliser, scaler = Normaliser.from_dict(saved.normaliser), ParameterScaler.from_dict(saved.scaler)
-        prior = saved_prior(saved)
+        prior, own_spectrum = saved_prior(saved), saved_own_spectrum(saved)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path}: its description of the model cannot be read by this FOCUS: {_brief(error)}"
@@ -278,6 +286,7 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
         context=precision_context(precision_of_run(config, place, saved), place),
         source=_source(path, saved),
         prior=prior,
+        own_spectrum=own_spectrum,
         provenance=saved.provenance,
     )
     _check_usable(path, model)
@@ -331,6 +340,9 @@ def _check_usable(path: Path, model: TrainedModel) -> None:
         if model.prior is not None:
             model.prior.check_size(model.map_shape)
             model.prior.start(torch.zeros(1, channels, height, width), cond, 1.0, 1.0)
+        if model.own_spectrum is not None:
+            model.own_spectrum.check_size(model.map_shape)
+            model.own_spectrum.restore(torch.zeros(1, channels, height, width), cond)
     except Exception as error:  # noqa: BLE001  (values of the right types that do not fit each other fail anywhere)
         raise InputError(f"{path}: the values in its header do not fit each other: {_brief(error)}") from None
 
@@ -344,47 +356,3 @@ def _source(path: Path, saved: Checkpoint) -> dict[str, Any]:
     held = saved.provenance.get("checkpoint", {})  # of a weights file: what it was exported from
     average = {"ema": held["ema"]} if held.get("ema") is not None else {}
     return {"file": path.name, "epoch": saved.epoch, "sha256": sha256_of(path), **average}
-
-
-def write_samples(
-    path: Path,
-    maps: NDArray[np.float32],
-    params: NDArray[np.float32],
-    model: TrainedModel,
-    plan: SamplingPlan,
-    *,
-    epoch: int | None = None,
-    real: NDArray[np.float32] | None = None,
-    real_ids: Sequence[int] = (),
-) -> None:
-    """Write the .npz of `focus sample`; during training it also holds the real maps.
-
-    `maps` is float32 (N, C, H, W) in physical units; maps of one channel are written as (N, H, W), and `units` is then
-    one text instead of one for each of `fields`. Raises OSError.
-    """
-    single = model.map_shape[0] == 1
-    source = dict(model.source) or {"file": "", "epoch": epoch, "sha256": ""}
-    content: dict[str, Any] = {
-        "maps": maps[:, 0] if single else maps,
-        "params": params,
-        "param_names": np.array(model.scaler.names, dtype=str),
-        "box_size": model.data["box_size"],
-        "fields": np.array(model.field_names, dtype=str),
-        "units": model.field_units[0] if single else np.array(model.field_units, dtype=str),
-        "data_fingerprint": model.data["fingerprint"],
-        "training_digests": from_text(model.data.get("training_digests", "")),
-        "seed": plan.seed,
-        "sampler": plan.sampler,
-        "steps": plan.steps,
-        "eta": plan.eta,
-        "spacing": plan.spacing,
-        "guidance": plan.guidance,
-        "prior": plan.prior,
-        "checkpoint": np.array([source["file"], str(source["epoch"]), source["sha256"]]),
-        "ema": np.nan if (length := source.get("ema")) is None else length,
-        "focus_version": __version__,
-    }
-    if real is not None:
-        content |= {"real": real[:, 0] if single else real, "real_ids": np.array(real_ids, dtype=np.int64)}
-    with write_atomically(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **content)

@@ -15,15 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focus_engine.config.scores import Score
-from focus_engine.config.statistic_spec import StatisticCurve
 from focus_engine.config.statistics import STATISTICS
 from focus_engine.figures.html_style import STYLE
 from focus_engine.figures.map_pictures import map_pairs
-from focus_engine.figures.panels import numbers
 from focus_engine.figures.svg_chart import curve_chart
-from focus_engine.statistics.camels_scatter import camels_cv_scatter
+from focus_engine.statistics.camels_scatter import FIELD, SOURCE
 from focus_engine.statistics.compare import Evaluation
-from focus_engine.units import SURFACE_DENSITY
+from focus_engine.statistics.power import PowerComparison
 
 Maps = NDArray[Any]
 
@@ -58,7 +56,7 @@ def html_page(
         _section("Notes", "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>") if notes else "",
         _section("Scores", _scores(evaluation)),
         _section("Maps", map_pairs(*maps, *params, fields=list(_fields(evaluation)), units=units)),
-        _section("Curves", f'<div class="curves">{"".join(_curves(evaluation, maps[0].shape[2:], units))}</div>'),
+        _section("Curves", f'<div class="curves">{"".join(_curves(evaluation))}</div>'),
         _section("Provenance", _definitions(provenance)),
         _section("Configuration", f'<pre tabindex="0">{escape(config)}</pre>') if config else "",
     ]
@@ -145,42 +143,22 @@ _LEGEND = (
 )
 
 
-def _curves(evaluation: Evaluation, shape: tuple[int, ...], units: Sequence[str]) -> Iterator[str]:
-    """Yield a figure for each statistic with a curve, of each field; P(k) with the scatter of CAMELS where it fits."""
-    of_fields = _fields(evaluation)
-    units = [*units, *[""] * (len(of_fields) - len(units))]  # pairs of fields have none
-    for unit, (field, results) in zip(units, of_fields.items(), strict=True):
+def _curves(evaluation: Evaluation) -> Iterator[str]:
+    """Yield a figure for each statistic with a curve, of each field; P(k) with the scatter of CAMELS where known."""
+    for field, results in _fields(evaluation).items():
         for name, result in results.items():
             spec = STATISTICS[name]
             curve = spec.curve_in(result)
             if spec.curve is None or curve is None:
                 continue
             title = f"{field}: {spec.title}" if field else spec.title
-            known = None
-            if name == "power_spectrum" and unit == SURFACE_DENSITY:
-                known = _camels_scatter(curve, field, evaluation.box_size, shape)
-            chart = curve_chart(spec.curve, curve, title, physical=evaluation.physical, reference=known)
+            known = result.camels_cv_std if isinstance(result, PowerComparison) else None
+            reference = None if known is None else [None if np.isnan(one) else float(one) for one in known]
+            chart = curve_chart(spec.curve, curve, title, physical=evaluation.physical, reference=reference)
             legend = _LEGEND
             if known is not None:
-                legend += (
-                    f' <span class="key reference"></span>±1σ of {escape(field or "Mcdm")} in the CV set of CAMELS'
-                )
+                legend += f' <span class="key reference"></span>±1σ of {FIELD} in {SOURCE}'
             yield f"<figure><h3>{escape(title)}</h3>{chart}<figcaption>{legend}</figcaption></figure>\n"
-
-
-def _camels_scatter(
-    curve: StatisticCurve, field: str, box_size: float, shape: tuple[int, ...]
-) -> list[float | None] | None:
-    """Return the scatter of P(k) of CAMELS CV at the k of a curve; None for maps that are not like those of CAMELS.
-
-    A field without a name is taken for total matter.
-    """
-    scatter = camels_cv_scatter()
-    if (field or "Mcdm") != "Mcdm" or shape[0] != shape[1] or not scatter.fits(box_size, shape[1]):
-        return None
-    k = np.log(np.clip(numbers(curve.x), 1e-9, None))
-    found = np.exp(np.interp(k, np.log(scatter.k), np.log(scatter.std_map), left=np.nan, right=np.nan))
-    return [None if np.isnan(value) else float(value) for value in found]
 
 
 def _fields(evaluation: Evaluation) -> dict[str, Mapping[str, Any]]:

@@ -20,6 +20,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.events.statistics import Measure
+from focus_engine.statistics.camels_scatter import FIELD, SOURCE
 from focus_engine.statistics.pdf import PdfComparison
 from focus_engine.statistics.significance import Estimate
 from focus_engine.statistics.slab import SlabMeanComparison
@@ -101,6 +102,7 @@ def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) ->
     fixed = getattr(curves, "fixed_std", None)
     low, high = _band(real, numbers(curves.real_std if fixed is None else fixed))
     spectrum.fill_between(k, low, high, color=BAND, alpha=0.6, lw=0, label=band_label(curves))
+    _camels_band(spectrum, curves, k, real)
     spectrum.plot(k, real, color=REAL, lw=points(1.8), label="real mean")
     spectrum.plot(k, generated, color=GENERATED, lw=points(1.8), ls=(0, (4, 1.2)), label="generated mean")
     of_field = getattr(curves, "normalised", False)
@@ -136,6 +138,15 @@ def power_panels(figure: Figure | SubFigure, curves: PowerCurves, title: str) ->
     )
     plain_log_ticks(ratio_axes)
     _score(spectrum, curves)
+
+
+def _camels_band(axes: Axes, curves: PowerCurves, k: Array, real: Array) -> None:
+    """Draw ±1σ of CAMELS CV about the real mean as two dashed lines, where the maps are like those of CAMELS."""
+    std = getattr(curves, "camels_cv_std", None)
+    if std is None:
+        return
+    for edge, label in zip(_band(real, numbers(std)), (None, f"±1σ of {FIELD} in {SOURCE}"), strict=True):
+        axes.plot(k, edge, color=BLUE, lw=points(1.1), ls=(0, (1.5, 1.5)), label=label)
 
 
 def band_label(curves: PowerCurves) -> str:
@@ -198,15 +209,15 @@ def slab_panel(axes: Axes, slab: SlabMeanComparison, units: str) -> None:
     """Draw the mean of each generated map against that of the real one at the same parameters."""
     real, generated = _at_points(slab.real, slab.points[0]), _at_points(slab.generated, slab.points[1])
     both = np.concatenate([real, generated])
-    margin = 0.06 * (both.max() - both.min()) or 0.05 * both.max()
+    margin = max(0.06 * (both.max() - both.min()), 0.02 * both.max())
     span = (both.min() - margin, both.max() + margin)
     axes.plot(span, span, color=REAL, lw=points(1))
     axes.scatter(real, generated, s=16, color=GENERATED, alpha=0.75, lw=0)
     axes.set(xlim=span, ylim=span, aspect="equal", title="slab mean at each parameter point")
     axes.set(xlabel=f"real  [{units}]", ylabel=f"generated  [{units}]")
     text = (
-        f"bias {100 * slab.bias:+.3g} ± {100 * slab.bias_std:.2g} %{_perfect(slab.scores.get('bias'))}\n"
-        f"scatter {100 * slab.scatter:+.3g} %{_perfect(slab.scores.get('scatter'))}"
+        f"bias {100 * slab.bias:+.1f} ± {100 * slab.bias_std:.1f} %{_perfect(slab.scores.get('bias'))}\n"
+        f"scatter {100 * slab.scatter:+.1f} %{_perfect(slab.scores.get('scatter'))}"
     )
     axes.text(0.03, 0.97, text, transform=axes.transAxes, ha="left", va="top", fontsize=points(9))
 

@@ -93,7 +93,7 @@ def _curve_panel(axes: Axes, where: CurveSpec, curve: StatisticCurve, *, physica
     axes.plot(x, real, color=REAL, lw=points(1.8), label="real")
     axes.plot(x, numbers(curve.generated), color=GENERATED, lw=points(1.8), ls=(0, (4, 1.2)), label="generated")
     _set_axes(axes, where, curve, physical=physical)
-    axes.legend(loc="lower left")
+    axes.legend(loc="best")
 
 
 def _set_axes(axes: Axes, where: CurveSpec, curve: StatisticCurve, *, physical: bool) -> None:

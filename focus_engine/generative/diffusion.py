@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from focus_engine.config.beginning import UNTRAINED_START
 from focus_engine.errors import InputError
 from focus_engine.generative.guidance import guided_output
 from focus_engine.generative.noise import NoiseSchedule
@@ -96,10 +97,7 @@ class Diffusion:
     def check_trainable(self) -> None:
         """Refuse a loss without weight at t = T-1, where sampling starts (see `Process.check_trainable`)."""
         if self.weights[-1] == 0:
-            raise InputError(
-                "diffusion.min_snr_gamma with zero_terminal_snr gives t = T, where sampling starts, no weight in the "
-                "loss: set diffusion.min_snr_offset to 1, or leave min_snr_gamma out"
-            )
+            raise InputError(UNTRAINED_START)
 
     def times(self, steps: int) -> tuple[float, ...]:
         """Return `steps` evenly spaced timesteps from T-1 down ("trailing", 2305.08891), then -1 for the data.

@@ -105,9 +105,18 @@ class SpectralPrior:
 
     def _of_modes(self, power: Array) -> Array:
         """Return power (n, C, B) in the bins at each mode of the half plane, ln P interpolated in ln k."""
+        return np.asarray(np.exp(self.at_modes(np.log(power))))
+
+    def at_modes(self, values: Array) -> Array:
+        """Return `values` in the bins (…, B) at each mode of the half plane (…, H, W // 2 + 1), linear in ln k."""
         lower, weight = self._places
-        logs = np.log(power)
-        return np.asarray(np.exp((1 - weight) * logs[..., lower] + weight * logs[..., lower + 1]))
+        return np.asarray((1 - weight) * values[..., lower] + weight * values[..., lower + 1])
+
+    def pixel_variance(self, power: Array) -> Array:
+        """Return the variance between the pixels of a map (…,) whose modes have `power` (…, H, W // 2 + 1)."""
+        _, times = _half_plane(self.size)
+        times[0, 0] = 0.0
+        return np.asarray((power * times).sum(axis=(-2, -1)) / (self.size[0] * self.size[1]))
 
     @cached_property
     def _places(self) -> tuple[NDArray[np.intp], Array]:
@@ -170,14 +179,14 @@ def _degree(n_params: int, n_simulations: int) -> int:
     return max(degree for degree in range(3) if degree == 0 or n_simulations >= SIMULATIONS_PER_TERM * n_terms[degree])
 
 
+def products(n_params: int, degree: int) -> list[list[int]]:
+    """Return the columns whose product is each term of a polynomial; of the first, which is 1, none."""
+    return [list(one) for power in range(degree + 1) for one in combinations_with_replacement(range(n_params), power)]
+
+
 def _terms(cond: Array, degree: int) -> Array:
     """Return 1, the parameters and their products up to `degree`, (n, F), from `cond` (n, P)."""
-    columns = [np.ones(len(cond))]
-    for power in range(1, degree + 1):
-        columns += [
-            cond[:, list(which)].prod(axis=1) for which in combinations_with_replacement(range(cond.shape[1]), power)
-        ]
-    return np.stack(columns, axis=1)
+    return np.stack([cond[:, which].prod(axis=1) for which in products(cond.shape[1], degree)], axis=1)
 
 
 def _log_powers(terms: Array, n_params: int, scatter: Array, power: Array) -> Array:

@@ -99,6 +99,9 @@ def _check_solver(plan: SamplingPlan, sampler: SamplerSpec) -> None:
             raise InputError(f"{name} {value:g}: use a number above 0", keys=(name,))
 
 
+Restore = Callable[[Tensor, Tensor], Tensor]
+"""Returns the normalised maps of a batch (B, C, H, W) from what the network draws, and parameters (B, P)."""
+
 Start = Callable[[Tensor, Tensor, Process, SamplingPlan], Tensor]
 """Returns the start of a batch from unit noise (B, C, H, W) and standardised parameters (B, P)."""
 
@@ -118,7 +121,7 @@ class SamplingProgress:
     nfe: int
     """NFE (network function evaluations) so far per map of this batch."""
     x0: Tensor
-    """Current estimate of this batch's maps, normalised, (b, C, H, W), on the device."""
+    """Current estimate of this batch's maps, as the network draws them, (b, C, H, W), on the device."""
     finished: Tensor | None
     """The batch's maps, normalised float32 (b, C, H, W) on the CPU, after the last step; else None."""
 
@@ -153,12 +156,13 @@ def sample_steps(
     precision: Precision = nullcontext,
     without_gradients: Precision = torch.no_grad,
     prior: SpectralPrior | None = None,
+    restore: Restore | None = None,
 ) -> Iterator[SamplingProgress]:
     """Draw one map of `map_shape` (C, H, W) for each standardised row of `cond` (N, P); yield after each step.
 
     A batch that does not fit into the memory of a GPU is drawn again in halves, with the same noise. Networks that
     take no gradients themselves can be evaluated in `torch.inference_mode`. `prior` is needed where the plan starts
-    from it.
+    from it, `restore` where the network draws maps in units of their own spectrum.
 
     Raises:
         InputError: the plan or the prior does not fit the process or the maps (raised before sampling).
@@ -172,8 +176,13 @@ def sample_steps(
         prior.check_size(map_shape)
         start = partial(_spectral_start, prior)
     contexts = (without_gradients, precision)
-    job = _Job(network, process, cond, map_shape, plan, torch.device(device), contexts, start)
+    job = _Job(network, process, cond, map_shape, plan, torch.device(device), contexts, start, restore or _as_it_is)
     return _sample_batches(job)
+
+
+def _as_it_is(maps: Tensor, cond: Tensor) -> Tensor:  # noqa: ARG001
+    """Return `maps`: the network draws normalised maps."""
+    return maps
 
 
 def _white_start(noise: Tensor, cond: Tensor, process: Process, plan: SamplingPlan) -> Tensor:  # noqa: ARG001
@@ -205,6 +214,7 @@ class _Job:
     device: torch.device
     contexts: tuple[Precision, Precision]
     start: Start
+    restore: Restore
 
 
 def maps_at_once(plan: SamplingPlan, process: Process) -> int:
@@ -250,7 +260,8 @@ def _sample_batch(job: _Job, first: int, cond: Tensor) -> Iterator[SamplingProgr
     noise = MapNoise(plan.seed, plan.first + first, len(rows), job.map_shape, job.device)
     steps = _solver(job, denoise, noise, rows)
     while (step := following(steps)) is not None:
-        finished = step.x.float().cpu().clone() if step.index == step.total - 1 else None
+        done = step.index == step.total - 1
+        finished = job.restore(step.x.float(), rows).cpu().clone() if done else None
         yield SamplingProgress(
             maps_done=first + (len(rows) if finished is not None else 0),
             maps_total=len(job.cond),

@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from focus_engine.errors import FocusError
 from focus_engine.generative.prior import SpectralPrior
 from focus_engine.generative.process import Process
-from focus_engine.generative.sampling import Precision, SamplingPlan, SamplingProgress, maps_at_once, sample_steps
+from focus_engine.generative.sampling import (
+    Precision,
+    Restore,
+    SamplingPlan,
+    SamplingProgress,
+    maps_at_once,
+    sample_steps,
+)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -37,6 +44,7 @@ class SharedJob:
     precision: Precision
     without_gradients: Precision
     prior: SpectralPrior | None = None
+    restore: Restore | None = None
 
 
 def share_steps(copies: Sequence[Copy], job: SharedJob) -> Iterator[SamplingProgress]:
@@ -94,6 +102,7 @@ class _Lane:
             precision=job.precision,
             without_gradients=job.without_gradients,
             prior=job.prior,
+            restore=job.restore,
         )
         return True
 

@@ -102,8 +102,9 @@ def _file(path: Path, number: int) -> Path:
 
 def _all(path: Path) -> dict[int, Path]:
     start = re.compile(rf"\.{re.escape(path.name)}\.held-(\d{{6,}})")
-    found = (start.fullmatch(file.name) for file in path.parent.iterdir())
-    return {int(one.group(1)): path.with_name(one.group(0)) for one in found if one is not None}
+    with os.scandir(path.parent) as entries:  # may have 100,000
+        found = [one for entry in entries if (one := start.fullmatch(entry.name)) is not None]
+    return {int(one.group(1)): path.with_name(one.group(0)) for one in found}
 
 
 def _newest(path: Path) -> tuple[int, Path | None]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from focus_engine.config.blocks.model import ModelBlock
-from focus_engine.config.networks import NETWORKS, SHARED_KEYS, NetworkSpec
+from focus_engine.config.networks import NETWORKS, SHARED_KEYS, NetworkSpec, unknown_network
 from focus_engine.errors import InputError
 
 
@@ -96,11 +96,8 @@ def _class_of(spec: NetworkSpec) -> Callable[..., nn.Module]:
 
 def _import(path: str) -> Callable[..., Any]:
     module_name, _, name = path.rpartition(".")
-    known = ", ".join(NETWORKS)
     if not module_name or not all(part.isidentifier() for part in path.split(".")):
-        raise InputError(
-            f"model.from: {path!r} is unknown; allowed: {known}, or an import path such as my_package.networks.MyNet"
-        )
+        raise InputError(unknown_network(path))
     try:
         made = getattr(importlib.import_module(module_name), name)
     except Exception as error:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from focus_engine.atomic import naming, sync, sync_names, write_atomically
+from focus_engine.config.beginning import check_beginning
 from focus_engine.config.edit import set_keys
 from focus_engine.config.json_schema import FILE, FOLDER, write_schema
 from focus_engine.config.load import load_config, parse_config
@@ -62,6 +63,7 @@ def plan_experiment(
     text = set_keys(text, settings, Path("--set"))
     config = parse_config(text, run.config).config
     check_method(config.method)
+    check_beginning(config)
     return PlannedExperiment(run, text, config)
 
 

@@ -13,12 +13,17 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.errors import InputError
+from focus_engine.units import SURFACE_DENSITY
 
 _FILE = "camels_cv_scatter.json"
 _TOLERANCE = 1e-3  # relative: 25 Mpc/h is written with three to six digits
+FIELD = "Mcdm"
+"""The packaged field."""
+SOURCE = "the CV set of CAMELS"
+"""Name of the set in figures and reports."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +62,14 @@ class CamelsScatter:
         """Return whether maps of this box [Mpc/h] and resolution may be shown beside this scatter."""
         return map_size == self.map_size and abs(box_size / self.box_size - 1) < _TOLERANCE
 
+    def at(self, k: ArrayLike) -> NDArray[np.float64]:
+        """Return `std_map` at wavenumbers k [h/Mpc], interpolated in log k; NaN outside the measured range."""
+        found = np.interp(np.log(k), np.log(self.k), np.log(self.std_map), left=np.nan, right=np.nan)
+        return np.asarray(np.exp(found))
+
 
 @cache
-def camels_cv_scatter(field: str = "Mcdm") -> CamelsScatter:
+def camels_cv_scatter(field: str = FIELD) -> CamelsScatter:
     """Return the scatter of P(k) between the CAMELS CV maps of a field; only `Mcdm` is packaged.
 
     Raises:
@@ -73,3 +83,18 @@ def camels_cv_scatter(field: str = "Mcdm") -> CamelsScatter:
     curves: dict[str, Any] = {name: np.array(values) for name, values in document["fields"][field].items()}
     numbers = ("box_size", "map_size", "simulations", "maps_per_simulation", "source")
     return CamelsScatter(k=np.array(document["k"]), **curves, **{name: document[name] for name in numbers})
+
+
+def camels_scatter_like(field: str, unit: str, box_size: float, shape: tuple[int, ...]) -> CamelsScatter | None:
+    """Return the scatter to show beside P(k) of these maps; None unless they are like those of CAMELS.
+
+    Args:
+        field: name of the field; a field without a name is taken for total matter.
+        unit: its unit.
+        box_size: side of the maps along the last axis [Mpc/h].
+        shape: (H, W) pixels.
+    """
+    scatter = camels_cv_scatter()
+    height, width = shape
+    like = (field or FIELD) == FIELD and unit == SURFACE_DENSITY and height == width and scatter.fits(box_size, width)
+    return scatter if like else None

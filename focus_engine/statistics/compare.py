@@ -22,14 +22,16 @@ from focus_engine.config.statistics import STATISTICS, statistics_of
 from focus_engine.errors import FocusError, InputError
 from focus_engine.events.table import DataProgress
 from focus_engine.progress import drained
+from focus_engine.statistics.camels_scatter import camels_scatter_like
 from focus_engine.statistics.design import Design
 from focus_engine.statistics.map_stack import MapStack, as_channels, physical_chunks
 from focus_engine.statistics.pdf import PdfComparison
-from focus_engine.statistics.power import DENSITY_LABEL, FIELD_LABEL, PowerComparison
+from focus_engine.statistics.power import DENSITY_LABEL, FIELD_LABEL, PowerComparison, with_camels_scatter
 from focus_engine.statistics.protocol import Result, plain, statistic_of
 from focus_engine.statistics.simulations import DRAWS
 from focus_engine.statistics.slab import SlabMeanComparison
 from focus_engine.statistics.verdict import FEW, SHARED, Verdict, judged, verdict_of
+from focus_engine.units import SURFACE_DENSITY
 
 ResultT = TypeVar("ResultT", bound=Result)
 Results = Mapping[str, Result]
@@ -190,6 +192,7 @@ def judging(
     *,
     physical: bool = True,
     fields: Sequence[str] = (),
+    units: Sequence[str] = (),
     training: NDArray[np.generic] | None = None,
 ) -> Generator[DataProgress, None, Evaluation]:
     """Compare generated with real maps; yield the statistic in progress and return the evaluation.
@@ -201,6 +204,7 @@ def judging(
         box_size: side along the last axis [Mpc/h].
         physical: whether the maps are a density rather than a normalised field.
         fields: names of the C fields; that of a single one is not shown.
+        units: units of the C fields; left out, they are surface densities.
         training: maps (N_t, C, H, W) that the generator was trained on, for its memory of them.
 
     Raises:
@@ -212,8 +216,10 @@ def judging(
     names = _names(fields, truth.shape[1])
     stacks = [_stacks(truth, drawn, channel, box_size, physical, training) for channel in range(truth.shape[1])]
     found: dict[str, Results] = {}
-    for name, pair in zip(names, stacks, strict=True):
-        found[name] = yield from _results(*pair, design, f"{name}: " if name else "")
+    of_fields = zip(names, fields or names, units or [SURFACE_DENSITY] * len(names), stacks, strict=True)
+    for name, field_name, unit, pair in of_fields:
+        results = yield from _results(*pair, design, f"{name}: " if name else "")
+        found[name] = _beside_camels(results, pair[0], field_name, unit)
     pairs = yield from _pairs(truth, drawn, names, stacks, design)
     first, *rest = names
     return Evaluation(
@@ -317,6 +323,16 @@ def _results(
         if source not in measured:
             measured[source] = _measured(STATISTICS[source], real, generated)
         results[spec.name] = statistic_of(spec).compare(*measured[source], design)
+    return results
+
+
+def _beside_camels(results: dict[str, Result], real: MapStack, field_name: str, unit: str) -> dict[str, Result]:
+    """Return the results, P(k) with the scatter of CAMELS CV where the maps are like those."""
+    power = results.get("power_spectrum")
+    if isinstance(power, PowerComparison) and real.physical:
+        scatter = camels_scatter_like(field_name, unit, real.box_size, real.values.shape[1:])
+        if scatter is not None:
+            return {**results, "power_spectrum": with_camels_scatter(power, scatter)}
     return results
 
 

@@ -7,8 +7,8 @@ maps are not CIC-painted. Imports numpy alone, so that `focus power` starts fast
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ from focus_engine.statistics.protocol import Result, known
 from focus_engine.units import NORMALISED
 
 if TYPE_CHECKING:  # scipy is imported with these, and `focus power` does without it
+    from focus_engine.statistics.camels_scatter import CamelsScatter
     from focus_engine.statistics.design import Design
     from focus_engine.statistics.sample import Sample
     from focus_engine.statistics.significance import Tail
@@ -99,6 +100,11 @@ class PowerComparison(Result):
     true_vs_true_same_simulation: float  # the same between halves of the maps within each simulation
     k_nyquist: float  # h/Mpc
     normalised: bool = False  # whether the maps are a normalised field, whose P(k) is not physical and has no unit
+    generated_std: Array | None = None  # (n_bins,) (Mpc/h)²: as fixed_std, of the generated maps
+    camels_cv_std: Array | None = None  # (n_bins,) (Mpc/h)²: that of CAMELS CV; None unless the maps are like those
+    scatter_by_band: Mapping[str, Array | Sequence[str]] = field(
+        default_factory=dict
+    )  # each over real_mean, mean in each band
 
 
 def power_spectrum(maps: ArrayLike, box_size: float) -> PowerSpectrum:
@@ -221,8 +227,23 @@ def compare(real: PowerSpectrum, generated: PowerSpectrum, design: Design) -> Po
         true_vs_true_same_simulation=_error_within(real.power[:, shown][:, scored], design),
         k_nyquist=real.k_nyquist,
         normalised=real.label == FIELD_LABEL,
+        generated_std=scaled.generated_scatter * real_mean,
+        scatter_by_band={
+            "band": words,
+            "real": band_means(scaled.scatter, weights),
+            "generated": band_means(scaled.generated_scatter, weights),
+        },
         scores={"median_abs_error": error, **dict(zip(BANDS, bands, strict=True))},
     )
+
+
+def with_camels_scatter(power: PowerComparison, scatter: CamelsScatter) -> PowerComparison:
+    """Return the comparison with the scatter of maps of CAMELS CV, which must be like those compared."""
+    std = scatter.at(power.k)
+    edges = np.arange(1, len(power.k) + 2, dtype=np.float64) * (2 * np.pi / scatter.box_size)
+    weights, _ = band_weights(edges, SCORED_FRACTION * power.k_nyquist)
+    by_band = {**power.scatter_by_band, "camels_cv": band_means(std / power.real_mean, weights)}
+    return replace(power, camels_cv_std=std, scatter_by_band=by_band)
 
 
 def band_ratios(sample: Sample, weights: Array) -> Array:

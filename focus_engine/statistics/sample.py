@@ -289,10 +289,18 @@ class Scaled:
         Where the reference is not known, only the scatter within simulations is, which is too small by what the maps of
         a simulation share.
         """
-        if self.reference.known:
-            freedom = max(len(self.real) - self.reference.terms, 1)
-            return np.asarray(np.sqrt(((self.real - self.real.mean(axis=0)) ** 2).sum(axis=0) / freedom))
-        return np.sqrt(self.sample().real.variance)
+        return self._scatter(self.sample().real, self.reference.terms)
+
+    @cached_property
+    def generated_scatter(self) -> Array:
+        """The same of the scaled generated vectors, which contains a wrong response to the parameters, (V,)."""
+        return self._scatter(self.sample().generated, 1)
+
+    def _scatter(self, view: View, terms: int) -> Array:
+        if not self.reference.known:
+            return np.sqrt(view.variance)
+        freedom = max(len(view.values) - terms, 1)
+        return np.asarray(np.sqrt(((view.values - view.values.mean(axis=0)) ** 2).sum(axis=0) / freedom))
 
     def sample(self, draw: Draw | None = None) -> Sample:
         """Return the measured vectors, or those of a bootstrap draw."""

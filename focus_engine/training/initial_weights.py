@@ -98,7 +98,11 @@ class InitialWeights:
             ("fields", list(data.get("fields", maps.field_names)), list(maps.field_names)),
         ]
         process = METHODS[self.config["method"]].block
-        for block, key in (("data", "normalize"), *((process, key) for key in self.config[process])):
+        for block, key in (
+            ("data", "normalize"),
+            ("data", "standardize"),
+            *((process, key) for key in self.config[process]),
+        ):
             facts.append((f"{block}.{key}", self.source_config[block].get(key), self.config[block][key]))
         yield from (f"{what}: {old} -> {new}" for what, old, new in facts if old != new)
 

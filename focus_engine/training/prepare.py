@@ -4,7 +4,6 @@ The worker, the rehearsal and the tests all build their runs here, so that every
 """
 
 import json
-import math
 import platform
 import sys
 from dataclasses import dataclass, replace
@@ -15,18 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from focus_engine.config.beginning import check_beginning
 from focus_engine.config.schema import Config, plain_config
 from focus_engine.data.batches import Batches, Share
-from focus_engine.data.digests import set_digests, to_text
 from focus_engine.data.maps import MapSet
-from focus_engine.data.normalise import Normaliser, fit_normaliser
-from focus_engine.data.opening import spread
-from focus_engine.data.parameter_scaler import ParameterScaler
-from focus_engine.data.splits import Split, split_by_simulation
 from focus_engine.data.symmetries import Augmentation
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
-from focus_engine.generative.prior import SpectralPrior, fit_prior
 from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision
 from focus_engine.models.batch_parts import WHOLE, BatchParts
@@ -39,56 +33,13 @@ from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.devices import choose_precision, device_name, git_commit, precision_context
 from focus_engine.training.faster import compiled_before, compiles_surely, fastest_form
 from focus_engine.training.initial_weights import InitialWeights
+from focus_engine.training.prepared_data import PreparedData
 from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.training.state import TrainState, new_state
 from focus_engine.training.step import Training
 from focus_engine.training.validation import Validation
 from focus_engine.trust import stamp
 from focus_engine.version import __version__
-
-PRIOR_MAPS = 512
-"""Training maps, evenly spaced over the simulations, that mean and spectrum are measured on: 2 s at 256 x 256."""
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedData:
-    """Opened maps with their split and normalisation.
-
-    Attributes:
-        maps: the whole set, memory-mapped.
-        split: simulation ids.
-        normaliser: fitted on the training maps, or taken from a checkpoint.
-        scaler: likewise for the parameters.
-        fingerprint: SHA-256 of maps and parameters.
-        training_digests: digests of the training maps (`focus_engine.data.digests.to_text`); empty if unknown.
-        prior: mean and spectrum of the normalised training maps.
-    """
-
-    maps: MapSet
-    split: Split
-    normaliser: Normaliser
-    scaler: ParameterScaler
-    fingerprint: str
-    training_digests: str = ""
-    prior: SpectralPrior | None = None
-
-    def describe(self) -> dict[str, Any]:
-        """Return the description of the data stored in a checkpoint, as plain values."""
-        return {
-            "fingerprint": self.fingerprint,
-            "training_digests": self.training_digests,
-            "box_size": self.maps.box_size,
-            "map_shape": list(self.maps.shape),
-            "param_names": list(self.maps.param_names),
-            "maps_per_simulation": self.maps.maps_per_simulation,
-            "n_simulations": self.maps.n_simulations,
-            "split": {name: list(getattr(self.split, name)) for name in ("train", "validation", "test")},
-            "validation_params": self.maps.params[list(self.split.validation)].tolist(),
-            "units": self.maps.units,
-            "fields": list(self.maps.field_names),
-            "field_units": list(self.maps.field_units),
-            "prior": None if self.prior is None else self.prior.to_dict(),
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,69 +94,6 @@ class PreparedRun:
         )
 
 
-def prepare_data(
-    config: Config,
-    maps: MapSet,
-    saved: Checkpoint | None = None,
-    initial: InitialWeights | None = None,
-    *,
-    most_maps: int | None = None,
-) -> PreparedData:
-    """Split the maps and fit their normalisation, or take both from a checkpoint; parameters are scaled as `initial`.
-
-    With `most_maps`, simulations beyond that many maps for training and for validation are left out.
-
-    Raises:
-        InputError: there are too few simulations, values are invalid, or the data differ from the checkpoint's.
-    """
-    fingerprint = maps.fingerprint
-    if saved is not None:
-        if fingerprint != saved.data["fingerprint"]:
-            raise InputError(
-                f"{maps.maps_path}: the data have changed since the checkpoint was written (fingerprint "
-                f"{fingerprint[:12]}, was {saved.data['fingerprint'][:12]}): bring the old files back, or start a new "
-                "run with focus new NAME --from this experiment"
-            )
-        split = Split(**{name: tuple(ids) for name, ids in saved.data["split"].items()})
-        normaliser = Normaliser.from_dict(saved.normaliser)
-        scaler = ParameterScaler.from_dict(saved.scaler)
-        digests, prior = saved.data.get("training_digests", ""), saved_prior(saved)
-        if prior is None:  # of a version without it
-            prior = measure_prior(maps, split, normaliser, scaler)
-        return PreparedData(maps, split, normaliser, scaler, fingerprint, digests, prior)
-    split = split_by_simulation(maps.n_simulations, config.data.train_split, config.data.split_seed)
-    if most_maps is not None:
-        most = -(-most_maps // maps.maps_per_simulation)
-        split = replace(split, train=split.train[:most], validation=split.validation[:most])
-    transform = config.data.normalize if maps.physical else "none"
-    normaliser = fit_normaliser(maps, maps.maps_of(split.train), transform, power=config.data.boxcox_power)
-    scaler, digests = ParameterScaler.fit(maps, split.train), to_text(set_digests(maps, maps.maps_of(split.train)))
-    scaler = scaler if initial is None else initial.scaler_for(scaler)
-    prior = measure_prior(maps, split, normaliser, scaler)
-    return PreparedData(maps, split, normaliser, scaler, fingerprint, digests, prior)
-
-
-def measure_prior(maps: MapSet, split: Split, normaliser: Normaliser, scaler: ParameterScaler) -> SpectralPrior:
-    """Return mean and spectrum of the normalised training maps by parameters, from at most PRIOR_MAPS maps."""
-    ids = spread(maps.maps_of(split.train), PRIOR_MAPS)
-    simulations = np.unique(ids // maps.maps_per_simulation)
-    parts = np.array_split(ids, math.ceil(len(ids) / 32))
-    batches = (
-        (
-            normaliser.normalise(torch.from_numpy(maps.read(part))),
-            scaler.standardise(torch.from_numpy(maps.params_of(part))),
-        )
-        for part in parts
-    )
-    return fit_prior(batches, len(simulations))
-
-
-def saved_prior(saved: Checkpoint) -> SpectralPrior | None:
-    """Return the prior of a checkpoint; None if it is of a version without one."""
-    values = saved.data.get("prior")
-    return None if values is None else SpectralPrior.from_dict(values)
-
-
 def prepare_run(
     config: Config,
     data: PreparedData,
@@ -235,6 +123,7 @@ def prepare_run(
     context = precision_context(precision, device)
     process = build_process(config)
     if saved is None:
+        check_beginning(config)
         process.check_trainable()
     network, began = _begun_network(config, data, device, saved, initial)
     state = new_state(network, settings)
@@ -297,6 +186,7 @@ def _batches(
         Batches,
         normaliser=data.normaliser,
         scaler=data.scaler,
+        standard=None if data.own_spectrum is None else data.own_spectrum.standardise,
         batch_size=settings.batch_size,
         seed=settings.seed,
         device=device,
@@ -322,21 +212,6 @@ def _recompute_blocks(network: torch.nn.Module, config: Config) -> None:
             "focus_engine.models.recompute.RecomputedBlock); set it to false",
             keys=("training.activation_checkpointing",),
         )
-
-
-def terminal_snr(process: Process, data: PreparedData) -> float | None:
-    """Return the signal-to-noise ratio where sampling starts of the Fourier mode with most power; None for flow.
-
-    For a red field this is the mean or the largest scales. Sampling starts from pure noise and lacks the signal that
-    training has there, so these modes come out wrong (2305.08891). Measured on up to 64 training maps.
-    """
-    if process.terminal_snr is None:
-        return None
-    ids = spread(data.maps.maps_of(data.split.train), 64)
-    fields = data.normaliser.normalise(torch.from_numpy(data.maps.read(ids))).double().numpy()
-    pixels = fields.shape[-2] * fields.shape[-1]
-    power = (np.abs(np.fft.fft2(fields)) ** 2).mean(axis=(0, 1)) / pixels  # white noise of unit variance has 1
-    return float(process.terminal_snr * power.max())
 
 
 def precision_of_run(config: Config, device: torch.device, saved: Checkpoint | None) -> str:

@@ -2,8 +2,8 @@
 
 Such a file holds tensors and text, and reading it runs no code. Its header holds JSON strings: `focus_config`,
 `focus_normaliser`, `focus_params` (names, scaling and range of the parameters), `focus_data` (map shape, box size,
-units, split, the spectrum that sampling starts from) and `focus_provenance`; `focus_crc32` is the CRC-32 of the file
-(`focus_engine/weights_seal.py`).
+units, split, the spectra that sampling starts from and that maps are drawn in units of) and `focus_provenance`;
+`focus_crc32` is the CRC-32 of the file (`focus_engine/weights_seal.py`).
 """
 
 import json
@@ -52,6 +52,7 @@ class _Shape(BaseModel):
     fields: tuple[str, ...] = ()
     field_units: tuple[str, ...] = ()
     prior: SpectralPrior | None = None
+    own_spectrum: SpectralPrior | None = None
 
 
 class _Origin(BaseModel):

@@ -10,7 +10,8 @@ from focus_engine.events.table import Event, RunStarted, Warned
 from focus_engine.models.build import count_parameters
 from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.devices import device_name
-from focus_engine.training.prepare import PreparedData, PreparedRun, provenance
+from focus_engine.training.prepare import PreparedRun, provenance
+from focus_engine.training.prepared_data import PreparedData
 from focus_engine.trust import runs_code
 
 if TYPE_CHECKING:

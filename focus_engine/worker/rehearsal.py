@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from focus_engine.config.beginning import check_beginning
 from focus_engine.config.blocks.training import TrainingBlock
 from focus_engine.config.load import load_config
 from focus_engine.config.samplers import choose_sampler
@@ -33,7 +34,8 @@ from focus_engine.training.devices import choose_device, device_name
 from focus_engine.training.initial_weights import InitialWeights
 from focus_engine.training.loop import train
 from focus_engine.training.memory import is_out_of_memory, memory_advice
-from focus_engine.training.prepare import PreparedData, PreparedRun, prepare_data, prepare_run
+from focus_engine.training.prepare import PreparedRun, prepare_run
+from focus_engine.training.prepared_data import PreparedData, prepare_data
 from focus_engine.training.snapshots import most_kept
 from focus_engine.training.validation import DRAWS
 from focus_engine.worker.beginning import initial_weights
@@ -140,6 +142,7 @@ def rehearse(run: RunFolder, *, device: str | None = None) -> Generator[DataProg
         FocusError: there is not enough memory; the message gives a batch that needs half of it.
     """
     config = load_config(run.config).config
+    check_beginning(config, str(run.config))
     yield DataProgress(what="opening the maps", done=0, total=STAGES)
     place = choose_device(device or config.device)
     initial = initial_weights(run, config)

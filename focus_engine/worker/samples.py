@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from focus_engine.data.batches import Share
 from focus_engine.data.maps import MapSet
-from focus_engine.evaluation.trained_model import TrainedModel, write_samples
+from focus_engine.evaluation.samples_file import write_samples
+from focus_engine.evaluation.trained_model import TrainedModel
 from focus_engine.events.table import SamplesDrawn, StatisticsMeasured
 from focus_engine.generative.sampling import SamplingPlan
 from focus_engine.runs.folder import RunFolder

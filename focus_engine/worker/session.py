@@ -27,7 +27,8 @@ from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.devices import choose_device
 from focus_engine.training.initial_weights import InitialWeights
 from focus_engine.training.memory import NotEnoughMemoryError, release_memory, smaller_batches
-from focus_engine.training.prepare import PreparedData, prepare_data, prepare_run, terminal_snr
+from focus_engine.training.prepare import prepare_run
+from focus_engine.training.prepared_data import PreparedData, prepare_data, terminal_snr
 from focus_engine.training.ranks import ALONE, Ranks
 from focus_engine.trust import check_stamp
 from focus_engine.worker.announcing import (

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from focus_engine.errors import InputError
-from focus_engine.runs.folder import find_run
+from focus_engine.runs.folder import RunFolder, find_run
 from focus_tui.cli.choose import root_of
 from focus_tui.cli.command import Command, Group
 from focus_tui.terminal import out, say
@@ -21,6 +21,7 @@ def check(
 
     Example: focus config check experiments/experiment_diffusion/config.yaml
     """
+    from focus_engine.config.beginning import check_beginning
     from focus_engine.config.load import load_config
     from focus_engine.config.networks import settings_words
 
@@ -28,6 +29,8 @@ def check(
     for warning in loaded.warnings:
         say(f"warning: {warning}")
     config = loaded.config
+    if not RunFolder(loaded.path.parent).has_checkpoints():
+        check_beginning(config, str(loaded.path))
     size = settings_words(config.model)
     out(f"{loaded.path}: ok ({config.method}, {config.model.from_}, {size}, {config.training.num_epochs} epochs)")
 

@@ -21,6 +21,7 @@ def launch(
 
 def check_config(run: RunFolder) -> None:
     """Check the config of `run` before training starts, and print its warnings. Raises InputError."""
+    from focus_engine.config.beginning import check_beginning
     from focus_engine.config.load import load_config
     from focus_engine.config.templates import check_method
     from focus_engine.runs.safety import open_to_everybody
@@ -31,6 +32,8 @@ def check_config(run: RunFolder) -> None:
     for path in open_to_everybody(run):
         say(f"warning: everybody can write in {visible(str(path))}: chmod o-w {visible(str(path))}")
     check_method(loaded.config.method)
+    if not run.has_checkpoints():
+        check_beginning(loaded.config, str(loaded.path))
 
 
 def device_of(gpu: int | None, gpus: int | None = None) -> str | None:

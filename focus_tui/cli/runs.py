@@ -3,8 +3,13 @@
 The event table and the state of runs are imported where they are used: 0.06 s that `focus --help` does without.
 """
 
+import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +21,9 @@ from focus_tui.cli.choose import Exp, Json, chosen_run, complete_names, root_of
 from focus_tui.cli.command import Command
 from focus_tui.cli.named import quoted_name
 from focus_tui.terminal import out, say, visible
+
+MOST_COUNTED = 10_000
+"""The most files of a run that `focus rm` counts before it asks."""
 
 
 def new(
@@ -142,6 +150,7 @@ def rm(
     for run in runs:
         with run_lock(run):  # refuses a start in the meantime
             _check_removable(run)
+            say(f"deleting {visible(str(run.path))} …")
             shutil.rmtree(run.path)
         say(f"deleted {visible(run.name)}")
 
@@ -162,17 +171,39 @@ def _check_removable(run: RunFolder) -> None:
 
 
 def _confirm(runs: list[RunFolder]) -> None:
-    from focus_tui.view import words
-
     for run in runs:
-        files = [path for path in run.path.rglob("*") if path.is_file() and not path.is_symlink()]
-        checkpoints = sum(path.suffix == ".pt" for path in files)
-        total = words.size(sum(path.stat().st_size for path in files))
-        say(f"{visible(str(run.path))}: {total}, {checkpoints} checkpoints")
+        say(f"{visible(str(run.path))}: {_contents(run)}")
     if not sys.stdin.isatty():
         raise InputError("rm cannot be undone: give --yes where no terminal can confirm it")
     if not typer.confirm(f"delete {'it' if len(runs) == 1 else f'these {len(runs)}'}?", err=True):
         raise FocusError("nothing was deleted")
+
+
+def _contents(run: RunFolder) -> str:
+    """Return size and number of checkpoints of a run, of its first `MOST_COUNTED` files."""
+    from focus_tui.view import words
+
+    files = checkpoints = size = 0
+    for file in islice(_files(run.path), MOST_COUNTED + 1):
+        files += 1
+        checkpoints += file.name.endswith(".pt")
+        with suppress(OSError):  # a worker may replace its files
+            size += file.stat(follow_symlinks=False).st_size
+    more = f"more than {MOST_COUNTED:,} files, the first of " if files > MOST_COUNTED else ""
+    return f"{more}{words.size(size)}, {checkpoints} checkpoints"
+
+
+def _files(folder: Path) -> Iterator["os.DirEntry[str]"]:
+    """Yield the ordinary files in `folder` and below it, one directory after the other, checkpoints first."""
+    folders = [folder]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False):
+                    yield entry
+        folders.sort(key=lambda one: one.name == "checkpoints")
 
 
 COMMANDS = (

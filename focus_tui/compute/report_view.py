@@ -1,5 +1,6 @@
 """The report of a judgement in the terminal: maps, the curve of each statistic, and the scores. Needs no torch."""
 
+import math
 import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 from focus_engine.config.scores import Score
 from focus_engine.config.statistic_spec import CurveSpec, StatisticCurve, StatisticSpec
 from focus_engine.config.statistics import STATISTICS
+from focus_engine.statistics.camels_scatter import FIELD, camels_cv_scatter
 from focus_engine.statistics.compare import Evaluation
+from focus_engine.statistics.power import PowerComparison
 from focus_engine.units import NORMALISED, SURFACE_DENSITY
 from focus_tui.charts.curves import draw_maps, draw_power
 from focus_tui.charts.statistic import draw_statistic
@@ -40,7 +43,7 @@ def draw_report(evaluation: Evaluation, real: Maps, generated: Maps) -> None:
             if where is not None and curve is not None and where.printed:
                 chart = OWN_CHARTS.get(name, _chart)
                 out(chart(spec, where, curve, width, evaluation.physical, of))
-    for line in score_lines(evaluation):
+    for line in [*score_lines(evaluation), *scatter_lines(evaluation)]:
         out(line)
 
 
@@ -83,6 +86,34 @@ def score_lines(evaluation: Evaluation) -> list[str]:
     note = f"scores of the {NORMALISED}: {_listed(left_out)} need a density"
     verdict = textwrap.wrap(f"verdict: {evaluation.verdict.text}", 78)
     return [*textwrap.wrap(evaluation.counts, 78), *verdict, *lines, *([] if evaluation.physical else [note])]
+
+
+def scatter_lines(evaluation: Evaluation) -> list[str]:
+    """Return the scatter of P(k) beside that of CAMELS CV as a table; nothing for maps unlike those of CAMELS."""
+    powers = [results.get("power_spectrum") for results in (evaluation.results, *evaluation.others.values())]
+    known = [one for one in powers if isinstance(one, PowerComparison) and one.camels_cv_std is not None]
+    if not known:
+        return []
+    rows = [("scatter of P(k) between maps", "generated", "real", "CAMELS CV")]
+    found = known[0].scatter_by_band
+    for place, band in enumerate(found["band"]):
+        generated, real, of_camels = (_percent(found[name][place]) for name in ("generated", "real", "camels_cv"))
+        rows.append((f"{FIELD}, {band}", generated, real, of_camels))
+    camels = camels_cv_scatter()
+    note = (
+        f"σ between maps of equal parameters, in % of the mean P(k) of the real maps. CAMELS CV: "
+        f"{camels.simulations * camels.maps_per_simulation} maps at Omega_m = 0.3, sigma_8 = 0.8."
+    )
+    return [
+        "",
+        *(f"{name:<34}{one:>14}{other:>14}{third:>14}" for name, one, other, third in rows),
+        *textwrap.wrap(note, 78),
+    ]
+
+
+def _percent(value: float | str) -> str:
+    number = float(value)
+    return f"{100 * number:.0f} %" if math.isfinite(number) else "?"
 
 
 def _fitting(evaluation: Evaluation) -> list[Score]:

@@ -31,12 +31,15 @@ def start(run: RunFolder, *, resume: bool = False, queue: bool = False) -> Actio
 
     Raises FocusError when the run cannot start.
     """
+    from focus_engine.config.beginning import check_beginning
     from focus_engine.config.load import load_config  # pydantic: 0.1 s after the first paint
     from focus_engine.config.templates import check_method
     from focus_engine.launch.start import start_run
 
     loaded = load_config(run.config)
     check_method(loaded.config.method)
+    if not run.has_checkpoints():
+        check_beginning(loaded.config, str(loaded.path))
     identity = start_run(run, resume=resume, queue=queue)
     words = f"{'queued' if queue else 'resumed' if resume else 'started'} {run.name}, process {identity.pid}"
     return ActionResult("\n".join([words, *(f"warning: {warning}" for warning in loaded.warnings)]))

@@ -20,6 +20,7 @@ from focus_engine.launch.state import summarise
 from focus_engine.launch.summary import LIVE_STATES, RunSummary
 from focus_engine.runs.folder import RunFolder, list_runs
 from focus_engine.runs.labels import read_labels
+from focus_tui.dashboard.free_memory import leave_modules_out_of_collections, return_free_memory
 from focus_tui.view.columns import RunRow
 from focus_tui.view.machine import MachineLoad, MachineReader
 from focus_tui.view.row_details import DetailReader
@@ -32,6 +33,8 @@ LIVENESS_SECONDS = 1.0
 LIST_INTERVAL_RATIO = 50
 """Least wait before the next listing, in units of the time a listing takes; this limits listings to 2 % of a core."""
 LOAD_SECONDS = 2.0
+TRIM_SECONDS = 20.0
+"""Time between two returns of free memory to the system."""
 FIRST_ROWS = 60
 """Rows that are read before the list is first shown; it is shown again once all rows are read."""
 
@@ -131,6 +134,8 @@ class DiskFeed:
         self._thread: threading.Thread | None = None
         self._post: Callable[[Message], object] = lambda message: message
         self._next_list = self._next_load = 0.0
+        self._next_trim = time.monotonic() + TRIM_SECONDS
+        self._tidied = False
         self._listed: tuple[tuple[RunRow, ...], str] | None = None
         self._lost: set[tuple[str, float | None]] = set()
 
@@ -183,6 +188,14 @@ class DiskFeed:
         if now >= self._next_load:
             self._post(MachineRead(self._machine.read()))
             self._next_load = now + LOAD_SECONDS
+        if now >= self._next_trim:
+            self._tidy(now)
+
+    def _tidy(self, now: float) -> None:
+        if not self._tidied:
+            leave_modules_out_of_collections()
+        return_free_memory()
+        self._tidied, self._next_trim = True, now + TRIM_SECONDS
 
     def _read_followed(self, now: float) -> None:
         with self._lock:

@@ -96,7 +96,7 @@ def data_warning(views: Sequence[RunView]) -> str:
         return "not the same data: losses are not comparable, and each P(k) ratio is against the run's own maps"
     losses = {_loss_kind(view) for view in views if view.started is not None}
     if len(losses) > 1:
-        return "not the same loss (method, prediction or loss weight): compare P(k), not the losses"
+        return "not the same loss (method, prediction, weights or units of the maps): compare P(k), not the losses"
     return ""
 
 

@@ -140,7 +140,7 @@ def _with_steps(known: "StepSeries | None", steps: Sequence[StepProgress]) -> "S
         return known
     from focus_tui.view.arrays import StepSeries  # numpy: 0.06 s before the first frame
 
-    return (known or StepSeries.of(())).then(StepSeries.of(steps))
+    return StepSeries.of(steps) if known is None else known.then(steps)
 
 
 def _changes(values: Mapping[str, Any], event: Event) -> dict[str, Any]:

@@ -109,6 +109,8 @@ def test_a_key_without_a_value_is_left_out():
         ("sampling:\n  spacing: even\n", 2, ["time", "logsnr"]),
         ("sampling:\n  ddim_timesteps: 1001\n", 2, ["more than diffusion.timesteps"]),
         ("data:\n  train_split: 1.0\n", 2, ["must be < 1"]),
+        ("model:\n  from: SimpelUNet\n", 2, ["'SimpelUNet' is unknown", "DiT, Swin", "did you mean 'SimpleUNet'?"]),
+        ("training: {scheduler: {name: cosine, eta_min: 0.1}}\n", 1, ["eta_min 0.1 exceeds training.lr 0.0001"]),
         (
             "data:\n  source: files\n  data_dir: .\n  stored_as: unknown\n  normalize: gaussian\n",
             5,

@@ -14,7 +14,7 @@ from focus_engine.data.judged_pair import JudgedPair, read_pair
 from focus_engine.data.maps import StoredValues, open_map_set
 from focus_engine.errors import InputError
 from focus_engine.progress import drain
-from focus_engine.training.prepare import prepare_data
+from focus_engine.training.prepared_data import prepare_data
 
 SIMULATIONS, EACH = 8, 3
 DRAW = np.random.default_rng(0)

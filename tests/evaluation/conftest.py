@@ -13,6 +13,7 @@ TINY = {
     "data.map_size": 8,
     "data.maps_per_simulation": 3,
     "data.train_split": 0.5,
+    "data.standardize": "spectrum",
     "model.base_channels": 4,
     "model.channel_mults": [1],
     "model.time_dim": 8,

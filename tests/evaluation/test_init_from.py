@@ -20,7 +20,8 @@ from focus_engine.runs.origin import file_to_begin_from
 from focus_engine.runs.resumable import check_resumable
 from focus_engine.training.checkpoint import load_checkpoint, sha256_of
 from focus_engine.training.initial_weights import read_initial_weights
-from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
+from focus_engine.training.prepare import PreparedRun, prepare_run
+from focus_engine.training.prepared_data import prepare_data
 from focus_engine.worker.beginning import initial_weights
 from focus_engine.worker.foreground import run_in_foreground
 from focus_tui.__main__ import run as focus

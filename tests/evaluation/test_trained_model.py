@@ -62,6 +62,37 @@ def test_an_old_checkpoint_starts_from_noise_and_says_so_where_asked_for_more():
         model(None).plan(prior="pink")
 
 
+NOISY: dict[str, Any] = {"sampling": {"method": "ddim", "eta": 0.7, "spacing": "time", "ddim_timesteps": 20}}
+CHURNED: dict[str, Any] = {"method": "flow", "sampling": {"method": "heun", "churn": 5.0, "spacing": "time"}}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "changes", "expected"),
+    [
+        (NOISY, {"nfe": 5}, ("ab2", 5, 0.0, "logsnr", 0.0)),  # as it was measured, whatever suits the config's sampler
+        (NOISY, {"nfe": 10}, ("abm2", 10, 0.0, "logsnr", 0.0)),
+        (NOISY, {"nfe": 21}, ("midpoint", 10, 0.0, "logsnr", 0.0)),
+        (CHURNED, {"nfe": 50}, ("heun", 25, 0.0, "time", 0.0)),
+        (NOISY, {"nfe": 10, "guidance": 2.0}, ("ab2", 5, 0.0, "logsnr", 0.0)),  # 2 evaluations a call
+        (NOISY, {"nfe": 5, "eta": 0.5, "spacing": "time"}, ("ab2", 5, 0.5, "time", 0.0)),
+        (NOISY, {"nfe": 5, "sampler": "ddim"}, ("ddim", 5, 0.7, "time", 0.0)),
+        (CHURNED, {"nfe": 5, "sampler": "heun"}, ("heun", 2, 0.0, "time", 5.0)),
+        (NOISY, {}, ("ddim", 20, 0.7, "time", 0.0)),
+        (NOISY, {"sampler": "midpoint", "steps": 3}, ("midpoint", 3, 0.0, "time", 0.0)),
+    ],
+)
+def test_a_budget_of_evaluations_picks_a_sampler_as_it_was_measured(
+    blocks: dict[str, Any], changes: dict[str, Any], expected: tuple[Any, ...]
+):
+    plan = model(None, **blocks).plan(**changes)
+    assert (plan.sampler, plan.steps, plan.eta, plan.spacing, plan.churn) == expected
+
+
+def test_a_budget_and_a_number_of_steps_exclude_each_other():
+    with pytest.raises(InputError, match="nfe and steps are both given: keep one of them"):
+        model(None).plan(nfe=10, steps=10)
+
+
 @pytest.mark.parametrize("guidance", [0.0, 2.0])
 def test_guidance_needs_a_network_that_knows_maps_without_parameters(guidance: float):
     never = {"training": {"cfg_prob": 0}}

@@ -12,14 +12,12 @@ import pytest
 from PIL import Image
 
 from focus_engine.config.statistic_spec import CurveSpec, StatisticCurve
-from focus_engine.figures.html_report import html_page
 from focus_engine.figures.latex_table import latex_table, power_of_ten
 from focus_engine.figures.map_pictures import MAX_SIDE, map_pairs
 from focus_engine.figures.report import Report, html_text, write_report
 from focus_engine.figures.svg_chart import Axis, axis_of, curve_chart, tick_text
 from focus_engine.statistics.compare import judge
 from focus_engine.statistics.design import Design
-from focus_engine.units import SURFACE_DENSITY
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 IDS, DRAW = np.repeat(np.arange(6), 3), np.random.default_rng(0)
@@ -113,15 +111,6 @@ def test_its_numbers_are_those_of_the_json(report, text):
     assert len(expected) > 10
     (p_value,) = re.findall(r'class="verdict \w+" data-p="([^"]+)"', text)
     assert float(p_value) == document["verdict"]["p_value"]
-
-
-def test_the_scatter_of_camels_is_drawn_over_maps_like_those_of_camels(report):
-    like, other = np.exp(DRAW.normal(25, 0.5, (1, 1, 256, 256))), report.real
-    for maps, count in ((like, 2), (other, 0)):
-        given = {"params": (PARAMS, ()), "units": [SURFACE_DENSITY], "provenance": {}}
-        page = html_page("title", report.evaluation, maps=(maps, maps), **given)
-        assert page.count('class="reference"') == count
-        assert ("CV set of CAMELS" in page) == bool(count)
 
 
 @pytest.mark.parametrize("suffix", ["json", "pdf", "html"])

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from focus_engine.errors import InputError
-from focus_engine.statistics.camels_scatter import camels_cv_scatter
+from focus_engine.statistics.camels_scatter import camels_cv_scatter, camels_scatter_like
+from focus_engine.units import SURFACE_DENSITY
 
 BANDS = ((0.0, 1.0), (1.0, 8.0), (8.0, 16.0))
 LEAVE_ONE_OUT = (0.251, 0.183, 0.111)
@@ -48,6 +49,23 @@ def test_it_is_shown_only_beside_maps_of_the_same_box_and_resolution():
     assert scatter.fits(25.0001, 256)
     assert not scatter.fits(25.0, 128)
     assert not scatter.fits(50.0, 256)
+
+
+@pytest.mark.parametrize(
+    ("changed", "shown"),
+    [
+        ({}, True),
+        ({"field": "Mcdm"}, True),
+        ({"field": "HI"}, False),
+        ({"unit": "K"}, False),
+        ({"box_size": 50.0}, False),
+        ({"shape": (128, 256)}, False),
+        ({"shape": (128, 128)}, False),
+    ],
+)
+def test_it_stands_beside_maps_of_total_matter_like_those_of_camels_alone(changed, shown):
+    of_camels = {"field": "", "unit": SURFACE_DENSITY, "box_size": 25.0, "shape": (256, 256)}
+    assert (camels_scatter_like(**(of_camels | changed)) is not None) == shown
 
 
 def test_other_fields_are_refused_by_name():

@@ -25,7 +25,8 @@ from focus_engine.training.compiled import SAVED_SHARE, compile_network, compile
 from focus_engine.training.faster import may_graph
 from focus_engine.training.flop import forward_flop, training_flop
 from focus_engine.training.loop import train
-from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
+from focus_engine.training.prepare import PreparedRun, prepare_run
+from focus_engine.training.prepared_data import prepare_data
 
 CPU = torch.device("cpu")
 

@@ -23,7 +23,8 @@ from focus_engine.training.devices import choose_device, choose_precision, preci
 from focus_engine.training.host_copy import HostCopy
 from focus_engine.training.loop import train
 from focus_engine.training.memory import is_out_of_memory
-from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
+from focus_engine.training.prepare import PreparedRun, prepare_run
+from focus_engine.training.prepared_data import prepare_data
 from focus_engine.training.step import Readings, make_step
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")

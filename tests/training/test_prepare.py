@@ -9,7 +9,7 @@ from focus_engine.config.schema import Config
 from focus_engine.data.maps import open_map_set
 from focus_engine.generative.build import build_process
 from focus_engine.training.checkpoint import Checkpoint
-from focus_engine.training.prepare import prepare_data, terminal_snr
+from focus_engine.training.prepared_data import prepare_data, terminal_snr
 
 SIZE = 16
 

@@ -16,7 +16,8 @@ from focus_engine.events.statistics import POWER_ERROR
 from focus_engine.events.table import StatisticsMeasured
 from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
-from focus_engine.training.prepare import PreparedRun, prepare_data, prepare_run
+from focus_engine.training.prepare import PreparedRun, prepare_run
+from focus_engine.training.prepared_data import prepare_data
 from focus_engine.worker.foreground import run_in_foreground
 from focus_engine.worker.live import FEWEST_MAPS, MOST_MAPS, SAMPLING_SHARE, LiveReference, maps_to_measure, power_of
 from focus_engine.worker.samples import RunSampler

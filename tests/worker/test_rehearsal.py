@@ -11,7 +11,8 @@ from focus_engine.data.opening import open_maps
 from focus_engine.events.table import DataProgress
 from focus_engine.models.recompute import recomputed_blocks
 from focus_engine.progress import drain
-from focus_engine.training.prepare import prepare_data, prepare_run
+from focus_engine.training.prepare import prepare_run
+from focus_engine.training.prepared_data import prepare_data
 from focus_engine.worker import probe, rehearsal, run_queue
 from focus_engine.worker.probe import _expected
 from focus_engine.worker.rehearsal import rehearse

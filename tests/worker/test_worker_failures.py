@@ -50,7 +50,7 @@ def test_changed_data_are_refused_to_whoever_resumes(make: Make, tmp_path: Path,
     [
         ({"more": "sead: 1"}, "unknown key"),
         ({"data": "maps_path: missing.npy, params_path: missing.txt"}, "missing.npy"),
-        ({"data": DATA.replace("map_size: 16", "map_size: 17")}, "stride"),
+        ({"data": DATA.replace("map_size: 16", "map_size: 17")}, "use a multiple of 2, or fewer levels"),
     ],
 )
 def test_wrong_input_fails_with_a_reason(make: Make, capfd: pytest.CaptureFixture[str], keys: Any, message: str):

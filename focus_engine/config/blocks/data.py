@@ -84,6 +84,11 @@ class DataBlock(Block):
         "power, between log10 and f itself; gaussian: log10, then the curve that makes its distribution over these "
         "pixels Gaussian.",
     )
+    standardize: Literal["pixels", "spectrum"] = Field(
+        "pixels",
+        description="Units of the maps that the network sees: mean and std over all training pixels; spectrum: then "
+        "mean and P(k) at the map's parameters, fitted to the training maps, so that maps drawn follow the parameters.",
+    )
     boxcox_power: Annotated[float, Field(gt=0, le=1)] = Field(DEFAULT_POWER, description="The power of boxcox.")
     train_split: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.9,

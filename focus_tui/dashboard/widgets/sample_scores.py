@@ -1,7 +1,6 @@
 """Scores of the samples of compared runs: the report of `focus compare`, and the progress of its job."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.style import Style
@@ -10,16 +9,14 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from focus_engine.runs.comparison import REPORT_FILES, ComparisonScores, read_comparison
+from focus_engine.runs.comparison import ComparisonScores, read_comparison
 from focus_engine.runs.folder import RunFolder
 from focus_engine.small_files import parse_json, read_text
 from focus_tui.charts.overlay import color_of
 from focus_tui.dashboard.jobs import ComparisonJob
+from focus_tui.dashboard.report_files import MAX_REPORT_BYTES, ReportFiles
 from focus_tui.terminal import cells, visible
 from focus_tui.view.comparison_report import cost_rows, cost_title, score_rows, turned
-
-MAX_REPORT_BYTES = 50_000_000
-"""Larger files are ignored, because no report is that large."""
 
 
 class SampleScores(VerticalScroll):
@@ -28,6 +25,7 @@ class SampleScores(VerticalScroll):
     def __init__(self, runs: Sequence[RunFolder], *, id: str, classes: str) -> None:  # noqa: A002  (textual's)
         super().__init__(id=id, classes=classes)
         self._runs = tuple(runs)
+        self._reports = ReportFiles([run.figs for run in runs])
         self._read: dict[tuple[int, Path], ComparisonScores | None] = {}
         self._shown: ComparisonScores | None = None
         self._job: ComparisonJob | None = None
@@ -85,21 +83,12 @@ class SampleScores(VerticalScroll):
 
     def _newest(self) -> ComparisonScores | None:
         """Return the newest report on exactly these runs; each file is read once."""
-        for stamp in sorted(_files(self._runs), reverse=True):
+        for stamp in self._reports.newest_first():
             if stamp not in self._read:
                 self._read[stamp] = _read(stamp[1], {run.name for run in self._runs})
             if (report := self._read[stamp]) is not None:
                 return report
         return None
-
-
-def _files(runs: Sequence[RunFolder]) -> Iterator[tuple[int, Path]]:
-    """Yield modification time [ns] and path of each comparison in the figure folders of `runs`."""
-    for path in (path for run in runs for path in run.figs.glob(REPORT_FILES)):
-        with suppress(OSError):
-            stat = path.stat()
-            if stat.st_size < MAX_REPORT_BYTES:
-                yield stat.st_mtime_ns, path
 
 
 def _read(path: Path, wanted: set[str]) -> ComparisonScores | None:

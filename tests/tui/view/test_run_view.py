@@ -68,6 +68,41 @@ def test_steps_are_thinned_evenly(monkeypatch):
     assert gaps.max() == pytest.approx(gaps.min())
 
 
+@pytest.mark.parametrize("at_once", [1, 7, 64])
+def test_steps_that_come_a_few_at_a_time_are_thinned_evenly_too(monkeypatch, at_once):
+    monkeypatch.setattr("focus_tui.view.arrays.MAX_STEPS", 100)
+    steps = [step(1 + i // 10, 1 + i % 10) for i in range(1000)]
+    views = [view_from([started()])]
+    for at in range(0, len(steps), at_once):
+        views.append(fold(views[-1], steps[at : at + at_once]))
+        assert views[-1].steps.epoch.size <= 100
+    shown = views[-1].steps.epoch
+    assert shown.size >= 50
+    assert np.diff(shown) == pytest.approx(shown[1] - shown[0])
+    assert shown[0] == pytest.approx(0.1)
+    resumed = fold(views[-1], [started(after=40), *steps[400:]]).steps.epoch
+    assert np.diff(resumed) == pytest.approx(shown[1] - shown[0])
+
+
+def test_views_that_share_their_steps_do_not_change_each_other():
+    first = view_from([started(), step(1, 1)])
+    one, other = fold(first, [step(1, 2)]), fold(first, [step(1, 3), step(1, 4)])
+    later = fold(one, [step(1, 5)])
+    assert first.steps.epoch.tolist() == [0.1]
+    assert (one.steps.epoch.tolist(), later.steps.epoch.tolist()) == ([0.1, 0.2], [0.1, 0.2, 0.5])
+    assert other.steps.epoch.tolist() == [0.1, 0.3, 0.4]
+
+
+def test_steps_grow_in_place():
+    """Copies of slowly growing arrays leave holes in the heap that the next ones do not fit in."""
+    view = view_from([started()])
+    places = set()
+    for number in range(1000):
+        view = fold(view, [step(1 + number // 10, 1 + number % 10)])
+        places.add(view.steps.loss.__array_interface__["data"][0])
+    assert len(places) == 1
+
+
 def test_the_log_holds_epochs_and_notes_only():
     view = view_from([worker(), started(), step(1, 1), epoch(1), spectrum(1), Warned(code="x", message="y")])
     assert [event.type for event in view.log] == ["run_started", "epoch_finished", "warning"]

@@ -155,6 +155,8 @@ def test_runs_that_cannot_be_compared_give_a_warning():
         ("diffusion", "training", "loss_scales", (0.0, -1.0)),
         ("flow", "flow_matching", "time_sampling", ("uniform", "logit_normal")),
         ("edm", "edm", "p_mean", (0.0, -1.2)),
+        ("flow", "data", "normalize", ("log10", "boxcox")),
+        ("edm", "data", "standardize", ("pixels", "spectrum")),
     ],
 )
 def test_losses_that_weigh_differently_do_not_compare(method, block, key, values):
