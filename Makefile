@@ -61,7 +61,7 @@ check: $(VENV)/.developed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .bench/peers \
 		denoising-diffusion-pytorch==2.3.4 einops ema-pytorch accelerate tqdm pytorch-fid
 	$(PYTHON) -m venv .bench/jax
-	.bench/jax/bin/python -m pip install --quiet --disable-pip-version-check jax jaxpm
+	.bench/jax/bin/python -m pip install --quiet --disable-pip-version-check jax jaxpm packaging
 	touch $@
 
 # Benchmarks of a CPU beside other programs: under 30 minutes on two quiet cores. bench-spectrum takes two hours.

@@ -4,10 +4,10 @@ Both make 2LPT initial conditions at a = 0.05 and 20 leapfrog steps on a mesh of
 process of its own that makes a universe when asked, the programs in turns; times are medians without the first, which
 compiles. FOCUS is also timed with its maps (15 of as many pixels a side as the grid). Peak memory is that of the
 process, less what it held before the first universe. Grids above --largest are extrapolated from the largest measured,
-by n log n of the number of cells n in time and by n in memory. Prints a table and writes
-benchmarks/results/simulation.json.
+by n log n of the number of cells n in time and by n in memory. Where there is a GPU, FOCUS is measured on it as well,
+with the memory of its tensors. Prints a table and writes benchmarks/results/simulation.json.
 
-JaxPM needs an interpreter of its own: python -m venv jax && jax/bin/pip install jax jaxpm, then
+JaxPM needs an interpreter of its own: python -m venv jax && jax/bin/pip install jax jaxpm packaging, then
 --jax-python jax/bin/python; without it FOCUS is measured alone, and this is said.
 Run: python benchmarks/simulation.py [--quick] [--grids 32 64 128 256] [--largest 128] [--cores 1] [--jax-python PATH]
 """
@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from alternation import machine
 from focus_engine.simulation.cosmology import Cosmology
 from focus_engine.simulation.nbody import linear_density
 from focus_engine.simulation.simulate import UniverseLayout, particle_history, project
+from focus_engine.worker.probe import synchronise
 
 COSMOLOGY = Cosmology(Omega_m=0.3, sigma_8=0.8)
 CPU = torch.device("cpu")
@@ -52,29 +54,41 @@ class Program:
         to, answers = self._process.stdin, self._process.stdout
         if to is None or answers is None:
             raise RuntimeError("the process was started without pipes")
-        to.write("\n")
-        to.flush()
-        row: dict[str, float] = json.loads(answers.readline())
+        with suppress(BrokenPipeError):
+            to.write("\n")
+            to.flush()
+        answer = answers.readline()
+        if not answer:
+            raise SystemExit(f"{' '.join(map(str, self._process.args))} ended with {self._process.wait()}; see above")
+        row: dict[str, float] = json.loads(answer)
         return row
 
     def close(self) -> None:
         """End the process."""
-        self._process.communicate()
+        with suppress(BrokenPipeError):
+            self._process.communicate()
 
 
-def child(grid: int, cores: int) -> None:
+def child(grid: int, cores: int, device: torch.device) -> None:
     """Make a universe of FOCUS for each line on stdin, and print its seconds and memory."""
     torch.set_num_threads(cores)
+
+    def peak() -> float:
+        synchronise(device)
+        return peak_mib() if device.type == "cpu" else torch.cuda.max_memory_allocated(device) / 2**20
+
     layout = UniverseLayout(grid=grid, map_size=grid, box_size=CELL * grid)
-    before = peak_mib()
+    before = peak()
     for _ in sys.stdin:
         wall, cpu = time.perf_counter(), time.process_time()
-        today = deque(particle_history(COSMOLOGY, layout, 0, CPU), maxlen=1).pop()
-        row = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "peak_mib": peak_mib()}
+        today = deque(particle_history(COSMOLOGY, layout, 0, device), maxlen=1).pop()
+        memory = peak()  # the device is idle then
+        row = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "peak_mib": memory}
         project(COSMOLOGY, layout, today)
+        memory = peak()
         maps = {"with_maps": time.perf_counter() - wall, "with_maps_cpu": time.process_time() - cpu}
         rms = float(today.displacement.std()) / CELL
-        more = {"before_mib": before, "peak_with_maps_mib": peak_mib(), "rms_cells": rms}
+        more = {"before_mib": before, "peak_with_maps_mib": memory, "rms_cells": rms}
         print(json.dumps({**row, **maps, **more}), flush=True)
 
 
@@ -87,7 +101,10 @@ def measure(grid: int, given: argparse.Namespace, folder: Path) -> dict[str, dic
     """Return the row of each program at a grid."""
     start = folder / f"{grid}.npy"
     np.save(start, linear_density(COSMOLOGY, grid=grid, box_size=CELL * grid, seed=0, device=CPU).numpy())
-    commands = {"FOCUS": [sys.executable, __file__, "--child", str(grid), "--cores", str(given.cores)]}
+    ours = [sys.executable, __file__, "--child", str(grid), "--cores", str(given.cores)]
+    commands = {"FOCUS": ours}
+    if torch.cuda.is_available():
+        commands["FOCUS, GPU"] = [*ours, "--device", "cuda"]
     if given.jax_python:
         peer = Path(__file__).with_name("jaxpm_universe.py")
         commands["JaxPM"] = [str(given.jax_python), str(peer), str(start)]
@@ -136,18 +153,18 @@ def show(grid: int, rows: dict[str, dict[str, float]]) -> None:
         words = f"  rms {row['rms_cells']:.3f} cells" if "rms_cells" in row else "  extrapolated"
         words += f", first {row['first_s']:.1f} s" if "first_s" in row else ""
         words += f", with maps {row['with_maps']:.2f} s" if "with_maps" in row else ""
-        print(f"{grid:>4}³ {name:<8}{cells}{ratio}{words}", flush=True)
+        print(f"{grid:>4}³ {name:<12}{cells}{ratio}{words}", flush=True)
 
 
 def main() -> None:
     """Measure, print the table and write the JSON."""
     given = options()
     if given.child:
-        child(given.child, given.cores)
+        child(given.child, given.cores, torch.device(given.device))
         return
     if not given.jax_python:
         print("JaxPM: no --jax-python, left out")
-    print(f"{'grid':<6}{'program':<8}{'univ/min':>9}{'CPU s':>10}{'MiB':>10}{'× time':>8}{'× CPU':>8}")
+    print(f"{'grid':<6}{'program':<12}{'univ/min':>9}{'CPU s':>10}{'MiB':>10}{'× time':>8}{'× CPU':>8}")
     rows: dict[int, dict[str, dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for grid in [16, 32] if given.quick else given.grids:
@@ -171,6 +188,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--jax-python", type=Path, help="interpreter that has jax and jaxpm")
+    parser.add_argument("--device", default="cpu", help=argparse.SUPPRESS)
     parser.add_argument("--child", type=int, metavar="GRID", help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "simulation.json")
     return parser.parse_args()

@@ -1,98 +1,226 @@
-"""Compare diffusion and flow matching, and samplers, at equal network and training; write docs/method_selection.md.
+"""Compare diffusion and flow matching, and samplers, by the small templates; write docs/method_selection.md.
 
-    python scripts/method_comparison.py FOLDER
+    python scripts/method_comparison.py FOLDER [--seeds 3] [--tiny | --kept]
+    python scripts/method_comparison.py --write
 
-The networks are those of `scripts/training_ablation.py`, trained if the folder lacks them; measured rows are reused.
-Rows of one method share their networks: they differ by the sampler alone.
+Networks are those of the templates `small` and `small_flow` as they are, one for each seed. FOLDER keeps networks and
+scores: an interrupted run continues, and only networks of templates that have changed are trained anew. Seeds are
+measured one after the other and slow samplers last, so that a run that is cut short can be used: `--kept` writes what
+is there. Rows of one method share their networks: they differ by the sampler alone. One thread, about 45 minutes of
+CPU time for three seeds. Training ends by epochs and times are CPU time, so that other programs do not change the
+comparison.
+
+The results stand in benchmarks/results/method_comparison.json, from which `--write` writes page and picture again.
+`--tiny` takes networks and universes of a few seconds, and leaves results and page alone.
 """
 
+import argparse
+import hashlib
 import json
 import statistics
-import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import torch
-from training_ablation import CHOICES, HELD_BACK, MAPS, null, scored, spread, trained
+from training_ablation import HELD_BACK, MAPS, null, scored, spread, trained
 from training_ablation import SHOWN as SCORES
 
 from focus_engine.config.samplers import SAMPLERS
+from focus_engine.config.schema import Config, plain_config
+from focus_engine.config.templates import template_config
+from focus_engine.evaluation.truth import HeldBack
 
 mpl.use("agg")
 from matplotlib import pyplot as plt
 
-NETWORKS = {"boxcox_v": "diffusion", "boxcox": "flow", "w4": "flow of log10"}
+TEMPLATES = {"diffusion": "small", "flow": "small_flow"}
 ROWS = {
-    "boxcox_v": (("ab2", 5), ("abm2", 10), ("midpoint", 25), ("ddim", 50), ("ddpm", 250)),
-    "boxcox": (("heun", 25),),
-    "w4": (("ab2", 5), ("abm2", 10), ("midpoint", 25), ("heun", 25), ("sde", 100)),
+    "diffusion": (("abm2", 10), ("ddim", 50), ("midpoint", 25), ("ab2", 5), ("ddpm", 250)),
+    "flow": (("abm2", 10), ("heun", 25), ("midpoint", 25), ("ab2", 5), ("sde", 100)),
 }
-"""Samplers and steps at which each network is judged; those with few NFE are the choice of `--nfe`."""
-FEWER_SEEDS = {"ddpm": 2}
-"""Seeds of samplers that take minutes of CPU time."""
+"""Samplers and steps at which each network is judged, in the order of being measured."""
+SLOW = {"ddpm", "sde"}
+"""Samplers that take minutes of CPU time: one seed of them, after all other rows."""
 SHOWN = {name: words for name, words in SCORES.items() if name not in {"peaks.peaks", "classifier.excess"}}
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+HOME = Path(__file__).resolve().parent.parent
+RESULTS = HOME / "benchmarks" / "results" / "method_comparison.json"
+PAGE = HOME / "docs" / "method_selection.md"
+BEGIN, END = "<!-- measured -->\n", "<!-- /measured -->\n"
+Results = dict[str, Any]
 
 
-def main() -> None:
-    """Train the missing networks, judge them, and write the page."""
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    torch.set_num_threads(1)
-    folder = Path(sys.argv[1]).absolute()
-    rows = [
-        (
-            NETWORKS[name],
-            sampler,
-            steps,
-            [judged(folder, name, seed, sampler, steps) for seed in CHOICES[name].seeds[: FEWER_SEEDS.get(sampler)]],
-        )
-        for name in NETWORKS
-        for sampler, steps in ROWS[name]
-    ]
-    page = (DOCS / "method_selection.md").read_text(encoding="utf-8")
-    begin, end = "<!-- measured -->\n", "<!-- /measured -->\n"
-    head, rest = page.split(begin)
-    (DOCS / "method_selection.md").write_text(head + begin + table(rows) + end + rest.split(end)[1], encoding="utf-8")
-    draw(rows)
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured: maps drawn by each row, their truth, and changes of the templates."""
+
+    maps: int = MAPS
+    held_back: HeldBack = HELD_BACK
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def judged(folder: Path, name: str, seed: int, sampler: str, steps: int) -> dict[str, Any]:
-    """Return the scores of one network by one sampler, by `statistic.name`."""
-    path = folder / f"{name}_{seed}.{sampler}_{steps}.json"
+TINY = Sizes(
+    8,
+    HeldBack(4, 2),
+    {
+        "data.simulations": 12,
+        "data.grid": 8,
+        "data.map_size": 8,
+        "data.maps_per_simulation": 6,
+        "model.base_channels": 4,
+        "model.channel_mults": [1],
+        "training.num_epochs": 1,
+    },
+)
+
+
+def measure(folder: Path, seeds: int, sizes: Sizes, *, kept: bool = False) -> Results:
+    """Return the results, measuring what `folder` lacks unless only what is `kept` there is wanted."""
+    folder.mkdir(exist_ok=True, parents=True)
+    found: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
+    for seed, (method, sampler, steps) in in_order(seeds):
+        own = judged(folder, method, seed, sampler, steps, sizes, kept=kept)
+        if own is not None:
+            found.setdefault((method, sampler, steps), []).append(own)
+    return summary(found, sizes)
+
+
+def in_order(seeds: int) -> Iterator[tuple[int, tuple[str, str, int]]]:
+    """Yield seed and row: the rows of each seed, and then those of slow samplers."""
+    rows = [(method, *row) for method, of_method in ROWS.items() for row in of_method]
+    yield from ((seed, row) for seed in range(seeds) for row in rows if row[1] not in SLOW)
+    yield from ((0, row) for row in rows if row[1] in SLOW)
+
+
+def judged(
+    folder: Path, method: str, seed: int, sampler: str, steps: int, sizes: Sizes, *, kept: bool
+) -> dict[str, Any] | None:
+    """Return the scores of one network by one sampler, with the CPU times of training and sampling [s].
+
+    None where they are not there and only what is `kept` is wanted.
+    """
+    config = config_of(method, seed, sizes)
+    network = folder / f"{TEMPLATES[method]}_{seed}_{digest(config)}"
+    path = network.with_name(f"{network.name}.{sampler}_{steps}.json")
+    if kept and not path.is_file():
+        return None
     if not path.is_file():
-        model, _ = trained(folder, name, seed)
-        path.write_text(json.dumps(scored(model, sampler=sampler, steps=steps)) + "\n", encoding="utf-8")
-    document = json.loads(path.read_text(encoding="utf-8"))
-    print(f"{name} {seed}, {sampler} {steps}: {document['verdict']}", flush=True)
-    return {f"{one['statistic']}.{one['name']}": one for one in document["scores"]}
+        model, seconds = trained(network, config)
+        found = scored(model, sizes.maps, sizes.held_back, sampler=sampler, steps=steps)
+        path.write_text(json.dumps({"training_seconds": seconds, **found}) + "\n", encoding="utf-8")
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    print(f"{method} {seed}, {sampler} {steps}: {document['verdict']}", flush=True)
+    return document
 
 
-def nfe(sampler: str, steps: int, method: str) -> int:
-    """Return the network function evaluations per map."""
-    return SAMPLERS[sampler].nfe(steps, method.split(maxsplit=1)[0])
+def config_of(method: str, seed: int, sizes: Sizes) -> Config:
+    """Return the config of the template as it is, with another seed and without samples during training."""
+    own = {"training.sample_every": 0, "training.seed": seed}
+    return template_config(TEMPLATES[method], {**sizes.settings, **own})
 
 
-def table(rows: list[tuple[str, str, int, list[dict[str, Any]]]]) -> str:
-    """Return the table of the page: median, lowest and highest value over the seeds."""
-    fewer = ", ".join(f"{count} of {sampler}" for sampler, count in FEWER_SEEDS.items())
-    truth = f"{HELD_BACK.universes} universes at each of {HELD_BACK.cosmologies} held-back cosmologies"
-    lines = [
-        f"{MAPS} maps of each network against {truth}; three seeds of each network, {fewer}.",
-        "Each cell: median over seeds (lowest to highest); the last row is what 95 of 100 perfect models score.",
-        "",
-        f"| | NFE | {' | '.join(SHOWN.values())} |",
-        f"|---|---|{'---|' * len(SHOWN)}",
-    ]
-    for method, sampler, steps, found in rows:
-        cells = (spread([one[name] for one in found], name) for name in SHOWN)
-        lines.append(f"| {method}, {sampler} {steps} | {nfe(sampler, steps, method)} | {' | '.join(cells)} |")
-    perfect = (null(rows[0][3][0][name], name) for name in SHOWN)
-    return "\n".join([*lines, f"| a perfect model | | {' | '.join(perfect)} |"]) + "\n"
+def digest(config: Config) -> str:
+    """Return what tells networks of another config apart."""
+    text = json.dumps(plain_config(config), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def draw(rows: list[tuple[str, str, int, list[dict[str, Any]]]]) -> None:
+def summary(found: Mapping[tuple[str, str, int], list[dict[str, Any]]], sizes: Sizes) -> Results:
+    """Return the results: the settings that the page states, and each row with its scores over the seeds."""
+    configs = {method: config_of(method, 0, sizes) for method in TEMPLATES}
+    return {
+        "maps": sizes.maps,
+        "universes": sizes.held_back.universes,
+        "cosmologies": sizes.held_back.cosmologies,
+        "methods": {method: _described(method, configs[method], found) for method in TEMPLATES},
+        "rows": [_row(*key, documents, sizes.maps) for key, documents in found.items()],
+    }
+
+
+def _described(method: str, config: Config, found: Mapping[tuple[str, str, int], list[dict[str, Any]]]) -> Results:
+    seconds = {
+        place: one["training_seconds"] for key, of in found.items() if key[0] == method for place, one in enumerate(of)
+    }
+    simulations = round(config.data.simulations * config.data.train_split)
+    return {
+        "template": TEMPLATES[method],
+        "simulations": simulations,
+        "maps_per_simulation": config.data.maps_per_simulation,
+        "map_size": config.data.map_size,
+        "epochs": config.training.num_epochs,
+        "training_cpu_seconds": list(seconds.values()),
+    }
+
+
+def _row(method: str, sampler: str, steps: int, documents: list[dict[str, Any]], maps: int) -> Results:
+    """Return one row; of each score the values over the seeds, and the null of the first."""
+    by_name = [{f"{one['statistic']}.{one['name']}": one for one in document["scores"]} for document in documents]
+    scores = {
+        name: {
+            "values": [one[name]["value"] for one in by_name],
+            "null": by_name[0][name]["null"],
+            "null_spread": by_name[0][name]["null_spread"],
+        }
+        for name in SHOWN
+    }
+    return {
+        "method": method,
+        "sampler": sampler,
+        "steps": steps,
+        "nfe": SAMPLERS[sampler].nfe(steps, method),
+        "cpu_seconds_per_map": statistics.median(one["sampling_seconds"] for one in documents) / maps,
+        "told": sum(one["verdict"].startswith("told") for one in documents),
+        "seeds": len(documents),
+        "scores": scores,
+    }
+
+
+def table(found: Results) -> str:
+    """Return the part of the page between its marks: what was measured, and the table."""
+    return "\n".join([*_introduction(found), "", *_rows(found)]) + "\n"
+
+
+def _introduction(found: Results) -> Iterator[str]:
+    seeds = sorted({row["seeds"] for row in found["rows"]})
+    one = "" if len(seeds) == 1 else f", {' or '.join(map(str, seeds[:-1]))} where a cell has no range"
+    truth = f"{found['universes']} universes at each of {found['cosmologies']} held-back cosmologies"
+    for method, own in found["methods"].items():
+        low, high = min(own["training_cpu_seconds"]), max(own["training_cpu_seconds"])
+        yield (
+            f"{method.capitalize()} is the template `{own['template']}`: {own['simulations']} training simulations of "
+            f"{own['maps_per_simulation']} maps ({own['map_size']} x {own['map_size']} pixels),"
+        )
+        yield f"{own['epochs']} epochs, {low:.0f} to {high:.0f} s of CPU time for each network."
+    yield f"{found['maps']} maps of each network against {truth}; {seeds[-1]} seeds of each network{one}."
+    yield "Each cell: median over seeds (lowest to highest); the last row is what 95 of 100 perfect models score."
+
+
+def _rows(found: Results) -> Iterator[str]:
+    yield f"| | NFE | CPU s per map | {' | '.join(SHOWN.values())} | told from real maps |"
+    yield f"|---|---|---|{'---|' * len(SHOWN)}---|"
+    for row in sorted(found["rows"], key=lambda row: (row["method"], row["nfe"], row["sampler"])):
+        cells = [_cell(row["scores"][name], name) for name in SHOWN]
+        start = f"| {row['method']}, {row['sampler']} {row['steps']} | {row['nfe']} | {row['cpu_seconds_per_map']:.2g}"
+        yield f"{start} | {' | '.join(cells)} | {row['told']} of {row['seeds']} |"
+    first = found["rows"][0]["scores"]
+    perfect = ("unknown" if first[name]["null"] is None else null(first[name], name) for name in SHOWN)
+    yield f"| a perfect model | | | {' | '.join(perfect)} | |"
+
+
+def _cell(score: Mapping[str, Any], name: str) -> str:
+    known = [{"value": value} for value in score["values"] if value is not None]
+    return spread(known, name) if known else "unknown"
+
+
+def written(page: str, found: Results) -> str:
+    """Return the page with its table replaced."""
+    head, rest = page.split(BEGIN)
+    return head + BEGIN + table(found) + END + rest.split(END)[1]
+
+
+def draw(found: Results) -> None:
     """Draw scores against NFE, with the range of perfect models."""
     words = {
         "slab_mean.bias": "mean density",
@@ -101,18 +229,43 @@ def draw(rows: list[tuple[str, str, int, list[dict[str, Any]]]]) -> None:
     }
     figure, axes = plt.subplots(1, len(words), figsize=(11, 3.6), layout="constrained")
     for axis, name in zip(axes, words, strict=True):
-        perfect = rows[0][3][0][name]
+        perfect = found["rows"][0]["scores"][name]
         middle, reach = 100 * perfect["null"], 200 * perfect["null_spread"]
         axis.axhspan(middle - reach, middle + reach, color="0.88", label="95 of 100 perfect models")
-        for method, marker in (("diffusion", "o"), ("flow", "D"), ("flow of log10", "s")):
-            own = [(nfe(sampler, steps, method), sampler, found) for m, sampler, steps, found in rows if m == method]
-            values = [100 * statistics.median(one[name]["value"] for one in found) for _, _, found in own]
-            axis.plot([calls for calls, _, _ in own], values, marker, label=method)
-            for (calls, sampler, _), value in zip(own, values, strict=True):
-                axis.annotate(sampler, (calls, value), xytext=(4, 4), textcoords="offset points", fontsize=7)
+        for method, marker in zip(TEMPLATES, "os", strict=True):
+            own = [row for row in found["rows"] if row["method"] == method]
+            values = [100 * statistics.median(row["scores"][name]["values"]) for row in own]
+            axis.plot([row["nfe"] for row in own], values, marker, label=method)
+            for row, value in zip(own, values, strict=True):
+                axis.annotate(
+                    row["sampler"], (row["nfe"], value), xytext=(4, 4), textcoords="offset points", fontsize=7
+                )
         axis.set(xscale="log", xlim=(4, 500), xlabel="NFE per map", ylabel="error [%]", title=words[name])
     axes[0].legend(fontsize=8)
-    figure.savefig(DOCS / "images" / "method_comparison.png", dpi=110)
+    figure.savefig(HOME / "docs" / "images" / "method_comparison.png", dpi=110)
+
+
+def main() -> None:
+    """Measure unless told to write alone, and write results, page and picture unless all is tiny."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", help="where networks and scores are kept")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--kept", action="store_true", help="measure nothing, and write what the folder has")
+    parser.add_argument("--tiny", action="store_true", help="a check of the script")
+    parser.add_argument("--write", action="store_true", help="write the page from the kept results alone")
+    given = parser.parse_args()
+    if given.write == (given.folder is not None):
+        parser.error("give a folder, or --write")
+    torch.set_num_threads(1)
+    if not given.write:
+        found = measure(given.folder.absolute(), given.seeds, TINY if given.tiny else Sizes(), kept=given.kept)
+        if given.tiny:
+            print(table(found))
+            return
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
+    draw(found)
 
 
 if __name__ == "__main__":

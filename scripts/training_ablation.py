@@ -47,7 +47,8 @@ HALF = FIRST | {"training.precision": "bf16", "training.batch_size": 32, "traini
 MUON = HALF | {"training.optimizer": "muon"}
 WIDE = MUON | {"model.base_channels": 32, "model.channel_mults": (1, 2, 2), "training.lr": 4e-3}
 BOXCOX = WIDE | {"data.normalize": "boxcox"}
-AS_IT_IS = BOXCOX | {"data.simulations": 150, "training.cfg_prob": 0.0}
+NO_DROP = BOXCOX | {"data.simulations": 150, "training.cfg_prob": 0.0}
+AS_IT_IS = NO_DROP | {"data.standardize": "spectrum"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,9 @@ CHOICES = {
     "boxcox_v": Choice("the same, diffusion", 27, BOXCOX, template="small", sampling=MIDPOINT, seeds=(0, 1, 2)),
     "boxcox_strong": Choice("boxcox, power 0.2", 27, BOXCOX | {"data.boxcox_power": 0.2}),
     "boxcox_150": Choice("boxcox, 135 simulations, as many steps", 11, BOXCOX | {"data.simulations": 150}),
-    "no_drop": Choice("the same, training.cfg_prob: 0 (as it is)", 10, AS_IT_IS, seeds=(0, 1, 2)),
+    "no_drop": Choice("the same, training.cfg_prob: 0", 10, NO_DROP, seeds=(0, 1, 2)),
+    "spectrum": Choice("the same, data.standardize: spectrum (as it is)", 10, AS_IT_IS, seeds=(0, 1, 2)),
+    "spectrum_v": Choice("the same, diffusion (as it is)", 10, AS_IT_IS, "small", (0,), MIDPOINT),
 }
 SHOWN = {
     "slab_mean.bias": "mean",
@@ -124,25 +127,25 @@ def config_of(choice: Choice, seed: int) -> Config:
     return template_config(choice.template, {**choice.settings, **own})
 
 
-def trained(folder: Path, name: str, seed: int) -> tuple[TrainedModel, float]:
-    """Return a network and the CPU time of its training [s], training it if necessary."""
-    path, spent = folder / f"{name}_{seed}.pt", folder / f"{name}_{seed}.seconds"
-    if not path.is_file():
-        config = config_of(CHOICES[name], seed)
-        run = prepare_run(config, prepare_data(config, drain(open_maps(config, Path.cwd()))), torch.device("cpu"))
+def trained(path: Path, config: Config) -> tuple[TrainedModel, float]:
+    """Return the network kept as `path`.pt and the CPU time of its training [s], training it if necessary."""
+    kept, spent = path.with_name(f"{path.name}.pt"), path.with_name(f"{path.name}.seconds")
+    if not kept.is_file():
+        data = prepare_data(config, drain(open_maps(config, Path.cwd())))
+        run = prepare_run(config, data, torch.device("cpu"))
         began = time.process_time()
         for _ in train(run.training, run.state, lambda: None):
             pass
         spent.write_text(f"{time.process_time() - began:.0f}\n")
-        save_checkpoint(path, run.checkpoint())
-    return open_trained(path, device="cpu"), float(spent.read_text())
+        save_checkpoint(kept, run.checkpoint())
+    return open_trained(kept, device="cpu"), float(spent.read_text())
 
 
 def judged(folder: Path, name: str, seed: int) -> dict[str, Any]:
     """Return CPU time of training, verdict and scores of a network by `statistic.name`."""
     path = folder / f"{name}_{seed}.json"
     if not path.is_file():
-        model, seconds = trained(folder, name, seed)
+        model, seconds = trained(folder / f"{name}_{seed}", config_of(CHOICES[name], seed))
         document = {"seconds": seconds, **scored(model, **CHOICES[name].sampling)}
         path.write_text(json.dumps(document) + "\n", encoding="utf-8")
     document = json.loads(path.read_text(encoding="utf-8"))
@@ -150,13 +153,21 @@ def judged(folder: Path, name: str, seed: int) -> dict[str, Any]:
     return {**document, "scores": {f"{one['statistic']}.{one['name']}": one for one in document["scores"]}}
 
 
-def scored(model: TrainedModel, **plan: Any) -> dict[str, Any]:  # noqa: ANN401  (the fields of SamplingPlan)
-    """Return verdict and scores of maps drawn by `plan` at the held-back cosmologies."""
+def scored(
+    model: TrainedModel,
+    count: int = MAPS,
+    held_back: HeldBack = HELD_BACK,
+    **plan: Any,  # noqa: ANN401  (the fields of SamplingPlan)
+) -> dict[str, Any]:
+    """Return verdict, scores and CPU time of sampling [s] of `count` maps drawn by `plan` at held-back cosmologies."""
     maps = drain(open_maps(model.config, Path.cwd()))
-    truth: Truth = drain(universe_truth(model.config, maps, model.data["split"]["train"], HELD_BACK, MAPS))
+    truth: Truth = drain(universe_truth(model.config, maps, model.data["split"]["train"], held_back, count))
+    began = time.process_time()
     drawn = [step.finished for step in model.draw(truth.params, model.plan(**plan)) if step.finished is not None]
+    seconds = time.process_time() - began
     evaluation = drain(judging(truth.maps, model.physical(torch.cat(drawn)), truth.design, maps.box_size))
-    return {"verdict": evaluation.verdict.text, "scores": [one.to_dict() for one in evaluation.scores()]}
+    scores = [one.to_dict() for one in evaluation.scores()]
+    return {"verdict": evaluation.verdict.text, "sampling_seconds": seconds, "scores": scores}
 
 
 def table(found: dict[str, list[dict[str, Any]]]) -> str:

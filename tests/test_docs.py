@@ -1,8 +1,8 @@
 """The guides are correct: their commands and Python code run, and their links resolve."""
 
+import json
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -133,12 +133,26 @@ def test_links_resolve(page):
         assert link.startswith("https://") or (page.parent / link).exists(), link
 
 
+@pytest.fixture
+def scripts(monkeypatch):
+    """Let scripts be imported."""
+    monkeypatch.syspath_prepend(str(HOME / "scripts"))
+
+
+@pytest.mark.usefixtures("scripts")
+def test_the_numbers_of_a_page_are_those_of_its_results():
+    import reading_page
+
+    results = json.loads(reading_page.RESULTS.read_text(encoding="utf-8"))
+    page = reading_page.PAGE.read_text(encoding="utf-8")
+    assert reading_page.written(page, results) == page, "run scripts/reading_page.py --write"
+    assert len(set(re.findall(r"<!-- (\w+) -->", page))) == len(reading_page.parts(results))
+
+
+@pytest.mark.usefixtures("scripts")
 def test_the_reference_pages_are_up_to_date():
-    sys.path.insert(0, str(HOME / "scripts"))
-    try:
-        import write_reference
-    finally:
-        sys.path.pop(0)
+    import write_reference
+
     for name, text in write_reference.pages().items():
         assert (DOCS / name).read_text(encoding="utf-8") == text, f"run scripts/write_reference.py ({name})"
 

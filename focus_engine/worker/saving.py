@@ -264,7 +264,7 @@ class Saver:
         return [*saved, self._write_last(last.checkpoint)]
 
     def _write_kept_best(self, held: _Held) -> CheckpointSaved:
-        """Write a copy once it is complete. Raises OSError, and what torch raises where the GPU failed before it was."""
+        """Write a copy once it is complete. Raises OSError, and torch's error where the GPU failed before."""
         held.memory.wait()
         return self._write_best(held.checkpoint)
 
