@@ -165,11 +165,11 @@ class Within:
 def _variances(rows: Rows) -> Array:
     """Return for each point the sum of the squared weights of its units, (G,)."""
     weights = np.bincount(rows.unit, weights=rows.weights)
-    return np.bincount(rows.point_of_unit, weights=weights**2, minlength=rows.points)
+    return np.asarray(np.bincount(rows.point_of_unit, weights=weights**2, minlength=rows.points), dtype=np.float64)
 
 
 def _signs(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    return rng.integers(2, size=shape) * 2.0 - 1
+    return np.asarray(rng.integers(2, size=shape) * 2.0 - 1, dtype=np.float64)
 
 
 def _complement(reference: Reference, rows: Rows) -> Array:
