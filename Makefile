@@ -78,6 +78,7 @@ bench: .bench/.installed $(VENV)/.references
 	$(BIN)/python benchmarks/growth.py --page
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/check.py --rounds 1
 
 bench-spectrum: .bench/.installed
 	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/time_to_spectrum.py --keep .bench/time_to_spectrum.jsonl

@@ -14,16 +14,15 @@ import argparse
 import importlib.util
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
 import torch
+from alternation import machine
 from peers import PEERS, TrainingMaps
 
 from focus_engine.config.templates import template_config
@@ -31,8 +30,8 @@ from focus_engine.data.opening import open_maps
 from focus_engine.models.batch_parts import WHOLE, BatchParts
 from focus_engine.models.build import build_network, count_parameters
 from focus_engine.models.ema import ExponentialAverage
+from focus_engine.models.fused import placed
 from focus_engine.progress import drain
-from focus_engine.training.devices import device_name
 from focus_engine.training.loop import train
 from focus_engine.training.optimisers import build_optimiser
 from focus_engine.training.prepare import PreparedRun, prepare_run
@@ -73,7 +72,7 @@ def focus(run: PreparedRun) -> Steps:
 def bare(run: PreparedRun, parts: BatchParts) -> Steps:
     """Return the steps of a loop over a network like that of `run`, with its loss and optimiser, on maps at hand."""
     config = run.config
-    network = build_network(config.model, seed=1)
+    network = placed(build_network(config.model, seed=1), torch.device("cpu"), precision=run.precision)
     optimizer, average = build_optimiser(network, config.training), ExponentialAverage(network, 0.995)
     batches = list(run.training.batches.epoch(1))
     weights = list(network.parameters())
@@ -162,34 +161,31 @@ def main() -> None:
     parser.add_argument("--precision", nargs="+", default=["bf16", "float32"], choices=["bf16", "float32"])
     parser.add_argument("--output", type=Path, default=RESULTS / "cpu_training.json")
     given = parser.parse_args()
-    load = os.getloadavg()[0]
+    load = list(os.getloadavg())
     steps, parameters = contestants(given.precision)
     speeds = measured(steps, given.rounds, given.steps)
     rows = [row(name, speeds, parameters[name], given.precision) for name in speeds]
-    print(f"{'':<40}{'parameters':>12}{'maps/s':>9}{'  FOCUS over it':>15}")
+    print(f"{'':<40}{'parameters':>12}{'maps/s':>9}  FOCUS over it")
     for one in rows:
-        print(f"{one['name']:<40}{one['parameters']:>12,}{one['maps_per_second']:>9.1f}{one['focus_over_it']:>15.2f}")
-    document: dict[str, Any] = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": device_name(torch.device("cpu")),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "load": load,
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-        "rounds": given.rounds,
-        "rows": rows,
-    }
+        ratios = ", ".join(f"{ratio:.2f} ({precision})" for precision, ratio in one["focus_over_it"].items())
+        print(f"{one['name']:<40}{one['parameters']:>12,}{one['maps_per_second']:>9.1f}  {ratios}")
+    document = {**machine("diffusers", "denoising-diffusion-pytorch"), "rounds": given.rounds, "rows": rows}
+    document["load"] = load
     given.output.parent.mkdir(exist_ok=True)
     given.output.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def row(name: str, speeds: dict[str, list[float]], parameters: int, precisions: list[str]) -> dict[str, Any]:
-    """Return a row of the table; FOCUS in the same precision is compared, for the others in the first."""
-    precision = next((one for one in precisions if name.endswith(one)), precisions[0])
-    ratio = median(ours / theirs for ours, theirs in zip(speeds[f"FOCUS, {precision}"], speeds[name], strict=True))
+    """Return a row of the table, with FOCUS over it in the same precision; over the others, in float32, in each."""
+    same = [one for one in precisions if name.endswith(one)]
+    ratios = {one: _ratio(speeds[f"FOCUS, {one}"], speeds[name]) for one in same or precisions}
     middle = median(speeds[name])
-    return {"name": name, "parameters": parameters, "maps_per_second": middle, "focus_over_it": ratio}
+    return {"name": name, "parameters": parameters, "maps_per_second": middle, "focus_over_it": ratios}
+
+
+def _ratio(ours: list[float], theirs: list[float]) -> float:
+    """Return the median of the ratios within a round, whose programs met the same load."""
+    return median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
 if __name__ == "__main__":

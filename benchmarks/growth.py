@@ -32,6 +32,8 @@ from focus_engine.events.log import read_events
 from focus_engine.generative.flow import Flow
 from focus_engine.generative.sampling import SamplingPlan, sample_steps
 from focus_engine.models.batch_parts import BatchParts, PartedNetwork
+from focus_engine.models.fused import placed
+from focus_engine.models.inference import for_inference
 from focus_engine.models.unet import SimpleUNet
 from focus_engine.statistics.power import power_spectrum
 
@@ -101,7 +103,7 @@ def network_of(width: int) -> SimpleUNet:
 
 def step_of(width: int, batch: int, side: int) -> Callable[[], None]:
     """Return the gradient of one training step of flow matching in float32, its batch divided among the threads."""
-    network, process = network_of(width), Flow()
+    network, process = placed(network_of(width), torch.device("cpu"), precision="float32"), Flow()
     parts = BatchParts.of(network, torch.device("cpu"))
     weights = list(network.parameters())
     maps, cond, u = torch.randn(batch, 1, side, side), torch.zeros(batch, 2), torch.rand(batch)
@@ -139,7 +141,7 @@ def training(measure: Measure, cost: str, size: str, held: str, shapes: Sequence
 def sampling(measure: Measure, steps: Sequence[int]) -> Growth:
     """Return the growth of sampling over NFE."""
     network = network_of(32).eval().requires_grad_(requires_grad=False)
-    parted = PartedNetwork(network, BatchParts.of(network, torch.device("cpu"), trains=False))
+    parted = PartedNetwork(for_inference(network), BatchParts.of(network, torch.device("cpu"), trains=False))
     cond, flop = torch.zeros(16, CONDITIONS), step_flop(32, 16, 32) / 3
 
     def draw(count: int) -> None:

@@ -14,7 +14,10 @@ Run: python benchmarks/power.py
 
 import json
 import os
+import platform
 import time
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -70,6 +73,17 @@ def measure(side: int, n_maps: int) -> dict[str, float]:
     }
 
 
+def described() -> dict[str, object]:
+    """Return the machine, the load, the versions and the date of a result."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "versions": {name: version(name) for name in ("numpy", "scipy", "Pylians")},
+    }
+
+
 def main() -> None:
     """Measure every size, print the table and write the JSON."""
     rows = [measure(side, n_maps) for side, n_maps in CASES]
@@ -83,11 +97,7 @@ def main() -> None:
     results = Path(__file__).parent / "results"
     results.mkdir(exist_ok=True)
     (results / "power.json").write_text(
-        json.dumps(
-            {"rounds": ROUNDS, "threads": 1, "clock": "CPU", "load": round(os.getloadavg()[0], 1), "sizes": rows},
-            indent=2,
-        )
-        + "\n"
+        json.dumps({**described(), "rounds": ROUNDS, "threads": 1, "clock": "CPU", "sizes": rows}, indent=2) + "\n"
     )
 
 

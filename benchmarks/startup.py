@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from focus_engine.launch.process import ProcessIdentity
@@ -50,7 +52,14 @@ def main() -> None:
     for name, median in wall.items():
         ratios = median / wall[PEER], cpu[name] / cpu[PEER]
         print(f"{name:<28}{median:>10.3f}{ratios[0]:>8.2f}{cpu[name]:>10.3f}{ratios[1]:>8.2f}")
-    result = {"machine": platform.processor() or platform.machine(), "rounds": given.rounds, "load": os.getloadavg()[0]}
+    result: dict[str, object] = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "versions": {"python": platform.python_version(), "typer": version("typer")},
+        "rounds": given.rounds,
+        "load": os.getloadavg()[0],
+    }
     result |= {"median_s": wall, "median_cpu_s": cpu}
     result["ratio"] = {name: median / wall[PEER] for name, median in wall.items()}
     result["cpu_ratio"] = {name: median / cpu[PEER] for name, median in cpu.items()}

@@ -1,6 +1,7 @@
 """`benchmarks/scaling.py`: one rank trains, and the prediction follows from bytes and FLOP."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -31,12 +32,19 @@ def test_gradients_are_sent_in_a_ring_beside_the_backward_pass(scaling):
     assert slow["overlapped"] == pytest.approx(1 / (1 + 1 / 3))
 
 
-def test_a_rank_trains_and_reports_its_rate(scaling, monkeypatch, tmp_path):
+def test_ranks_and_copies_report_their_rates(scaling, monkeypatch, tmp_path):
     threads = torch.get_num_threads()
     monkeypatch.setenv("WORLD_SIZE", "1")
     monkeypatch.setenv("FOCUS_CACHE", str(tmp_path / "cache"))
     try:
-        scaling.be_a_rank(2, tmp_path / "rate", quick=True)
+        scaling.be_a_rank(2, tmp_path / "rates", quick=True)
+        rates = json.loads((tmp_path / "rates").read_text())
+        scaling.be_copies(2, tmp_path / "rates", quick=True)
     finally:
         torch.set_num_threads(threads)
-    assert float((tmp_path / "rate").read_text()) > 0
+    rates |= json.loads((tmp_path / "rates").read_text())
+    assert list(rates) == ["training", "validation", "samples", "evaluation"]
+    assert min(rates.values()) > 0
+    twice = {name: 2 * rate for name, rate in rates.items()}
+    row = scaling.row({1: [rates], 2: [twice]}, "samples", 2, gradients=1)
+    assert (row["gain"], row["efficiency"]) == (2, 1)
