@@ -42,7 +42,12 @@ def open_to_append(path: Path) -> int:
         OSError: the disk refuses, or (but for `--trust`) the file is a link that leads out of the folder above its own,
             has another name too, or is a pipe or a device.
     """
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    return _open_inside(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+
+
+def _open_inside(path: Path, flags: int) -> int:
+    """Return the descriptor of a file that lies in the folder above its own. Raises OSError as `open_to_append`."""
+    flags |= os.O_CLOEXEC | os.O_NONBLOCK
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o666)
     except OSError as error:
@@ -73,16 +78,32 @@ def has_no_other_name(path: Path, descriptor: int) -> bool:
 
 def read_text(path: Path, *, most: int = MOST_BYTES, errors: str = "strict") -> str:
     """Return the text of a file of at most `most` bytes. Raises OSError, and UnicodeDecodeError if it is no UTF-8."""
-    descriptor = open_ordinary(path)
+    return read_owned_text(path, most=most, errors=errors)[0]
+
+
+def read_inside_text(path: Path) -> str:
+    """Return the text of a file that is copied to where others may read it.
+
+    Raises UnicodeDecodeError, and OSError also for what `open_to_append` refuses: a link may lead to a secret.
+    """
+    return _read_closing(path, _open_inside(path, os.O_RDONLY), MOST_BYTES, "strict")[0]
+
+
+def read_owned_text(path: Path, *, most: int = MOST_BYTES, errors: str = "strict") -> tuple[str, int]:
+    """Return the text of a file and the user id of its owner, of the same file even where others replace it."""
+    return _read_closing(path, open_ordinary(path), most, errors)
+
+
+def _read_closing(path: Path, descriptor: int, most: int, errors: str) -> tuple[str, int]:
     try:
         with naming(path):
-            content = read_at_most(descriptor, most + 1)
+            content, owner = read_at_most(descriptor, most + 1), os.fstat(descriptor).st_uid
     finally:
         os.close(descriptor)
     if len(content) > most:
         raise OSError(errno.EFBIG, f"larger than {most:,} bytes", str(path))
     text = content.decode("utf-8", errors)
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+    return (text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text), owner
 
 
 def read_at_most(descriptor: int, most: int) -> bytes:

@@ -28,7 +28,7 @@ from focus_engine.generative.map_noise import MapNoise
 from focus_engine.progress import drain
 from focus_engine.statistics.bands import BANDS, band_weights
 from focus_engine.statistics.power import SCORED_FRACTION, PowerSpectrum, power_spectrum
-from focus_engine.statistics.response import response_slope
+from focus_engine.statistics.response import followed_variance, response_slope
 
 HELD_BACK = HeldBack(universes=24, cosmologies=8)
 RESAMPLINGS, SEED = 100, 0
@@ -86,17 +86,18 @@ def by_universe(power: Array) -> Array:
 
 
 def response_words(real: Array, drawn: Array, weights: Array) -> str:
-    """Return the slope of ln P(k) in each band with its error, from P(k) (points, universes or maps, V)."""
+    """Return the slope of ln P(k) in each band, and R² over all, from P(k) (points, universes or maps, V)."""
     real = real[..., : drawn.shape[-1]]
     rng, whole = np.random.default_rng(SEED), (np.arange(real.shape[1]), np.arange(drawn.shape[1]))
 
-    def slopes(universes: NDArray[Any], maps: NDArray[Any]) -> list[float]:
+    def scores(universes: NDArray[Any], maps: NDArray[Any]) -> list[float]:
         truth, own = real[:, universes].mean(axis=1), drawn[:, maps].mean(axis=1)
         reference, apart = np.log(truth) @ weights.T, np.log((own / truth) @ weights.T)
-        return [response_slope(reference[:, band], apart[:, band]) for band in range(len(BANDS))]
+        slopes = [response_slope(reference[:, band], apart[:, band]) for band in range(len(BANDS))]
+        return [*slopes, followed_variance(reference, reference + apart)]
 
-    again = [slopes(*(rng.choice(one, one.size) for one in whole)) for _ in range(RESAMPLINGS)]
-    found = zip(BANDS, slopes(*whole), np.std(again, axis=0), strict=True)
+    again = [scores(*(rng.choice(one, one.size) for one in whole)) for _ in range(RESAMPLINGS)]
+    found = zip((*BANDS, "R²"), scores(*whole), np.std(again, axis=0), strict=True)
     return ", ".join(f"{name.replace('_', ' ')} {value:.2f} ± {error:.2f}" for name, value, error in found)
 
 

@@ -31,8 +31,8 @@ MAPS, HELD_BACK = 240, HeldBack(universes=24, cosmologies=8)
 SAMPLER = {"sampler": "heun", "steps": 25}
 """Converged for a flow: 100 steps change no score by more than 0.003."""
 MIDPOINT = {"sampler": "midpoint", "steps": 25}
-EARLIER = {"data.simulations": 60, "training.cfg_prob": 0.1}
-"""The templates' settings until they had 150 universes and no maps without parameters."""
+EARLIER = {"data.simulations": 60, "training.cfg_prob": 0.1, "data.standardize": "pixels"}
+"""The templates' settings until they had 150 universes, no maps without parameters, and standardised these by them."""
 FIRST = EARLIER | {
     "model.base_channels": 24,
     "model.channel_mults": (1, 2),

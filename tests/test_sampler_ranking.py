@@ -1,6 +1,7 @@
 """The table that `focus sample --nfe` is chosen by: exact problems, in which every error is the sampler's."""
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ def ranking():
     return module
 
 
+@cache
 def errors(ranking, name: str, method: str, nfe: int, spacing: str | None = None) -> list[float]:
     """Return the errors in per cent of mean density, pixel variance, and P(k) at middle and small scales."""
     spec, process = SAMPLERS[name], ranking.PROCESSES[method]
@@ -26,9 +28,9 @@ def errors(ranking, name: str, method: str, nfe: int, spacing: str | None = None
 
 
 def test_ddim_with_fifty_steps_is_far_off_and_converges(ranking):
-    fifty, many = (errors(ranking, "ddim", "diffusion", nfe) for nfe in (50, 800))
+    fifty, many = (errors(ranking, "ddim", "diffusion", nfe) for nfe in (50, 400))
     assert min(fifty) > 5
-    assert max(many) < 1.2
+    assert max(many) < 2.4
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -123,10 +123,36 @@ def _data_laws(config: Blocks, parameter_names: Collection[str]) -> list[Law]:
         ),
         (len(set(names)) == len(names), "data.params: a name is given twice", ("data.params",)),
         *_field_laws(config),
+        *(
+            (data.source != "simulated" or holds, message, keys)
+            for holds, message, keys in universe_laws(data.grid, data.map_size, data.maps_per_simulation)
+        ),
         (
             data.params is None or len(names) == model.cond_dim,
             f"data.params names {len(names)} parameters but model.cond_dim is {model.cond_dim}: make them agree",
             ("data.params", "model.cond_dim"),
+        ),
+    ]
+
+
+def universe_laws(grid: int, map_size: int, maps_per_simulation: int, block: str = "data.") -> list[Law]:
+    """Return the laws of the sizes of a simulated universe; `block` is written before the names of the keys."""
+    return [
+        (
+            map_size <= 4 * grid,
+            (
+                f"{block}map_size is {map_size}, more than four times {block}grid {grid}: give a larger grid, or at "
+                f"most {4 * grid} pixels"
+            ),
+            (f"{block}map_size", f"{block}grid"),
+        ),
+        (
+            maps_per_simulation >= 3 and maps_per_simulation % 3 == 0,
+            (
+                f"{block}maps_per_simulation is {maps_per_simulation}: a universe is cut into slabs along 3 axes; give "
+                "a multiple of 3 (15 as in CAMELS: 5 slabs per axis)"
+            ),
+            (f"{block}maps_per_simulation",),
         ),
     ]
 

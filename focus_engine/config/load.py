@@ -19,7 +19,7 @@ from focus_engine.config.networks import block_of_network, settings_blocks
 from focus_engine.config.schema import Config
 from focus_engine.config.yaml_text import KeyPath, ParsedYaml, parse_yaml
 from focus_engine.errors import InputError, Problem
-from focus_engine.small_files import read_text
+from focus_engine.small_files import read_owned_text
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,14 @@ class ConfigFile:
         text: the file, comments included.
         path: its path, or a label such as "--set".
         warnings: messages about keys that load but are probably not what was meant.
+        owner: user id of the owner of the file that was read; None for a text.
     """
 
     config: Config
     text: str
     path: Path
     warnings: tuple[str, ...] = ()
+    owner: int | None = None
 
 
 def load_config(path: Path) -> ConfigFile:
@@ -47,7 +49,7 @@ def load_config(path: Path) -> ConfigFile:
             names the file, the line and what is allowed.
     """
     try:
-        text = read_text(path)
+        text, owner = read_owned_text(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such config file") from None
     except IsADirectoryError:
@@ -56,7 +58,7 @@ def load_config(path: Path) -> ConfigFile:
         raise InputError(f"{path}: not a UTF-8 text file (byte {error.start})") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    return parse_config(text, path)
+    return replace(parse_config(text, path), owner=owner)
 
 
 def parse_config(text: str, path: Path) -> ConfigFile:

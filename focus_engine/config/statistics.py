@@ -276,6 +276,25 @@ STATISTICS = {
                 limit="k_nyquist",
             ),
         ),
+        StatisticSpec(
+            "cross_power",
+            title="cross spectra of fields",
+            short="P_ab(k)",
+            module="focus_engine.statistics.cross_power",
+            needs="pair",
+            measured_by="cross",
+            scores=_by_band("", "cross_power", "cross spectrum P_ab", "P_ab"),
+            curve=CurveSpec(
+                x="k",
+                real="real_mean",
+                real_std="real_std",
+                generated="generated_mean",
+                x_label="k [h/Mpc]",
+                y_name="P_ab(k) / √(P_a P_b) of real maps",
+                x_scale="log",
+                limit="k_nyquist",
+            ),
+        ),
     )
 }
 """The statistics by name, in the order of reports; the first score of the first is the leading score."""

@@ -21,6 +21,12 @@ from focus_engine.statistics.design import distinct_params
 RECORD = "simulation.json"
 """The file beside simulated maps that says how they were made."""
 
+FEWEST_VALUES, MOST_VALUES = 5, 25
+"""Values of a single varying parameter in a 1P set: CAMELS has 5 or 11. Three are evenly spaced by chance too often."""
+
+EQUAL_STEPS = 1e-3
+"""Largest difference of equal steps, relative to their mean: tables are printed with five or six digits."""
+
 
 @dataclass(frozen=True, eq=False)
 class InitialFields:
@@ -60,18 +66,30 @@ def initial_fields(maps_path: Path, params_path: Path | None, table: Table) -> I
 
 
 def varied_one_at_a_time(table: Table) -> bool:
-    """Return whether rows (n, columns) differ from a common point in one parameter at most, in several overall.
+    """Return whether rows (n, columns) differ from a common point in one parameter at most, as those of a 1P set.
 
-    The commonest value of each parameter that varies must occur at two points, which those of few random points don't.
+    Where several parameters vary, the commonest value of each must occur at two points, which those of few random
+    points don't. Where only one varies, its values must be few and evenly spaced, or their logarithms, as those of
+    CAMELS are: random values are not. Parameters can't tell other 1P sets of one parameter from an LH set of it, nor
+    few values in the middles of their strata, as some LH sets have, from a 1P set.
     """
     points = distinct_params(np.asarray(table, dtype=np.float64))[0]
     columns = points[:, np.ptp(points, axis=0) > 0]
     if columns.shape[1] < 2:
-        return False
+        return columns.shape[1] == 1 and _evenly_spaced(columns[:, 0])
     found = [np.unique(column, return_counts=True) for column in columns.T]
     centre = np.array([values[np.argmax(counts)] for values, counts in found])
     moved = np.count_nonzero(columns != centre, axis=1)
     return bool(moved.max() <= 1 and min(counts.max() for _, counts in found) >= 2)
+
+
+def _evenly_spaced(values: Table) -> bool:
+    """Return whether distinct values (n,), or their logarithms, have equal steps."""
+    if not FEWEST_VALUES <= values.size <= MOST_VALUES:
+        return False
+    ordered = np.sort(values)
+    scales = [ordered, np.log(ordered)] if ordered[0] > 0 else [ordered]
+    return any(np.ptp(np.diff(scale)) <= EQUAL_STEPS * np.diff(scale).mean() for scale in scales)
 
 
 def _recorded(maps_path: Path) -> str | None:

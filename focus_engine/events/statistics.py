@@ -91,6 +91,8 @@ class StatisticsMeasured(Event):
         normalised: whether the maps are a normalised field (`data.stored_as: unknown`), not a density.
         measures: scores, each an object with the fields of `Measure`; of several fields one after the other.
         curves: curves to draw, each an object with the fields of `MeasuredCurve`; of several fields likewise.
+        shared_field: whether the simulations of the reference share their initial field, as those of a 1P set do:
+            errors and nulls are unknown then.
     """
 
     type: ClassVar[str] = "statistics"
@@ -102,6 +104,7 @@ class StatisticsMeasured(Event):
     measures: tuple[Measure, ...]
     curves: tuple[MeasuredCurve, ...]
     normalised: bool = False
+    shared_field: bool = False
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> Self:
@@ -145,6 +148,7 @@ class LivePower:
         reference_error: standard error of `real_mean`, a fraction.
         fixed_parameters: whether `real_std` is the scatter at fixed parameters, rather than over the set.
         normalised: whether the maps are a normalised field, not a density.
+        shared_field: whether the real maps share their initial field, so that errors are unknown.
         field: name of the field; empty if the maps have one.
         others: P(k) of the other fields.
     """
@@ -163,6 +167,7 @@ class LivePower:
     reference_error: Number
     fixed_parameters: bool
     normalised: bool
+    shared_field: bool = False
     field: str = ""
     others: "tuple[LivePower, ...]" = ()
 
@@ -199,6 +204,7 @@ class LivePower:
             reference_error=event.reference_error,
             fixed_parameters=event.reference == "trend",
             normalised=event.normalised,
+            shared_field=event.shared_field,
             field=curve.field,
         )
 

@@ -6,6 +6,7 @@ parameters for a field of unit variance. Mean and spectrum of z are then the sam
 has to learn only what they don't tell, and maps drawn follow the parameters in mean and power to the accuracy of the
 fit; Gaussian fields are exact. The map from y to z is linear, isotropic and invertible, and commutes with the
 symmetries of the box. Outside the trained range of the parameters m and P are those of the nearest point inside.
+Guidance acts on z: maps drawn with guidance 0 still have mean and spectrum at their parameters.
 """
 
 from __future__ import annotations

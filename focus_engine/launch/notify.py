@@ -10,7 +10,6 @@ import subprocess
 
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import RunFolder
-from focus_engine.trust import is_own
 from focus_engine.trust_flag import trusted
 
 NOTIFY_SECONDS = 60.0
@@ -57,8 +56,9 @@ def _command_of(run: RunFolder, log: int) -> str | None:
     from focus_engine.config.user_settings import notify_command_of_settings  # noqa: PLC0415  (with it)
 
     try:
-        command = load_config(run.config).config.notify.command
-        if command is not None and not (trusted() or is_own(run.config)):
+        file = load_config(run.config)  # its owner is that of what was read: the name may belong to another file by now
+        command = file.config.notify.command
+        if command is not None and not (trusted() or file.owner == os.geteuid()):
             _complain(f"{run.config} belongs to another user: its command is not run without --trust", log)
             command = None
     except (InputError, OSError):  # it broke meanwhile

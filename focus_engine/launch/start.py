@@ -136,7 +136,8 @@ def start_run(
         with os.fdopen(open_to_append(run.worker_log), "ab") as log:
             process = _worker_process(command, log, lock)
         # Reap the worker when it ends, so that a long-lived launcher (a dashboard, a notebook) keeps no zombie.
-        threading.Thread(target=process.wait, name=f"focus-collect-{process.pid}", daemon=True).start()
+        with contextlib.suppress(RuntimeError):  # the process table is full
+            threading.Thread(target=process.wait, name=f"focus-collect-{process.pid}", daemon=True).start()
         with _said_as_started(run, process):
             lock.hand_over(process.pid)
     awaited = (RunStarted, DataProgress, Queued) if resume else (WorkerStarting,)

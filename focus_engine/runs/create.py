@@ -213,7 +213,7 @@ def adopt_config(file: Path, folder: Path) -> RunFolder:
         raise InputError(f"--exp_dir {folder}: is not a folder")
     moved = rebase_paths(text, file.absolute().parent, run.path)
     if os.path.lexists(run.config):
-        if run.config.samefile(file) or run.config.read_text(encoding="utf-8") in {text, moved}:
+        if run.config.samefile(file) or load_config(run.config).text in {text, moved}:
             return run
         raise InputError(
             f"{run.config} exists already and differs from {file}: give another --exp_dir, "

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from focus_engine.config.laws import universe_laws
 from focus_engine.errors import InputError
 from focus_engine.simulation.cosmology import Cosmology
 from focus_engine.simulation.mesh import Mesh
@@ -55,18 +56,13 @@ class UniverseLayout:
     def __post_init__(self) -> None:
         if not _MIN_GRID <= self.grid <= _MAX_GRID:
             raise InputError(f"grid = {self.grid}: the particles per side must be between {_MIN_GRID} and {_MAX_GRID}")
-        if not 2 <= self.map_size <= 4 * self.grid:
-            raise InputError(
-                f"map_size = {self.map_size} with grid = {self.grid}: the pixels per side must be between 2 and "
-                f"{4 * self.grid} (four times the grid); give a larger grid"
-            )
+        if self.map_size < 2:
+            raise InputError(f"map_size = {self.map_size}: a map has at least 2 pixels per side")
         if not (math.isfinite(self.box_size) and self.box_size > 0):
             raise InputError(f"box_size = {self.box_size:g}: the box's side in Mpc/h must be a positive number")
-        if self.maps_per_simulation < 3 or self.maps_per_simulation % 3:
-            raise InputError(
-                f"maps_per_simulation = {self.maps_per_simulation}: a universe is cut into slabs along 3 axes; give "
-                "a multiple of 3 (15 as in CAMELS: 5 slabs per axis)"
-            )
+        for holds, message, _ in universe_laws(self.grid, self.map_size, self.maps_per_simulation, block=""):
+            if not holds:
+                raise InputError(message)
 
     @property
     def slabs(self) -> int:

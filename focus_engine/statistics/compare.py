@@ -255,9 +255,11 @@ def _pairs(
         yield DataProgress(what=f"measuring {names[one]} x {names[other]}", done=done, total=len(together))
         truth, drawn = stacks[one]
         pair = replace(truth, partner=real[:, other]), replace(drawn, partner=generated[:, other])
-        specs = [spec for spec in statistics_of(pair=True).values() if spec.fits(physical=truth.physical)]
+        fitting = [spec for spec in statistics_of(pair=True).values() if spec.fits(physical=truth.physical)]
+        sources = dict.fromkeys(spec.measured_by or spec.name for spec in fitting)
+        measured = {source: _measured(STATISTICS[source], *pair) for source in sources}
         found[f"{names[one]} x {names[other]}"] = {
-            spec.name: statistic_of(spec).compare(*_measured(spec, *pair), design) for spec in specs
+            spec.name: statistic_of(spec).compare(*measured[spec.measured_by or spec.name], design) for spec in fitting
         }
     return found
 

@@ -87,7 +87,7 @@ class CrossComparison(Result):
 
     k: Array  # (n_bins,) h/Mpc
     real_mean: Array  # (n_bins,) mean r(k) of real maps
-    real_std: Array  # (n_bins,) scatter over the set
+    real_std: Array  # (n_bins,) scatter over the set, between maps and between parameters
     generated_mean: Array  # (n_bins,) mean r(k) of generated maps
     real_cross: Array  # (n_bins,) mean P_ab(k) of real maps [(Mpc/h)²], of either sign
     generated_cross: Array  # (n_bins,) mean P_ab(k) of generated maps [(Mpc/h)²]
@@ -96,17 +96,22 @@ class CrossComparison(Result):
 
 @dataclass(frozen=True, eq=False)
 class PairMeasurement:
-    """r(k) and P_ab(k) [(Mpc/h)²] of each map for a pair of fields (n_maps, n_bins), with the edges of bins [h/Mpc]."""
+    """r(k), P_ab(k) and √(P_a P_b)(k) [(Mpc/h)²] of each map for a pair of fields, each (n_maps, n_bins).
+
+    `k_edges` holds the edges of the bins [h/Mpc].
+    """
 
     k: Array
     k_edges: Array
     correlation: Array
     cross: Array
+    amplitude: Array
     k_nyquist: float
 
     def take(self, rows: NDArray[np.intp]) -> PairMeasurement:
         """Return the measurement of these maps alone."""
-        return replace(self, correlation=self.correlation[rows], cross=self.cross[rows])
+        arrays = {name: getattr(self, name)[rows] for name in ("correlation", "cross", "amplitude")}
+        return replace(self, **arrays)
 
 
 def bins(real: MapStack, generated: MapStack) -> None:
@@ -114,7 +119,7 @@ def bins(real: MapStack, generated: MapStack) -> None:
 
 
 def measure(maps: MapStack, bins: None) -> PairMeasurement:  # noqa: ARG001
-    """Measure r(k) and P_ab(k) of each pair of maps: of the stack and of its `partner`.
+    """Measure r(k), P_ab(k) and √(P_a P_b)(k) of each pair of maps: of the stack and of its `partner`.
 
     Raises:
         InputError: the stack has no partner, or a map does not fit.
@@ -125,10 +130,11 @@ def measure(maps: MapStack, bins: None) -> PairMeasurement:  # noqa: ARG001
     wanted = ((0, 0), (1, 1), (0, 1))
     first, second, cross = pair_spectra([maps.values, maps.partner], wanted, maps.box_size, label)
     shown = first.below(1.0)
+    amplitude, crossed = np.sqrt(first.power * second.power)[:, shown], cross.power[:, shown]
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = (cross.power / np.sqrt(first.power * second.power))[:, shown]
+        found = np.nan_to_num(crossed / amplitude)
     edges = first.k_edges[: int(shown.sum()) + 1]
-    return PairMeasurement(first.k[shown], edges, np.nan_to_num(found), cross.power[:, shown], first.k_nyquist)
+    return PairMeasurement(first.k[shown], edges, found, crossed, amplitude, first.k_nyquist)
 
 
 def compare(real: PairMeasurement, generated: PairMeasurement, design: Design) -> CrossComparison:

@@ -103,7 +103,9 @@ class Design:
             reference = replace(reference, known=False)
         return Scaled.of(real, generated, self.real, self.generated, reference, kind, self._neighbours(1).sources)
 
-    def estimate(self, score: Callable[[Sample], Array], scaled: Scaled, tails: Sequence[Tail]) -> tuple[Estimate, ...]:
+    def estimate(
+        self, score: Callable[[Sample], Array], scaled: Scaled, tails: Sequence[Tail], null: Array | None = None
+    ) -> tuple[Estimate, ...]:
         """Return the value, error, null and p-value of each score.
 
         Args:
@@ -111,10 +113,11 @@ class Design:
             scaled: the vectors that it is computed from.
             tails: for each number, `both` if a perfect generator's are on both sides of the null, `upper` if a fault
                 only raises it.
+            null: scores of perfect generators (draws, K), if not those of vectors drawn from the real maps.
         """
         value = score(scaled.sample())
         resampled = np.array([score(scaled.sample(draw)) for draw in self.bootstraps])
-        null = self.perfect_scores(score, scaled)
+        null = self.perfect_scores(score, scaled) if null is None else null
         freedom = self.real.units - scaled.reference.terms
         return tuple(
             estimate_of(

@@ -80,6 +80,11 @@ class LiveComparison:
     scores: tuple[Estimate, ...]  # the median error, then one score per band
     reference_error: float  # relative standard error of the reference: median over the scored bins
 
+    def without_errors(self) -> LiveComparison:
+        """Return the values alone: simulations of one initial field don't tell how far the reference is off by it."""
+        scores = tuple(Estimate(score.value, band=score.band) for score in self.scores)
+        return replace(self, ratio_error=np.full(self.ratio.shape, np.nan), scores=scores, reference_error=np.nan)
+
 
 @dataclass(frozen=True, eq=False)
 class TrendReference:

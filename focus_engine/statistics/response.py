@@ -50,7 +50,7 @@ def compare(real: PowerSpectrum, generated: PowerSpectrum, design: Design) -> Re
         reference, excess, apart = _by_point(sample, weights)
         slopes = [response_slope(reference[:, band], apart[:, band]) for band in range(len(BANDS))]
         x = design.x if sample.points is None else design.x[sample.points]
-        return np.array([*slopes, _r_squared(reference, reference + excess), *parameter_slopes(x, apart).T.flat])
+        return np.array([*slopes, followed_variance(reference, reference + excess), *parameter_slopes(x, apart).T.flat])
 
     shape = len(BANDS), design.x.shape[1]
     found = design.estimate(scores, scaled, ["both"] * (len(BANDS) + 1 + shape[0] * shape[1]))
@@ -63,7 +63,7 @@ def compare(real: PowerSpectrum, generated: PowerSpectrum, design: Design) -> Re
         parameter_slopes=known([one.value for one in along]).reshape(shape),
         parameter_slopes_error=known([one.error for one in along]).reshape(shape),
         r_squared=np.nan if r_squared.value is None else r_squared.value,
-        r_squared_bands=np.array([_r_squared(one[:, None], drawn[:, None]) for one, drawn in by_band]),
+        r_squared_bands=np.array([followed_variance(one[:, None], drawn[:, None]) for one, drawn in by_band]),
         scores={
             **{f"slope_{name}": replace(one, band=band) for name, one, band in zip(BANDS, slopes, words, strict=True)},
             "r_squared": r_squared,
@@ -88,7 +88,7 @@ def _by_point(sample: Sample, weights: Array) -> tuple[Array, Array, Array]:
         return reference, generated, generated - np.log(band_means(sample.real.point_means / sample.refit, weights))
 
 
-def _r_squared(reference: Array, generated: Array) -> float:
+def followed_variance(reference: Array, generated: Array) -> float:
     """Return 1 − Σ(generated − reference)² / Σ(reference − mean)², over points and bands, means removed."""
     if len(reference) < FEWEST_POINTS:
         return float("nan")

@@ -117,6 +117,11 @@ class Rows:
         source = chosen[places.unit]
         return np.asarray(table[source, rank % sizes[source]], dtype=np.intp)
 
+    @property
+    def ranks(self) -> Index:
+        """The place of each map in its unit, (N,)."""
+        return self._rows_by_unit[2]
+
     @cached_property
     def _rows_by_unit(self) -> tuple[Index, Index, Index]:
         """Return the rows of each unit (U, n), the number of rows (U,), and the rank of each row in its unit (N,)."""

@@ -4,7 +4,7 @@ A figure is drawn from the run folder alone (its events and its sampled maps), s
 the name of each figure, one per line. The history, which is requested after every epoch and holds all epochs, is drawn
 as often as a tenth of the time allows, and at the end; the other figures are drawn once each. A figure that fails, or
 a process that hangs or dies, does not affect training. When the worker dies, this process's standard input closes and
-it ends.
+it ends. Where the system makes no process, the requests wait until it does; at the end the worker draws them itself.
 """
 
 import contextlib
@@ -36,19 +36,27 @@ HISTORY_SHARE = 0.1
 
 
 class Artist:
-    """The worker's side: requests figures from the drawing process. Never raises, and waits only at the end."""
+    """The worker's side: requests figures from the drawing process. Never raises, and waits only at the end.
+
+    Attributes:
+        refusal: why the system made no process for figures, when it last was asked for one; empty if it did.
+    """
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
         self._process: subprocess.Popen[bytes] | None = None
+        self._waiting: list[str] = []
+        self.refusal = ""
 
     def draw(self, what: str) -> None:
         """Request a figure: `history`, `history STATE` at the end, `samples EPOCH` or `power EPOCH`."""
+        self._waiting = [*(one for one in self._waiting if not (_is_history(one) and _is_history(what))), what]
         if self._process is None or self._process.poll() is not None:
             self._process = self._start()
         if self._process is not None and self._process.stdin is not None:
+            waiting, self._waiting = self._waiting, []
             with contextlib.suppress(OSError):
-                self._process.stdin.write(f"{what}\n".encode())
+                self._process.stdin.write("".join(f"{one}\n" for one in waiting).encode())
 
     def _start(self) -> "subprocess.Popen[bytes] | None":
         command = [sys.executable, "-m", "focus_engine.worker.artist", str(self._run.path)]
@@ -62,23 +70,25 @@ class Artist:
                 env=environment,
                 bufsize=0,
             )
-        except OSError:
+        except OSError as error:
+            self.refusal = error.strerror or str(error)
             return None
+        self.refusal = ""
         if process.stdin is not None:
             os.set_blocking(process.stdin.fileno(), False)
         return process
 
     def finish(self, state: str = "") -> bool:
-        """Wait for the requested figures and a last history; return whether the process ended well.
+        """Wait for the requested figures and a last history; return whether all could be drawn.
 
         `state` is how training ended, where the log does not say so yet. A second call has nothing to wait for.
         """
-        if self._process is None and not state:
+        if self._process is None and not self._waiting and not state:
             return True
         self.draw(f"{HISTORY} {state}".rstrip())
         process, self._process = self._process, None
         if process is None:
-            return False
+            return self._draw_here()
         if process.stdin is not None:
             with contextlib.suppress(OSError):
                 process.stdin.close()
@@ -89,9 +99,21 @@ class Artist:
             process.wait()
             return False
 
+    def _draw_here(self) -> bool:
+        """Draw what waits in this process, which trains no more; return whether all could be drawn."""
+        waiting, self._waiting = self._waiting, []
+        writer, failures = _FigureWriter(self._run), 0
+        for request in waiting:
+            try:
+                writer.draw(request)
+            except Exception as error:  # noqa: BLE001  (no figure ends a run)
+                failures += 1
+                sys.stderr.write(f"no figure {request}: {error}\n")
+        return not failures
+
     def leave(self) -> None:
         """End the drawing process at once: a figure is whole or absent, and a resume draws those of `undrawn`."""
-        process, self._process = self._process, None
+        process, self._process, self._waiting = self._process, None, []
         if process is None:
             return
         process.kill()

@@ -51,6 +51,7 @@ class Attempt:
     artist: Artist
     keeps_last: bool
     advised: bool = field(default=False, init=False)
+    refused: bool = field(default=False, init=False)
     epoch_seconds: float | None = field(default=None, init=False)
     sampler: RunSampler = field(init=False)
     saver: Saver = field(init=False)
@@ -129,6 +130,12 @@ class Attempt:
         yield from self.saver.after_epoch(is_best=event.is_best, pause=samples_due)
         self.epoch_seconds = event.seconds
         self._draw("history")
+        if self.artist.refusal and not self.refused:
+            self.refused = True
+            message = (
+                f"no process can be started for figures ({self.artist.refusal}): they wait for one, or for the end"
+            )
+            yield self.recorder.record(Warned(code="figures", message=message))
         advice = data_wait_advice(event.data_wait, self.prepared.config.data.num_workers, "training waits")
         if advice and not self.advised:
             self.advised = True

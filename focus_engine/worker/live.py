@@ -20,6 +20,7 @@ from focus_engine.statistics.bands import band_weights
 from focus_engine.statistics.live import LiveBins, LiveComparison, PointMeans, TrendReference
 from focus_engine.statistics.power import SCORED_FRACTION, PowerSpectrum, measured_power
 from focus_engine.statistics.significance import Estimate
+from focus_engine.statistics.simulations import shares_field
 
 Array = NDArray[np.float64]
 
@@ -80,6 +81,7 @@ class LiveReference:
         bins: the bins that each score uses.
         maps: the maps of the run.
         validation: simulations of its validation maps.
+        shared_field: whether simulations that the reference is of share their initial field, as those of a 1P set.
     """
 
     power: tuple[TrendReference | PointMeans, ...]
@@ -88,6 +90,7 @@ class LiveReference:
     bins: LiveBins
     maps: MapSet
     validation: tuple[int, ...]
+    shared_field: bool = False
 
     @classmethod
     def read(cls, maps: MapSet, split: Split, stop_now: Callable[[], bool]) -> "LiveReference | None":
@@ -99,15 +102,18 @@ class LiveReference:
         power, of = measured
         trends = [TrendReference.fit(maps.params[training], one) for one in power]
         fitted: list[TrendReference | PointMeans] = [one for one in trends if one is not None]
+        simulations = training
         if len(fitted) < len(trends):
-            known = _power_of_simulations(maps, np.asarray(split.validation, dtype=np.int64), stop_now)
+            simulations = np.asarray(split.validation, dtype=np.int64)
+            known = _power_of_simulations(maps, simulations, stop_now)
             if known is None:
                 return None
             fitted = [PointMeans(one) for one in known[0]]
         shown = of.below(1.0)
         weights, words = band_weights(of.k_edges[: int(shown.sum()) + 1], SCORED_FRACTION * of.k_nyquist)
         bins = LiveBins(of.below(SCORED_FRACTION)[shown], weights, words)
-        return cls(tuple(fitted), of.k[shown], of.k_nyquist, bins, maps, split.validation)
+        shared = shares_field(maps.initial_fields[simulations], simulations)
+        return cls(tuple(fitted), of.k[shown], of.k_nyquist, bins, maps, split.validation, shared)
 
     def measure(self, power: Array, simulations: NDArray[np.int64], epoch: int) -> StatisticsMeasured:
         """Return the event of samples with P(k) `power` (C, N, V) at the parameters of `simulations` (N,)."""
@@ -128,14 +134,17 @@ class LiveReference:
             ),
             curves=tuple(self._curve(one, name) for name, one in of_fields),
             normalised=not self.maps.physical,
+            shared_field=self.shared_field,
         )
 
     def _compared(self, place: int, power: Array, simulations: NDArray[np.int64]) -> LiveComparison:
         """Compare P(k) (N, V) of the field at `place`."""
         reference = self.power[place]
         if isinstance(reference, TrendReference):
-            return reference.compare(power, self.maps.params[simulations], simulations, self.bins)
-        return reference.compare(power, np.searchsorted(self.validation, simulations), self.bins)
+            found = reference.compare(power, self.maps.params[simulations], simulations, self.bins)
+        else:
+            found = reference.compare(power, np.searchsorted(self.validation, simulations), self.bins)
+        return found.without_errors() if self.shared_field else found
 
     def _curve(self, found: LiveComparison, field: str) -> MeasuredCurve:
         return MeasuredCurve(

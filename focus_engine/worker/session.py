@@ -22,6 +22,7 @@ from focus_engine.progress import relay
 from focus_engine.pulse import PULSE
 from focus_engine.runs.folder import RunFolder
 from focus_engine.runs.resumable import check_resumable
+from focus_engine.small_files import read_inside_text
 from focus_engine.training.budget import Clock
 from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.devices import choose_device
@@ -191,7 +192,7 @@ def _with_smaller_batches(run: RunFolder, config: Config) -> Config | None:
     if config.training.on_oom != "halve" or smaller is None:
         return None
     changes = [f"training.batch_size={smaller[0]}", f"training.accumulate={smaller[1]}"]
-    text = set_keys(run.config.read_text(encoding="utf-8"), changes, run.config)
+    text = set_keys(read_inside_text(run.config), changes, run.config)
     with write_atomically(run.config) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return load_config(run.config).config

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import IO
 
 from focus_engine.errors import InputError
@@ -107,11 +108,15 @@ class Watchdog:
             return
         restart = self._restart if self._asks_restart() else None
         self._warn("stalled", reason + ("; worker.on_stall: restart" if restart is not None else ""))
-        told = {"state": "stalled", "reason": reason, "epoch": self._recorder.epoch}
-        telling = threading.Thread(target=notify, args=(self._run,), kwargs=told, name="focus-notify", daemon=True)
-        telling.start()
+        tell = partial(notify, self._run, state="stalled", reason=reason, epoch=self._recorder.epoch)
+        telling = threading.Thread(target=tell, name="focus-notify", daemon=True)
+        try:
+            telling.start()
+        except RuntimeError:  # the process table is full
+            tell()
         if restart is not None:
-            telling.join()  # `notify` ends by itself
+            if telling.ident is not None:
+                telling.join()  # `notify` ends by itself
             restart(reason)
             self._warn("stalled", "not restarted: nothing was saved since the last restart, or none is left")
 
@@ -139,7 +144,8 @@ class Watchdog:
 
     def _set_timer(self, seconds: float) -> None:
         if (log := self._opened()) is not None:
-            faulthandler.dump_traceback_later(seconds, file=log)
+            with contextlib.suppress(RuntimeError):  # no thread for it: the process table is full; the next beat asks
+                faulthandler.dump_traceback_later(seconds, file=log)
 
 
 def _span(seconds: float) -> str:

@@ -118,6 +118,8 @@ def test_a_key_without_a_value_is_left_out():
         ),
         ("data:\n  source: files\n", 2, ["neither data.maps_path nor data.data_dir"]),
         ("data:\n  maps_path: a.npy\n", 2, ["without data.params_path"]),
+        ("data:\n  maps_per_simulation: 5\n", 2, ["data.maps_per_simulation is 5", "multiple of 3"]),
+        ("data:\n  map_size: 64\n  grid: 8\n", 2, ["four times data.grid 8", "at most 32"]),
         ("data:\n  params: [Omega_m, h]\n", 2, ["unknown 'h'", "sigma_8"]),
         ("data:\n  params: [Omega_m]\n", 2, ["names 1 parameters but model.cond_dim is 6"]),
         ("model: {cond_dim: 2}\ndata:\n  params: [Omega_m, Omega_m]\n", 3, ["is given twice"]),

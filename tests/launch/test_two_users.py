@@ -9,12 +9,13 @@ import resource
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from example_events import epoch, started, worker
+from other_users import ALICE, BOB, as_user
 
 from focus_engine.errors import FocusError
 from focus_engine.launch import start
@@ -28,30 +29,6 @@ pytestmark = [
     pytest.mark.process,
     pytest.mark.skipif(os.getuid() != 0, reason="needs root, which becomes two other users"),
 ]
-ALICE, BOB = 54_321, 54_322
-
-
-def as_user(uid: int, do: Callable[[], Any]) -> Any:
-    """Return what `do` returns (JSON) in a process of that user."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if not pid:
-        answer: Any = "died"
-        try:
-            os.setgroups([])
-            os.setresgid(uid, uid, uid)
-            os.setresuid(uid, uid, uid)
-            answer = do()
-        except BaseException as error:  # noqa: BLE001  (the parent shows it)
-            answer = repr(error)
-        finally:
-            os.write(write, json.dumps(answer).encode())
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        answer = json.loads(pipe.read())
-    os.waitpid(pid, 0)
-    return answer
 
 
 @pytest.fixture

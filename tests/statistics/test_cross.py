@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
 from focus_engine.errors import InputError
-from focus_engine.statistics.cross import compare, cross_spectra, measure
+from focus_engine.statistics import cross_power
+from focus_engine.statistics.cross import PairMeasurement, compare, cross_spectra, measure
 from focus_engine.statistics.design import Design
 from focus_engine.statistics.map_stack import MapStack
 from focus_engine.statistics.power import field_power_spectrum, power_spectrum
+from focus_engine.statistics.sample import Rows
 
 BOX = 25.0
 
@@ -124,3 +127,58 @@ def test_the_comparison_holds_the_mean_cross_spectra_of_both_sides():
     np.testing.assert_allclose(found.generated_cross, -2 * found.real_cross, rtol=1e-10)
     assert {"real_cross", "generated_cross"} <= set(found.to_dict())
     np.testing.assert_array_equal(measured[0].take(np.array([3, 1])).cross, measured[0].cross[[3, 1]])
+
+
+POINT = np.arange(15).repeat(4)
+PLACED = Design(np.random.default_rng(8).uniform(0.1, 0.5, (15, 2)), Rows.of(POINT, POINT), Rows.of(POINT))
+
+
+def pairs(rng: np.random.Generator, correlation: float, amplitude: float = 1.0) -> PairMeasurement:
+    """Measure 60 pairs of white Gaussian fields of this r(k), the second of twice the amplitude."""
+    one, own = amplitude * rng.normal(size=(2, POINT.size, 12, 12))
+    other = 2 * (correlation * one + np.sqrt(1 - correlation**2) * own)
+    return measure(MapStack(one, BOX, physical=False, partner=other), None)
+
+
+def test_errors_and_nulls_of_both_scores_are_those_of_realisations(monkeypatch: pytest.MonkeyPatch):
+    """Perfect generators scatter as their errors and nulls say, and by the closed form for Gaussian fields.
+
+    The mean of r(k) over n modes has an error of (1 − r²) / √(2 n), that of P_ab / √(P_a P_b) of √((1 + r²) / (2 n)).
+    """
+    monkeypatch.setattr("focus_engine.statistics.design.NULL_DRAWS", 80)
+    monkeypatch.setattr("focus_engine.statistics.design.BOOTSTRAP_DRAWS", 60)
+    trials, correlation = 24, 0.6
+    modes = cross_spectra(noise(1, 2, 12, 12), BOX, physical=False).modes[1]  # the bin of the middle scales
+    for statistic, variance in ((compare, (1 - correlation**2) ** 2), (cross_power.compare, 1 + correlation**2)):
+        found = []
+        for seed in range(trials):
+            rng = np.random.default_rng([seed, 4])
+            one = statistic(pairs(rng, correlation), pairs(rng, correlation), PLACED).scores["middle_scales"]
+            assert one.band == "0.5–0.75 h/Mpc"
+            assert one.p_value > 1e-4
+            found.append((one.value, one.error, one.null, one.null_spread))
+        value, error, null, spread = np.array(found).T
+        expected = np.sqrt(2 * variance / (2 * modes * POINT.size))  # both sides have as many maps
+        scatter = np.sqrt((value**2).mean())
+        low, high = np.sqrt(chi2.ppf([1e-3, 1 - 1e-3], trials) / trials)
+        for known in (expected, error.mean(), spread.mean()):
+            assert low < scatter / known < high
+        assert error.mean() == pytest.approx(expected, rel=0.25)
+        assert spread.mean() == pytest.approx(expected, rel=0.25)
+        assert abs(null.mean()) < 0.3 * expected
+
+
+def test_amplitudes_show_in_the_cross_spectrum_and_not_in_the_correlation():
+    rng = np.random.default_rng(2)
+    real = pairs(rng, 0.6)
+    louder = PairMeasurement(
+        real.k, real.k_edges, real.correlation, 1.1 * real.cross, 1.1 * real.amplitude, real.k_nyquist
+    )
+    found = cross_power.compare(real, louder, PLACED)
+    assert all(one.value == 0 for one in compare(real, louder, PLACED).scores.values())
+    np.testing.assert_allclose(found.generated_mean, 1.1 * found.real_mean)
+    np.testing.assert_allclose(found.real_mean, 0.6, atol=0.25)
+    for one in found.scores.values():
+        assert one.value == pytest.approx(0.06, rel=0.4)
+    opposite = cross_power.compare(real, pairs(rng, -0.6), PLACED)
+    assert all(one.value < -1 and one.p_value < 1e-6 for one in list(opposite.scores.values())[1:])

@@ -113,3 +113,17 @@ def test_the_truth_of_a_run_tells_it_too(tmp_path):
 def test_other_designs_are_not_taken_for_1p(design, count):
     assert not any(varied_one_at_a_time(np.repeat(design_set(design, count, s).params, 2, axis=0)) for s in range(9))
     assert varied_one_at_a_time(POINTS)
+
+
+def test_one_varied_parameter_is_1p_if_its_values_are_evenly_spaced():
+    even, factors = np.linspace(0.1, 0.5, 5), 0.25 * 2.0 ** np.arange(5)
+    fixed = np.full((5, 1), 0.8)
+    assert varied_one_at_a_time(np.column_stack([even, fixed])[[2, 0, 4, 1, 3]])
+    assert varied_one_at_a_time(np.repeat(np.column_stack([fixed, factors]), 3, axis=0))
+    assert not varied_one_at_a_time(np.column_stack([even**1.1, fixed]))
+    assert not varied_one_at_a_time(np.column_stack([even, fixed])[:4])
+    assert not varied_one_at_a_time(np.linspace(0.1, 0.5, 100)[:, None])  # the middles of the strata of an LH set
+    rng = np.random.default_rng(3)
+    assert not any(varied_one_at_a_time(rng.uniform(0.1, 0.5, (5, 1))) for _ in range(200))
+    one = [design_set("LH", 5, seed, {"sigma_8": (0.8, 0.8)}).params for seed in range(20)]
+    assert not any(map(varied_one_at_a_time, one))

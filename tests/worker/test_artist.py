@@ -1,15 +1,18 @@
 """Which figures the drawing process draws, and when: each once, but the history only when it is due and at the end."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from workers import Make
 
 from focus_engine.events.table import EpochFinished, Event, RunEnded
 from focus_engine.launch.stop_request import When, write_stop_request
+from focus_engine.runs.folder import RunFolder
 from focus_engine.worker import artist
 from focus_engine.worker.artist import Artist, Requests
 from focus_engine.worker.foreground import run_in_foreground
@@ -54,6 +57,25 @@ def test_a_torn_line_at_the_end_is_no_request(pipe: tuple[int, int]):
     os.write(write, b"samples 1\nsampl")
     os.close(write)
     assert list(Requests(read)) == ["samples 1"]
+
+
+def test_requests_wait_while_no_process_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    drawn, real, full = tmp_path / "drawn", subprocess.Popen, [True, True, False]
+
+    def start(_: list[str], **given: Any) -> "subprocess.Popen[bytes]":
+        if full.pop(0):
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return real(["/bin/sh", "-c", f"cat > '{drawn}'"], **given)
+
+    monkeypatch.setattr(artist.subprocess, "Popen", start)
+    one = Artist(RunFolder(tmp_path))
+    one.draw("history")
+    assert one.refusal == "Resource temporarily unavailable"
+    one.draw("samples 1")
+    one.draw("history")
+    assert one.refusal == ""
+    assert one.finish("finished")
+    assert drawn.read_text() == "samples 1\nhistory\nhistory finished\n"
 
 
 @pytest.mark.process

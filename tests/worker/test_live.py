@@ -21,6 +21,7 @@ from focus_engine.training.prepared_data import prepare_data
 from focus_engine.worker.foreground import run_in_foreground
 from focus_engine.worker.live import FEWEST_MAPS, MOST_MAPS, SAMPLING_SHARE, LiveReference, maps_to_measure, power_of
 from focus_engine.worker.samples import RunSampler
+from focus_tui.view.pictures.power import power_sentence
 
 pytestmark = pytest.mark.process
 
@@ -109,3 +110,12 @@ def test_real_maps_score_as_a_perfect_generator(make: Make):
     )
     assert score.p_value > 1e-3
     assert LiveReference.read(data.maps, data.split, lambda: True) is None
+    data.maps.__dict__["initial_fields"] = np.zeros(data.maps.n_simulations, dtype=np.int64)  # as of a 1P set
+    shared = LiveReference.read(data.maps, data.split, never)
+    event = shared.measure(power_of(data.maps.read(ids), data.maps), data.maps.simulation_of(ids), 1)
+    assert event.shared_field
+    assert event.reference_error is None
+    assert event.measure(POWER_ERROR).value == score.value
+    assert {(one.error, one.null, one.p_value) for one in event.measures} == {(None, None, None)}
+    assert set(event.power.ratio_std) == {None}
+    assert "share their initial field" in " ".join(power_sentence(event.power, None, 80))

@@ -85,6 +85,7 @@ def power_sentence(event: LivePower, drawn: SamplesDrawn | None, width: int) -> 
         "" if event.score.null is None else f"a perfect generator scores {perfect(event.score.null)}",
         f"real mean known to {percent(event.reference_error)}" if event.reference_error is not None else "",
         "" if event.fixed_parameters else "real: validation maps (too few training simulations for a fit)",
+        "errors unknown: the real maps share their initial field" if event.shared_field else "",
         f"{event.n_maps} samples{steps}",
         *(f"{visible(one.field)}: {power_words(one)}" for one in event.others),
     ]
