@@ -89,7 +89,7 @@ def test_maps_are_finite_and_positive_after_three_epochs(trained, tmp_path, caps
         assert (drawn["maps"] > 0).all()
         np.testing.assert_allclose(drawn["params"], np.tile([[0.3, 0.8]], (5, 1)), rtol=1e-6)
         assert [str(name) for name in drawn["param_names"]] == ["Omega_m", "sigma_8"]
-        assert (float(drawn["box_size"]), int(drawn["seed"]), str(drawn["sampler"])) == (25.0, 7, "ddim")
+        assert (float(drawn["box_size"]), int(drawn["seed"]), str(drawn["sampler"])) == (25.0, 7, "midpoint")
         assert drawn["checkpoint"][0] == "checkpoint_best.pt"
         first = drawn["maps"][0].copy()
     assert file.with_suffix(".png").is_file()
@@ -107,8 +107,8 @@ def test_the_dashboard_samples_in_a_process_of_its_own(trained):
     assert end.failed is None
     assert (end.done, end.total) == (6, 6)
     assert "guidance 2 changes" in end.warnings[0]
-    assert end.finished.path == trained.samples / "samples_ddim3_seed11.npz"
-    assert (end.finished.n_maps, end.finished.nfe) == (2, 6)
+    assert end.finished.path == trained.samples / "samples_midpoint3_seed11.npz"
+    assert (end.finished.n_maps, end.finished.nfe) == (2, 12)
     assert len(end.finished.power.k) == len(end.finished.power.std)
     maps = read_maps(end.finished.path)
     assert maps.maps.shape == (2, 32, 32)

@@ -72,7 +72,7 @@ _SMALL: dict[str, object] = {
 
 TEMPLATES: dict[str, Template] = {
     "diffusion": Template(
-        "Standard diffusion (DDPM training, DDIM sampling) of dark-matter density maps",
+        "Standard diffusion (DDPM training, midpoint sampling) of dark-matter density maps",
         settings={
             "model.base_channels": 128,
             "model.channel_mults": (1, 2, 4, 8),
@@ -81,6 +81,8 @@ TEMPLATES: dict[str, Template] = {
             "diffusion.schedule": "linear",
             "diffusion.min_snr_offset": 1.0,
             "sampling.ddim_timesteps": 50,
+            "sampling.method": "midpoint",
+            "sampling.num_steps": 25,
         },
     ),
     "small": Template(

@@ -69,7 +69,7 @@ def readme(file: str, name: str, config: Config) -> str:
         batch_size=training.batch_size,
         num_epochs=training.num_epochs,
         lr=yaml_value(training.lr),
-        sampler=sampling.method.upper(),
+        sampler=f"`{sampling.method}`",
         steps=SAMPLERS[sampling.method].steps_in(config),
         min_delta=yaml_value(training.early_stopping.min_delta),
         block=epoch_block(_example(config)),
