@@ -63,7 +63,6 @@ def main() -> int:
     began, table = time.monotonic(), _kept(given.json, given.seed, given.each) if given.only else {}
     print(
         f"{'file':<26}{'read':>7}{'accepted':>10}{'refused':>9}{'executed':>10}{'escaped':>9}{'hung':>6}{'raised':>8}"
-        f"{'in HDF5':>9}"
     )
     with tempfile.TemporaryDirectory(prefix="focus-fuzz-") as name:
         for target in chosen(_targets(Path(name).resolve()), given.only):
@@ -78,7 +77,7 @@ def main() -> int:
             counts = (result.executed, result.escaped, result.hung, result.raised)
             print(
                 f"{target.name:<26}{result.read:>7}{result.accepted:>10}{result.refused:>9}{counts[0]:>10}{counts[1]:>9}"
-                f"{counts[2]:>6}{counts[3]:>8}{result.in_hdf5:>9}",
+                f"{counts[2]:>6}{counts[3]:>8}",
                 *(f"\n    {line}" for line in result.first),
                 flush=True,
             )
@@ -117,7 +116,7 @@ def _fuzz_apart(target: Target, each: int, seed: int, home: Path) -> tuple[Resul
         begin, part = _follow(ours, begin, process.pid or 0, stack)
         process.kill()
         process.join()
-        for name in ("read", "accepted", "refused", "executed", "escaped", "hung", "raised", "in_hdf5"):
+        for name in ("read", "accepted", "refused", "executed", "escaped", "hung", "raised"):
             setattr(total, name, getattr(total, name) + getattr(part, name))
         total.first.update(part.first)
         if sum(total.first.values()) > GIVE_UP:
@@ -133,10 +132,7 @@ def _follow(pipe: Connection, begin: int, pid: int, stack: Path) -> tuple[int, R
         try:
             if not pipe.poll(PATIENCE):
                 where = _innermost(pid, stack)
-                if "/h5py/" in where:
-                    part.in_hdf5 += 1
-                else:
-                    part.hung += 1
+                part.hung += 1
                 part.first[f"#{number}: hung in {where or 'a library'}"] += 1
                 break
             number, part = pipe.recv()

@@ -24,7 +24,7 @@ def main() -> int:
     """Record a run, judge its states and print the table; return 1 if anything is wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--states", type=int, default=2100, help="distinct states to open and judge")
-    parser.add_argument("--resumes", type=int, default=50, help="states from which the run goes on to its end")
+    parser.add_argument("--resumes", type=int, help="states from which the run goes on to its end [all]")
     parser.add_argument("--seed", type=int, default=0, help="seed of the cuts")
     parser.add_argument("--json", type=Path, default=HOME / "benchmarks" / "results" / "power_loss.json")
     given = parser.parse_args()
@@ -33,9 +33,10 @@ def main() -> int:
     leave_figures_undrawn()
     with folder_in_memory("focus-power-") as folder:
         began = time.process_time()
-        recording = Recording(folder / "recorded", minutes=1e-3, averages=True, figures=True)
+        recording = Recording(folder / "recorded", minutes=1e-5, averages=True, figures=True)
         recorded = time.process_time() - began
-        report = campaign(recording, folder / "state", states=given.states, resumes=given.resumes, seed=given.seed)
+        resumes = given.states if given.resumes is None else given.resumes
+        report = campaign(recording, folder / "state", states=given.states, resumes=resumes, seed=given.seed)
     _show(recording, report, recorded)
     about = {"seed": given.seed, "changes": len(recording.disk.ops), "recording_seconds": round(recorded, 1)}
     given.json.write_text(json.dumps(about | report.to_dict(), indent=2) + "\n", encoding="utf-8")

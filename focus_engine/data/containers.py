@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from focus_engine.data.hdf5_probe import probe_hdf5
 from focus_engine.data.map_files import (
     DAMAGE,
     HDF5_SUFFIXES,
@@ -152,6 +153,7 @@ class _Hdf5:
         import h5py  # noqa: PLC0415  (a slow import that most files do not need)
 
         self._path = path
+        probe_hdf5(path)
         self._file = h5py.File(path, "r")
         found: dict[str, Any] = {}
         self._file.visititems(lambda name, item: found.update({name: item}) if hasattr(item, "shape") else None)

@@ -44,7 +44,7 @@ class Watch:
         """Note an event of the interpreter that no reader may cause."""
         if self.home is None:
             return
-        if event in _RUNS:
+        if event in _RUNS and not _probes(event):
             self.executed.append(event)
         elif event in _CHANGES:
             self._inside(event, *(one for one in arguments[:2] if isinstance(one, str | bytes | os.PathLike)))
@@ -60,6 +60,11 @@ class Watch:
                 self.escaped.append(f"{event} {real}")
 
 
+def _probes(event: str) -> bool:
+    """Whether it is the fork in which an HDF5 file is read first."""
+    return event == "os.fork" and sys._getframe(2).f_globals.get("__name__") == "focus_engine.data.hdf5_probe"
+
+
 WATCH = Watch()
 
 
@@ -72,7 +77,6 @@ class Result:
         accepted: those that were read without an error.
         refused: those that raised a FocusError.
         executed, escaped, hung, raised: what must not be.
-        in_hdf5: those that hung in the HDF5 library, which no thread of ours can interrupt; not counted in `hung`.
         first: one line for each different thing that must not be, with the number of the file.
     """
 
@@ -83,7 +87,6 @@ class Result:
     escaped: int = 0
     hung: int = 0
     raised: int = 0
-    in_hdf5: int = 0
     first: Counter[str] = field(default_factory=Counter)
 
     @property

@@ -38,6 +38,7 @@ from focus_engine.runs.proofs import checkpoint_files
 from focus_engine.seal import inspect_path
 from focus_engine.training import pace, validation
 from focus_engine.training.checkpoint import load_checkpoint
+from focus_engine.worker import stop
 from focus_engine.worker.artist import Artist, _FigureWriter
 from focus_engine.worker.foreground import run_in_foreground
 from focus_engine.worker.saving import last_good_checkpoint
@@ -45,8 +46,8 @@ from focus_engine.worker.saving import last_good_checkpoint
 EPOCHS = 4
 NAME = "run"
 CONFIG = """\
-data: {simulations: 8, grid: 8, map_size: 16, maps_per_simulation: 15, train_split: 0.6}
-model: {cond_dim: 2, base_channels: 4, channel_mults: [1, 2], time_dim: 16}
+data: {simulations: 8, grid: 8, map_size: 8, maps_per_simulation: 15, train_split: 0.6}
+model: {from: DiT, cond_dim: 2, time_dim: 8, dit: {patch: 8, width: 8, depth: 1, heads: 1}}
 diffusion: {timesteps: 20, schedule: cosine, prediction: v}
 sampling: {ddim_timesteps: 2}
 training:
@@ -99,12 +100,13 @@ def _finish_here(artist: Artist, state: str = "") -> bool:
 
 @contextmanager
 def one_process(*, figures: bool) -> Iterator[None]:
-    """Draw figures in this process, or not at all, and report each step."""
+    """Draw figures in this process, or not at all, report each step, and look for a stop request at each."""
     draw = _draw_here if figures else lambda _artist, _what: None
     finish = _finish_here if figures else lambda _artist, _state="": True
     with (
         mock.patch.object(pace, "PROGRESS_SECONDS", 0.0),
         mock.patch.object(validation, "DRAWS", 4),
+        mock.patch.object(stop, "STOP_POLL_SECONDS", 0.0),
         mock.patch.object(Artist, "draw", draw),
         mock.patch.object(Artist, "finish", finish),
     ):
