@@ -65,7 +65,7 @@ class _TorusConv(torch.autograd.Function):
         stride: tuple[int, int],
         active: bool,
     ) -> Tensor:
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        dtype = _evaluated(x)
         padded, cast = _wrapped(x, dtype, active=active), weight.to(dtype)
         ctx.save_for_backward(x, padded, cast)
         ctx.stride, ctx.active, ctx.dtypes = stride, active, (weight.dtype, bias.dtype)
@@ -86,6 +86,11 @@ class _TorusConv(torch.autograd.Function):
             None,
             None,
         )
+
+
+def _evaluated(x: Tensor) -> torch.dtype:
+    """Return the type in which a convolution of `x` is evaluated, that of autocast on a CPU if it is on."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
 
 
 def _wrapped(x: Tensor, dtype: torch.dtype, *, active: bool) -> Tensor:
@@ -142,6 +147,8 @@ class CircularConv(nn.Conv2d):
     def forward(self, x: Tensor, *, active: bool = False) -> Tensor:
         """Return (B, out, H / stride, W / stride); of silu(x) if `active`."""
         if _in_one(x):
+            if not torch.is_grad_enabled():
+                return F.conv2d(_wrapped(x, _evaluated(x), active=active), self.weight, self.bias, self.stride)
             out: Tensor = _TorusConv.apply(  # type: ignore[no-untyped-call]
                 x, self.weight, self.bias, self.stride, active
             )

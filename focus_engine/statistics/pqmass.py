@@ -31,11 +31,13 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 TESSELLATIONS = 20
-MAPS_PER_CELL = (
-    20  # of either kind, on average: with 10, a twentieth of the cells had no real map, which adds 3 % to χ²
-)
 FEWEST_CELLS, MOST_CELLS = 4, 50
-FEWEST_MAPS = 40  # of either kind, without which the score is unknown
+
+MAPS_PER_CELL = 20
+"""Maps of either kind, on average. With 10, a twentieth of the cells had no real map, which raises χ² by 3 %."""
+
+FEWEST_MAPS = 40
+"""Maps of either kind without which the score is unknown."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ def compare(real: Scattering, generated: Scattering, design: Design) -> PqmassCo
         return PqmassComparison(0, np.nan)
     n_cells = min(max(n_maps // MAPS_PER_CELL, FEWEST_CELLS), MOST_CELLS)
     placed = in_cells(whitened(scaled), n_cells, design.seed)
-    regions = Regions.of(placed.real, n_cells, design)
-    null = regions.null(design) if design.drawn and scaled.reference.known else None
+    regions = Regions(placed.real.astype(np.intp), n_cells, design)
+    null = regions.null() if design.drawn and scaled.reference.known else None
     (per_freedom,) = design.estimate(regions.score, placed, ["upper"], null)
     return PqmassComparison(
         cells=n_cells,
@@ -79,34 +81,14 @@ class Regions:
     1696), so that mean and variance of the sum of squares are unbiased.
 
     Attributes:
+        cells: (N, T) cell of each real map in each tessellation.
         n_cells: cells of each tessellation.
-        cells: (N, T) cells of the real maps, numbered through all tessellations.
-        mean: (C,) share of maps in each cell.
-        between: (U − terms, C) uncorrelated deviations of the simulations from the shares expected at their parameters.
-        within: deviations of maps from their simulation.
+        design: the places of the maps.
     """
 
-    n_cells: int
     cells: Index
-    mean: Array
-    between: Array
-    within: Within
-
-    @classmethod
-    def of(cls, cells: Array, n_cells: int, design: Design) -> Regions:
-        """Return the shares for the cells (N, T) of the real maps of a design."""
-        rows, flat = design.real, _numbered(cells, n_cells)
-        point = rows.point_of_unit
-        shares = np.zeros((rows.units, n_cells * cells.shape[1]))
-        np.add.at(shares, (rows.unit[:, None], flat), 1 / np.bincount(rows.unit)[rows.unit, None])
-        means = np.zeros((rows.points, shares.shape[1]))
-        np.add.at(means, point, shares / rows.units_per_point[point, None])
-        reference = reference_of(design.params, means, rows.units_per_point, "difference")
-        own, generated = (_variances(one) for one in (rows, design.generated))
-        weights = np.sqrt((own + generated)[point] / rows.units_per_point[point])[:, None]
-        growth = np.sqrt(rows.units / max(rows.units - reference.terms, 1))
-        between = growth * _complement(reference, rows).T @ (weights * (shares - reference.centre[point]))
-        return cls(n_cells, flat, reference.centre.mean(axis=0), between, Within.of(rows, design.generated))
+    n_cells: int
+    design: Design
 
     def score(self, sample: Sample) -> Array:
         """Return χ² per degree of freedom, the mean over tessellations, (1,)."""
@@ -116,18 +98,34 @@ class Regions:
         )
         return np.array([chi_square(real, generated).mean() / (self.n_cells - 1)])
 
-    def null(self, design: Design) -> Array:
+    def null(self) -> Array:
         """Return the score of perfect generators, (NULL_DRAWS, 1)."""
-        rng = np.random.default_rng([design.seed, 23])
-        real, generated = (effective_number(rows) for rows in (design.real, design.generated))
-        expected = np.maximum(self.mean * (real + generated), 1)  # maps of both in each cell
-        factor = real * generated / (self.cells.shape[1] * (self.n_cells - 1))
-        found = []
-        for between in _signs(rng, (NULL_DRAWS, len(self.between))) @ self.between:
-            weights = np.repeat(self.within.drawn(rng), self.cells.shape[1])
-            apart = between + np.bincount(self.cells.ravel(), weights, len(self.mean))
-            found.append([factor * (apart**2 / expected).sum()])
-        return np.array(found)
+        rows, rng = self.design.real, np.random.default_rng([self.design.seed, 23])
+        real, generated = (effective_number(one) for one in (rows, self.design.generated))
+        mean, deviations = self._between(rng)
+        within = Within.of(rows, self.design.generated)
+        deviations += np.array([cell_counts(self.cells, self.n_cells, within.drawn(rng)) for _ in deviations])
+        expected = np.maximum(mean * (real + generated), 1)  # maps of both in each cell
+        square = (deviations**2 / expected).sum(axis=(1, 2)) / (len(mean) * (self.n_cells - 1))
+        return np.asarray(real * generated * square[:, None], dtype=np.float64)
+
+    def _between(self, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Return the share of maps in each cell (T, n_cells), and its deviations by simulation (NULL_DRAWS, T, …)."""
+        rows, point = self.design.real, self.design.real.point_of_unit
+        own, generated = (_variances(one) for one in (rows, self.design.generated))
+        weights = np.sqrt((own + generated)[point] / rows.units_per_point[point])[:, None]
+        signs, mean, deviations = _signs(rng, (NULL_DRAWS, rows.units)), [], []
+        for cells in self.cells.T:
+            shares = np.zeros((rows.units, self.n_cells))
+            np.add.at(shares, (rows.unit, cells), 1 / np.bincount(rows.unit)[rows.unit])
+            means = np.zeros((rows.points, self.n_cells))
+            np.add.at(means, point, shares / rows.units_per_point[point, None])
+            reference = reference_of(self.design.params, means, rows.units_per_point, "difference")
+            left = contrasts(weights * (shares - reference.centre[point]), reference, point)
+            growth = np.sqrt(rows.units / max(rows.units - reference.terms, 1))
+            mean.append(reference.centre.mean(axis=0))
+            deviations.append(growth * signs[:, : len(left)] @ left)
+        return np.array(mean), np.stack(deviations, axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,14 +170,24 @@ def _signs(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return np.asarray(rng.integers(2, size=shape) * 2.0 - 1, dtype=np.float64)
 
 
-def _complement(reference: Reference, rows: Rows) -> Array:
-    """Return orthonormal directions (U, U − terms) of deviations of units that the fit of the reference leaves."""
+def contrasts(values: Array, reference: Reference, point: Index) -> Array:
+    """Return uncorrelated combinations (U − terms, V) of the residuals of units (U, V) about a reference.
+
+    Residuals about a fit are correlated. Householder reflections turn the fitted directions into the first `terms`
+    rows, which are left out; residuals about the mean of a point become Helmert contrasts.
+    """
     if reference.features is None:
-        features = np.eye(rows.points)[rows.point_of_unit]
-    else:
-        features = reference.features[rows.point_of_unit]
-    whole = np.linalg.qr(features, mode="complete")[0]
-    return np.asarray(whole[:, features.shape[1] :], dtype=np.float64)
+        order = np.argsort(point, kind="stable")
+        ordered, begin = values[order], np.searchsorted(point[order], point[order])
+        rank = (np.arange(len(order)) - begin)[:, None]
+        before = np.cumsum(ordered, axis=0) - ordered
+        found = (before - before[begin] - rank * ordered) / np.sqrt(np.maximum(rank * (rank + 1), 1))
+        return np.asarray(found[rank[:, 0] > 0], dtype=np.float64)
+    reflections, factors = np.linalg.qr(reference.features[point], mode="raw")
+    for place, (one, factor) in enumerate(zip(reflections, factors, strict=True)):
+        direction = np.concatenate([np.zeros(place), [1.0], one[place + 1 :]])
+        values = values - factor * np.outer(direction, direction @ values)
+    return values[len(factors) :]
 
 
 def effective_number(rows: Rows) -> float:
@@ -209,17 +217,13 @@ def voronoi(centres: Array) -> Callable[[Array], Array]:
     return place
 
 
-def cell_counts(cells: Array, n_cells: int, weights: Array | None = None) -> Array:
+def cell_counts(cells: Array | Index, n_cells: int, weights: Array | None = None) -> Array:
     """Return the number of maps in each cell (T, n_cells), or the sum of their weights (N,), for cells (N, T)."""
     n_tessellations = cells.shape[1]
+    numbered = (cells.astype(np.intp) + n_cells * np.arange(n_tessellations)).ravel()
     each = None if weights is None else np.repeat(weights, n_tessellations)
-    counts = np.bincount(_numbered(cells, n_cells).ravel(), weights=each, minlength=n_cells * n_tessellations)
+    counts = np.bincount(numbered, weights=each, minlength=n_cells * n_tessellations)
     return counts.reshape(n_tessellations, n_cells).astype(np.float64)
-
-
-def _numbered(cells: Array, n_cells: int) -> Index:
-    """Return cells (N, T) numbered through all tessellations."""
-    return cells.astype(np.intp) + n_cells * np.arange(cells.shape[1])
 
 
 def chi_square(real: Array, generated: Array) -> Array:

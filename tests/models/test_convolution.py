@@ -30,6 +30,8 @@ def test_values_and_gradients_are_those_of_torch_and_keep_the_memory_format(
     found = layer(x, active=active)
     own = F.conv2d(F.pad(F.silu(x) if active else x, (1, 1, 1, 1), mode="circular"), layer.weight, layer.bias, stride)
     torch.testing.assert_close(found, own)
+    with torch.no_grad():
+        assert torch.equal(layer(x, active=active), found)
     upstream = torch.randn_like(own)  # must stay as it is: others may hold it
     before = upstream.clone()
     gradients = torch.autograd.grad(found, inputs, upstream)

@@ -54,13 +54,17 @@ def kept(network: nn.Module) -> int:
     return sum(size for place, size in storages.items() if place not in weights)
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("parts", [WHOLE, BatchParts(2, 2)])
 @pytest.mark.parametrize("precision", [nullcontext, lambda: torch.autocast("cpu", torch.bfloat16)])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradients_are_the_same_bit_for_bit(
-    name: str, precision: Callable[[], AbstractContextManager[object]], parts: BatchParts
+    name: str,
+    precision: Callable[[], AbstractContextManager[object]],
+    parts: BatchParts,
+    memory_format: torch.memory_format,
 ):
-    network = made(name)
+    network = made(name).to(memory_format=memory_format)
     with precision():
         usual = gradients(network, parts)
         assert recompute(network, on=True) >= 4

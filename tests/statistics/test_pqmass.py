@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from focus_engine.statistics.design import Design
-from focus_engine.statistics.pqmass import Regions, Within, cell_counts, chi_square, in_cells, voronoi
+from focus_engine.statistics.pqmass import Regions, Within, cell_counts, chi_square, contrasts, in_cells, voronoi
+from focus_engine.statistics.reference import Reference
 from focus_engine.statistics.sample import Rows
 
 REFERENCE = json.loads((Path(__file__).parent / "references" / "pqm_counts.json").read_text(encoding="utf-8"))
@@ -51,9 +52,9 @@ def deviations(seed, points, simulations, *, grouped):
     groups = of_generated if grouped else np.arange(of_generated.size)
     scaled = design.scale(vectors(place, unit), vectors(of_generated, groups), "difference")
     placed = in_cells(replace(scaled, real=scaled.pool), cells, seed)
-    regions = Regions.of(placed.real, cells, design)
+    regions = Regions(placed.real.astype(int), cells, design)
     design.__dict__["bootstraps"] = ()  # errors are not needed here
-    (found,) = design.estimate(regions.score, placed, ["upper"], regions.null(design))
+    (found,) = design.estimate(regions.score, placed, ["upper"], regions.null())
     return (found.value - found.null) / found.null_spread, found.p_value
 
 
@@ -81,9 +82,19 @@ def test_deviations_within_simulations_are_uncorrelated_and_as_large_as_wanted()
     covariance = drawn.T @ drawn / len(drawn)
     own = 5 * 0.1**2  # the sum of the squared weights of the generated maps of a point
     expected = np.zeros((10, 10))
-    for unit, contrasts in ((0, 5), (1, 5), (2, 2)):
+    for unit, freedom in ((0, 5), (1, 5), (2, 2)):
         rows = np.flatnonzero(real.unit == unit)
         size = len(rows)
-        expected[np.ix_(rows, rows)] = own * (1 - 1 / size) / contrasts * (np.eye(size) - 1 / size)
+        expected[np.ix_(rows, rows)] = own * (1 - 1 / size) / freedom * (np.eye(size) - 1 / size)
     np.testing.assert_allclose(covariance, expected, atol=6e-4)
     assert not Within.of(real, Rows.of(generated.point, generated.point)).drawn(rng).any()
+
+
+@pytest.mark.parametrize("fitted", [True, False])
+def test_contrasts_are_orthonormal_and_see_what_the_reference_leaves(fitted):
+    point = np.array([0, 1, 2, 0, 1, 2, 0, 0])
+    features = np.eye(3) if not fitted else np.array([[1.0, 0.3], [1.0, -0.2], [1.0, 2.0]])
+    reference = Reference(np.zeros((3, 1)), features.shape[1], known=True, features=features if fitted else None)
+    found = contrasts(np.eye(8), reference, point)
+    np.testing.assert_allclose(found @ found.T, np.eye(8 - features.shape[1]), atol=1e-12)
+    np.testing.assert_allclose(found @ features[point], 0, atol=1e-12)
