@@ -89,7 +89,7 @@ def test_a_new_sampler_needs_a_spec_and_a_function_and_nothing_else(tmp_path):
     ended = run_forked(TOY, [str(tmp_path), str(scripts)])
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout)
-    assert "TOY" in told["readme"]
+    assert "`toy`" in told["readme"]
     assert "abm2 or toy for diffusion; euler, heun, midpoint" in told["comments"]
     assert "sde and toy." in told["comments"]
     assert "sde and toy: 0 is deterministic" in told["comments"]
