@@ -9,12 +9,14 @@ import sys
 from collections.abc import Sequence
 
 from focus_engine.errors import FocusError, remedy
+from focus_engine.launch.threads import wait_asleep
 
 INTERRUPTED = 130
 
 
 def main() -> None:
     """Run `focus` and exit with its code."""
+    wait_asleep()
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()

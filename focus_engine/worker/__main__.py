@@ -6,6 +6,7 @@ from pathlib import Path
 
 from focus_engine.errors import FocusError, InputError
 from focus_engine.events.table import Event, RunStarted
+from focus_engine.launch.threads import wait_asleep
 from focus_engine.runs.folder import RunFolder
 from focus_engine.worker.foreground import run_locked
 from focus_engine.worker.guardian import guarded
@@ -24,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--queue", action="store_true")
     parser.add_argument("--slurm", action="store_true")
     given = parser.parse_args(arguments)
+    wait_asleep()
     run = RunFolder(given.run.absolute())
     resume = given.resume or (given.slurm and was_requeued(run))
     options = WorkerOptions(
