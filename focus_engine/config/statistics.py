@@ -41,6 +41,20 @@ BISPECTRUM_CURVE = CurveSpec(
 )
 
 
+def _pair_curve(y_name: str) -> CurveSpec:
+    """Return the curve over k of a statistic of two fields."""
+    return CurveSpec(
+        x="k",
+        real="real_mean",
+        real_std="real_std",
+        generated="generated_mean",
+        x_label="k [h/Mpc]",
+        y_name=y_name,
+        x_scale="log",
+        limit="k_nyquist",
+    )
+
+
 def _by_band(
     name: str, key: str, title: str, heading: str, *, low: str = "low", high: str = "high", unit: str = "%"
 ) -> tuple[ScoreSpec, ...]:
@@ -265,16 +279,7 @@ STATISTICS = {
             module="focus_engine.statistics.cross",
             needs="pair",
             scores=_by_band("", "cross", "r(k)", "r(k)", unit=""),
-            curve=CurveSpec(
-                x="k",
-                real="real_mean",
-                real_std="real_std",
-                generated="generated_mean",
-                x_label="k [h/Mpc]",
-                y_name="r(k)",
-                x_scale="log",
-                limit="k_nyquist",
-            ),
+            curve=_pair_curve("r(k)"),
         ),
         StatisticSpec(
             "cross_power",
@@ -284,16 +289,7 @@ STATISTICS = {
             needs="pair",
             measured_by="cross",
             scores=_by_band("", "cross_power", "cross spectrum P_ab", "P_ab"),
-            curve=CurveSpec(
-                x="k",
-                real="real_mean",
-                real_std="real_std",
-                generated="generated_mean",
-                x_label="k [h/Mpc]",
-                y_name="P_ab(k) / √(P_a P_b) of real maps",
-                x_scale="log",
-                limit="k_nyquist",
-            ),
+            curve=_pair_curve("P_ab(k) / √(P_a P_b) of real maps"),
         ),
     )
 }
