@@ -19,7 +19,8 @@ from focus_engine.statistics.design import Design
 from focus_engine.statistics.map_stack import MapStack
 from focus_engine.statistics.power import DENSITY_LABEL, FIELD_LABEL, SCORED_FRACTION, band_means, pair_spectra
 from focus_engine.statistics.protocol import Result
-from focus_engine.statistics.sample import Sample
+from focus_engine.statistics.sample import Sample, Scaled
+from focus_engine.statistics.significance import Estimate
 
 Array = NDArray[np.float64]
 
@@ -139,13 +140,7 @@ def measure(maps: MapStack, bins: None) -> PairMeasurement:  # noqa: ARG001
 
 def compare(real: PairMeasurement, generated: PairMeasurement, design: Design) -> CrossComparison:
     """Return the comparison of r(k): generated less real, averaged in bands."""
-    scaled = design.scale(real.correlation, generated.correlation, "difference")
-    weights, words = band_weights(real.k_edges, SCORED_FRACTION * real.k_nyquist)
-
-    def scores(sample: Sample) -> Array:
-        return band_means((sample.generated.mean - sample.real.mean) * scaled.spread, weights)
-
-    found = design.estimate(scores, scaled, ["both"] * len(BANDS))
+    _, scores = scored_bands(real, (real.correlation, generated.correlation), design)
     return CrossComparison(
         k=real.k,
         real_mean=real.correlation.mean(axis=0),
@@ -154,5 +149,22 @@ def compare(real: PairMeasurement, generated: PairMeasurement, design: Design) -
         real_cross=real.cross.mean(axis=0),
         generated_cross=generated.cross.mean(axis=0),
         k_nyquist=real.k_nyquist,
-        scores={name: replace(one, band=band) for name, one, band in zip(BANDS, found, words, strict=True)},
+        scores=scores,
     )
+
+
+def scored_bands(
+    real: PairMeasurement, vectors: tuple[Array, Array], design: Design
+) -> tuple[Scaled, dict[str, Estimate]]:
+    """Return generated less real vectors of the maps, each (n_maps, n_bins), in units of their scatter, and by band.
+
+    The scores are means of that difference, unscaled, over the bins of each band.
+    """
+    scaled = design.scale(*vectors, "difference")
+    weights, words = band_weights(real.k_edges, SCORED_FRACTION * real.k_nyquist)
+
+    def scores(sample: Sample) -> Array:
+        return band_means((sample.generated.mean - sample.real.mean) * scaled.spread, weights)
+
+    found = design.estimate(scores, scaled, ["both"] * len(BANDS))
+    return scaled, {name: replace(one, band=band) for name, one, band in zip(BANDS, found, words, strict=True)}

@@ -7,19 +7,16 @@ amplitudes: fields with 5 % too much power each and the right r(k) are 0.05 r(k)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from focus_engine.statistics.bands import BANDS, band_weights
-from focus_engine.statistics.cross import PairMeasurement
+from focus_engine.statistics.cross import PairMeasurement, scored_bands
 from focus_engine.statistics.design import Design
 from focus_engine.statistics.map_stack import MapStack
-from focus_engine.statistics.power import SCORED_FRACTION, band_means
 from focus_engine.statistics.protocol import Result
 from focus_engine.statistics.reference import reference_of
-from focus_engine.statistics.sample import Sample
 
 Array = NDArray[np.float64]
 
@@ -45,18 +42,12 @@ def compare(real: PairMeasurement, generated: PairMeasurement, design: Design) -
     unit = reference_of(design.params, means, design.real.units_per_point, "ratio").centre
     unit = np.where(unit > 0, unit, 1)
     vectors = real.cross / unit[design.real.point], generated.cross / unit[design.generated.point]
-    scaled = design.scale(*vectors, "difference")
-    weights, words = band_weights(real.k_edges, SCORED_FRACTION * real.k_nyquist)
-
-    def scores(sample: Sample) -> Array:
-        return band_means((sample.generated.mean - sample.real.mean) * scaled.spread, weights)
-
-    found = design.estimate(scores, scaled, ["both"] * len(BANDS))
+    scaled, scores = scored_bands(real, vectors, design)
     return CrossPowerComparison(
         k=real.k,
         real_mean=design.real.weights @ vectors[0],
         real_std=scaled.spread * scaled.scatter,
         generated_mean=design.generated.weights @ vectors[1],
         k_nyquist=real.k_nyquist,
-        scores={name: replace(one, band=band) for name, one, band in zip(BANDS, found, words, strict=True)},
+        scores=scores,
     )
