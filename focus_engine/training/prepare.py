@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -94,6 +94,36 @@ class PreparedRun:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where and how a network is evaluated in training.
+
+    Attributes:
+        device: of network and batches.
+        precision: float32 or bf16.
+        context: of network evaluations in that precision.
+        ranks: that train together.
+        saved: the checkpoint that the run goes on from, if any.
+    """
+
+    device: torch.device
+    precision: str
+    context: Precision
+    ranks: Ranks
+    saved: Checkpoint | None
+
+    @classmethod
+    def of(cls, config: Config, device: torch.device, ranks: Ranks, saved: Checkpoint | None) -> Self:
+        """Return the place of a run on `device`."""
+        precision = precision_of_run(config, device, saved)
+        return cls(device, precision, precision_context(precision, device), ranks, saved)
+
+    @property
+    def compiled_before(self) -> bool | None:
+        """Whether the run was compiled on a device of this kind; None where it was not on such a one."""
+        return compiled_before(self.device, self.saved)
+
+
 def prepare_run(
     config: Config,
     data: PreparedData,
@@ -116,41 +146,35 @@ def prepare_run(
     Raises:
         InputError: the settings do not fit together or do not fit the checkpoint, or cannot train a new run.
     """
-    settings = config.training
     if device.type == "cpu":
         keep_freed_memory()
-    precision = precision_of_run(config, device, saved)
-    context = precision_context(precision, device)
-    process = build_process(config)
+    place, process = Place.of(config, device, ranks, saved), build_process(config)
     if saved is None:
         check_beginning(config)
         process.check_trainable()
-    network, began = _begun_network(config, data, device, saved, initial)
-    state = new_state(network, settings)
+    network, began = _begun_network(config, data, place, initial)
+    state = new_state(network, config.training)
     if saved is not None:
         restore_state(state, saved)
-    batches, held_out = _batches(config, data, device, Share(ranks.rank, ranks.size), resident)
-    if saved is not None and saved.config["training"]["batch_size"] != settings.batch_size:
-        maps_done = state.running.maps  # convert the position to batches of the present size
-        state.running.batch = len(batches) if maps_done == batches.n_maps else maps_done // settings.batch_size
-    parts, clock = BatchParts.of(network, device) if ranks.size == 1 else WHOLE, clock or Clock()
-    validation = Validation(held_out, process, seed=settings.seed, precision=context, ranks=ranks, parts=parts)
-    training = Training(settings, process, batches, validation, context, clock, ranks, None, parts)
+    parts = BatchParts.of(network, device) if ranks.size == 1 else WHOLE
+    training = _training(config, data, process, place, clock or Clock(), parts, resident)
+    if saved is not None and saved.config["training"]["batch_size"] != config.training.batch_size:
+        _convert_position(state, training.batches)
     form = fastest_form(
         training,
         network,
         config.model,
         data.maps.shape,
         device,
-        epochs=settings.num_epochs - state.epoch,
-        before=compiled_before(device, saved),
+        epochs=config.training.num_epochs - state.epoch,
+        before=place.compiled_before,
         may_compile=may_compile,
     )
-    replica = ranks.replica(form.module, device)
     # Threads that share a batch would each compile it; compiled code divides its loops among threads itself.
-    training = replace(training, replica=replica, parts=WHOLE if form.compiled else parts)
+    parts = WHOLE if form.compiled else parts
+    training = replace(training, replica=ranks.replica(form.module, device), parts=parts)
     return PreparedRun(
-        *(config, data, process, training, state, device, precision, context),
+        *(config, data, process, training, state, device, place.precision, place.context),
         compiled=form.compiled,
         graphed=form.graphed,
         slower=tuple(filter(None, (form.problem, why_not_fused(network, device)))),
@@ -159,25 +183,45 @@ def prepare_run(
 
 
 def _begun_network(
-    config: Config, data: PreparedData, device: torch.device, saved: Checkpoint | None, initial: InitialWeights | None
+    config: Config, data: PreparedData, place: Place, initial: InitialWeights | None
 ) -> tuple[torch.nn.Module, dict[str, Any] | None]:
     """Return the network on its device with the weights that a new run begins from, and what these are of."""
-    compiles = compiles_surely(config.training, device, compiled_before(device, saved))
+    compiles = compiles_surely(config.training, place.device, place.compiled_before)
     network = build_network(config.model, seed=config.training.seed)
-    network = placed(network, device, fuse=not compiles, precision=precision_of_run(config, device, saved))
+    network = placed(network, place.device, fuse=not compiles, precision=place.precision)
     check_map_size(network, data.maps)
     _recompute_blocks(network, config)
-    if saved is not None:
-        return network, saved.provenance.get("init_from")
+    if place.saved is not None:
+        return network, place.saved.provenance.get("init_from")
     if initial is None:
         return network, None
     initial.load_into(network)
     return network, initial.describe(data.maps)
 
 
-def _batches(
-    config: Config, data: PreparedData, device: torch.device, share: Share, resident: bool | None
-) -> tuple[Batches, Batches]:
+def _training(
+    config: Config,
+    data: PreparedData,
+    process: Process,
+    place: Place,
+    clock: Clock,
+    parts: BatchParts,
+    resident: bool | None,
+) -> Training:
+    """Return the fixed inputs of the loop, which evaluates the network of the state."""
+    settings, ranks = config.training, place.ranks
+    batches, held_out = _batches(config, data, place, resident)
+    validation = Validation(held_out, process, seed=settings.seed, precision=place.context, ranks=ranks, parts=parts)
+    return Training(settings, process, batches, validation, place.context, clock, ranks, None, parts)
+
+
+def _convert_position(state: TrainState, batches: Batches) -> None:
+    """Convert the position in the epoch from batches of the size before to those of the present size."""
+    done = state.running.maps
+    state.running.batch = len(batches) if done == batches.n_maps else done // batches.batch_size
+
+
+def _batches(config: Config, data: PreparedData, place: Place, resident: bool | None) -> tuple[Batches, Batches]:
     """Return the batches of the training maps, with their symmetries, and those of the validation maps."""
     settings, split, maps = config.training, data.split, data.maps
     augmentation = settings.augmentation
@@ -189,10 +233,10 @@ def _batches(
         standard=None if data.own_spectrum is None else data.own_spectrum.standardise,
         batch_size=settings.batch_size,
         seed=settings.seed,
-        device=device,
+        device=place.device,
         num_workers=config.data.num_workers,
         resident=resident,
-        share=share,
+        share=Share(place.ranks.rank, place.ranks.size),
     )
     training = made(
         maps,
