@@ -1,13 +1,19 @@
 """Train one network for each choice and seed, judge all against held-back universes, and write docs/training_well.md.
 
-    python scripts/training_ablation.py FOLDER
+    python scripts/training_ablation.py FOLDER [--rows base w4 ...] [--seeds 0 1 2]
+    python scripts/training_ablation.py --write
 
-Networks and scores are kept in the folder: what is there is not trained again. All on one thread, about two hours.
+Scores stand in benchmarks/results/training_ablation.json, where every measurement adds its own at once: what stands
+there, of the same settings, is not measured again, so that an interrupted run continues, on another machine too.
+Several may run at a time. Networks are kept in FOLDER. Seeds are measured one after the other. `--write` writes the
+table of the page. Each network takes about five minutes on one thread, all about five hours.
 """
 
+import argparse
+import fcntl
+import hashlib
 import json
 import statistics
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +21,9 @@ from typing import Any
 
 import torch
 
+from focus_engine.atomic import write_atomically
 from focus_engine.config.schema import Config
-from focus_engine.config.templates import template_config
+from focus_engine.config.templates import find_template, template_config
 from focus_engine.data.opening import open_maps
 from focus_engine.evaluation.trained_model import TrainedModel, open_trained
 from focus_engine.evaluation.truth import HeldBack, Truth, universe_truth
@@ -60,15 +67,20 @@ class Choice:
         epochs: number of epochs, so that the choices of a group cost about as much CPU time.
         settings: what it changes in the template.
         template: the template.
-        seeds: seeds of weights, order and noise.
+        sampling: how its maps are drawn.
     """
 
     words: str
     epochs: int
     settings: dict[str, Any]
     template: str = "small_flow"
-    seeds: tuple[int, ...] = (0,)
     sampling: dict[str, Any] = field(default_factory=lambda: SAMPLER)
+
+    @property
+    def digest(self) -> str:
+        """What tells scores of other settings apart."""
+        settings = find_template(self.template).settings | self.settings | self.sampling | {"epochs": self.epochs}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 
 CHOICES = {
@@ -82,15 +94,15 @@ CHOICES = {
     "muon_logit": Choice("bf16, Muon, logit-normal times", 21, MUON | {"flow_matching.time_sampling": "logit_normal"}),
     "muon_lr6": Choice("bf16, Muon, rate 6e-3", 22, MUON | {"training.lr": 6e-3}),
     "muon_wide": Choice("bf16, Muon, 32 channels x (1, 2, 2)", 16, WIDE | {"training.lr": 3e-3}),
-    "w4": Choice("the same, rate 4e-3, longer", 27, WIDE, seeds=(0, 1, 2)),
+    "w4": Choice("the same, rate 4e-3, longer", 27, WIDE),
     "w4v": Choice("the same, diffusion", 27, WIDE, template="small", sampling=MIDPOINT),
-    "boxcox": Choice("the same, data.normalize: boxcox", 27, BOXCOX, seeds=(0, 1, 2)),
-    "boxcox_v": Choice("the same, diffusion", 27, BOXCOX, template="small", sampling=MIDPOINT, seeds=(0, 1, 2)),
+    "boxcox": Choice("the same, data.normalize: boxcox", 27, BOXCOX),
+    "boxcox_v": Choice("the same, diffusion", 27, BOXCOX, template="small", sampling=MIDPOINT),
     "boxcox_strong": Choice("boxcox, power 0.2", 27, BOXCOX | {"data.boxcox_power": 0.2}),
     "boxcox_150": Choice("boxcox, 135 simulations, as many steps", 11, BOXCOX | {"data.simulations": 150}),
-    "no_drop": Choice("the same, training.cfg_prob: 0", 10, NO_DROP, seeds=(0, 1, 2)),
-    "spectrum": Choice("the same, data.standardize: spectrum (as it is)", 10, AS_IT_IS, seeds=(0, 1, 2)),
-    "spectrum_v": Choice("the same, diffusion (as it is)", 10, AS_IT_IS, "small", (0,), MIDPOINT),
+    "no_drop": Choice("the same, training.cfg_prob: 0", 10, NO_DROP),
+    "spectrum": Choice("the same, data.standardize: spectrum (as it is)", 10, AS_IT_IS),
+    "spectrum_v": Choice("the same, diffusion (as it is)", 10, AS_IT_IS, "small", MIDPOINT),
 }
 SHOWN = {
     "slab_mean.bias": "mean",
@@ -105,20 +117,52 @@ SHOWN = {
     "scattering.shift": "scattering",
     "classifier.excess": "classifier",
 }
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "training_well.md"
+HOME = Path(__file__).resolve().parent.parent
+PAGE = HOME / "docs" / "training_well.md"
+RESULTS = HOME / "benchmarks" / "results" / "training_ablation.json"
+Results = dict[str, Any]
+"""`rows`: name of a choice to its `digest` and, by seed, CPU time, verdict and scores [value, null, its spread]."""
 
 
 def main() -> None:
-    """Train and judge what is missing, and write the table of the page."""
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
+    """Train and judge what is missing, or write the table of the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", help="where networks are kept")
+    parser.add_argument("--rows", nargs="+", default=list(CHOICES), choices=list(CHOICES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--write", action="store_true", help="write the page from the kept results")
+    given = parser.parse_args()
+    if given.write == (given.folder is not None):
+        parser.error("give a folder, or --write")
     torch.set_num_threads(1)
-    folder = Path(sys.argv[1]).absolute()
-    folder.mkdir(exist_ok=True)
-    found = {name: [judged(folder, name, seed) for seed in choice.seeds] for name, choice in CHOICES.items()}
-    begin, end = "<!-- measured -->\n", "<!-- /measured -->\n"
-    head, rest = PAGE.read_text(encoding="utf-8").split(begin)
-    PAGE.write_text(head + begin + table(found) + end + rest.split(end)[1], encoding="utf-8")
+    if given.write:
+        PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), measured()), encoding="utf-8")
+        return
+    given.folder.mkdir(exist_ok=True, parents=True)
+    for seed in given.seeds:
+        for name in given.rows:
+            if str(seed) not in measured().get(name, {}):
+                keep(name, seed, judged(given.folder.absolute(), name, seed))
+
+
+def measured() -> dict[str, dict[str, Any]]:
+    """Return the scores by choice and seed, of the present settings."""
+    rows = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"] if RESULTS.is_file() else {}
+    return {
+        name: rows[name]["seeds"] for name, one in CHOICES.items() if rows.get(name, {}).get("digest") == one.digest
+    }
+
+
+def keep(name: str, seed: int, scores: dict[str, Any]) -> None:
+    """Add scores to the results; of others that measure at the same time none is lost."""
+    with (RESULTS.with_suffix(".lock")).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        rows = measured()
+        rows.setdefault(name, {})[str(seed)] = scores
+        document = {"maps": MAPS, "universes": HELD_BACK.universes, "cosmologies": HELD_BACK.cosmologies}
+        ordered = {one: {"digest": CHOICES[one].digest, "seeds": rows[one]} for one in CHOICES if one in rows}
+        with write_atomically(RESULTS) as path:
+            path.write_text(json.dumps({**document, "rows": ordered}, indent=1) + "\n", encoding="utf-8")
 
 
 def config_of(choice: Choice, seed: int) -> Config:
@@ -142,15 +186,14 @@ def trained(path: Path, config: Config) -> tuple[TrainedModel, float]:
 
 
 def judged(folder: Path, name: str, seed: int) -> dict[str, Any]:
-    """Return CPU time of training, verdict and scores of a network by `statistic.name`."""
-    path = folder / f"{name}_{seed}.json"
-    if not path.is_file():
-        model, seconds = trained(folder / f"{name}_{seed}", config_of(CHOICES[name], seed))
-        document = {"seconds": seconds, **scored(model, **CHOICES[name].sampling)}
-        path.write_text(json.dumps(document) + "\n", encoding="utf-8")
-    document = json.loads(path.read_text(encoding="utf-8"))
-    print(f"{name} {seed}: {document['seconds']:.0f} CPU-s, {document['verdict']}", flush=True)
-    return {**document, "scores": {f"{one['statistic']}.{one['name']}": one for one in document["scores"]}}
+    """Return CPU time of training [s], verdict and the shown scores of a network."""
+    choice = CHOICES[name]
+    model, seconds = trained(folder / f"{name}_{seed}_{choice.digest}", config_of(choice, seed))
+    found = scored(model, **choice.sampling)
+    print(f"{name} {seed}: {seconds:.0f} CPU-s, {found['verdict']}", flush=True)
+    scores = {f"{one['statistic']}.{one['name']}": one for one in found["scores"]}
+    kept = {score: [scores[score][key] for key in ("value", "null", "null_spread")] for score in SHOWN}
+    return {"seconds": seconds, "verdict": found["verdict"], "scores": kept}
 
 
 def scored(
@@ -170,9 +213,15 @@ def scored(
     return {"verdict": evaluation.verdict.text, "sampling_seconds": seconds, "scores": scores}
 
 
-def table(found: dict[str, list[dict[str, Any]]]) -> str:
+def written(page: str, found: dict[str, dict[str, Any]]) -> str:
+    """Return the page with its table replaced."""
+    begin, end = "<!-- measured -->\n", "<!-- /measured -->\n"
+    head, rest = page.split(begin)
+    return head + begin + table(found) + end + rest.split(end)[1]
+
+
+def table(found: dict[str, dict[str, Any]]) -> str:
     """Return the table: the median over seeds, and the range where there are several."""
-    first = found["base"][0]["scores"]
     lines = [
         f"{MAPS} maps of each network against 24 universes at each of 8 held-back cosmologies; several seeds as median",
         "(lowest to highest), else one seed. The last row is what 95 of 100 perfect models score.",
@@ -180,12 +229,18 @@ def table(found: dict[str, list[dict[str, Any]]]) -> str:
         f"| | CPU s | {' | '.join(SHOWN.values())} |",
         f"|---|---|{'---|' * len(SHOWN)}",
     ]
-    for name, reports in found.items():
-        seconds = statistics.median(one["seconds"] for one in reports)
-        cells = (spread([one["scores"][score] for one in reports], score) for score in SHOWN)
+    for name, seeds in found.items():
+        seconds = statistics.median(one["seconds"] for one in seeds.values())
+        cells = (spread([named(one["scores"][score]) for one in seeds.values()], score) for score in SHOWN)
         lines.append(f"| {CHOICES[name].words} | {seconds:.0f} | {' | '.join(cells)} |")
-    perfect = (null(first[score], score) for score in SHOWN)
+    first = next(iter(next(iter(found.values())).values()))["scores"]
+    perfect = (null(named(first[score]), score) for score in SHOWN)
     return "\n".join([*lines, f"| a perfect model | | {' | '.join(perfect)} |"]) + "\n"
+
+
+def named(score: list[float]) -> dict[str, float]:
+    """Return a kept score with the names of its numbers."""
+    return dict(zip(("value", "null", "null_spread"), score, strict=True))
 
 
 def spread(scores: list[dict[str, Any]], name: str) -> str:
