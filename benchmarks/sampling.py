@@ -23,13 +23,13 @@ import torch
 from alternation import alternate_processes, machine
 from peers import torchvision_for_its_import, with_parameters
 
+from focus_engine.allocator import keep_freed_memory
 from focus_engine.generative.diffusion import Diffusion
 from focus_engine.generative.noise import build_schedule
 from focus_engine.generative.sampling import SamplingPlan, sample_steps
 from focus_engine.models.batch_parts import BatchParts, PartedNetwork
 from focus_engine.models.inference import for_inference
 from focus_engine.models.unet import SimpleUNet
-from focus_engine.training.allocator import keep_freed_memory
 from focus_engine.training.devices import choose_precision, precision_context
 
 CALLS, TRAINED_STEPS, PARAMETERS = 50, 1000, 2

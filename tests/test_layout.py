@@ -18,6 +18,7 @@ TREES = ("focus_engine", "focus_tui")
 LOOSE = {
     "focus_engine": {
         "__init__",
+        "allocator",
         "api",
         "atomic",
         "cache",

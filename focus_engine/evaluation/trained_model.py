@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from focus_engine.allocator import keep_freed_memory
 from focus_engine.config.blocks.model import ModelBlock
 from focus_engine.config.budgets import sampler_within
 from focus_engine.config.methods import METHODS
@@ -38,7 +39,6 @@ from focus_engine.models.fused import placed
 from focus_engine.models.graphed import GraphedEvaluation
 from focus_engine.models.inference import for_inference
 from focus_engine.runs.folder import RunFolder
-from focus_engine.training.allocator import keep_freed_memory
 from focus_engine.training.checkpoint import Checkpoint, sha256_of
 from focus_engine.training.devices import choose_device, other_devices, precision_context
 from focus_engine.training.prepare import PreparedRun, precision_of_run

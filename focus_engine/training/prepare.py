@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from focus_engine.allocator import keep_freed_memory
 from focus_engine.config.beginning import check_beginning
 from focus_engine.config.schema import Config, plain_config
 from focus_engine.data.batches import Batches, Share
@@ -27,7 +28,6 @@ from focus_engine.models.batch_parts import WHOLE, BatchParts
 from focus_engine.models.build import build_network
 from focus_engine.models.fused import placed, why_not_fused
 from focus_engine.models.recompute import recompute
-from focus_engine.training.allocator import keep_freed_memory
 from focus_engine.training.budget import Clock
 from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.devices import choose_precision, device_name, git_commit, precision_context
