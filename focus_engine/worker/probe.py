@@ -8,7 +8,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,7 +21,7 @@ from focus_engine.training.flop import forward_flop
 from focus_engine.training.prepare import PreparedRun
 from focus_engine.training.step import add_gradients, apply_gradients
 
-PROBE_SECONDS = 6.0
+PROBE_SECONDS = 8.0
 """Longest time for the parts of a batch [s], as far as it can be predicted, beside the first two."""
 SHORT_SECONDS = 0.25
 """Shorter gradients are timed again, without the choice of kernels."""
@@ -35,6 +35,17 @@ SMALL_SHARE = 0.02
 """Share of the time of a batch below which the time of an update is not measured twice."""
 SECOND = 2
 """Place of the largest part that is measured whatever it costs: a corner of 128 x 128 pixels."""
+FEWEST_KEPT_BYTES = 2**28
+"""Parts that keep less for the backward pass do not show the peak memory: what was freed before has room for them."""
+PEAK_OVER_KEPT = 1.9
+"""Peak memory of a step on a CPU beside weights and optimiser, over the kept activations, where it is not measured.
+
+The backward pass holds 1.1 of it at once; more are the work space of convolutions and gaps between freed tensors.
+"""
+PEAKS_OVER_KEPT = (1.2, 2.3)
+"""Lowest and highest that were found."""
+GAPS = 1.06
+"""Peak memory of a batch over that of its parts in proportion: gaps between freed tensors grow with them."""
 BACKWARD = 3.0
 """Cost of a gradient over that of its forward pass, for choosing parts."""
 
@@ -51,6 +62,7 @@ class Probe:
         forward: forward pass of the batch alone.
         kept: memory of the activations that it keeps for the backward pass [bytes].
         before: peak memory of the process before the larger parts, on a CPU; with the gradients of the weights [bytes].
+        peak: peak memory of forward and backward pass beside that, on a CPU [bytes].
     """
 
     maps: int
@@ -60,10 +72,25 @@ class Probe:
     forward: float
     kept: float
     before: int = 0
+    peak: float = 0.0
 
 
 Measured = list[tuple[Batch, float]]
 """Parts of a batch and what was measured of each, seconds or bytes."""
+
+
+class _Clock:
+    """Seconds of work: on a CPU the time of the process, because other programs disturb short times most.
+
+    `stretch` is what the last gradient took: wall time over that of this clock.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._read = time.process_time if device.type == "cpu" else time.perf_counter
+        self.stretch = 1.0
+
+    def __call__(self) -> float:
+        return self._read()
 
 
 def probe(prepared: PreparedRun) -> Probe:
@@ -78,23 +105,43 @@ def probe(prepared: PreparedRun) -> Probe:
     parts, size = list(_parts(prepared, batch)), prepared.config.training.batch_size * batch.maps[0].numel()
     kept, forward = _forward_passes(prepared, parts[:2], clock)
     done = [(parts[0], _timed(prepared, parts[0], clock))]
-    before = most_resident()
-    while (
-        larger := _next(prepared, parts, done, kept, forward, PROBE_SECONDS - (time.perf_counter() - began))
-    ) is not None:
+    resident = [(parts[0], float(most_resident()))]
+
+    def left() -> float:
+        return PROBE_SECONDS - (time.perf_counter() - began)
+
+    while (larger := _next(prepared, parts, done, kept, forward, left() / 2)) is not None:
         done.append((larger, _timed(prepared, larger, clock)))
+        resident.append((larger, float(most_resident())))
     part, seconds = done[-1]
-    if part.maps.numel() == size and time.perf_counter() - began < PROBE_SECONDS:  # without the first use of memory
+    if seconds * clock.stretch < left():  # without the first use of memory, which steps of a training hardly see
         seconds = _timed(prepared, part, clock)
         done[-1] = (part, seconds)
     share = min(1.0, _timed_forward(prepared, part, clock) / seconds)
     height, width = part.maps.shape[2:]
     growth = 1.0 if (height, width) == batch.maps.shape[2:] else _growth(prepared, part, batch)
-    whole = clock.stretch() * _expected(done, growth * size)
-    return Probe(len(part.maps), height, width, whole, share * whole, _expected(kept, size), before)
+    whole = clock.stretch * _expected(done, growth * size)
+    before = int(resident[0][1])
+    memory = _expected(kept, size)
+    return Probe(
+        *(len(part.maps), height, width, whole, share * whole, memory, before),
+        peak=_peak(resident, _expected(kept, part.maps.numel()), memory, size),
+    )
 
 
-def _forward_passes(prepared: PreparedRun, parts: list[Batch], clock: "_Clock") -> tuple[Measured, Measured]:
+def _peak(resident: Measured, kept_by_part: float, kept: float, size: int) -> float:
+    """Return the peak memory of a batch beside that of the first part, from the peaks of the process [bytes].
+
+    `kept_by_part` and `kept` are what the last part and the batch keep for the backward pass.
+    """
+    if kept_by_part < FEWEST_KEPT_BYTES:
+        return PEAK_OVER_KEPT * kept
+    low, high = PEAKS_OVER_KEPT
+    measured = GAPS * (_expected(resident, size) - resident[0][1])
+    return min(max(measured, low * kept), high * kept)
+
+
+def _forward_passes(prepared: PreparedRun, parts: list[Batch], clock: _Clock) -> tuple[Measured, Measured]:
     """Return the kept memory and the time of the forward pass of the first map of each part."""
     kept: Measured = []
     forward: Measured = []
@@ -109,24 +156,6 @@ def most_resident() -> int:
     """Return the largest memory that this process has had [bytes]."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-class _Clock:
-    """Seconds of work: on a CPU the time of the process, because other programs disturb short times most.
-
-    `stretch` is what they took since the clock was made: wall time over that of this clock.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._read = time.process_time if device.type == "cpu" else time.perf_counter
-        self._began, self._wall = self._read(), time.perf_counter()
-
-    def __call__(self) -> float:
-        return self._read()
-
-    def stretch(self) -> float:
-        """Return wall time over time of this clock since it was made."""
-        return (time.perf_counter() - self._wall) / max(self._read() - self._began, 1e-9)
 
 
 def _next(
@@ -229,16 +258,17 @@ def _growth(prepared: PreparedRun, part: Batch, batch: Batch) -> float:
     return 1.0 if per_pixel[0] is None or per_pixel[1] is None else per_pixel[1] / per_pixel[0]
 
 
-def _timed(prepared: PreparedRun, part: Batch, clock: Callable[[], float]) -> float:
+def _timed(prepared: PreparedRun, part: Batch, clock: _Clock) -> float:
     """Return the time of the gradient of a part of a batch."""
     network, seconds = prepared.state.network.train(), 0.0
     for _ in range(2):
         network.zero_grad(set_to_none=True)
         synchronise(prepared.device)
-        began = clock()
+        began, wall = clock(), time.perf_counter()
         add_gradients(prepared.training, network, 1, 0, part, len(part.maps))
         synchronise(prepared.device)
         seconds = clock() - began
+        clock.stretch = (time.perf_counter() - wall) / max(seconds, 1e-9)
         if seconds > SHORT_SECONDS and prepared.device.type == "cpu":
             break
     return seconds
@@ -252,7 +282,7 @@ def _loss(prepared: PreparedRun, part: Batch) -> Tensor:
         )
 
 
-def _timed_forward(prepared: PreparedRun, part: Batch, clock: Callable[[], float]) -> float:
+def _timed_forward(prepared: PreparedRun, part: Batch, clock: _Clock) -> float:
     began = clock()
     with torch.no_grad():
         _loss(prepared, part)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from focus_engine.allocator import share_one_heap
 from focus_engine.config.beginning import check_beginning
 from focus_engine.config.blocks.training import TrainingBlock
 from focus_engine.config.load import load_config
@@ -56,11 +57,6 @@ TIMED_STEPS = 3
 STAGES = 4
 STEP_SECONDS = 8.0
 """Longest time for whole steps [s]; where they take longer, their cost is scaled from a part of one."""
-PEAK_OVER_KEPT = 1.9
-"""Peak memory of a step on a CPU beside weights and optimiser, over that of the kept activations; 1.6 to 2.3 measured.
-
-The backward pass holds 1.1 of it at once; more are the work space of convolutions and gaps between freed tensors.
-"""
 READ_BYTES = 2**28
 """Larger sets are not read as a whole."""
 FEWEST_READ = 256
@@ -141,6 +137,7 @@ def rehearse(run: RunFolder, *, device: str | None = None) -> Generator[DataProg
         InputError: config or data are wrong.
         FocusError: there is not enough memory; the message gives a batch that needs half of it.
     """
+    share_one_heap()
     config = load_config(run.config).config
     check_beginning(config, str(run.config))
     yield DataProgress(what="opening the maps", done=0, total=STAGES)
@@ -186,7 +183,7 @@ class _Whole:
 
     maps: tuple[int, int, int]
     steps_per_epoch: int
-    validation_batches: int
+    validation_maps: int
     resident: bool
     maps_to_read: int | None
     unread_bytes: int
@@ -204,7 +201,7 @@ def _whole(config: Config, maps: MapSet, place: torch.device) -> _Whole:
     return _Whole(
         maps=(train_maps, held_out, test),
         steps_per_epoch=math.ceil(math.ceil(train_maps / size) / accumulate),
-        validation_batches=math.ceil(held_out / size) * max(1, math.ceil(DRAWS / held_out)),
+        validation_maps=held_out * max(1, math.ceil(DRAWS / held_out)),
         resident=resident,
         maps_to_read=None if all_read else wanted,
         unread_bytes=held_bytes(train_maps - wanted, maps.shape) if resident and not all_read else 0,
@@ -228,7 +225,7 @@ def _timed_costs(prepared: PreparedRun, whole: _Whole) -> _Costs:
     if prepared.config.training.averages:
         prepared.state.averages = PowerAverages(prepared.state.network)
     seconds, waited = _time_steps(prepared)
-    validation = _time_validation(prepared, whole.validation_batches)
+    validation = _time_validation(prepared, whole)
     per_epoch = seconds * whole.steps_per_epoch + validation
     sampling = _time_sampling(prepared, per_epoch) if prepared.config.training.sample_every else None
     return _Costs(seconds, waited, validation, sampling, _peak_memory(prepared))
@@ -239,7 +236,7 @@ def _scaled_costs(prepared: PreparedRun, whole: _Whole, part: Probe) -> _Costs:
     training = prepared.config.training
     seconds = training.accumulate * part.seconds + update_seconds(prepared, part.seconds)
     seconds += len(LENGTHS) * average_seconds(prepared) if training.averages else 0.0
-    validation = 2 * whole.validation_batches * part.forward
+    validation = 2 * whole.validation_maps / training.batch_size * part.forward
     _, height, width = prepared.data.maps.shape
     sampling = None
     if training.sample_every:
@@ -326,7 +323,7 @@ def _time_steps(prepared: PreparedRun) -> tuple[float, float]:
     return (times[-1] - times[first]) / steps, (waits[-1] - waits[first]) / steps
 
 
-def _time_validation(prepared: PreparedRun, batches: int) -> float:
+def _time_validation(prepared: PreparedRun, whole: _Whole) -> float:
     """Return the seconds of a validation, scaled up from one batch."""
     validation, state = prepared.training.validation, prepared.state
     times = []
@@ -341,7 +338,8 @@ def _time_validation(prepared: PreparedRun, batches: int) -> float:
     validation.losses(state.ema.module, state.network, cut_short=cut_short)
     if len(times) < 2:  # the validation maps are one batch
         return time.perf_counter() - began
-    return (times[1] - times[0]) * batches
+    in_batch = min(prepared.config.training.batch_size, whole.maps[1])
+    return (times[1] - times[0]) * whole.validation_maps / in_batch
 
 
 def _time_sampling(prepared: PreparedRun, seconds_per_epoch: float) -> float:
@@ -378,7 +376,7 @@ def _scaled_memory(prepared: PreparedRun, part: Probe) -> int:
     if prepared.device.type == "cuda":
         return _peak_memory(prepared) + lacking + int(part.kept)
     moments = _tensor_bytes(prepared.state.optimizer.state_dict())
-    whole_step = part.before + moments + int(PEAK_OVER_KEPT * part.kept)
+    whole_step = part.before + moments + int(part.peak)
     return _checkpoint_bytes(prepared) + lacking + max(most_resident(), whole_step)
 
 
