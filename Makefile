@@ -62,12 +62,14 @@ check: $(VENV)/.developed
 		denoising-diffusion-pytorch==2.3.4 einops ema-pytorch accelerate tqdm pytorch-fid
 	$(PYTHON) -m venv .bench/jax
 	.bench/jax/bin/python -m pip install --quiet --disable-pip-version-check jax jaxpm packaging
+	$(PYTHON) -m venv .bench/leet
+	.bench/leet/bin/python -m pip install --quiet --disable-pip-version-check wandb
 	touch $@
 
 # Benchmarks of a CPU beside other programs: under 30 minutes on two quiet cores. bench-spectrum takes two hours.
 bench: .bench/.installed $(VENV)/.references
 	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/dashboard.py
+	$(BIN)/python benchmarks/dashboard.py --leet .bench/leet/bin/wandb
 	$(BIN)/python benchmarks/dashboard_load.py
 	$(BIN)/python benchmarks/power.py
 	$(BIN)/python benchmarks/judge.py
