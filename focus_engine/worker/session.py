@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from focus_engine.allocator import share_one_heap
 from focus_engine.atomic import write_atomically
 from focus_engine.config.edit import set_keys
 from focus_engine.config.load import load_config
@@ -125,7 +124,6 @@ def _begin(
     run: RunFolder, recorder: "Recorder", switch: "StopSwitch", *, resume: bool, device: str | None, began: float
 ) -> Generator[Event, None, _Beginning | None]:
     """Read config, checkpoint and maps, and fit the normalisation; None if asked to stop meanwhile."""
-    share_one_heap()
     file = load_config(run.config)
     config = file.config
     minutes = config.worker.stall_minutes
