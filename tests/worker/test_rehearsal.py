@@ -1,6 +1,7 @@
 """`focus check` on a training whose steps take too long: the cost is scaled from a part of one."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from focus_engine.data.opening import open_maps
 from focus_engine.events.table import DataProgress
 from focus_engine.models.recompute import recomputed_blocks
 from focus_engine.progress import drain
+from focus_engine.training import validation
 from focus_engine.training.prepare import prepare_run
 from focus_engine.training.prepared_data import prepare_data
 from focus_engine.worker import probe, rehearsal, run_queue
-from focus_engine.worker.probe import _expected
+from focus_engine.worker.probe import Probe, _expected, _peak
 from focus_engine.worker.rehearsal import rehearse
 
 
@@ -64,6 +66,37 @@ def test_memory_of_recomputed_blocks_is_their_inputs_and_one_of_them(experiment:
         kept.append(probe._kept(prepared, next(iter(prepared.training.batches.epoch(1)))))
         assert all(block.recomputes == on for block in recomputed_blocks(prepared.state.network))
     assert 0.3 < kept[1] / kept[0] < 0.8
+
+
+def test_a_validation_is_predicted_for_as_many_maps_as_it_evaluates(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+):
+    config, place = experiment.config, torch.device("cpu")
+    maps = drain(open_maps(config, experiment.run.path))
+    prepared = prepare_run(config, prepare_data(config, maps), place)
+    monkeypatch.setattr(rehearsal, "DRAWS", validation.DRAWS)  # which is smaller in tests
+    whole = rehearsal._whole(config, maps, place)
+    evaluated, loss = [], prepared.process.loss
+
+    def counted(network: torch.nn.Module, x: torch.Tensor, *args: object, **more: object) -> torch.Tensor:
+        evaluated.append(len(x))
+        return loss(network, x, *args, **more)
+
+    monkeypatch.setattr(type(prepared.process), "loss", lambda _, *args, **more: counted(*args, **more))
+    prepared.training.validation.losses(prepared.state.network, prepared.state.network)
+    assert sum(evaluated) == 2 * whole.validation_maps
+    part = Probe(maps=1, height=16, width=16, seconds=3.0, forward=1.0, kept=0.0)
+    costs = rehearsal._scaled_costs(prepared, whole, part)
+    assert costs.validation == pytest.approx(sum(evaluated) / config.training.batch_size)
+
+
+def test_the_peak_of_memory_follows_that_of_the_parts_where_they_are_large_enough():
+    resident = [(SimpleNamespace(maps=torch.empty(n)), peak) for n, peak in ((10, 5e8), (110, 1.5e9))]
+    assert _peak(resident, 1e8, 6e9, 1010) == pytest.approx(probe.PEAK_OVER_KEPT * 6e9)
+    assert _peak(resident, 5e8, 6e9, 1010) == pytest.approx(probe.GAPS * 1e10)
+    low, high = probe.PEAKS_OVER_KEPT
+    assert _peak(resident, 5e8, 2e9, 1010) == pytest.approx(high * 2e9)
+    assert _peak(resident, 5e8, 2e10, 1010) == pytest.approx(low * 2e10)
 
 
 def test_costs_are_scaled_along_the_line_of_the_two_largest_parts():
