@@ -226,7 +226,8 @@ class Rows:
             self.add({"program": program, "seconds": seconds, "seed": seed, **work()})
 
     def add(self, row: dict[str, Any]) -> None:
-        """Print and keep a row."""
+        """Print and keep a row, with date and processor."""
+        row |= {"date": datetime.now(UTC).isoformat(timespec="seconds"), "cpu": device_name(torch.device("cpu"))}
         self.rows.append(row)
         print(line(row), flush=True)
         if self._path:
