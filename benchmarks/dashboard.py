@@ -353,7 +353,9 @@ def described() -> dict[str, object]:
 def main() -> None:
     """Measure, print a table and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--leet", type=lambda path: Path(path).absolute(), help="the wandb program of an environment that has it")
+    parser.add_argument(
+        "--leet", type=lambda path: Path(path).absolute(), help="the wandb program of an environment that has it"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer repeats")
     given = parser.parse_args()
     repeats = 3 if given.quick else 7

@@ -150,6 +150,15 @@ def test_the_numbers_of_a_page_are_those_of_its_results():
 
 
 @pytest.mark.usefixtures("scripts")
+def test_the_tables_of_the_guides_are_those_of_the_last_benchmarks():
+    import benchmark_pages
+
+    for name, tables in benchmark_pages.TABLES.items():
+        page = (benchmark_pages.DOCS / name).read_text(encoding="utf-8")
+        assert benchmark_pages.written(page, tables) == page, "run scripts/benchmark_pages.py"
+
+
+@pytest.mark.usefixtures("scripts")
 def test_the_reference_pages_are_up_to_date():
     import write_reference
 

@@ -2,7 +2,6 @@
 
 import os
 
-
 SPINS = "1000"
 """Looks of a waiting thread before it sleeps, about two microseconds: parts of one operation seldom wait longer."""
 
