@@ -114,7 +114,7 @@ def probe(prepared: PreparedRun) -> Probe:
         done.append((larger, _timed(prepared, larger, clock)))
         resident.append((larger, float(most_resident())))
     part, seconds = done[-1]
-    if seconds * clock.stretch < left():  # without the first use of memory, which steps of a training hardly see
+    if seconds * clock.stretch < PROBE_SECONDS / 2:  # without the first use of memory, which a training hardly sees
         seconds = _timed(prepared, part, clock)
         done[-1] = (part, seconds)
     share = min(1.0, _timed_forward(prepared, part, clock) / seconds)
