@@ -3,18 +3,18 @@
 Both make 2LPT initial conditions at a = 0.05 and 20 leapfrog steps on a mesh of one cell a particle. Each program is a
 process of its own that makes a universe when asked, the programs in turns; times are medians without the first, which
 compiles. FOCUS is also timed with its maps (15 of as many pixels a side as the grid). Peak memory is that of the
-process, less what it held before the first universe. Grids above --largest are extrapolated from the largest measured,
-by n log n of the number of cells n in time and by n in memory. Where there is a GPU, FOCUS is measured on it as well,
-with the memory of its tensors. Prints a table and writes benchmarks/results/simulation.json.
+process, less what it held before the first universe. Where there is a GPU, FOCUS is measured on it as well, with the
+memory of its tensors. Prints a table and writes benchmarks/results/simulation.json, where other grids keep what was
+measured of them.
 
 JaxPM needs an interpreter of its own: python -m venv jax && jax/bin/pip install jax jaxpm packaging, then
 --jax-python jax/bin/python; without it FOCUS is measured alone, and this is said.
-Run: python benchmarks/simulation.py [--quick] [--grids 32 64 128 256] [--largest 128] [--cores 1] [--jax-python PATH]
+Run: python benchmarks/simulation.py [--quick] [--grids 32 64 128] [--cores 1] [--jax-python PATH]; 3 minutes; of 256³
+with --rounds 1 ten more
 """
 
 import argparse
 import json
-import math
 import os
 import resource
 import statistics
@@ -128,30 +128,13 @@ def row_of(runs: list[dict[str, float]]) -> dict[str, float]:
     return row
 
 
-def extrapolated(rows: dict[int, dict[str, dict[str, float]]], grid: int) -> dict[str, dict[str, float]]:
-    """Return what each program would take at `grid`, from the largest that was measured."""
-    last = max(rows)
-    cells, work = (grid / last) ** 3, (grid / last) ** 3 * math.log(grid) / math.log(last)
-    return {
-        name: {
-            "wall": row["wall"] * work,
-            "cpu": row["cpu"] * work,
-            "memory_mib": row["memory_mib"] * cells,
-            "universes_per_minute": 60 / (row["wall"] * work),
-            "extrapolated_from": last,
-        }
-        for name, row in rows[last].items()
-    }
-
-
 def show(grid: int, rows: dict[str, dict[str, float]]) -> None:
     """Print the rows of a grid."""
     ours = rows["FOCUS"]
     for name, row in rows.items():
         cells = f"{row['universes_per_minute']:>9.2f}{row['cpu']:>10.2f}{row['memory_mib']:>10.0f}"
         ratio = f"{row['wall'] / ours['wall']:>8.2f}{row['cpu'] / ours['cpu']:>8.2f}"
-        words = f"  rms {row['rms_cells']:.3f} cells" if "rms_cells" in row else "  extrapolated"
-        words += f", first {row['first_s']:.1f} s" if "first_s" in row else ""
+        words = f"  rms {row['rms_cells']:.3f} cells, first {row['first_s']:.1f} s"
         words += f", with maps {row['with_maps']:.2f} s" if "with_maps" in row else ""
         print(f"{grid:>4}³ {name:<12}{cells}{ratio}{words}", flush=True)
 
@@ -165,16 +148,16 @@ def main() -> None:
     if not given.jax_python:
         print("JaxPM: no --jax-python, left out")
     print(f"{'grid':<6}{'program':<12}{'univ/min':>9}{'CPU s':>10}{'MiB':>10}{'× time':>8}{'× CPU':>8}")
-    rows: dict[int, dict[str, dict[str, float]]] = {}
+    grids = json.loads(given.output.read_text())["grids"] if given.output.is_file() else {}
     with tempfile.TemporaryDirectory() as folder:
         for grid in [16, 32] if given.quick else given.grids:
-            if grid <= given.largest:
-                rows[grid] = measure(grid, given, Path(folder))
-                show(grid, rows[grid])
-            elif rows:
-                show(grid, found := extrapolated(rows, grid))
-                rows = {**rows, grid: found} if grid == given.grids[-1] else rows
-    document: dict[str, Any] = {**machine(), "cores_used": given.cores, "cell_mpc_h": CELL, "rows": rows}
+            found: dict[str, Any] = {**machine(), "cores_used": given.cores, "rounds": given.rounds}
+            found["programs"] = measure(grid, given, Path(folder))
+            show(grid, found["programs"])
+            grids[str(grid)] = found
+    if given.quick:
+        return
+    document = {"cell_mpc_h": CELL, "grids": dict(sorted(grids.items(), key=lambda one: int(one[0])))}
     given.output.parent.mkdir(exist_ok=True)
     given.output.write_text(json.dumps(document, indent=1) + "\n")
 
@@ -182,9 +165,8 @@ def main() -> None:
 def options() -> argparse.Namespace:
     """Return what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="grids of 16 and 32")
-    parser.add_argument("--grids", type=int, nargs="+", default=[32, 64, 128, 256])
-    parser.add_argument("--largest", type=int, default=128, help="larger grids are extrapolated")
+    parser.add_argument("--quick", action="store_true", help="grids of 16 and 32; writes nothing")
+    parser.add_argument("--grids", type=int, nargs="+", default=[32, 64, 128])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--jax-python", type=Path, help="interpreter that has jax and jaxpm")

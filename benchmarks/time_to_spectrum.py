@@ -111,7 +111,7 @@ def focus(
     drawn = torch.cat([step.finished for step in steps if step.finished is not None])
     drew = time.perf_counter() - began
     seen = run.state.epoch * run.training.batches.n_maps + run.state.running.maps
-    return {"maps_seen": seen, "draw_s": drew, "scores": scored(model.physical(drawn), truth, box)}
+    return {"maps_seen": seen, "draw_s": drew, **judged(model.physical(drawn), truth, box)}
 
 
 def peer_rows(
@@ -128,31 +128,36 @@ def peer_rows(
         drawn = torch.cat([peer.draw(part) for part in wanted.split(80)])
         drew = time.perf_counter() - began
         row = {"program": name, "seconds": mark, "seed": seed, "maps_seen": seen, "draw_s": drew}
-        yield {**row, "scores": scored(peer.data.physical(drawn), truth, box)}
+        yield row | judged(peer.data.physical(drawn), truth, box)
 
 
-def scored(generated: np.ndarray, truth: Truth, box: float) -> dict[str, Any]:
-    """Return value, null and its spread of every score, and the verdict."""
+def judged(generated: np.ndarray, truth: Truth, box: float) -> dict[str, Any]:
+    """Return value, null, its spread and p-value of every score, the verdict, and `deviations` of those that are shown.
+
+    A deviation is the distance from the score of a perfect model in its standard deviations; None if it is unknown.
+    """
     evaluation = drain(judging(truth.maps, generated, truth.design, box))
-    rows = {
+    scores: dict[str, Any] = {
         f"{one['statistic']}.{one['name']}": [one[key] for key in ("value", "null", "null_spread", "p_value")]
         for one in (score.to_dict() for score in evaluation.scores())
     }
-    return {**rows, "verdict": evaluation.verdict.text}
+    deviations = {name: deviation(scores[name]) for name in SHOWN}
+    return {"scores": scores | {"verdict": evaluation.verdict.text}, "deviations": deviations}
+
+
+def deviation(score: Sequence[float | None]) -> float | None:
+    """Return how many standard deviations of a perfect model a score is from it."""
+    value, null, spread, _ = score
+    return None if value is None or null is None or not spread else (value - null) / spread
 
 
 def line(row: dict[str, Any]) -> str:
     """Return a row as the table shows it: scores in standard deviations of a perfect model, and rms of all shown."""
-    deviations = [_deviation(row["scores"][name]) for name in SHOWN]
+    deviations = [math.nan if one is None else one for one in row["deviations"].values()]
     rms = math.sqrt(sum(one**2 for one in deviations) / len(deviations))
     head = f"{row['program']:<28}{row['seconds']:>6.0f} s {row['seed']:>3} {row['maps_seen']:>8} {row['draw_s']:>7.1f}"
     cells = (f"{one:>+11.1f}" if abs(one) < 1e4 else f"{'> 10000':>11}" for one in deviations)
     return head + "".join(cells) + (f"{rms:>8.1f}" if rms < 1e4 else f"{'> 10000':>8}")
-
-
-def _deviation(score: Sequence[float | None]) -> float:
-    value, null, spread, _ = score
-    return math.nan if value is None or null is None or not spread else (value - null) / spread
 
 
 def main() -> None:

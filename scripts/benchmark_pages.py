@@ -94,15 +94,15 @@ def dashboard(found: Found) -> Lines:
 
 def simulation(found: Found) -> Lines:
     """Yield the table of universes a minute."""
-    yield f"{machine(found)}, {found['cores_used']} used; cells of {found['cell_mpc_h']:g} Mpc/h:"
-    yield from head("cells", "program", "universes a minute", "CPU s", "memory, MiB", "FOCUS is")
-    for grid, programs in found["rows"].items():
+    yield f"Cells of {found['cell_mpc_h']:g} Mpc/h:"
+    yield from head("cells", "program", "universes a minute", "CPU s", "memory, MiB", "FOCUS is", "measured on")
+    for grid, one in found["grids"].items():
+        programs, where = one["programs"], f"{one['cores_used']} of {machine(one)}"
         ours = programs["FOCUS"]["wall"]
-        for name, one in programs.items():
-            ratio = "" if name == "FOCUS" else f"{one['wall'] / ours:.2f} times as fast"
-            place = f"{grid}³" + (" (extrapolated)" if "extrapolated_from" in one else "")
-            memory = f"{one['memory_mib']:.0f}"
-            yield row(place, name, f"{one['universes_per_minute']:.3g}", f"{one['cpu']:.3g}", memory, ratio)
+        for name, of in programs.items():
+            ratio, place = ("", where) if name == "FOCUS" else (f"{of['wall'] / ours:.2f} times as fast", "")
+            numbers = (f"{of['universes_per_minute']:.3g}", f"{of['cpu']:.3g}", f"{of['memory_mib']:.0f}")
+            yield row(f"{grid}³", name, *numbers, ratio, place)
 
 
 SCORES = {
@@ -114,8 +114,6 @@ SCORES = {
     "mean": "slab_mean.bias",
     "response": "response.slope_middle_scales",
 }
-ALL_SCORES = (*SCORES.values(), "log_power.middle_scales", "bispectrum.equilateral", "bispectrum.squeezed")
-"""Those of the rms: what benchmarks/time_to_spectrum.py shows."""
 
 
 def time_to_spectrum(found: Found) -> Lines:
@@ -127,8 +125,8 @@ def time_to_spectrum(found: Found) -> Lines:
     yield from head("", "seconds", *SCORES, "rms of ten", "not told at 99 %", "CPU, date")
     for (program, seconds), group in groupby(rows, key=lambda one: (one["program"], one["seconds"])):
         seeds = list(group)
-        cells = (values([deviation(one["scores"][name]) for one in seeds]) for name in SCORES.values())
-        rms = [math.sqrt(statistics.fmean(deviation(one["scores"][name]) ** 2 for name in ALL_SCORES)) for one in seeds]
+        cells = (values([known(one["deviations"][name]) for one in seeds]) for name in SCORES.values())
+        rms = [math.sqrt(statistics.fmean(known(d) ** 2 for d in one["deviations"].values())) for one in seeds]
         hidden = f"{sum(chance(one['scores']) > 0.01 for one in seeds)} of {len(seeds)}"
         where = f"{seeds[0]['cpu']}, {day(seeds[0]['date'])}"
         yield row(program.removeprefix("FOCUS "), f"{seconds:.0f}", *cells, values(rms), hidden, where)
@@ -144,10 +142,9 @@ def chance(scores: Found) -> float:
     return min(1.0, len(p_values) * min(p_values))
 
 
-def deviation(score: list[float | None]) -> float:
-    """Return how many standard deviations of a perfect model a score is from it."""
-    value, null, spread, _ = score
-    return math.nan if value is None or null is None or not spread else (value - null) / spread
+def known(deviation: float | None) -> float:
+    """Return a deviation, NaN where it is unknown."""
+    return math.nan if deviation is None else deviation
 
 
 def values(numbers: list[float]) -> str:
