@@ -90,8 +90,8 @@ class Terminal:
             pass
 
     def close(self) -> None:
-        """Kill the program."""
-        os.kill(self.pid, signal.SIGKILL)
+        """Kill the program, and those that it has started."""
+        os.killpg(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         os.close(self._fd)
 

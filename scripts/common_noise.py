@@ -1,4 +1,4 @@
-"""Measure the response to the parameters and the mean of maps several times more precisely than the judge does.
+"""Measure the response to the parameters, the mean and P(k) of maps more precisely than the judge does.
 
     python scripts/common_noise.py CHECKPOINT... [--maps 48]
 
@@ -8,11 +8,13 @@ slope of ln P(k) falls from 0.12 to 0.03. Compare networks by this script with e
 that their differences are smaller still, and with fewer than 48 maps the errors, from resampling, are too small.
 
 The mean of a map follows the mean of its noise, which is known to be 0: a fit to it as control variate takes two
-fifths off the error of the mean. It is measured on as many maps of other noise, different at each cosmology.
+fifths off the error of the mean. It is measured on as many maps of other noise, different at each cosmology; so is P(k)
+of the density and of its logarithm.
 Truth is 24 universes at each of 8 held-back cosmologies. Errors are of one standard deviation.
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from focus_engine.evaluation.truth import HeldBack, universe_truth
 from focus_engine.generative.map_noise import MapNoise
 from focus_engine.progress import drain
 from focus_engine.statistics.bands import BANDS, band_weights
-from focus_engine.statistics.power import SCORED_FRACTION, PowerSpectrum, power_spectrum
+from focus_engine.statistics.power import SCORED_FRACTION, PowerSpectrum, log_power_spectrum, power_spectrum
 from focus_engine.statistics.response import followed_variance, response_slope
 
 HELD_BACK = HeldBack(universes=24, cosmologies=8)
@@ -55,6 +57,11 @@ def main() -> None:
         response = response_words(real, spectra, weights_of(power_of(drawn[0], maps)))
         ratios = np.concatenate([one.mean(axis=(-2, -1)) / mean for one, mean in zip(others, means, strict=True)])
         print(f"{path}: response {response}; mean {mean_words(ratios, wanted.maps, model)}", flush=True)
+        floor = 0.5 * min(float(truth.maps.min()), *(float(one.min()) for one in others))
+        for words, power in (("P(k)", power_of), ("P(k) of log", partial(log_power_of, floor=floor))):
+            true = by_universe(power(np.asarray(truth.maps), maps).power)
+            found = np.stack([masked(power(one, maps)) for one in others])
+            print(f"    {words} {power_words(true, found, weights_of(power(others[0], maps)))}", flush=True)
 
 
 def draw(model: TrainedModel, point: NDArray[np.float32], count: int, first: int) -> NDArray[np.float32]:
@@ -67,6 +74,11 @@ def draw(model: TrainedModel, point: NDArray[np.float32], count: int, first: int
 def power_of(maps: NDArray[np.float32], of: MapSet) -> PowerSpectrum:
     """Return P(k) of maps (n, H, W)."""
     return power_spectrum(maps.reshape(-1, *maps.shape[-2:]), of.box_size)
+
+
+def log_power_of(maps: NDArray[np.float32], of: MapSet, *, floor: float) -> PowerSpectrum:
+    """Return P(k) of log10 of maps (n, H, W)."""
+    return log_power_spectrum(maps.reshape(-1, *maps.shape[-2:]), of.box_size, floor)
 
 
 def masked(spectrum: PowerSpectrum) -> Array:
@@ -99,6 +111,22 @@ def response_words(real: Array, drawn: Array, weights: Array) -> str:
     again = [scores(*(rng.choice(one, one.size) for one in whole)) for _ in range(RESAMPLINGS)]
     found = zip((*BANDS, "R²"), scores(*whole), np.std(again, axis=0), strict=True)
     return ", ".join(f"{name.replace('_', ' ')} {value:.2f} ± {error:.2f}" for name, value, error in found)
+
+
+def power_words(real: Array, drawn: Array, weights: Array) -> str:
+    """Return how far P(k), mean over cosmologies, is from the true one in each band; see `response_words`."""
+    real = real[..., : drawn.shape[-1]]
+    rng, whole = np.random.default_rng(SEED), (np.arange(real.shape[1]), np.arange(drawn.shape[1]))
+
+    def scores(universes: NDArray[Any], maps: NDArray[Any]) -> Array:
+        truth, own = real[:, universes].mean(axis=1), drawn[:, maps].mean(axis=1)
+        return (own / truth).mean(axis=0) @ weights.T - 1
+
+    again = [scores(*(rng.choice(one, one.size) for one in whole)) for _ in range(RESAMPLINGS)]
+    found = zip(BANDS, scores(*whole), np.std(again, axis=0), strict=True)
+    return ", ".join(
+        f"{name.replace('_', ' ')} {100 * value:+.1f} ± {100 * error:.1f} %" for name, value, error in found
+    )
 
 
 def mean_words(ratios: Array, first: int, model: TrainedModel) -> str:

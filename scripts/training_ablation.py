@@ -102,6 +102,8 @@ CHOICES = {
     "boxcox_150": Choice("boxcox, 135 simulations, as many steps", 11, BOXCOX | {"data.simulations": 150}),
     "no_drop": Choice("the same, training.cfg_prob: 0", 10, NO_DROP),
     "spectrum": Choice("the same, data.standardize: spectrum (as it is)", 10, AS_IT_IS),
+    "spectrum_p15": Choice("the same, power 0.15", 10, AS_IT_IS | {"data.boxcox_power": 0.15}),
+    "spectrum_p2": Choice("the same, power 0.2", 10, AS_IT_IS | {"data.boxcox_power": 0.2}),
     "spectrum_v": Choice("the same, diffusion (as it is)", 10, AS_IT_IS, "small", MIDPOINT),
 }
 SHOWN = {

@@ -28,6 +28,8 @@ from focus_tui.view.follow import Printer, print_log
 from focus_tui.view.words import bar_line, duration
 
 TEMPLATE = "small_flow"
+LIMIT = "training.max_minutes=2.5"
+"""Two cores need less. Beside other programs the schedule ends here too, after fewer epochs."""
 HELD_BACK = HeldBack(universes=8)
 """Universes at each held-back cosmology: ten seconds on two cores, once."""
 
@@ -39,8 +41,8 @@ def demo(root: Path, settings: tuple[str, ...] = ()) -> None:
         FocusError: training did not finish.
     """
     began = time.monotonic()
-    run = create_experiment(root, free_name(root), template=TEMPLATE, settings=settings)
-    step(1, "an experiment", f"focus new {run.name} --template {TEMPLATE}")
+    run = create_experiment(root, free_name(root), template=TEMPLATE, settings=(LIMIT, *settings))
+    step(1, "an experiment", f"focus new {run.name} --template {TEMPLATE} --set {LIMIT}")
     out(f"{relative(run.path)}/config.yaml holds every setting")
 
     step(2, "universes to learn from", "focus data simulate")
