@@ -73,14 +73,15 @@ bench: .bench/.installed $(VENV)/.references
 	$(BIN)/python benchmarks/dashboard_load.py
 	$(BIN)/python benchmarks/power.py
 	$(BIN)/python benchmarks/judge.py
-	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/cpu_training.py --rounds 5
+	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/cpu_training.py
 	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/streaming.py
 	$(BIN)/python benchmarks/simulation.py --jax-python .bench/jax/bin/python
-	$(BIN)/python benchmarks/growth.py --page
+	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/scaling.py --rounds 2
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/check.py --rounds 1
+	$(BIN)/python scripts/benchmark_pages.py
 
 bench-spectrum: .bench/.installed
 	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/time_to_spectrum.py --keep .bench/time_to_spectrum.jsonl

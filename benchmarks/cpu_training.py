@@ -15,6 +15,7 @@ import importlib.util
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -142,14 +143,16 @@ def contestants(precisions: list[str]) -> tuple[dict[str, Steps], dict[str, int]
 
 
 def measured(steps: dict[str, Steps], rounds: int, count: int) -> dict[str, list[float]]:
-    """Return maps/s of each contestant in each round, after one round that does not count."""
+    """Return maps/s of each contestant in each round, after one round that does not count; another begins each."""
     speeds: dict[str, list[float]] = {name: [] for name in steps}
+    names = deque(steps)
     for number in range(rounds + 1):
-        for name, work in steps.items():
+        for name in names:
             began = time.perf_counter()
-            maps = work(count)
+            maps = steps[name](count)
             if number:
                 speeds[name].append(maps / (time.perf_counter() - began))
+        names.rotate(-1)
     return speeds
 
 

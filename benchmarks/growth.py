@@ -3,8 +3,8 @@
 Each table varies one size and holds the others; the exponent is the slope of log time over log size between the last
 two points. Training, sampling and P(k) are beside what the machine can do: the FLOP of the step, counted by operation,
 at the rate of a large matrix product in float32 on as many threads, or the bytes of the maps at the speed of a copy.
-Prints the tables, writes benchmarks/results/growth.json, and with `--page` the tables of docs/performance.md.
-Run: python benchmarks/growth.py [--rounds 5] [--quick] [--page]
+Prints the tables and writes benchmarks/results/growth.json.
+Run: python benchmarks/growth.py [--rounds 5] [--quick]
 """
 
 import argparse
@@ -38,7 +38,6 @@ from focus_engine.models.unet import SimpleUNet
 from focus_engine.statistics.power import power_spectrum
 
 RESULTS = Path(__file__).parent / "results" / "growth.json"
-PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 CONDITIONS = 2
 
 
@@ -208,16 +207,12 @@ def tables(measure: Measure, folder: Path, *, quick: bool) -> Iterator[Growth]:
     yield logs(measure, (10, 100) if quick else (100, 1000, 10_000), folder)
 
 
-def markdown(grown: Sequence[Growth]) -> str:
-    """Return the tables as one of Markdown, a row a measurement."""
-    lines = ["| cost | grows with | seconds | exponent | share of the limit |", "|---|---|---|---|---|"]
-    for one in grown:
-        sizes = ", ".join(f"{point.size:,}" for point in one.points)
-        seconds = ", ".join(f"{point.seconds:.3g}" for point in one.points)
-        last = one.points[-1]
-        share = "" if last.limit is None else f"{last.limit / last.seconds:.0%}"
-        lines.append(f"| {one.cost} ({one.held}) | {one.size}: {sizes} | {seconds} | {one.exponent:.2f} | {share} |")
-    return "\n".join(lines) + "\n"
+def line(one: Growth) -> str:
+    """Return a table as a line."""
+    seconds = ", ".join(f"{point.seconds:.3g} s ({point.size:,})" for point in one.points)
+    last = one.points[-1]
+    share = "" if last.limit is None else f", {last.limit / last.seconds:.0%} of the limit"
+    return f"{one.cost} ({one.held}) by {one.size}: {seconds}; exponent {one.exponent:.2f}{share}"
 
 
 def main() -> None:
@@ -225,7 +220,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
-    parser.add_argument("--page", action="store_true", help="write the tables into docs/performance.md")
     parser.add_argument("--output", type=Path, default=RESULTS)
     given = parser.parse_args()
     measure = Measure(given.rounds)
@@ -233,16 +227,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for one in tables(measure, Path(folder), quick=given.quick):
             grown.append(one)
-            print(markdown([one]), flush=True)
+            print(line(one), flush=True)
     limits = {"flop_per_second": measure.flop_per_second, "bytes_per_second": measure.bytes_per_second}
     document: dict[str, Any] = {**machine(), **limits, "load": os.getloadavg()[0]}
     document["tables"] = [{**asdict(one), "exponent": one.exponent} for one in grown]
     given.output.parent.mkdir(exist_ok=True)
     given.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    if given.page:
-        begin, end = "<!-- growth -->\n", "<!-- /growth -->\n"
-        head, rest = PAGE.read_text(encoding="utf-8").split(begin)
-        PAGE.write_text(head + begin + markdown(grown) + end + rest.split(end)[1], encoding="utf-8")
 
 
 if __name__ == "__main__":

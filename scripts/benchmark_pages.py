@@ -3,7 +3,6 @@
     python scripts/benchmark_pages.py
 
 Each table stands between `<!-- NAME -->` and `<!-- /NAME -->`, and is that of benchmarks/results/NAME.json.
-`benchmarks/growth.py --page` writes its own.
 """
 
 import json
@@ -72,6 +71,25 @@ def check(found: Found) -> Lines:
         yield row(name, *times, *cells, one["measured"].partition(";")[0])
 
 
+def streaming(found: Found) -> Lines:
+    """Yield the table of maps that do not fit into memory."""
+    size = f"{found['maps']:,} maps of {found['map_size']} x {found['map_size']}"
+    yield f"{size}; {machine(found)}:"
+    yield from head("", "", "beside it")
+    rate, ratio = found["steps_per_s"], found["streamed_to_resident"]["wall"]
+    yield row(
+        "steps a second, through a memory map",
+        f"{rate['streamed']:.2f}",
+        f"{ratio:.3f} of {rate['resident']:.2f} in memory",
+    )
+    few, *_, many = found["rss_anon_mib"].items()
+    cells = f"{many[1]['reading']:.0f} MiB", f"{few[1]['reading']:.0f} MiB with {int(few[0]):,} maps"
+    yield row("memory beside the page cache", *cells)
+    for name, one in found["chunked"].items():
+        rate = f"{one['windows']:,.0f}"
+        yield row(f"{name}: maps a second by windows of chunks", rate, f"{one['map by map']:.0f} map by map")
+
+
 def startup(found: Found) -> Lines:
     """Yield the table of starting commands."""
     yield f"{machine(found)}; medians of {found['rounds']}:"
@@ -103,6 +121,19 @@ def simulation(found: Found) -> Lines:
             ratio, place = ("", where) if name == "FOCUS" else (f"{of['wall'] / ours:.2f} times as fast", "")
             numbers = (f"{of['universes_per_minute']:.3g}", f"{of['cpu']:.3g}", f"{of['memory_mib']:.0f}")
             yield row(f"{grid}³", name, *numbers, ratio, place)
+
+
+def growth(found: Found) -> Lines:
+    """Yield the table of how cost grows."""
+    yield f"{machine(found)}; in brackets what is held:"
+    yield from head("cost", "grows with", "seconds", "exponent", "share of the limit")
+    for one in found["tables"]:
+        points, limit = one["points"], one["points"][-1]["limit"]
+        sizes = ", ".join(f"{point['size']:,}" for point in points)
+        seconds = ", ".join(f"{point['seconds']:.3g}" for point in points)
+        share = "" if limit is None else f"{limit / points[-1]['seconds']:.0%}"
+        words = f"{one['cost']} ({one['held']})", f"{one['size']}: {sizes}"
+        yield row(*words, seconds, f"{one['exponent']:.2f}", share)
 
 
 SCORES = {
@@ -175,7 +206,8 @@ def demo(found: Found) -> Lines:
 
 TABLES: Mapping[str, Mapping[str, Callable[[Found], Lines]]] = {
     "performance.md": {
-        one.__name__: one for one in (cpu_training, sampling, scaling, check, startup, dashboard, simulation)
+        one.__name__: one
+        for one in (cpu_training, sampling, scaling, streaming, check, startup, dashboard, simulation, growth)
     },
     "training_well.md": {one.__name__: one for one in (time_to_spectrum, demo)},
 }

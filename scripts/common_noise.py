@@ -11,10 +11,14 @@ The mean of a map follows the mean of its noise, which is known to be 0: a fit t
 fifths off the error of the mean. It is measured on as many maps of other noise, different at each cosmology; so is P(k)
 of the density and of its logarithm.
 Truth is 24 universes at each of 8 held-back cosmologies. Errors are of one standard deviation.
+
+The first line of a network is what its training universes tell: ln P(k) by a quadratic fit in
+the logarithms of the parameters.
 """
 
 import argparse
 from functools import partial
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +54,14 @@ def main() -> None:
         truth = drain(universe_truth(model.config, maps, model.data["split"]["train"], HELD_BACK, None))
         points = truth.design.params.astype(np.float32)
         real = by_universe(power_of(np.asarray(truth.maps), maps).power)
+        print(f"{path}: training universes {told_words(real, maps, model.data['split']['train'], points)}")
         means = np.asarray(truth.maps).mean(axis=(-2, -1), dtype=np.float64).reshape(len(points), -1).mean(axis=1)
         drawn = [draw(model, point, wanted.maps, 0) for point in points]
         others = [draw(model, point, wanted.maps, wanted.maps * (1 + place)) for place, point in enumerate(points)]
         spectra = np.stack([masked(power_of(one, maps)) for one in drawn])
         response = response_words(real, spectra, weights_of(power_of(drawn[0], maps)))
         ratios = np.concatenate([one.mean(axis=(-2, -1)) / mean for one, mean in zip(others, means, strict=True)])
-        print(f"{path}: response {response}; mean {mean_words(ratios, wanted.maps, model)}", flush=True)
+        print(f"    response {response}; mean {mean_words(ratios, wanted.maps, model)}", flush=True)
         floor = 0.5 * min(float(truth.maps.min()), *(float(one.min()) for one in others))
         for words, power in (("P(k)", power_of), ("P(k) of log", partial(log_power_of, floor=floor))):
             true = by_universe(power(np.asarray(truth.maps), maps).power)
@@ -97,20 +102,57 @@ def by_universe(power: Array) -> Array:
     return power.reshape(HELD_BACK.cosmologies, HELD_BACK.universes, -1, power.shape[-1]).mean(axis=2)
 
 
+def told_words(real: Array, maps: MapSet, universes: NDArray[np.intp], points: NDArray[np.float32]) -> str:
+    """Return the scores of `response_words` of P(k) at `points` by a quadratic fit to the training universes."""
+    ids = maps.maps_of(universes)
+    spectrum = power_of(maps.read(ids), maps)
+    power = masked(spectrum).reshape(len(universes), maps.maps_per_simulation, -1).mean(axis=1)
+    params = maps.params_of(ids)[:: maps.maps_per_simulation]
+    wanted, weights = quadratic(points), weights_of(spectrum)
+    truth = real.mean(axis=1)[:, : power.shape[-1]]
+
+    def scores(some: NDArray[np.intp]) -> list[float]:
+        terms, logs = quadratic(params[some]), np.log(power[some])
+        fit, *_ = np.linalg.lstsq(terms, logs, rcond=None)
+        return response_scores(truth, np.exp(wanted @ fit + (logs - terms @ fit).var(axis=0) / 2), weights)
+
+    whole = np.arange(len(power))
+    return score_words(
+        scores(whole), [scores(np.random.default_rng(n).choice(whole, whole.size)) for n in range(RESAMPLINGS)]
+    )
+
+
+def quadratic(params: NDArray[np.float32]) -> Array:
+    """Return the terms of a quadratic form in ln(params), (n, terms)."""
+    x = np.log(params.astype(np.float64))
+    pairs = combinations_with_replacement(range(x.shape[1]), 2)
+    return np.column_stack([np.ones(len(x)), x, *(x[:, one] * x[:, two] for one, two in pairs)])
+
+
+def response_scores(truth: Array, own: Array, weights: Array) -> list[float]:
+    """Return the slope of ln P(k) in each band, and R² over all, from mean P(k) (points, V)."""
+    reference, apart = np.log(truth) @ weights.T, np.log((own / truth) @ weights.T)
+    slopes = [response_slope(reference[:, band], apart[:, band]) for band in range(len(BANDS))]
+    return [*slopes, followed_variance(reference, reference + apart)]
+
+
+def score_words(found: list[float], again: list[list[float]]) -> str:
+    """Return the scores with their errors, from resampled ones."""
+    named = zip((*BANDS, "R²"), found, np.std(again, axis=0), strict=True)
+    return ", ".join(f"{name.replace('_', ' ')} {value:.2f} ± {error:.2f}" for name, value, error in named)
+
+
 def response_words(real: Array, drawn: Array, weights: Array) -> str:
-    """Return the slope of ln P(k) in each band, and R² over all, from P(k) (points, universes or maps, V)."""
+    """Return the scores of the response in words, from P(k) (points, universes or maps, V)."""
     real = real[..., : drawn.shape[-1]]
     rng, whole = np.random.default_rng(SEED), (np.arange(real.shape[1]), np.arange(drawn.shape[1]))
 
     def scores(universes: NDArray[Any], maps: NDArray[Any]) -> list[float]:
-        truth, own = real[:, universes].mean(axis=1), drawn[:, maps].mean(axis=1)
-        reference, apart = np.log(truth) @ weights.T, np.log((own / truth) @ weights.T)
-        slopes = [response_slope(reference[:, band], apart[:, band]) for band in range(len(BANDS))]
-        return [*slopes, followed_variance(reference, reference + apart)]
+        return response_scores(real[:, universes].mean(axis=1), drawn[:, maps].mean(axis=1), weights)
 
-    again = [scores(*(rng.choice(one, one.size) for one in whole)) for _ in range(RESAMPLINGS)]
-    found = zip((*BANDS, "R²"), scores(*whole), np.std(again, axis=0), strict=True)
-    return ", ".join(f"{name.replace('_', ' ')} {value:.2f} ± {error:.2f}" for name, value, error in found)
+    return score_words(
+        scores(*whole), [scores(*(rng.choice(one, one.size) for one in whole)) for _ in range(RESAMPLINGS)]
+    )
 
 
 def power_words(real: Array, drawn: Array, weights: Array) -> str:
