@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from alternation import machine
 
+from focus_engine.allocator import keep_freed_memory
 from focus_engine.simulation.cosmology import Cosmology
 from focus_engine.simulation.nbody import linear_density
 from focus_engine.simulation.simulate import UniverseLayout, particle_history, project
@@ -72,6 +73,8 @@ class Program:
 def child(grid: int, cores: int, device: torch.device) -> None:
     """Make a universe of FOCUS for each line on stdin, and print its seconds and memory."""
     torch.set_num_threads(cores)
+    if device.type == "cpu":
+        keep_freed_memory()  # as `simulate_universes` does
 
     def peak() -> float:
         synchronise(device)

@@ -19,6 +19,7 @@ _REMEDIES = {
     errno.ENFILE: "the machine has too many open files; end other programs",
     errno.ENOMEM: "the machine is out of memory; end other programs",
 }
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
@@ -84,3 +85,17 @@ def refusal(error: BaseException | None) -> OSError | None:
 def remedy(error: OSError) -> str:
     """Return what to do when the system has refused a file."""
     return _REMEDIES.get(error.errno or 0, "check the folder's rights and the space on its disk")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether `error` is an out-of-memory error of the device or the host, in any of torch's forms."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
+
+
+def lost_gpu(error: BaseException) -> str:
+    """Return what is wrong where a GPU no longer answers; empty if `error` is another one."""
+    if type(error).__name__ != "AcceleratorError":
+        return ""
+    return f"the GPU no longer answers ({(str(error).splitlines() or [''])[0]})"

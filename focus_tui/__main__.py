@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from focus_engine.errors import FocusError, remedy
+from focus_engine.errors import FocusError, is_out_of_memory, lost_gpu, remedy
 from focus_engine.launch.threads import wait_asleep
 
 INTERRUPTED = 130
@@ -38,9 +38,9 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     except OSError as error:
         return _report_error(_disk_message(error), 1)
-    except MemoryError:
-        return _report_error("out of memory", 1)
     except Exception as error:
+        if words := _device_words(error):
+            return _report_error(words, 1)
         if type(error).__name__ == "Abort":  # raised by older typer on Ctrl-C
             return _report_error("interrupted", INTERRUPTED)
         if not _is_usage_error(error):
@@ -85,6 +85,14 @@ def _report_error(message: str, code: int) -> int:
 def _disk_message(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}: {remedy(error)}; files that were complete before are intact"
+
+
+def _device_words(error: Exception) -> str:
+    """Return the message for memory that is full, or a GPU that is lost; empty if `error` is something else."""
+    if is_out_of_memory(error):
+        return "out of memory: end other programs, or make smaller batches"
+    lost = lost_gpu(error)
+    return f"{lost}: see nvidia-smi and dmesg, and try again once it does" if lost else ""
 
 
 def _is_usage_error(error: Exception) -> bool:

@@ -4,12 +4,14 @@ import pickle
 from pathlib import Path
 
 import pytest
+import torch
 
 from focus_engine.config.edit import set_keys
 from focus_engine.config.laws import joint_laws
 from focus_engine.config.load import all_keys, parse_config
 from focus_engine.config.schema import Config
-from focus_engine.errors import FocusError, InputError, Problem
+from focus_engine.errors import FocusError, InputError, Problem, is_out_of_memory, lost_gpu
+from focus_tui import __main__ as command
 
 
 def test_a_message_is_made_of_its_problems():
@@ -57,3 +59,34 @@ def test_every_law_names_existing_keys():
     for _, _, keys in joint_laws(Config(), ()):
         assert keys
         assert set(keys) <= known
+
+
+LOST = torch.AcceleratorError("CUDA error: unspecified launch failure\nCUDA kernel errors might be asynchronous")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (LOST, "the GPU no longer answers (CUDA error: unspecified launch failure): see nvidia-smi and dmesg, and"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out of memory: end other programs, or make smaller batches"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory: end other programs, or"),
+    ],
+)
+def test_a_device_that_fails_is_no_traceback(error: Exception, words: str, monkeypatch, capfd):
+    def fail(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(command, "_dispatch", fail)
+    assert command.run(["sample", "x"]) == 1
+    assert capfd.readouterr().err.startswith(f"focus: {words}")
+
+
+def test_other_errors_are_bugs_and_show_where(monkeypatch):
+    def fail(_: object) -> int:
+        raise RuntimeError("sizes do not match")
+
+    monkeypatch.setattr(command, "_dispatch", fail)
+    with pytest.raises(RuntimeError, match="sizes"):
+        command.run(["sample", "x"])
+    assert not is_out_of_memory(RuntimeError("sizes do not match"))
+    assert lost_gpu(RuntimeError("CUDA error")) == ""

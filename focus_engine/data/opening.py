@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,12 @@ def open_maps(config: Config, config_dir: Path) -> Generator[DataProgress, None,
 
         universes = yield from relay(simulate_cached_universes(block), as_event)
         maps_paths, params_path = (universes.maps_path,), universes.params_path
+    return open_stored(config, maps_paths, params_path)
+
+
+def open_stored(config: Config, maps_paths: Sequence[Path], params_path: Path) -> MapSet:
+    """Open maps that are on disk as the data block of a config describes them. Raises InputError as `open_map_set`."""
+    block = config.data
     return open_map_set(
         maps_paths,
         params_path,

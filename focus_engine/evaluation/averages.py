@@ -124,14 +124,18 @@ def _remembered(run: RunFolder, path: Path, checkpoint: str) -> float | None:
     if known is not None and known.checkpoint == checkpoint:
         return known.length
     why = "is not known" if known is None else "was found for another checkpoint"
-    remedy = f"find it with focus evaluate {run.name} --ema best"
+    which = "" if path == run.checkpoint_best else f" --checkpoint {path.stem.removeprefix('checkpoint_')}"
+    remedy = f"find it with focus evaluate {run.name} --ema best{which}"
     raise InputError(f"the best average of {path.name} {why}: {remedy}", where="--ema best")
 
 
 @torch.no_grad()
 def _take(network: nn.Module, weights: Tensor) -> None:
-    """Copy the vector of all weights into the parameters of `network`."""
-    torch.nn.utils.vector_to_parameters(weights, network.parameters())
+    """Copy the vector of all weights, `flat`, into the parameters of `network`, which keep their device and layout."""
+    parameters = list(network.parameters())
+    sizes = [one.numel() for one in parameters]
+    for parameter, values in zip(parameters, torch.split(weights, sizes), strict=True):
+        parameter.copy_(values.view(parameter.shape))
 
 
 @dataclass(frozen=True)

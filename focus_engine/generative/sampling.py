@@ -14,7 +14,7 @@ from torch import Tensor
 
 from focus_engine.config.methods import DEFAULT_METHOD, METHODS
 from focus_engine.config.samplers import SPACINGS, SamplerSpec, choose_sampler, samplers_with_churn
-from focus_engine.errors import FocusError, InputError
+from focus_engine.errors import FocusError, InputError, is_out_of_memory
 from focus_engine.generative.guidance import nfe_per_call
 from focus_engine.generative.map_noise import LARGEST_SEED, MapNoise
 from focus_engine.generative.prior import SpectralPrior
@@ -228,15 +228,19 @@ def _sample_batches(job: _Job) -> Iterator[SamplingProgress]:
         fits = True
         try:
             yield from _sample_batch(job, first, job.cond[first : first + size])
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             fits = False  # tried again outside: the exception holds the tensors of the failed attempt
         if fits:
             first += size
         elif size == 1:
-            raise FocusError(f"{job.device}: out of memory with one map: free some of it, or use device cpu")
+            other = "" if job.device.type == "cpu" else ", or use device cpu"
+            raise FocusError(f"{job.device}: out of memory with one map: free some of it{other}")
         else:
             size = (min(size, len(job.cond) - first) + 1) // 2
-            torch.cuda.empty_cache()
+            if job.device.type == "cuda":
+                torch.cuda.empty_cache()
 
 
 def _sample_batch(job: _Job, first: int, cond: Tensor) -> Iterator[SamplingProgress]:

@@ -118,7 +118,7 @@ class UniverseFolder:
         record = {"arguments": dict(arguments), "focus_version": __version__, **provenance}
         with self._work():
             self._join(len(params))
-            _write(self.params_path, lambda file: file.write(_to_table(params)))
+            _write(self.params_path, lambda file: file.write(parameter_table(params)))
             _write(self.record_path, lambda file: file.write(_to_json(record)))
             shutil.rmtree(self._unfinished, ignore_errors=True)
 
@@ -170,7 +170,7 @@ def _to_json(record: Mapping[str, object]) -> bytes:
     return (json.dumps(record, indent=2) + "\n").encode()
 
 
-def _to_table(params: NDArray[np.float64]) -> bytes:
+def parameter_table(params: NDArray[np.float64]) -> bytes:
     """Return the table in the six CAMELS columns; the four feedback columns are 1, as in its N-body sets."""
     rows = "".join(f"{omega_m:.5f} {sigma_8:.5f} 1 1 1 1\n" for omega_m, sigma_8 in params)
     return f"# {' '.join(PARAMETER_NAMES)}\n{rows}".encode()

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from focus_engine.allocator import keep_freed_memory
 from focus_engine.config.designs import DEFAULT_DESIGN
 from focus_engine.errors import InputError
 from focus_engine.simulation.cosmology import Cosmology
@@ -29,6 +30,8 @@ PHYSICS_REVISION = 2
 """Incremented when the same arguments would give other maps; part of a set's fingerprint."""
 
 _MEMORY_FOR_UNIVERSES = 4 * 2**30
+_MEMORY_A_CELL = 530
+"""Peak memory of a universe over its number of cells [bytes], measured at 128³."""
 _POLL_SECONDS = 0.2
 
 
@@ -219,7 +222,9 @@ def _simulate_all(wanted: UniverseSet, missing: list[int]) -> Iterator[tuple[int
     Threads, not processes: torch releases the GIL in its kernels, and a process would need 2 s to import torch
     (measured: 100 universes of 32³ in 25 s on 2 cores).
     """
-    workers = _workers(wanted, len(missing))
+    if wanted.device.type == "cpu":
+        keep_freed_memory()
+    workers = workers_for(wanted, len(missing))
     threads = torch.get_num_threads()
     stop = threading.Event()
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads if workers == 1 else 1,))
@@ -242,10 +247,11 @@ def _simulate_all(wanted: UniverseSet, missing: list[int]) -> Iterator[tuple[int
         torch.set_num_threads(threads)
 
 
-def _workers(wanted: UniverseSet, universes: int) -> int:
+def workers_for(wanted: UniverseSet, universes: int) -> int:
+    """Return how many of `universes` are simulated at a time."""
     if wanted.device.type != "cpu":
         return 1
-    memory = 400 * wanted.layout.grid**3  # bytes at the peak of a force computation
+    memory = _MEMORY_A_CELL * wanted.layout.grid**3
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, torch.get_num_threads(), universes, _MEMORY_FOR_UNIVERSES // memory))
 

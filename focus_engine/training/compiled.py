@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from focus_engine.config.blocks.training import TrainingBlock
+from focus_engine.errors import is_out_of_memory
 from focus_engine.generative.process import Process
 from focus_engine.generative.sampling import Precision
 from focus_engine.models.graphed import GraphedTraining
-from focus_engine.training.memory import is_out_of_memory, release_memory
+from focus_engine.training.memory import release_memory
 
 BACKEND = "inductor"
 COMPILE_SECONDS = 60.0
@@ -131,9 +132,8 @@ def _failure(error: Exception, verb: str) -> str:
     without = {"compile": "uncompiled", "record": "without the graph"}[verb]
     if is_out_of_memory(error):
         return f"training.compile: out of memory while {verb.removesuffix('e')}ing; training goes on {without}"
-    first = " ".join(
-        [line.strip() for line in str(error).splitlines() if line.strip()][:2]
-    )  # the first names torch's part
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("Set TORCH")]
+    first = " ".join(lines[:2])  # the first names torch's part
     if verb == "record":
         what = f"{type(error).__name__}: {first[:300]}"
         return (
@@ -142,7 +142,7 @@ def _failure(error: Exception, verb: str) -> str:
     return (
         f"training.compile: the network cannot be compiled here ({type(error).__name__}: {first[:300]}); training goes "
         "on uncompiled. torch.compile needs a C++ compiler such as g++, and Triton on a GPU; training.compile: false "
-        "leaves it out"
+        "leaves it out, and on a GPU fuses the layers instead"
     )
 
 

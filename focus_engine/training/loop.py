@@ -15,7 +15,7 @@ from focus_engine.events.table import AveragesSaved, BudgetRead, EpochFinished, 
 from focus_engine.training.budget import NOT_DUE, Limits
 from focus_engine.training.pace import Pace
 from focus_engine.training.ranks import Ranks
-from focus_engine.training.schedule import runs_on_budget
+from focus_engine.training.schedule import is_at_its_end
 from focus_engine.training.snapshots import due
 from focus_engine.training.state import EpochSums, TrainState
 from focus_engine.training.step import DivergedError, Readings, Training, make_step
@@ -76,14 +76,14 @@ def _stopped_now(state: TrainState) -> Outcome:
 
 
 def _minutes_used(training: Training, state: TrainState) -> Outcome:
-    """Return the outcome when training.max_minutes are used: finished where the schedule falls with the budget.
+    """Return the outcome when training.max_minutes are used: finished where the schedule is at its floor.
 
-    Such a schedule is at its floor, and the epoch that it ends is validated although it is shorter than others.
+    The epoch that it ends is validated although it is shorter than others.
     Without a single step, as when preparing the data took all the time, nothing is finished.
     """
     settings, within = training.settings, state.running.batch > 0
     limit = f"time limit of {settings.max_minutes:g} min"
-    if runs_on_budget(settings.scheduler) and state.step:
+    if is_at_its_end(settings.scheduler, state.budget.rate) and state.step:
         return Outcome("finished", f"{limit}: the {settings.scheduler.name} schedule is at its end")
     where = f"after epoch {state.epoch}" if state.epoch and not within else f"in epoch {state.epoch + 1}"
     return Outcome("stopped", limit, f"stopped {where}", save=within or not state.epoch)

@@ -1,4 +1,4 @@
-"""Out-of-memory errors: detection, and settings that need less memory."""
+"""Out-of-memory errors: settings that need less memory."""
 
 import gc
 
@@ -6,8 +6,6 @@ import torch
 
 from focus_engine.config.blocks.training import TrainingBlock
 from focus_engine.errors import FocusError
-
-_SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 class NotEnoughMemoryError(FocusError):
@@ -19,13 +17,6 @@ def release_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether `error` is an out-of-memory error of the device or the host, in any of torch's forms."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
 
 
 def smaller_batches(settings: TrainingBlock) -> tuple[int, int] | None:

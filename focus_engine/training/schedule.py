@@ -44,6 +44,11 @@ def runs_on_budget(block: SchedulerBlock) -> bool:
     return block.name in {"trapezoid", "linear"} or (block.name == "cosine" and block.T_max is None)
 
 
+def is_at_its_end(block: SchedulerBlock, rate: float) -> bool:
+    """Whether the schedule is at its floor when the minutes are used up; `rate` is that of the last step."""
+    return runs_on_budget(block) or (block.name == "cosine" and rate <= block.eta_min)
+
+
 def falling(block: SchedulerBlock, used: float) -> float:
     """Return how far the rate is above its floor, 1 to 0, where `used` (0 to 1) is the used share of the budget.
 

@@ -31,6 +31,8 @@ HISTORY = "history"
 """The request for the training history."""
 FIRST_HISTORY_SECONDS = 2.0
 """Age of the process at its first history: a run of seconds has one, at its end."""
+PRIORITY = 10
+"""Niceness of the process."""
 HISTORY_SHARE = 0.1
 """Most of the time that drawing histories may take."""
 
@@ -237,10 +239,21 @@ class Requests:
         return self._waiting.pop(0) if self._waiting else None
 
 
+def step_back() -> None:
+    """Leave the cores to training, as far as the system lets us.
+
+    Where Linux divides the cores among sessions first (autogroup), `nice` only orders the processes of one; this
+    process is a session of its own.
+    """
+    with contextlib.suppress(OSError):
+        os.nice(PRIORITY)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(f"{PRIORITY}\n", encoding="ascii")
+
+
 def main() -> int:
     """Draw the figures named on standard input, one per line, until it closes; return 1 when one failed."""
-    with contextlib.suppress(OSError):
-        os.nice(10)
+    step_back()
     figures = _FigureWriter(RunFolder(Path(sys.argv[1])))
     failed = 0
     for request in Requests(sys.stdin.fileno()):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from focus_engine.config.advice import data_wait_advice
-from focus_engine.errors import FocusError
+from focus_engine.errors import FocusError, is_out_of_memory
 from focus_engine.evaluation.trained_model import model_in_training
 from focus_engine.events.history import readings_of
 from focus_engine.events.log import read_events
@@ -19,7 +19,7 @@ from focus_engine.progress import relay
 from focus_engine.pulse import PULSE
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.loop import train
-from focus_engine.training.memory import NotEnoughMemoryError, is_out_of_memory, memory_advice
+from focus_engine.training.memory import NotEnoughMemoryError, memory_advice
 from focus_engine.training.prepare import PreparedRun
 from focus_engine.training.step import DivergedError
 from focus_engine.worker.artist import Artist, undrawn

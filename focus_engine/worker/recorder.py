@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from focus_engine.atomic import naming, sync, sync_names
-from focus_engine.errors import FocusError, remedy
+from focus_engine.errors import FocusError, lost_gpu, remedy
 from focus_engine.events.epoch_block import epoch_block
 from focus_engine.events.log import append_event
 from focus_engine.events.table import CheckpointSaved, EndState, EpochFinished, Event, RunEnded, RunStarted
@@ -135,9 +135,6 @@ def describe_failure(error: BaseException) -> str:
         where = f" ({error.filename})" if error.filename else ""
         return f"{error.strerror or type(error).__name__}{where}: {remedy(error)}"
     first = (str(error).splitlines() or [""])[0]
-    if type(error).__name__ == "AcceleratorError":
-        return (
-            f"the GPU no longer answers ({first}): see nvidia-smi and dmesg, and resume once it does "
-            "(the traceback is in worker.log)"
-        )
+    if lost := lost_gpu(error):
+        return f"{lost}: see nvidia-smi and dmesg, and resume once it does (the traceback is in worker.log)"
     return f"{type(error).__name__}: {first} (the traceback is in worker.log)"

@@ -54,7 +54,8 @@ def rehearsal_lines(found: "Rehearsal") -> list[tuple[str, str]]:
         ("method", found.method),
         ("data", f"{training} maps train, {validation} validate, {test} test; {height} x {width} pixels"),
         ("", "held on the device" if found.resident else f"read from disk: {percent(found.data_wait)} of a step waits"),
-        ("device", f"{found.device} {found.device_name}, {found.precision}"),
+        *([("", _before_words(found))] if found.universes else []),
+        ("device", f"{found.device} {found.device_name}, {found.precision}{_devices_words(found)}"),
         ("network", f"{found.n_parameters:,} parameters"),
         *([("", origin_words(found.init_from))] if found.init_from else []),
         *([("measured", found.measured)] if found.measured else []),
@@ -66,7 +67,7 @@ def rehearsal_lines(found: "Rehearsal") -> list[tuple[str, str]]:
         lines.append(
             ("", f"beside other programs, which make it {found.slowdown:.1f} times as long: {duration(alone)} alone")
         )
-    lines.append(("training", f"{duration(epoch * found.num_epochs)} for all {found.num_epochs} epochs"))
+    lines.append(("training", _training_words(found)))
     if found.sampling_seconds is not None:
         lines.append(("samples", f"{duration(found.sampling_seconds)} each time"))
     return [
@@ -75,6 +76,22 @@ def rehearsal_lines(found: "Rehearsal") -> list[tuple[str, str]]:
         ("checkpoint", f"{size(found.checkpoint_bytes)}; three are kept, {size(found.free_disk)} are free"),
         *([("averages", f"{size(found.averages_bytes)} of snapshots at most")] if found.averages_bytes else []),
     ]
+
+
+def _before_words(found: "Rehearsal") -> str:
+    return f"{found.universes} universes are simulated first, which takes about {duration(found.simulation_seconds)}"
+
+
+def _devices_words(found: "Rehearsal") -> str:
+    return "" if found.devices == 1 else f"; {found.devices} train together, one was timed with its share of a batch"
+
+
+def _training_words(found: "Rehearsal") -> str:
+    whole = found.seconds_per_epoch * found.num_epochs
+    words = f"{duration(whole)} for all {found.num_epochs} epochs"
+    if found.max_minutes is None or 60 * found.max_minutes >= whole:
+        return words
+    return f"{words}; training.max_minutes ends it after {duration(60 * found.max_minutes)}"
 
 
 def _warnings(found: "Rehearsal", run: RunFolder) -> list[str]:

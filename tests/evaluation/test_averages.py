@@ -10,6 +10,7 @@ import torch
 
 from focus_engine import Experiment
 from focus_engine.errors import InputError
+from focus_engine.evaluation import averages
 from focus_engine.evaluation.averages import BestAverage, KeptAverages, find_best, open_averaged
 from focus_engine.evaluation.trained_model import find_checkpoint
 from focus_engine.events.table import AveragesSaved
@@ -77,8 +78,10 @@ def test_a_snapshot_of_another_network_is_named(tiny: Experiment, tmp_path: Path
 
 def test_the_best_has_the_lowest_validation_loss_and_is_remembered(tiny: Experiment):
     path = find_checkpoint(tiny.run, "best")
-    with pytest.raises(InputError, match=r"best average of checkpoint_best.pt is not known: .* --ema best"):
+    with pytest.raises(InputError, match=r"best average of checkpoint_best.pt is not known: .* --ema best$"):
         open_averaged(tiny.run, path, "best")
+    with pytest.raises(InputError, match=r"focus evaluate tiny --ema best --checkpoint last$"):
+        open_averaged(tiny.run, tiny.run.checkpoint_last, "best")
     best = drain(find_best(tiny.run, path, device="cpu"))
     assert best == BestAverage.read(tiny.run)
     assert best.moving == pytest.approx(min(event.val_loss for event in tiny.history()), rel=1e-5)
@@ -94,6 +97,15 @@ def test_the_best_has_the_lowest_validation_loss_and_is_remembered(tiny: Experim
     BestAverage(best.checkpoint, 9.0, {0.04: 1.0, 0.05: 2.0}).write(tiny.run)
     assert open_averaged(tiny.run, path, "best").source["ema"] == 0.04
     (tiny.run.averages / "best.json").unlink()
+
+
+def test_an_average_is_copied_into_the_weights_where_they_are():
+    network = torch.nn.Sequential(torch.nn.Conv2d(4, 6, 3), torch.nn.Linear(2, 2)).to(memory_format=torch.channels_last)
+    wanted = {name: torch.randn(one.shape) for name, one in network.named_parameters()}
+    before = [(one.data_ptr(), one.stride()) for one in network.parameters()]
+    averages._take(network, flat(wanted))
+    assert [(one.data_ptr(), one.stride()) for one in network.parameters()] == before
+    assert all(torch.equal(one, wanted[name]) for name, one in network.named_parameters())
 
 
 def test_samples_say_which_average_they_are_of(home: Path, tmp_path: Path, capfd):

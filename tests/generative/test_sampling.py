@@ -119,13 +119,21 @@ def test_an_untrained_network_returns_finite_maps_in_bf16(draw_maps, process: Di
     assert drawn.maps.isfinite().all()
 
 
-def test_a_batch_that_does_not_fit_is_drawn_in_halves(draw_maps, network: Network, process: Diffusion):
+NO_ROOM = (
+    torch.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried"),
+    MemoryError(),
+)
+
+
+@pytest.mark.parametrize("error", NO_ROOM, ids=["device", "host", "python"])
+def test_a_batch_that_does_not_fit_is_drawn_in_halves(draw_maps, network: Network, process: Diffusion, error):
     sizes: list[int] = []
 
     def small(x: Tensor, *rest: Tensor) -> Tensor:
         sizes.append(len(x))
         if len(x) > limit:
-            raise torch.OutOfMemoryError
+            raise error
         return network(x, *rest)
 
     plan, limit = SamplingPlan("ddpm", steps=2, batch_size=16), 3

@@ -224,6 +224,13 @@ def test_without_its_readings_a_slower_repetition_would_change_the_rates(bench: 
     assert one.state.budget.rate != other.state.budget.rate
 
 
+@pytest.mark.parametrize(("steps", "state"), [(4, "stopped"), (12, "finished")])
+def test_a_cosine_by_epoch_is_finished_once_it_is_at_its_floor(bench: Make, steps: int, state: str):
+    one = minutes(bench, {"name": "cosine", "T_max": 2, "eta_min": 1e-6}, lambda step: 30 / steps * step)
+    _, outcome = events_of(one)
+    assert (outcome.state, one.state.step) == (state, steps)
+
+
 def test_the_last_epoch_is_shorter_validated_and_ends_at_the_floor(bench: Make):
     one = minutes(bench, {"name": "linear"}, lambda step: 30 / 7 * step)
     events, outcome = events_of(one)

@@ -1,7 +1,10 @@
 """Compiled training: the same numbers and checkpoints, a law for when it pays, and words where it fails."""
 
 import math
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -12,11 +15,13 @@ import numpy as np
 import pytest
 import torch
 
+from focus_engine.api import Experiment
 from focus_engine.config.schema import Config
 from focus_engine.config.templates import template_config
 from focus_engine.data.opening import open_maps
 from focus_engine.errors import InputError
-from focus_engine.events.table import EpochFinished
+from focus_engine.events.log import read_events
+from focus_engine.events.table import EpochFinished, Warned
 from focus_engine.generative.diffusion import Diffusion
 from focus_engine.progress import drain
 from focus_engine.training import compiled, faster
@@ -181,3 +186,19 @@ def test_flop_are_counted_and_a_network_that_cannot_be_counted_is_no_error():
     dit = model.model_copy(update={"from_": "DiT"})
     assert training_flop(dit, (1, 16, 16)) is not None
     assert training_flop(model.model_copy(update={"from_": "builtins.dict"}), (1, 16, 16)) is None
+
+
+def test_a_machine_without_a_compiler_is_told_and_trains(tmp_path: Path):
+    small = {"data.simulations": 6, "model.base_channels": 8, "model.channel_mults": [1, 2], "training.compile": True}
+    few = {"training.num_epochs": 1, "training.sample_every": 0}
+    experiment = Experiment.create("one", root=tmp_path, template="small_flow", settings=small | few)
+    drain(open_maps(experiment.config, experiment.run.path))
+    environment = os.environ | {"PATH": "", "CXX": "", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "focus_tui", "--root", str(tmp_path), "train", "one"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (warned,) = (one for one in read_events(experiment.run.events) if isinstance(one, Warned))
+    assert warned.code == "compile"
+    assert "No working C++ compiler found" in warned.message
+    assert "TORCHDYNAMO_VERBOSE" not in warned.message
+    assert "training goes on uncompiled" in warned.message

@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from focus_engine.api import Experiment
 from focus_engine.config.schema import Config
 from focus_engine.data.opening import open_maps
+from focus_engine.errors import is_out_of_memory
+from focus_engine.evaluation.averages import open_averaged
+from focus_engine.evaluation.sampling import draw_physical
 from focus_engine.evaluation.trained_model import model_in_training
 from focus_engine.events.table import EpochFinished
 from focus_engine.models import fused
@@ -22,7 +26,6 @@ from focus_engine.training.checkpoint import load_checkpoint, save_checkpoint
 from focus_engine.training.devices import choose_device, choose_precision, precision_context
 from focus_engine.training.host_copy import HostCopy
 from focus_engine.training.loop import train
-from focus_engine.training.memory import is_out_of_memory
 from focus_engine.training.prepare import PreparedRun, prepare_run
 from focus_engine.training.prepared_data import prepare_data
 from focus_engine.training.step import Readings, make_step
@@ -243,3 +246,14 @@ def test_compiled_training_measures_the_loss_of_the_other(make_run):
     assert epochs_of(run)[-1].train_loss == pytest.approx(
         epochs_of(make_run(GPU, compile=False))[-1].train_loss, rel=1e-2
     )
+
+
+def test_an_average_is_drawn_on_the_gpu(tmp_path):
+    small = {"device": "cuda", "data.simulations": 6, "model.base_channels": 8, "model.channel_mults": [1, 2]}
+    quick = {"training.num_epochs": 2, "training.sample_every": 0}
+    experiment = Experiment.create("one", root=tmp_path, template="small_flow", settings=small | quick)
+    experiment.train()
+    model = open_averaged(experiment.run, experiment.run.checkpoint_last, 0.06, device="cuda")
+    assert {one.device.type for one in model.network.parameters()} == {"cuda"}
+    maps, _ = drain(draw_physical(model, np.array([[0.3, 0.8]], np.float32), model.plan(steps=2)))
+    assert np.isfinite(maps).all()

@@ -3,6 +3,7 @@
 import errno
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,3 +103,17 @@ def test_a_run_that_stops_waits_for_its_figures_and_one_that_stops_now_does_not(
     assert len(started) == 1
     assert drawn.exists() == (when == "epoch")
     assert started[0].returncode == (0 if when == "epoch" else -9)
+
+
+def test_the_process_leaves_the_cores_to_training():
+    program = (
+        "import os, pathlib; from focus_engine.worker.artist import step_back; step_back(); "
+        "group = pathlib.Path('/proc/self/autogroup'); "
+        "print(os.nice(0), group.read_text().split()[-1] if group.is_file() else 'none')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], start_new_session=True, capture_output=True, text=True, check=True
+    )
+    niceness, group = done.stdout.split()
+    assert int(niceness) == min(19, os.nice(0) + artist.PRIORITY)
+    assert group in {str(artist.PRIORITY), "none"}

@@ -15,7 +15,7 @@ from focus_engine.progress import drain
 from focus_engine.training import validation
 from focus_engine.training.prepare import prepare_run
 from focus_engine.training.prepared_data import prepare_data
-from focus_engine.worker import probe, rehearsal, run_queue
+from focus_engine.worker import costs, probe, rehearsal, run_queue, universes_ahead
 from focus_engine.worker.probe import Probe, _expected, _peak
 from focus_engine.worker.rehearsal import rehearse
 
@@ -36,9 +36,10 @@ def test_a_part_of_a_step_stands_for_the_whole_where_that_takes_too_long(
     whole = experiment.check()
     assert whole.measured == ""
     monkeypatch.setattr(rehearsal, "STEP_SECONDS", 0.0)
-    monkeypatch.setattr(rehearsal, "READ_BYTES", 0)
-    monkeypatch.setattr(rehearsal, "FEWEST_READ", 16)
-    monkeypatch.setattr(rehearsal, "TIMED_STEPS", 0)  # 32 of 54 maps are read
+    monkeypatch.setattr(costs, "READ_BYTES", 0)
+    monkeypatch.setattr(costs, "FEWEST_READ", 16)
+    monkeypatch.setattr(costs, "TIMED_STEPS", 0)  # 32 of 54 maps are read
+    monkeypatch.setattr(rehearsal, "TIMED_STEPS", 0)
     monkeypatch.setattr(probe, "PROBE_SECONDS", 0.0)
     work, said = rehearse(experiment.run), []
     while True:
@@ -74,8 +75,8 @@ def test_a_validation_is_predicted_for_as_many_maps_as_it_evaluates(
     config, place = experiment.config, torch.device("cpu")
     maps = drain(open_maps(config, experiment.run.path))
     prepared = prepare_run(config, prepare_data(config, maps), place)
-    monkeypatch.setattr(rehearsal, "DRAWS", validation.DRAWS)  # which is smaller in tests
-    whole = rehearsal._whole(config, maps, place)
+    monkeypatch.setattr(costs, "DRAWS", validation.DRAWS)  # which is smaller in tests
+    whole = costs.whole_training(config, maps.n_simulations, 1, maps.shape, place)
     evaluated, loss = [], prepared.process.loss
 
     def counted(network: torch.nn.Module, x: torch.Tensor, *args: object, **more: object) -> torch.Tensor:
@@ -86,8 +87,8 @@ def test_a_validation_is_predicted_for_as_many_maps_as_it_evaluates(
     prepared.training.validation.losses(prepared.state.network, prepared.state.network)
     assert sum(evaluated) == 2 * whole.validation_maps
     part = Probe(maps=1, height=16, width=16, seconds=3.0, forward=1.0, kept=0.0)
-    costs = rehearsal._scaled_costs(prepared, whole, part)
-    assert costs.validation == pytest.approx(sum(evaluated) / config.training.batch_size)
+    found = costs.scaled_costs(prepared, whole, part)
+    assert found.validation == pytest.approx(sum(evaluated) / config.training.batch_size)
 
 
 def test_the_peak_of_memory_follows_that_of_the_parts_where_they_are_large_enough():
@@ -146,3 +147,44 @@ def test_the_slowdown_by_other_programs_is_the_wait_of_this_process_for_a_core(
     assert queue.slowdown() == pytest.approx(1 + (40 + 20) / (40 + 10))
     monkeypatch.setattr(run_queue, "TASKS", tmp_path / "none")
     assert run_queue.RunQueue().slowdown() is None
+
+
+def test_missing_universes_are_not_simulated_but_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FOCUS_CACHE", str(tmp_path / "cache"))
+    small = {"model.base_channels": 8, "model.channel_mults": [1, 2], "data.simulations": 200}
+    experiment = Experiment.create("one", root=tmp_path / "here", template="small", settings=small)
+    found = experiment.check()
+    assert found.universes == 200
+    assert found.simulation_seconds > 0
+    assert found.maps == (2700, 150, 150)
+    assert found.map_shape == (1, 32, 32)
+    assert not list((tmp_path / "cache").rglob("*.npy"))
+
+
+def test_there_is_nothing_to_simulate_where_the_universes_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FOCUS_CACHE", str(tmp_path / "cache"))
+    few = {"data.simulations": 6, "model.base_channels": 8, "model.channel_mults": [1, 2]}
+    experiment = Experiment.create("one", root=tmp_path, template="small", settings=few)
+    assert universes_ahead.universes_ahead(experiment.config).count == 6
+    drain(open_maps(experiment.config, experiment.run.path))
+    assert universes_ahead.universes_ahead(experiment.config) is None
+    assert experiment.check().universes == 0
+
+
+def test_one_of_several_ranks_is_timed_with_its_share_of_a_batch(experiment: Experiment):
+    alone, shared = experiment.check(), []
+    config = experiment.config.training
+
+    def keep(prepared, *args):
+        shared.append((prepared.config.training.batch_size, torch.get_num_threads()))
+        return timed(prepared, *args)
+
+    timed, threads = rehearsal.timed_costs, torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rehearsal, "timed_costs", keep)
+        text = experiment.run.config.read_text(encoding="utf-8")
+        experiment.run.config.write_text(text.replace("devices: 1", "devices: 2"), encoding="utf-8")
+        found = experiment.check()
+    assert shared == [(config.batch_size // 2, max(1, threads // 2))]
+    assert torch.get_num_threads() == threads
+    assert (found.devices, found.batch_size, found.steps_per_epoch) == (2, config.batch_size, alone.steps_per_epoch)
