@@ -1,4 +1,4 @@
-"""Benchmark of training on a GPU: the 146 M UNet at 256², batch 64, through the real training loop.
+"""Benchmark of training on a GPU: the 143 M UNet at 256², batch 64, through the real training loop.
 
 Random positive maps; float32 and bf16; layers fused, separate and compiled. A batch that does not fit is
 divided into micro-batches with accumulation, and the table says so. Per variant: maps/s, step time, peak memory, share

@@ -28,7 +28,7 @@ from focus_engine.models.unet import SimpleUNet
 
 RESULTS = Path(__file__).parent / "results" / "memory.json"
 NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
-    "UNet, 146 M weights": lambda: SimpleUNet(base_channels=128),
+    "UNet, 143 M weights": lambda: SimpleUNet(base_channels=128),
     "DiT, 29 M weights": TorusTransformer,
     "Swin, 29 M weights": lambda: TorusTransformer(window=8),
 }

@@ -71,6 +71,17 @@ def check(found: Found) -> Lines:
         yield row(name, *times, *cells, one["measured"].partition(";")[0])
 
 
+def memory(found: Found) -> Lines:
+    """Yield the table of activations with and without checkpointing."""
+    side = found["side"]
+    yield f"Maps of {side} x {side}; GB a map:"
+    kinds = ("kept", "most", "kept, checkpointing", "most, checkpointing")
+    yield from head("network", "precision", *kinds, "more FLOP")
+    for plain, again in zip(found["rows"][::2], found["rows"][1::2], strict=True):
+        sizes = (f"{one[key] / 1e9:.2f}" for one in (plain, again) for key in ("kept_bytes", "peak_bytes"))
+        yield row(plain["network"], plain["precision"], *sizes, f"{again['flop'] / plain['flop'] - 1:.0%}")
+
+
 def streaming(found: Found) -> Lines:
     """Yield the table of maps that do not fit into memory."""
     size = f"{found['maps']:,} maps of {found['map_size']} x {found['map_size']}"
@@ -207,7 +218,7 @@ def demo(found: Found) -> Lines:
 TABLES: Mapping[str, Mapping[str, Callable[[Found], Lines]]] = {
     "performance.md": {
         one.__name__: one
-        for one in (cpu_training, sampling, scaling, streaming, check, startup, dashboard, simulation, growth)
+        for one in (memory, cpu_training, sampling, scaling, streaming, check, startup, dashboard, simulation, growth)
     },
     "training_well.md": {one.__name__: one for one in (time_to_spectrum, demo)},
 }

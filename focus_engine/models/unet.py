@@ -99,7 +99,7 @@ class ResidualBlock(RecomputedBlock):
 class SimpleUNet(nn.Module):
     """A residual UNet with periodic boundaries; level i has base_channels · channel_mults[i] channels at 1/2ⁱ the size.
 
-    146 M parameters at base_channels 128, channel_mults (1, 2, 4, 8), time_dim 256, cond_dim 6.
+    143 M parameters at base_channels 128, channel_mults (1, 2, 4, 8), time_dim 256, cond_dim 6.
     The output is zero before training.
 
     Attributes:

@@ -20,7 +20,7 @@ from focus_engine.events.epoch_block import epoch_block
 from focus_engine.events.table import EpochFinished
 
 SEED_MODEL = ModelBlock(base_channels=128, channel_mults=(1, 2, 4, 8), time_dim=256, cond_dim=6)
-"""The network whose number of weights, 146 M, the README names."""
+"""The network whose number of weights, 143 M, the README names."""
 
 
 LANGUAGES = ("en", "ko")
@@ -86,8 +86,8 @@ def _network_words(model: ModelBlock) -> dict[str, str]:
     base, mults, time = model.base_channels, yaml_value(model.channel_mults), model.time_dim
     known = model == SEED_MODEL
     return {
-        "size": f"{base} base channels x {mults}, time embedding {time}" + (": 146 M weights" if known else ""),
-        "size_ko": f"base channels {base} x {mults}, 시간 임베딩 {time}" + (": 파라미터 146M" if known else ""),
+        "size": f"{base} base channels x {mults}, time embedding {time}" + (": 143 M weights" if known else ""),
+        "size_ko": f"base channels {base} x {mults}, 시간 임베딩 {time}" + (": 파라미터 143M" if known else ""),
     }
 
 

@@ -10,7 +10,7 @@ from focus_engine.models.build import shape_of_network
 def training_flop(model: ModelBlock, map_shape: tuple[int, int, int]) -> float | None:
     """Return the FLOP of a forward and a backward pass of one map of `map_shape` (C, H, W).
 
-    Convolutions, matrix products and attention count, per operation, on torch's meta device: 1 s for 146 M weights.
+    Convolutions, matrix products and attention count, per operation, on torch's meta device: 1 s for 143 M weights.
     None where the network cannot be evaluated there, as some networks of the user's own.
     """
     return _counted(model, map_shape, backward=True)

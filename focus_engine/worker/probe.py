@@ -1,6 +1,6 @@
 """The cost of a training step from a part of its batch: fewer maps and fewer pixels, scaled by FLOP.
 
-The gradient of a batch of 64 maps of 256 x 256 pixels through 146 M weights takes tens of minutes on two CPU cores and
+The gradient of a batch of 64 maps of 256 x 256 pixels through 143 M weights takes tens of minutes on two CPU cores and
 more memory than most machines have. Of its maps a corner is cut out that takes a few seconds.
 """
 

@@ -201,7 +201,7 @@ def _threads_of_a_rank(config: Config, place: torch.device) -> Iterator[None]:
 def _prepared(
     config: Config, data: PreparedData, place: torch.device, whole: Whole, initial: InitialWeights | None
 ) -> PreparedRun:
-    """Return the run on one rank, without the averages of its weights: for 146 M weights their copies take a second."""
+    """Return the run on one rank, without the averages of its weights: for 143 M weights their copies take a second."""
     training = config.training.model_copy(update={"batch_size": whole.batch_size})
     lean = config.model_copy(update={"training": training.model_copy(update={"averages": False})})
     prepared = prepare_run(lean, data, place, may_compile=False, resident=whole.resident, initial=initial)
