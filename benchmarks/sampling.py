@@ -5,9 +5,7 @@ Three comparisons on the CPU, the programs in turns in one run, each in a proces
 - precision: the same, each in the best precision it chooses by itself (FOCUS: bf16 where the CPU multiplies it; the
   others stay in float32);
 - programs: each with its own UNet, at parameters as equal as its widths allow.
-The last column is from the results of time_to_spectrum.py: the least seconds of training and of drawing 160 maps after
-which P(k) is within 15 % at large, middle and small scales, for every seed that was trained. Prints tables and writes
-benchmarks/results/sampling.json; what is not installed is left out and said.
+Prints tables and writes benchmarks/results/sampling.json; what is not installed is left out and said.
 Run: python benchmarks/sampling.py [--quick] [--threads 2] [--rounds 3] [--maps 32] [--map-size 32]
 """
 
@@ -35,8 +33,6 @@ from focus_engine.training.devices import choose_precision, precision_context
 CALLS, TRAINED_STEPS, PARAMETERS = 50, 1000, 2
 PEERS = ("diffusers", "denoising-diffusion-pytorch")
 RESULTS = Path(__file__).parent / "results"
-WITHIN = 0.15
-SCALES = ("large", "middle", "small")
 
 Draw = Callable[[], torch.Tensor]
 Network = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -164,25 +160,6 @@ def parameters(network: torch.nn.Module) -> int:
     return sum(weight.numel() for weight in network.parameters())
 
 
-def seconds_to_spectrum() -> dict[str, str]:
-    """Return the least seconds of training and drawing to P(k) within WITHIN for every seed, in words."""
-    path = RESULTS / "time_to_spectrum.json"
-    rows: dict[str, dict[float, list[tuple[float, float]]]] = {}
-    for row in json.loads(path.read_text())["rows"] if path.is_file() else ():
-        name = "FOCUS" if row["program"].startswith("FOCUS") else row["program"]
-        worst = max(abs(row["scores"][f"power_spectrum.{scale}_scales"][0]) for scale in SCALES)
-        rows.setdefault(name, {}).setdefault(row["seconds"], []).append((worst, row["draw_s"]))
-    words = {}
-    for name, budgets in rows.items():
-        good = [
-            seconds + max(drew for _, drew in seeds)
-            for seconds, seeds in budgets.items()
-            if max(worst for worst, _ in seeds) <= WITHIN
-        ]
-        words[name] = f"{min(good):.0f} s" if good else f"> {max(budgets):.0f} s"
-    return words
-
-
 def table(title: str, medians: dict[str, dict[str, float]], maps: int, words: dict[str, str]) -> dict[str, Any]:
     """Print and return the rows of the programs, whose first is FOCUS."""
     print(f"\n{title}\n{'program':<36}{'maps/s':>9}{'CPU s/map':>11}{'FOCUS is':>10}{'by CPU':>10}")
@@ -199,7 +176,7 @@ def main() -> None:
     """Measure, print the tables and write the JSON."""
     given = options()
     maps, size, rounds = (4, 16, 1) if given.quick else (given.maps, given.map_size, given.rounds)
-    best, spectrum, peers = choose_precision("auto", torch.device("cpu")), seconds_to_spectrum(), installed()
+    best, peers = choose_precision("auto", torch.device("cpu")), installed()
     makers: dict[str, Callable[[], Draw]] = {
         "FOCUS float32": partial(focus_draw, maps, size, "float32"),
         "FOCUS": partial(focus_draw, maps, size, best),
@@ -209,9 +186,7 @@ def main() -> None:
     measured = alternate_processes(makers, rounds, given.threads)
     medians = {name: one.medians() for name, one in measured.items()}
     counts = {"FOCUS": parameters(our_unet()), **{name: parameters(own_network(name, size)) for name in peers}}
-    words = {
-        name: f"{n / 1e6:.2f} M weights; P(k) within 15 %: {spectrum.get(name, '?')}" for name, n in counts.items()
-    }
+    words = {name: f"{n / 1e6:.2f} M weights" for name, n in counts.items()}
 
     def shown(title: str, *names: str) -> dict[str, Any]:
         return table(title, {name: medians[name] for name in names}, maps, words)
@@ -223,7 +198,7 @@ def main() -> None:
         "programs": shown("Each program with its own network", "FOCUS", "FOCUS float32", *peers),
     }
     sizes = {"maps": maps, "map_size": size, "calls": CALLS, "rounds": rounds, "focus_precision": best}
-    document = {**machine(*PEERS), **sizes, **result, "weights": counts, "seconds_to_spectrum": spectrum}
+    document = {**machine(*PEERS), **sizes, **result, "weights": counts}
     document["threads"] = given.threads
     given.output.parent.mkdir(exist_ok=True)
     given.output.write_text(json.dumps(document, indent=1) + "\n")

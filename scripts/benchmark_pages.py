@@ -35,18 +35,46 @@ def sampling(found: Found) -> Lines:
     """Yield the table of sampling on a CPU."""
     size = f"{found['maps']} maps of {found['map_size']} x {found['map_size']} with {found['calls']} NFE"
     yield f"{size}; {machine(found)}; medians of {found['rounds']}:"
-    yield from head("", "maps/s", "CPU s a map", "FOCUS is", "by CPU time")
+    until = f"seconds until P(k) of log is within {WITHIN:.0%}"
+    yield from head("", "maps/s", "CPU s a map", "FOCUS is", "by CPU time", until)
     titles = {
         "loops": "the same network, float32, in the loop of",
         "precision": f"the same network, FOCUS in {found['focus_precision']}, in the loop of",
         "programs": "each with its own network:",
     }
+    reached = seconds_to_spectrum(json.loads((RESULTS / "time_to_spectrum.json").read_text(encoding="utf-8")))
     for key, title in titles.items():
         for name, one in found[key].items():
             words = f"{title} {name.removesuffix(': loop').replace('FOCUS float32', 'FOCUS in float32')}"
             ratios = (f"{one[ratio]:.2f} times as fast" for ratio in ("ratio", "cpu_ratio"))
             shown = ("", "") if one["ratio"] == 1 else tuple(ratios)
-            yield row(words, f"{one['maps_per_s']:.1f}", f"{one['cpu_s_per_map']:.2f}", *shown)
+            seconds = reached.get(name, "") if key == "programs" else ""
+            yield row(words, f"{one['maps_per_s']:.1f}", f"{one['cpu_s_per_map']:.2f}", *shown, seconds)
+
+
+WITHIN = 0.1
+
+
+def seconds_to_spectrum(found: Found) -> dict[str, str]:
+    """Return for each program the least seconds of training and drawing until P(k) of log is within WITHIN.
+
+    All three bands and every seed that was trained count.
+    """
+    rows: dict[str, dict[float, list[tuple[float, float]]]] = {}
+    for one in found["rows"]:
+        name = "FOCUS" if one["program"].startswith("FOCUS") else one["program"]
+        worst = max(abs(one["scores"][f"log_power.{scale}_scales"][0]) for scale in ("large", "middle", "small"))
+        rows.setdefault(name, {}).setdefault(one["seconds"], []).append((worst, one["draw_s"]))
+    words = {}
+    for name, budgets in rows.items():
+        good = (
+            seconds + max(drew for _, drew in seeds)
+            for seconds, seeds in budgets.items()
+            if max(worst for worst, _ in seeds) <= WITHIN
+        )
+        least = min(good, default=None)
+        words[name] = f"not after {max(budgets):.0f}" if least is None else f"{least:.0f}"
+    return words
 
 
 def scaling(found: Found) -> Lines:
