@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from focus_engine.atomic import write_atomically
 from focus_engine.config.schema import Config
@@ -27,6 +29,8 @@ from focus_engine.config.templates import find_template, template_config
 from focus_engine.data.opening import open_maps
 from focus_engine.evaluation.trained_model import TrainedModel, open_trained
 from focus_engine.evaluation.truth import HeldBack, Truth, universe_truth
+from focus_engine.figures.pages import save
+from focus_engine.figures.panels import BAND, BODY, GENERATED
 from focus_engine.progress import drain
 from focus_engine.statistics.compare import judging
 from focus_engine.training.checkpoint import save_checkpoint
@@ -132,6 +136,7 @@ def main() -> None:
     torch.set_num_threads(1)
     if given.write:
         PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), measured()), encoding="utf-8")
+        draw(measured())
         return
     given.folder.mkdir(exist_ok=True, parents=True)
     for seed in given.seeds:
@@ -231,6 +236,38 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     first = next(iter(next(iter(found.values())).values()))["scores"]
     perfect = (null(named(first[score]), score) for score in SHOWN)
     return "\n".join([*lines, f"| a perfect model | | {' | '.join(perfect)} |"]) + "\n"
+
+
+PICTURE = HOME / "docs" / "images" / "training_well.svg"
+DRAWN = (
+    "power_spectrum.small_scales",
+    "log_power.small_scales",
+    "peaks.peaks",
+    "scattering.shift",
+    "classifier.excess",
+)
+TITLES = ("P(k), small scales", "P(k) of log, small", "peaks", "scattering", "classifier")
+
+
+def draw(found: dict[str, dict[str, Any]]) -> None:
+    """Draw the scores of each seed in rows, beside the range of 95 of 100 perfect models."""
+    figure = Figure(figsize=(11.0, 0.6 + 0.32 * len(found)), layout="constrained")
+    panels = figure.subplots(1, len(DRAWN), sharey=True)
+    places = range(len(found))
+    for axes, score, title in zip(panels, DRAWN, TITLES, strict=True):
+        values = [[seed["scores"][score][0] for seed in seeds.values()] for seeds in found.values()]
+        _, null, deviation = next(iter(next(iter(found.values())).values()))["scores"][score]
+        axes.axvspan(null - 2 * deviation, null + 2 * deviation, color=BAND, alpha=0.6, linewidth=0)
+        for place, seeds in zip(places, values, strict=True):
+            axes.plot(seeds, [place] * len(seeds), "o", color=GENERATED, markersize=4, alpha=0.8)
+        axes.set_title(title, fontsize=BODY)
+        axes.tick_params(labelsize=BODY - 1.5)
+        if not score.startswith("scattering"):
+            axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.grid(axis="y", color=BAND, linewidth=0.4)
+    panels[0].set_yticks(list(places), [CHOICES[name].words for name in found])
+    panels[0].invert_yaxis()
+    save(figure, PICTURE, "svg")
 
 
 def named(score: list[float]) -> dict[str, float]:
