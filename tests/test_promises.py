@@ -82,4 +82,4 @@ def test_the_figures_of_the_long_checks_are_those_of_their_last_runs():
     assert f"| lies, lost, tracebacks, unclear messages | {' | '.join(harms)} |" in page
     assert f"| {sum(one['read'] for one in files):,} |" in page
     for name in ("hung", "raised"):
-        assert f"| {name} | {sum(one[name] for one in files)};" in page
+        assert f"| {name} | {sum(one[name] for one in files)} |" in page
