@@ -158,9 +158,10 @@ def rehearse(run: RunFolder, *, device: str | None = None) -> Generator[DataProg
             what = "timing steps" if affordable else "timing an update of the weights"
             yield DataProgress(what=what, done=4, total=STAGES)
             costs = timed_costs(prepared, whole) if affordable else scaled_costs(prepared, whole, part)
-            slowdown = queue.slowdown() if place.type == "cpu" else None
-            found = _rehearsal(run, config, prepared, whole, costs)
-            return replace(found, free_memory=free, slowdown=slowdown, **_before(ahead))
+            found = _rehearsal(run, config, prepared, whole, costs, free)
+            if ahead is not None:
+                found = replace(found, universes=ahead.count, simulation_seconds=ahead.seconds)
+            return replace(found, slowdown=queue.slowdown()) if place.type == "cpu" else found
         except Exception as error:
             if is_out_of_memory(error):
                 raise FocusError(memory_advice(config.training)) from error
@@ -178,10 +179,6 @@ def _opened(
     shape = (1, data.map_size, data.map_size)
     whole = whole_training(config, data.simulations, data.maps_per_simulation, shape, place)
     return whole, stand_in(config, ahead, scratch, whole.simulations(config))
-
-
-def _before(ahead: UniversesAhead | None) -> dict[str, Any]:
-    return {} if ahead is None else {"universes": ahead.count, "simulation_seconds": ahead.seconds}
 
 
 @contextmanager
@@ -208,7 +205,9 @@ def _prepared(
     return replace(prepared, config=config.model_copy(update={"training": training}))
 
 
-def _rehearsal(run: RunFolder, config: Config, prepared: PreparedRun, whole: Whole, costs: Costs) -> Rehearsal:
+def _rehearsal(
+    run: RunFolder, config: Config, prepared: PreparedRun, whole: Whole, costs: Costs, free: int
+) -> Rehearsal:
     weights, training = count_parameters(prepared.state.network), config.training
     processes = whole.ranks if prepared.device.type == "cpu" else 1
     return Rehearsal(
@@ -231,7 +230,7 @@ def _rehearsal(run: RunFolder, config: Config, prepared: PreparedRun, whole: Who
         max_minutes=training.max_minutes,
         sampling_seconds=costs.sampling,
         peak_memory=processes * (costs.peak_memory + whole.unread_bytes),
-        free_memory=0,
+        free_memory=free,
         checkpoint_bytes=checkpoint_bytes(prepared),
         averages_bytes=averages_bytes(training, weights),
         free_disk=shutil.disk_usage(run.path).free,
