@@ -90,13 +90,15 @@ def scaling(found: Found) -> Lines:
 
 def check(found: Found) -> Lines:
     """Yield the table of `focus check`."""
-    yield f"{machine(found)}; answers over the truth of trainings (medians of {found['rounds']}):"
-    yield from head("case", "first words, s", "answer, s", "CPU s", "time of an epoch", "peak memory", "measured")
+    yield f"{machine(found)}; answers over the truth of trainings (medians of as many rounds):"
+    yield from head(
+        "case", "first words, s", "answer, s", "CPU s", "time of an epoch", "peak memory", "rounds", "measured"
+    )
     for name, one in found["cases"].items():
         ratios = (one[key].get("ratio") for key in ("seconds_per_epoch", "peak_memory"))
         times = (f"{one[key]:.1f}" for key in ("first_words_s", "answer_s", "answer_cpu_s"))
         cells = ("" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
-        yield row(name, *times, *cells, one["measured"].partition(";")[0])
+        yield row(name, *times, *cells, one["rounds"], one["measured"].partition(";")[0])
 
 
 def memory(found: Found) -> Lines:
