@@ -1,7 +1,8 @@
 """`focus demo`: its minutes alone and beside busy programs, and the scores of its model, for several seeds.
 
 Each demo starts with an empty cache in a folder of its own: it simulates its universes, trains, draws and judges. Its
-samples are then judged anew against more universes (24 at each of 8 cosmologies that it has not seen). A neighbour
+samples are then judged anew, from noise of its own, against more universes (24 at each of 8 cosmologies that it has not
+seen). A neighbour
 multiplies matrices on one thread until the demo has ended.
 Goals on two cores: under 3 minutes alone, under 4 beside one neighbour; the mean within 3 %, P(k) within 10 % in each
 band, W1 of the PDF at most twice that of a perfect model, the response to the parameters within 0.15, for each seed.
@@ -93,7 +94,7 @@ def measured(root: Path, seed: int, neighbours: int, settings: list[str]) -> dic
     if run.returncode:
         raise SystemExit(f"the demo failed: {run.stderr[-2000:]}")
     command = ["-m", "focus_tui", "--root", str(root), "evaluate", "demo", "-n", str(MAPS)]
-    command += ["--universes", str(UNIVERSES), "--json"]
+    command += ["--universes", str(UNIVERSES), "--seed", str(seed), "--json"]
     report = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=True)
     found = json.loads(report.stdout)
     scores = {f"{one['statistic']}.{one['name']}": one for one in found["scores"]}

@@ -1,7 +1,8 @@
 """Time to spectrum: scores at held-back cosmologies after seconds of training, beside other programs.
 
 Every program trains on the same 54 simulations of 15 maps (32 x 32 pixels, Omega_m and sigma_8 free) on this machine,
-and draws maps with 50 network calls at 8 cosmologies that none has seen; truth is 24 universes at each. FOCUS and the
+and draws maps with 50 network calls at 8 cosmologies that none has seen, each seed from noise of its own; truth is 24
+universes at each. FOCUS and the
 seed's recipe are trained anew for each budget, because their rates fall with it; peers train once, at a constant rate,
 and are judged on the way. Scores are in standard deviations of a perfect model. Prints a table and writes
 benchmarks/results/time_to_spectrum.json; rows in the file of `--keep` are not measured again.
@@ -172,7 +173,7 @@ def main() -> None:
     print(f"{'program':<28}{'budget':>8} seed     maps  draw s{words}     rms")
     label = " ".join([f"FOCUS {given.template}", *given.set])
     for seed, seconds in itertools.product(given.seeds, given.budgets):
-        work = partial(focus, given.template, seconds, seed, changes, truth, box, {"nfe": CALLS})
+        work = partial(focus, given.template, seconds, seed, changes, truth, box, {"nfe": CALLS, "seed": seed})
         rows.measure(label, seconds, seed, work)
     if given.peer_seconds:
         others(rows, given.peer_seconds, run, truth, box)

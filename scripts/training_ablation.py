@@ -5,8 +5,10 @@
 
 Scores stand in benchmarks/results/training_ablation.json, where every measurement adds its own at once: what stands
 there, of the same settings, is not measured again, so that an interrupted run continues, on another machine too.
-Several may run at a time. Networks are kept in FOLDER. Seeds are measured one after the other. `--write` writes the
-table of the page. Each network takes three to five minutes on one thread, all some three hours.
+Several may run at a time. Networks are kept in FOLDER. The networks of a seed are drawn from the same noise, so that
+choices compare well; of three seeds there are three draws, since the mean of one draw is off by chance (2.4 %). Seeds
+are measured one after the other. `--write` writes the table of the page. Each network takes three to five minutes on
+one thread, all some three hours.
 """
 
 import argparse
@@ -189,7 +191,7 @@ def judged(folder: Path, name: str, seed: int) -> dict[str, Any]:
     """Return CPU time of training [s], verdict and the shown scores of a network."""
     choice = CHOICES[name]
     model, seconds = trained(folder / f"{name}_{seed}_{choice.digest}", config_of(choice, seed))
-    found = scored(model, **choice.sampling)
+    found = scored(model, seed=seed, **choice.sampling)
     print(f"{name} {seed}: {seconds:.0f} CPU-s, {found['verdict']}", flush=True)
     scores = {f"{one['statistic']}.{one['name']}": one for one in found["scores"]}
     kept = {score: [scores[score][key] for key in ("value", "null", "null_spread")] for score in SHOWN}
