@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from alternation import machine
+from alternation import machine, noise_seed
 
 RESULTS = Path(__file__).parent / "results" / "demo.json"
 DEMO = "from pathlib import Path; from focus_tui.compute.demo import demo; demo(Path({root!r}), {settings!r})"
@@ -94,7 +94,7 @@ def measured(root: Path, seed: int, neighbours: int, settings: list[str]) -> dic
     if run.returncode:
         raise SystemExit(f"the demo failed: {run.stderr[-2000:]}")
     command = ["-m", "focus_tui", "--root", str(root), "evaluate", "demo", "-n", str(MAPS)]
-    command += ["--universes", str(UNIVERSES), "--seed", str(seed), "--json"]
+    command += ["--universes", str(UNIVERSES), "--seed", str(noise_seed(seed)), "--json"]
     report = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=True)
     found = json.loads(report.stdout)
     scores = {f"{one['statistic']}.{one['name']}": one for one in found["scores"]}

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from alternation import noise_seed
 from peers import PEERS, TrainingMaps, trained
 
 from focus_engine.config.schema import Config
@@ -173,7 +174,9 @@ def main() -> None:
     print(f"{'program':<28}{'budget':>8} seed     maps  draw s{words}     rms")
     label = " ".join([f"FOCUS {given.template}", *given.set])
     for seed, seconds in itertools.product(given.seeds, given.budgets):
-        work = partial(focus, given.template, seconds, seed, changes, truth, box, {"nfe": CALLS, "seed": seed})
+        work = partial(
+            focus, given.template, seconds, seed, changes, truth, box, {"nfe": CALLS, "seed": noise_seed(seed)}
+        )
         rows.measure(label, seconds, seed, work)
     if given.peer_seconds:
         others(rows, given.peer_seconds, run, truth, box)
