@@ -87,8 +87,8 @@ def _serve(pipe: Connection, make: Callable[[], Callable[[], object]], threads: 
 def noise_seed(seed: int) -> int:
     """Return the seed of the noise from which the network of a training seed (from 0) is drawn.
 
-    Seeds from 6 on: the mean of a map follows that of its noise, and that of the first 160, 240 and 300 maps of 32 x 32 is
-    within 0.8 standard deviations of zero for 6, 7 and 8, and off by 2.7, 0.6 and 2.7 for 0, 1 and 2, by chance.
+    Seeds from 6 on: the mean of a map follows that of its noise, and that of the first 160, 240 and 300 maps of 32 x 32
+    is within 0.8 standard deviations of zero for 6, 7 and 8, and off by 2.7, 0.6 and 2.7 for 0, 1 and 2, by chance.
     """
     return 6 + seed
 
