@@ -29,6 +29,7 @@ from gpu_variants import SIZES, VARIANTS, Size, Variant, chosen, config_of, mode
 
 from focus_engine.config.schema import Config
 from focus_engine.data.opening import open_maps
+from focus_engine.errors import is_out_of_memory
 from focus_engine.evaluation.trained_model import model_in_training
 from focus_engine.models.build import build_network, count_parameters
 from focus_engine.models.fused import layer_by_layer
@@ -36,7 +37,6 @@ from focus_engine.progress import drain
 from focus_engine.training.checkpoint import save_checkpoint
 from focus_engine.training.devices import choose_device, device_name
 from focus_engine.training.loop import train
-from focus_engine.training.memory import is_out_of_memory
 from focus_engine.training.prepare import PreparedRun, prepare_run
 from focus_engine.training.prepared_data import PreparedData, prepare_data
 
