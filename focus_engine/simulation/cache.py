@@ -31,8 +31,12 @@ def cached_universes_folder(data: DataBlock, cache_dir: Path | None = None) -> U
     Raises:
         InputError: no universe can be made with these sizes.
     """
-    wanted = plan_universes(data.simulations, layout_of(data), data.simulation_seed, None, None, "cpu")
-    return folder_in_cache(f"{data.simulations}x{data.maps_per_simulation}", wanted, cache_dir)
+    return folder_in_cache(f"{data.simulations}x{data.maps_per_simulation}", universes_of(data), cache_dir)
+
+
+def universes_of(data: DataBlock) -> UniverseSet:
+    """Return the simulated universes that a data block asks for. Raises InputError if there are none of these sizes."""
+    return plan_universes(data.simulations, layout_of(data), data.simulation_seed, None, None, "cpu")
 
 
 def folder_in_cache(sizes: str, wanted: UniverseSet, cache_dir: Path | None) -> UniverseFolder:

@@ -13,9 +13,9 @@ from focus_engine.allocator import keep_freed_memory
 from focus_engine.config.schema import Config
 from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_stored
-from focus_engine.simulation.cache import cached_universes_folder, layout_of
+from focus_engine.simulation.cache import cached_universes_folder, universes_of
 from focus_engine.simulation.folder import parameter_table
-from focus_engine.simulation.universes import UniverseSet, plan_universes, workers_for
+from focus_engine.simulation.universes import UniverseSet, workers_for
 
 LARGEST_GRID = 64
 """Particles a side of the universe that is timed; larger ones are scaled by n log n of their number n."""
@@ -48,7 +48,7 @@ def universes_ahead(config: Config) -> UniversesAhead | None:
     if data.source == "files":
         return None
     folder = cached_universes_folder(data)
-    wanted = plan_universes(data.simulations, layout_of(data), data.simulation_seed, None, None, "cpu")
+    wanted = universes_of(data)
     folder.check(wanted.arguments)
     if folder.is_finished():
         return None
