@@ -4,6 +4,7 @@ The worker, the rehearsal and the tests all build their runs here, so that every
 """
 
 import json
+import math
 import platform
 import sys
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ import torch
 
 from focus_engine.allocator import keep_freed_memory
 from focus_engine.config.beginning import check_beginning
+from focus_engine.config.heap import needs_one_heap
 from focus_engine.config.schema import Config, plain_config
 from focus_engine.data.batches import Batches, Share
 from focus_engine.data.maps import MapSet
@@ -147,7 +149,7 @@ def prepare_run(
         InputError: the settings do not fit together or do not fit the checkpoint, or cannot train a new run.
     """
     if device.type == "cpu":
-        keep_freed_memory()
+        keep_freed_memory(one_heap=needs_one_heap(config, math.prod(data.maps.shape[1:])))
     place, process = Place.of(config, device, ranks, saved), build_process(config)
     if saved is None:
         check_beginning(config)

@@ -4,7 +4,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from focus_engine.allocator import share_one_heap
 from focus_engine.errors import FocusError, InputError
 from focus_engine.events.table import Event, RunStarted
 from focus_engine.launch.threads import wait_asleep
@@ -27,7 +26,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--slurm", action="store_true")
     given = parser.parse_args(arguments)
     wait_asleep()
-    share_one_heap()
     run = RunFolder(given.run.absolute())
     resume = given.resume or (given.slurm and was_requeued(run))
     options = WorkerOptions(

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
-from focus_engine.allocator import share_one_heap
 from focus_engine.errors import FocusError, InputError
 from focus_engine.events.table import Event, RunEnded
 from focus_engine.launch.file_lock import FileLock
@@ -53,7 +52,6 @@ def train_here(run: RunFolder, options: WorkerOptions, on_event: Callable[[Event
 
 def run_locked(run: RunFolder, options: WorkerOptions, on_event: Callable[[Event], None]) -> tuple[RunEnded, int]:
     """Train `run` while holding its lock; return how it ended and the exit code. Raises RunConflictError."""
-    share_one_heap()  # before the threads that watch and beat
     with _lock(run, resume=options.resume) as lock:
         return _show_events(work(run, replace(options, lock=lock.token)), on_event)
 

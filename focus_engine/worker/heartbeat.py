@@ -43,12 +43,15 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._beat, name="focus-heartbeat", daemon=True)
 
     def start(self) -> ProcessIdentity:
-        """Write this process's identity as that of the worker and start the thread; return it. Raises OSError."""
+        """Write this process's identity as that of the worker and return it; `beat` follows. Raises OSError."""
         PULSE.restart()
         self._write_progress()
         replace_text(self._run.worker, self.identity.to_json() + "\n")
-        self._thread.start()
         return self.identity
+
+    def beat(self) -> None:
+        """Start the thread."""
+        self._thread.start()
 
     def start_rank(self, rank: int) -> None:
         """Start the thread of a rank: each judges itself, rank 0 reports the progress of all."""

@@ -16,6 +16,7 @@ import torch
 
 from focus_engine.allocator import share_one_heap
 from focus_engine.config.beginning import check_beginning
+from focus_engine.config.heap import needs_one_heap
 from focus_engine.config.load import load_config
 from focus_engine.config.schema import Config
 from focus_engine.data.maps import MapSet
@@ -133,8 +134,9 @@ def rehearse(run: RunFolder, *, device: str | None = None) -> Generator[DataProg
         InputError: config or data are wrong.
         FocusError: there is not enough memory; the message gives a batch that needs half of it.
     """
-    share_one_heap()
     config = load_config(run.config).config
+    if needs_one_heap(config):
+        share_one_heap()
     check_beginning(config, str(run.config))
     place = choose_device(device or config.device)
     initial = initial_weights(run, config)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from focus_engine.allocator import keep_freed_memory
+from focus_engine.allocator import keep_freed_memory, large_transforms
 from focus_engine.config.schema import Config
 from focus_engine.data.maps import MapSet
 from focus_engine.data.opening import open_stored
@@ -60,7 +60,7 @@ def _seconds_each(wanted: UniverseSet, count: int) -> float:
     """Return the seconds of a universe among `count`, of which several are made at a time."""
     grid, workers, threads = wanted.layout.grid, workers_for(wanted, count), torch.get_num_threads()
     small = replace(wanted, layout=replace(wanted.layout, grid=min(grid, LARGEST_GRID)))
-    keep_freed_memory()
+    keep_freed_memory(one_heap=large_transforms(grid))
     torch.set_num_threads(threads if workers == 1 else 1)
     try:
         for _ in range(2):  # the first also loads what it needs

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Generator
 from contextlib import ExitStack
 
+from focus_engine.allocator import share_one_heap
 from focus_engine.atomic import remove_leftovers
 from focus_engine.errors import FocusError
 from focus_engine.events.outcome import Outcome
@@ -49,6 +50,8 @@ def work(run: RunFolder, options: WorkerOptions) -> Generator[Event, None, int]:
             for folder in (run.checkpoints, run.averages, run.samples, run.figs):
                 remove_leftovers(folder)  # of a worker that was killed while it wrote; this worker holds the lock
             yield _starting(heartbeat, recorder, options)
+            _choose_heap(run)
+            heartbeat.beat()
             slots = yield from take_slots(run, recorder, switch, options)
             closing.callback(slots.close)
             outcome = yield from _train(run, recorder, switch, closing, slots, options, heartbeat)
@@ -81,6 +84,16 @@ def _starting(heartbeat: Heartbeat, recorder: Recorder, options: WorkerOptions) 
             foreground=options.foreground,
         )
     )
+
+
+def _choose_heap(run: RunFolder) -> None:
+    """Let threads share one heap if the run needs it, before there is any; a config that is wrong fails later."""
+    from focus_engine.config.heap import needs_one_heap  # noqa: PLC0415  (pydantic: not before the first event)
+    from focus_engine.config.load import load_config  # noqa: PLC0415
+
+    with contextlib.suppress(FocusError, OSError):
+        if needs_one_heap(load_config(run.config).config):
+            share_one_heap()
 
 
 def _remove_stop_request(run: RunFolder) -> None:
