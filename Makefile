@@ -74,6 +74,7 @@ bench: .bench/.installed $(VENV)/.references
 	$(BIN)/python benchmarks/power.py
 	$(BIN)/python benchmarks/judge.py
 	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/cpu_training.py
+	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/background_training.py
 	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/streaming.py
 	$(BIN)/python benchmarks/simulation.py --jax-python .bench/jax/bin/python

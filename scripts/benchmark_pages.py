@@ -31,6 +31,19 @@ def cpu_training(found: Found) -> Lines:
         yield row(one["name"], f"{one['parameters']:,}", rate, "" if own else ", ".join(ratios))
 
 
+def background_training(found: Found) -> Lines:
+    """Yield the table of a whole training beside a bare loop."""
+    yield f"{machine(found)}; medians of {found['turns']} turns of {found['seconds']:g} s:"
+    yield from head("", "maps/s", "FOCUS over it")
+    for name, rate in found["maps_per_second"].items():
+        ratio = (
+            ""
+            if name.startswith("focus")
+            else f"{found['ratio']:.2f} (mean {found['mean_ratio']:.3f} ± {found['ratio_error']:.3f})"
+        )
+        yield row(name, f"{rate:.0f}", ratio)
+
+
 def sampling(found: Found) -> Lines:
     """Yield the table of sampling on a CPU."""
     size = f"{found['maps']} maps of {found['map_size']} x {found['map_size']} with {found['calls']} NFE"
@@ -248,7 +261,19 @@ def demo(found: Found) -> Lines:
 TABLES: Mapping[str, Mapping[str, Callable[[Found], Lines]]] = {
     "performance.md": {
         one.__name__: one
-        for one in (memory, cpu_training, sampling, scaling, streaming, check, startup, dashboard, simulation, growth)
+        for one in (
+            memory,
+            cpu_training,
+            background_training,
+            sampling,
+            scaling,
+            streaming,
+            check,
+            startup,
+            dashboard,
+            simulation,
+            growth,
+        )
     },
     "training_well.md": {one.__name__: one for one in (time_to_spectrum, demo)},
 }
