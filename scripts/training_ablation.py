@@ -106,6 +106,7 @@ CHOICES = {
     "no_drop": Choice("the same, 135 simulations, training.cfg_prob: 0", 10, NO_DROP),
     "spectrum": Choice("the same, data.standardize: spectrum (as it is)", 10, AS_IT_IS),
     "spectrum_p2": Choice("the same, data.boxcox_power: 0.2", 10, AS_IT_IS | {"data.boxcox_power": 0.2}),
+    "spectrum_300": Choice("the same, 270 simulations", 5, AS_IT_IS | {"data.simulations": 300}),
     "spectrum_v": Choice("the same, diffusion (as it is)", 10, AS_IT_IS, "small", MIDPOINT),
 }
 SHOWN = {
