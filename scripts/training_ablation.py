@@ -88,6 +88,7 @@ class Choice:
     def digest(self) -> str:
         """What tells scores of other settings apart."""
         settings = find_template(self.template).settings | self.settings | self.sampling | {"epochs": self.epochs}
+        settings.pop("sampling.calibration_maps", None)  # networks are judged as they are
         settings |= {"first_noise": FIRST_NOISE}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 

@@ -67,6 +67,7 @@ _SMALL: dict[str, object] = {
     "training.ema_decay": 0.995,
     "sampling.method": "abm2",
     "sampling.num_steps": 10,
+    "sampling.calibration_maps": 512,
 }
 """Minutes on two cores of a CPU; each choice is measured in docs/training_well.md."""
 

@@ -6,7 +6,7 @@
 import json
 import math
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
@@ -115,7 +115,7 @@ def open_averaged(run: RunFolder, path: Path, ema: float | str | None, *, device
     if length is None:
         return model
     _take(model.network, KeptAverages(path, SnapshotFolder(run.averages)).weights(float(length)))
-    return replace(model, source={**model.source, "ema": float(length)})
+    return model.with_average(float(length))
 
 
 def _remembered(run: RunFolder, path: Path, checkpoint: str) -> float | None:

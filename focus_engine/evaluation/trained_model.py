@@ -27,6 +27,7 @@ from focus_engine.data.normalise import Normaliser
 from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.errors import InputError
 from focus_engine.generative.build import build_process
+from focus_engine.generative.calibration import Calibration
 from focus_engine.generative.guidance import nfe_per_call
 from focus_engine.generative.own_spectrum import OwnSpectrum
 from focus_engine.generative.prior import SpectralPrior
@@ -42,7 +43,7 @@ from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import Checkpoint, sha256_of
 from focus_engine.training.devices import choose_device, other_devices, precision_context
 from focus_engine.training.prepare import PreparedRun, precision_of_run
-from focus_engine.training.prepared_data import saved_own_spectrum, saved_prior
+from focus_engine.training.prepared_data import CALIBRATION, saved_calibration, saved_own_spectrum, saved_prior
 from focus_engine.training.weights_file import is_weights_file, load_model
 from focus_engine.trust import check_stamp
 
@@ -67,6 +68,7 @@ class TrainedModel:
             it is not the moving average of training; empty during training.
         prior: mean and spectrum of the training maps as the network sees them; None in checkpoints of earlier versions.
         own_spectrum: the spectrum in whose units the network draws maps; None without data.standardize: spectrum.
+        calibration: of what these weights draw; None without sampling.calibration_maps, and for other averages.
         provenance: that of the checkpoint; empty during training.
         copies: the network on each device that draws maps; empty where only `device` does.
     """
@@ -82,6 +84,7 @@ class TrainedModel:
     source: Mapping[str, Any]
     prior: SpectralPrior | None = None
     own_spectrum: OwnSpectrum | None = None
+    calibration: Calibration | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     copies: tuple[Copy, ...] = ()
 
@@ -177,10 +180,13 @@ class TrainedModel:
 
     def draw(self, params: NDArray[np.float32], plan: SamplingPlan) -> Iterator[SamplingProgress]:
         """Yield the sampling steps of one map for each row of physical parameters `params` (N, P)."""
-        cond = self.scaler.standardise(torch.from_numpy(np.asarray(params, dtype=np.float32)))
+        return self.draw_at(self.scaler.standardise(torch.from_numpy(np.asarray(params, dtype=np.float32))), plan)
+
+    def draw_at(self, cond: torch.Tensor, plan: SamplingPlan) -> Iterator[SamplingProgress]:
+        """Yield the sampling steps of one map for each row of standardised parameters `cond` (N, P)."""
         # A network of the user's own may take gradients of its output, which inference mode forbids.
         without = torch.inference_mode if self._of_focus else torch.no_grad
-        restore = None if self.own_spectrum is None else self.own_spectrum.restore
+        restore = self._restored if self.own_spectrum or self.calibration else None
         if self.copies:
             copies = [Copy(self._evaluated(one), one.device) for one in self.copies]
             job = SharedJob(self.process, cond, self.map_shape, plan, self.context, without, self.prior, restore)
@@ -197,6 +203,21 @@ class TrainedModel:
             prior=self.prior,
             restore=restore,
         )
+
+    def in_units_of_network(self) -> "TrainedModel":
+        """Return the model that draws maps in the units of its network, as it draws them."""
+        return replace(self, own_spectrum=None, calibration=None)
+
+    def with_average(self, length: float) -> "TrainedModel":
+        """Return the model whose network holds an average of another `length`, which nothing is calibrated for."""
+        data = {name: value for name, value in self.data.items() if name != CALIBRATION}
+        return replace(self, source={**self.source, "ema": length}, calibration=None, data=data)
+
+    def _restored(self, maps: torch.Tensor, cond: torch.Tensor) -> torch.Tensor:
+        """Return normalised maps (n, C, H, W) from what the network draws at `cond` (n, P)."""
+        if self.calibration is not None:
+            maps = self.calibration.apply(maps)
+        return maps if self.own_spectrum is None else self.own_spectrum.restore(maps, cond)
 
     @property
     def _of_focus(self) -> bool:
@@ -266,6 +287,7 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
         config = Config.model_validate(saved.config)
         normaliser, scaler = Normaliser.from_dict(saved.normaliser), ParameterScaler.from_dict(saved.scaler)
         prior, own_spectrum = saved_prior(saved), saved_own_spectrum(saved)
+        calibration = saved_calibration(saved)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path}: its description of the model cannot be read by this FOCUS: {_brief(error)}"
@@ -287,6 +309,7 @@ def open_trained(path: Path, *, device: str | None = None) -> TrainedModel:
         source=_source(path, saved),
         prior=prior,
         own_spectrum=own_spectrum,
+        calibration=calibration,
         provenance=saved.provenance,
     )
     _check_usable(path, model)

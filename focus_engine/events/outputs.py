@@ -93,3 +93,25 @@ class SamplesDrawn(Event):
     def channels(self) -> int:
         """Number of channels that all have their range and maps."""
         return 1 + min(len(self.other_ranges), len(self.other_real), len(self.other_generated))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibrated(Event):
+    """A checkpoint of a run that is trained holds its calibration (sampling.calibration_maps).
+
+    Attributes:
+        epoch: finished epochs that the checkpoint holds.
+        path: relative to the run folder.
+        maps: number of maps drawn for it.
+        gain_low: lowest factor on the Fourier modes of drawn maps, over |k|.
+        gain_high: highest factor.
+        seconds: how long it took, with reading and writing the checkpoint.
+    """
+
+    type: ClassVar[str] = "calibrated"
+    epoch: int
+    path: str
+    maps: int
+    gain_low: float
+    gain_high: float
+    seconds: float

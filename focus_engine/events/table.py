@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from focus_engine.events.event import Event as Event  # noqa: PLC0414  (re-exported: the table includes its base)
 from focus_engine.events.outputs import AveragesSaved as AveragesSaved  # noqa: PLC0414
+from focus_engine.events.outputs import Calibrated as Calibrated  # noqa: PLC0414
 from focus_engine.events.outputs import CheckpointSaved as CheckpointSaved  # noqa: PLC0414
 from focus_engine.events.outputs import SamplesDrawn as SamplesDrawn  # noqa: PLC0414
 from focus_engine.events.statistics import StatisticsMeasured as StatisticsMeasured  # noqa: PLC0414
@@ -336,6 +337,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         EpochFinished,
         CheckpointSaved,
         AveragesSaved,
+        Calibrated,
         StatisticsMeasured,
         SamplesDrawn,
         Warned,

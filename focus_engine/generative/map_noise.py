@@ -22,13 +22,22 @@ Other devices lack double precision, and get what the CPU draws.
 
 
 class MapNoise:
-    """Unit Gaussian noise of maps `first` ... `first + count - 1`, independent of the batch size."""
+    """Unit Gaussian noise of maps `first` ... `first + count - 1`, independent of the batch size.
 
-    def __init__(self, seed: int, first: int, count: int, shape: tuple[int, ...], device: torch.device) -> None:
+    With `paired`, maps 2i and 2i + 1 have the noise of map i and its opposite.
+    """
+
+    def __init__(
+        self, seed: int, first: int, count: int, shape: tuple[int, ...], device: torch.device, *, paired: bool = False
+    ) -> None:
         self._key = (seed & 0xFFFFFFFF, seed >> 32)
         self._device = device
         drawn_on = device if device.type in _BLOCKS else torch.device("cpu")
         self._maps = torch.arange(first, first + count, device=drawn_on)
+        self._sign: Tensor | None = None
+        if paired:
+            self._sign = (1.0 - 2.0 * (self._maps % 2)).float().view(-1, *(1 for _ in shape)).to(device)
+            self._maps //= 2
         self._shape = shape
         self._draws = 0
 
@@ -40,7 +49,8 @@ class MapNoise:
         blocks = torch.split(counters, _BLOCKS[counters.device.type])
         noise = torch.cat([self._draw(some // per_map, some % per_map) for some in blocks])
         self._draws += 1
-        return noise.view(-1, 4 * per_map)[:, :pixels].reshape(-1, *self._shape).to(self._device)
+        made = noise.view(-1, 4 * per_map)[:, :pixels].reshape(-1, *self._shape).to(self._device)
+        return made if self._sign is None else self._sign * made
 
     def _draw(self, rows: Tensor, places: Tensor) -> Tensor:
         """Return the four numbers at each of the `places` (n,) in the maps of `rows` (n,), (n, 4)."""

@@ -114,14 +114,14 @@ class SpectralPrior:
 
     def pixel_variance(self, power: Array) -> Array:
         """Return the variance between the pixels of a map (…,) whose modes have `power` (…, H, W // 2 + 1)."""
-        _, times = _half_plane(self.size)
+        _, times = half_plane(self.size)
         times[0, 0] = 0.0
         return np.asarray((power * times).sum(axis=(-2, -1)) / (self.size[0] * self.size[1]))
 
     @cached_property
     def _places(self) -> tuple[NDArray[np.intp], Array]:
         """The bin below each mode of the half plane (H, W // 2 + 1), and the weight of the next."""
-        wavenumbers, _ = _half_plane(self.size)
+        wavenumbers, _ = half_plane(self.size)
         bins = np.array(self.bins)
         place = np.clip(np.searchsorted(bins, wavenumbers + 1e-9, side="right") - 1, 1, len(bins) - 2)
         with np.errstate(divide="ignore"):
@@ -145,7 +145,7 @@ def fit_prior(batches: Iterable[tuple[Tensor, Tensor]], n_simulations: int) -> S
 
     `n_simulations` is the number of simulations that the maps are of, which limits the degree of the polynomials.
     """
-    measured = [(*_moments(maps), cond.double().numpy(), maps.shape[-2:]) for maps, cond in batches]
+    measured = [(*mode_moments(maps), cond.double().numpy(), maps.shape[-2:]) for maps, cond in batches]
     mean, power, cond = (np.concatenate([one[part] for one in measured]) for part in range(3))
     height, width = measured[0][3]
     degree = _degree(cond.shape[1], n_simulations)
@@ -157,7 +157,7 @@ def fit_prior(batches: Iterable[tuple[Tensor, Tensor]], n_simulations: int) -> S
     everywhere = np.concatenate((height * width * mean.var(axis=0)[:, None], power.mean(axis=0)), axis=1)
     return SpectralPrior(
         size=(height, width),
-        bins=(0.0, *_bins((height, width))[1].tolist()),
+        bins=(0.0, *mode_bins((height, width))[1].tolist()),
         low=tuple(cond.min(axis=0).tolist()),
         high=tuple(cond.max(axis=0).tolist()),
         degree=degree,
@@ -228,7 +228,7 @@ def _ridge(terms: Array) -> Array:
     return penalty
 
 
-def _half_plane(size: tuple[int, int]) -> tuple[Array, Array]:
+def half_plane(size: tuple[int, int]) -> tuple[Array, Array]:
     """Return |k| of each mode of the half plane, in fundamental wavenumbers of the longest side, and its weight."""
     height, width = size
     longest = max(size)
@@ -240,9 +240,9 @@ def _half_plane(size: tuple[int, int]) -> tuple[Array, Array]:
     return np.hypot(rows[:, None], columns[None, :]), times
 
 
-def _bins(size: tuple[int, int]) -> tuple[NDArray[np.intp], Array]:
+def mode_bins(size: tuple[int, int]) -> tuple[NDArray[np.intp], Array]:
     """Return the bin of each mode of the half plane, k = 0 in the last, and the mean |k| of the others, (B - 1,)."""
-    wavenumbers, times = _half_plane(size)
+    wavenumbers, times = half_plane(size)
     flat = wavenumbers.ravel()
     with np.errstate(divide="ignore"):
         coarse = LARGEST_SHELLS * BIN_GROWTH ** np.floor(np.log(flat / LARGEST_SHELLS) / np.log(BIN_GROWTH) + 1e-9)
@@ -253,11 +253,11 @@ def _bins(size: tuple[int, int]) -> tuple[NDArray[np.intp], Array]:
     return bins, (np.bincount(bins, weight * flat) / np.bincount(bins, weight))[:-1]
 
 
-def _moments(maps: Tensor) -> tuple[Array, Array]:
+def mode_moments(maps: Tensor) -> tuple[Array, Array]:
     """Return pixel means (n, C) and the mean power of the modes in each bin but k = 0, (n, C, B - 1)."""
     size = (maps.shape[-2], maps.shape[-1])
-    bins, _ = _bins(size)
-    weight = _half_plane(size)[1].ravel()
+    bins, _ = mode_bins(size)
+    weight = half_plane(size)[1].ravel()
     power = torch.fft.rfft2(maps.double(), norm="ortho").abs().square().numpy()
     sums = np.stack([np.bincount(bins, weight * row) for row in power.reshape(-1, len(bins))])
     power = (sums / np.bincount(bins, weight))[:, :-1].reshape(*maps.shape[:2], -1)

@@ -61,6 +61,8 @@ class SamplingPlan:
     rtol: float = 1e-3
     """Relative tolerance of a sampler that chooses its steps; `steps` is then the most."""
     atol: float = 1e-3
+    paired: bool = False
+    """Whether maps 2i and 2i + 1 start from opposite noise, whose mean is exactly 0."""
 
     def checked(self, process: Process) -> "SamplingPlan":
         """Return the plan with η and spacing set.
@@ -261,7 +263,7 @@ def _sample_batch(job: _Job, first: int, cond: Tensor) -> Iterator[SamplingProgr
             return next(steps, None)
 
     rows = cond.to(job.device, torch.float32)
-    noise = MapNoise(plan.seed, plan.first + first, len(rows), job.map_shape, job.device)
+    noise = MapNoise(plan.seed, plan.first + first, len(rows), job.map_shape, job.device, paired=plan.paired)
     steps = _solver(job, denoise, noise, rows)
     while (step := following(steps)) is not None:
         done = step.index == step.total - 1

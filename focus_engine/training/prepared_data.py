@@ -19,6 +19,7 @@ from focus_engine.data.opening import spread
 from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.data.splits import Split, split_by_simulation
 from focus_engine.errors import InputError
+from focus_engine.generative.calibration import Calibration
 from focus_engine.generative.own_spectrum import OwnSpectrum
 from focus_engine.generative.prior import SpectralPrior, fit_prior
 from focus_engine.generative.process import Process
@@ -27,6 +28,9 @@ from focus_engine.training.initial_weights import InitialWeights
 
 FITTED_PIXELS, LEAST_MAPS = 2**25, 512
 """Pixels of the training maps that mean and spectrum are measured on, and the least maps: 2 s at 256 x 256."""
+
+CALIBRATION = "calibration"
+"""Key of the calibration in the data of a checkpoint."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +157,12 @@ def saved_own_spectrum(saved: Checkpoint) -> OwnSpectrum | None:
     """Return the spectrum in whose units the network of a checkpoint sees its maps; None without data.standardize."""
     values = saved.data.get("own_spectrum")
     return None if values is None else OwnSpectrum.from_dict(values)
+
+
+def saved_calibration(saved: Checkpoint) -> Calibration | None:
+    """Return the calibration of a checkpoint; None if it has none. Raises ValueError, KeyError or TypeError."""
+    values = saved.data.get(CALIBRATION)
+    return None if values is None else Calibration.from_dict(values)
 
 
 def terminal_snr(process: Process, data: PreparedData) -> float | None:

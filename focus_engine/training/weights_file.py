@@ -20,6 +20,7 @@ from focus_engine.atomic import write_atomically
 from focus_engine.data.normalise import Normaliser
 from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.errors import InputError
+from focus_engine.generative.calibration import Calibration
 from focus_engine.generative.prior import SpectralPrior
 from focus_engine.training.checkpoint import Checkpoint, load_checkpoint
 from focus_engine.weights_seal import KEY, REMEDY, UNKNOWN, inspect_weights, sealed
@@ -53,6 +54,7 @@ class _Shape(BaseModel):
     field_units: tuple[str, ...] = ()
     prior: SpectralPrior | None = None
     own_spectrum: SpectralPrior | None = None
+    calibration: Calibration | None = None
 
 
 class _Origin(BaseModel):

@@ -23,6 +23,7 @@ from focus_engine.training.memory import NotEnoughMemoryError, memory_advice
 from focus_engine.training.prepare import PreparedRun
 from focus_engine.training.step import DivergedError
 from focus_engine.worker.artist import Artist, undrawn
+from focus_engine.worker.calibrating import calibrate
 from focus_engine.worker.samples import RunSampler
 from focus_engine.worker.saving import Saver
 
@@ -94,6 +95,8 @@ class Attempt:
         try:
             outcome = yield from relay(train(self.prepared.training, self.prepared.state, self._wanted), self._recorded)
             yield from self.saver.finish(wanted=outcome.save)
+            if outcome.state != "stopped":
+                yield from calibrate(self.run, self.prepared, self.recorder, self.switch.now)
         except DivergedError as error:
             raise FocusError(f"{error}: lower training.lr, or use precision: float32") from error
         except Exception as error:

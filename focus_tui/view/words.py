@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from focus_engine.events.table import (
+    Calibrated,
     CheckpointSaved,
     DataProgress,
     Event,
@@ -169,6 +170,9 @@ def event_note(event: Event) -> str | None:
             return "stop request withdrawn"
         case RunEnded():
             return f"{event.state.replace('_', ' ')} after epoch {event.epoch}: {visible(event.reason)}"
+        case Calibrated():
+            modes = f"modes x {event.gain_low:.2f} to {event.gain_high:.2f}"
+            return f"calibrated {visible(event.path)} by {event.maps} drawn maps: {modes}"
         case CheckpointSaved() | _:
             return None
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from focus_engine.config.block import Block, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
+from focus_engine.config.block import Block, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Probability
 from focus_engine.config.methods import DEFAULT_METHOD, METHODS
 from focus_engine.config.samplers import (
     PRIORS,
@@ -48,6 +48,11 @@ class SamplingBlock(Block):
     )
     churn: NonNegativeFloat = Field(
         0.0, description=f"S_churn of {samplers_with_churn()} (2206.00364): noise added and removed along the way."
+    )
+    calibration_maps: NonNegativeInt = Field(
+        0,
+        description="Maps drawn when training ends, to bring spectrum and pixels of drawn maps to those of the "
+        "training maps (docs/samplers.md); 0: none.",
     )
     rtol: PositiveFloat = Field(
         1.0e-3, description=f"Relative tolerance of {samplers_with_tolerances()}; num_steps is the most steps."

@@ -1,0 +1,118 @@
+"""A run that is trained keeps its calibration in the checkpoints that maps are drawn from."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from workers import Make, ignore
+
+from focus_engine.errors import FocusError
+from focus_engine.evaluation.averages import open_averaged
+from focus_engine.evaluation.exporting import export_weights
+from focus_engine.evaluation.trained_model import TrainedModel, open_trained
+from focus_engine.events.log import read_events
+from focus_engine.events.table import Calibrated, Event, RunEnded, RunStarted, Warned
+from focus_engine.generative import calibration
+from focus_engine.launch.start import request_stop
+from focus_engine.runs.folder import RunFolder
+from focus_engine.training.checkpoint import load_checkpoint
+from focus_engine.worker import calibrating
+from focus_engine.worker.artist import Artist
+from focus_engine.worker.foreground import run_in_foreground
+
+pytestmark = pytest.mark.process
+
+PARAMS = np.array([[0.3, 0.8], [0.2, 0.9]], dtype=np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _no_figures_and_any_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(Artist, "draw", lambda *_: None)
+    monkeypatch.setattr(calibration, "LARGEST_RATIO", 1e9)  # networks of tests have learned little
+    return
+
+
+def run_of(make: Make, **keys: object) -> RunFolder:
+    run = make(**keys)
+    text = run.config.read_text().replace("ddim_timesteps: 2", "ddim_timesteps: 2, calibration_maps: 15")
+    run.config.write_text(text)
+    return run
+
+
+def events_of(run: RunFolder, kind: type[Event]) -> list[Event]:
+    return [one for one in read_events(run.events) if isinstance(one, kind)]
+
+
+def maps_of(model: TrainedModel) -> torch.Tensor:
+    steps = model.draw(PARAMS, model.plan(seed=1))
+    return torch.cat([step.finished for step in steps if step.finished is not None])
+
+
+def test_both_checkpoints_of_a_trained_run_draw_calibrated_maps(make: Make, tmp_path):
+    run = run_of(make)
+    run_in_foreground(run, on_event=ignore)
+    last, best = (open_trained(path, device="cpu") for path in (run.checkpoint_last, run.checkpoint_best))
+    assert last.calibration is not None
+    assert last.calibration == best.calibration or last.source["epoch"] != best.source["epoch"]
+    told = events_of(run, Calibrated)
+    assert [(one.path, one.maps) for one in told] == [
+        ("checkpoints/checkpoint_best.pt", 16),
+        ("checkpoints/checkpoint_last.pt", 16),
+    ]
+    raw = maps_of(replace(last, calibration=None))
+    torch.testing.assert_close(maps_of(last), last.calibration.apply(raw), rtol=1e-4, atol=1e-4)
+    export_weights(run, tmp_path / "w.safetensors", checkpoint="last")
+    exported = open_trained(tmp_path / "w.safetensors", device="cpu")
+    torch.testing.assert_close(maps_of(exported), maps_of(last))
+
+
+def test_other_averages_are_not_calibrated(make: Make):
+    run = run_of(make)
+    run_in_foreground(run, on_event=ignore)
+    model = open_averaged(run, run.checkpoint_last, 0.1, device="cpu")
+    assert model.calibration is None
+    assert calibrating.CALIBRATION not in model.data
+
+
+def test_a_run_goes_on_from_calibrated_checkpoints_as_from_others(make: Make):
+    run, plain = run_of(make, name="a"), make("b")
+    for one in (run, plain):
+        run_in_foreground(one, on_event=ignore)
+        one.config.write_text(one.config.read_text().replace("num_epochs: 2", "num_epochs: 3"))
+        run_in_foreground(one, on_event=ignore, resume=True)
+    states = [load_checkpoint(one.checkpoint_last).state for one in (run, plain)]
+    for name, weights in states[0]["network"].items():
+        torch.testing.assert_close(weights, states[1]["network"][name], rtol=0, atol=0)
+    assert open_trained(run.checkpoint_last, device="cpu").calibration is not None
+
+
+def test_a_stopped_run_is_not_calibrated(make: Make):
+    run = run_of(make)
+
+    def stop(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            request_stop(run, "epoch")
+
+    run_in_foreground(run, on_event=stop)
+    assert not events_of(run, Calibrated)
+    assert open_trained(run.checkpoint_last, device="cpu").calibration is None
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(FocusError("too far off"), "too far off"), (RuntimeError("broken"), "RuntimeError: broken")],
+)
+def test_a_failure_is_a_warning(make: Make, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(calibrating, "fit_calibration", fail)
+    run = run_of(make)
+    run_in_foreground(run, on_event=ignore)
+    (ended,) = events_of(run, RunEnded)
+    assert ended.state == "finished"
+    (warning,) = (one for one in events_of(run, Warned) if one.code == "calibration")
+    assert warning.message.endswith(words)
+    assert open_trained(run.checkpoint_last, device="cpu").calibration is None
