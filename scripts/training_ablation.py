@@ -17,7 +17,7 @@ import hashlib
 import json
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from focus_engine.atomic import write_atomically
 from focus_engine.config.schema import Config
 from focus_engine.config.templates import find_template, template_config
 from focus_engine.data.opening import open_maps
+from focus_engine.evaluation.calibrating import calibration_of
 from focus_engine.evaluation.trained_model import TrainedModel, open_trained
 from focus_engine.evaluation.truth import HeldBack, Truth, universe_truth
 from focus_engine.figures.pages import save
@@ -45,6 +46,7 @@ FIRST_NOISE = 6
 MAPS, HELD_BACK = 240, HeldBack(universes=24, cosmologies=8)
 SAMPLER = {"sampler": "heun", "steps": 25}
 """Converged for a flow: 100 steps change no score by more than 0.003."""
+ABM2 = {"sampler": "abm2", "steps": 10}
 MIDPOINT = {"sampler": "midpoint", "steps": 25}
 EARLIER = {"data.simulations": 60, "training.cfg_prob": 0.1, "data.standardize": "pixels"}
 """The templates' settings until they had 150 universes, no maps without parameters, and standardised these by them."""
@@ -76,6 +78,7 @@ class Choice:
         settings: what it changes in the template.
         template: the template.
         sampling: how its maps are drawn.
+        calibration_maps: maps drawn to calibrate it, the value of that key.
     """
 
     words: str
@@ -83,12 +86,14 @@ class Choice:
     settings: dict[str, Any]
     template: str = "small_flow"
     sampling: dict[str, Any] = field(default_factory=lambda: SAMPLER)
+    calibration_maps: int = 0
 
     @property
     def digest(self) -> str:
         """What tells scores of other settings apart."""
         settings = find_template(self.template).settings | self.settings | self.sampling | {"epochs": self.epochs}
-        settings.pop("sampling.calibration_maps", None)  # networks are judged as they are
+        settings.pop("sampling.calibration_maps", None)  # of the template
+        settings |= {"calibration_maps": self.calibration_maps} if self.calibration_maps else {}
         settings |= {"first_noise": FIRST_NOISE}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -105,10 +110,17 @@ CHOICES = {
     "w4": Choice("the same, rate 4e-3, longer", 27, WIDE),
     "boxcox": Choice("the same, data.normalize: boxcox", 27, BOXCOX),
     "no_drop": Choice("the same, 135 simulations, training.cfg_prob: 0", 10, NO_DROP),
-    "spectrum": Choice("the same, data.standardize: spectrum (as it is)", 10, AS_IT_IS),
+    "spectrum": Choice("the same, data.standardize: spectrum", 10, AS_IT_IS),
     "spectrum_p2": Choice("the same, data.boxcox_power: 0.2", 10, AS_IT_IS | {"data.boxcox_power": 0.2}),
     "spectrum_300": Choice("the same, 270 simulations", 5, AS_IT_IS | {"data.simulations": 300}),
-    "spectrum_v": Choice("the same, diffusion (as it is)", 10, AS_IT_IS, "small", MIDPOINT),
+    "calibrated": Choice(
+        "data.standardize: spectrum, calibrated, abm2 with 10 steps (as it is)",
+        10,
+        AS_IT_IS,
+        sampling=ABM2,
+        calibration_maps=512,
+    ),
+    "spectrum_v": Choice("diffusion, as spectrum", 10, AS_IT_IS, "small", MIDPOINT),
 }
 SHOWN = {
     "slab_mean.bias": "mean",
@@ -196,11 +208,25 @@ def judged(folder: Path, name: str, seed: int) -> dict[str, Any]:
     """Return CPU time of training [s], verdict and the shown scores of a network."""
     choice = CHOICES[name]
     model, seconds = trained(folder / f"{name}_{seed}_{choice.digest}", config_of(choice, seed))
+    if choice.calibration_maps:
+        model, spent = calibrated(model, choice)
+        seconds += spent
     found = scored(model, seed=FIRST_NOISE + seed, **choice.sampling)
     print(f"{name} {seed}: {seconds:.0f} CPU-s, {found['verdict']}", flush=True)
     scores = {f"{one['statistic']}.{one['name']}": one for one in found["scores"]}
     kept = {score: [scores[score][key] for key in ("value", "null", "null_spread")] for score in SHOWN}
     return {"seconds": seconds, "verdict": found["verdict"], "scores": kept}
+
+
+def calibrated(model: TrainedModel, choice: Choice) -> tuple[TrainedModel, float]:
+    """Return the model with the calibration of its sampler, and the CPU time of that [s]."""
+    began = time.process_time()
+    config = model.config
+    data = prepare_data(config, drain(open_maps(config, Path.cwd())))
+    plan = {"sampling.method": choice.sampling["sampler"], "sampling.num_steps": choice.sampling["steps"]}
+    sampled = replace(model, config=template_config(choice.template, {**choice.settings, **plan}))
+    calibration = drain(calibration_of(sampled, data, choice.calibration_maps))
+    return replace(model, calibration=calibration), time.process_time() - began
 
 
 def scored(

@@ -1,22 +1,18 @@
 """The calibration of a trained run: maps drawn when training has ended, and what they lack, kept in the checkpoints."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from focus_engine.data.opening import spread
 from focus_engine.errors import FocusError, is_out_of_memory
-from focus_engine.evaluation.trained_model import TrainedModel, open_trained
+from focus_engine.evaluation.calibrating import calibration_of
+from focus_engine.evaluation.trained_model import open_trained
 from focus_engine.events.table import Calibrated, Event, Warned
-from focus_engine.generative.calibration import Calibration, fit_calibration
-from focus_engine.generative.map_noise import MapNoise
-from focus_engine.generative.sampling import DrawnBatches
+from focus_engine.generative.calibration import Calibration
+from focus_engine.progress import drain
 from focus_engine.pulse import PULSE
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import load_checkpoint, save_checkpoint
@@ -25,9 +21,6 @@ from focus_engine.training.prepared_data import CALIBRATION
 
 if TYPE_CHECKING:
     from focus_engine.worker.recorder import Recorder
-
-TRUE_PIXELS, FEWEST_TRUE_MAPS = 2**23, 256
-"""Pixels of the training maps that drawn maps are brought to, and the fewest maps: 128 MiB of 256 x 256."""
 
 
 class _StoppedError(Exception):
@@ -65,7 +58,8 @@ def _calibrate(
         began, saved = time.monotonic(), load_checkpoint(path)
         place = saved.epoch, saved.state.get("step")
         if place not in found:  # the best is often the last
-            found[place] = _fit(open_trained(path, device=str(prepared.device)), prepared, count, stop_now)
+            work = calibration_of(open_trained(path, device=str(prepared.device)), prepared.data, count)
+            found[place] = drain(work, partial(_obey, stop_now))
         kept = replace(saved, data={**saved.data, CALIBRATION: found[place].to_dict()})
         with PULSE.within("writing a checkpoint"):
             save_checkpoint(path, kept)
@@ -81,23 +75,6 @@ def _calibrate(
         )
 
 
-def _fit(model: TrainedModel, prepared: PreparedRun, count: int, stop_now: Callable[[], bool]) -> Calibration:
-    """Return the calibration of `model` from `count` maps at the parameters of training maps."""
-    true, cond = _training_maps(prepared)
-    rows = cond[torch.arange(math.ceil(count / 2)) % len(cond)].repeat_interleave(2, dim=0)
-    plan = model.plan(seed=prepared.config.training.seed, paired=True)
-    drawn = DrawnBatches()
-    for progress in model.in_units_of_network().draw_at(rows, plan):
-        PULSE.moved()
-        if stop_now():
-            raise _StoppedError
-        drawn.add(progress)
-    noise = MapNoise(plan.seed, 0, len(rows), model.map_shape, torch.device("cpu"), paired=True)()
-    return fit_calibration(drawn.maps, noise, true)
-
-
-def _training_maps(prepared: PreparedRun) -> tuple[Tensor, Tensor]:
-    """Return training maps as the network sees them, evenly spaced over the simulations, and their parameters."""
-    data, (_, height, width) = prepared.data, prepared.data.maps.shape
-    ids = spread(data.maps.maps_of(data.split.train), max(FEWEST_TRUE_MAPS, TRUE_PIXELS // (height * width)))
-    return data.standardised(ids)
+def _obey(stop_now: Callable[[], bool], _: object) -> None:
+    if stop_now():
+        raise _StoppedError

@@ -9,6 +9,7 @@ import torch
 from workers import Make, ignore
 
 from focus_engine.errors import FocusError
+from focus_engine.evaluation import calibrating
 from focus_engine.evaluation.averages import open_averaged
 from focus_engine.evaluation.exporting import export_weights
 from focus_engine.evaluation.trained_model import TrainedModel, open_trained
@@ -18,7 +19,7 @@ from focus_engine.generative import calibration
 from focus_engine.launch.start import request_stop
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import load_checkpoint
-from focus_engine.worker import calibrating
+from focus_engine.training.prepared_data import CALIBRATION
 from focus_engine.worker.artist import Artist
 from focus_engine.worker.foreground import run_in_foreground
 
@@ -73,7 +74,7 @@ def test_other_averages_are_not_calibrated(make: Make):
     run_in_foreground(run, on_event=ignore)
     model = open_averaged(run, run.checkpoint_last, 0.1, device="cpu")
     assert model.calibration is None
-    assert calibrating.CALIBRATION not in model.data
+    assert CALIBRATION not in model.data
 
 
 def test_a_run_goes_on_from_calibrated_checkpoints_as_from_others(make: Make):
