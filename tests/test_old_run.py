@@ -30,7 +30,7 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class NoiseOfBefore:
     """The noise of that version: a stream of numpy's for each map, drawn on the CPU."""
 
-    def __init__(self, seed: int, first: int, count: int, shape: tuple[int, ...], _: torch.device) -> None:
+    def __init__(self, seed: int, first: int, count: int, shape: tuple[int, ...], _: torch.device, **__: bool) -> None:
         self.streams = [np.random.Generator(np.random.Philox(key=[seed, first + i])) for i in range(count)]
         self.shape = shape
 

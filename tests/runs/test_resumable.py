@@ -43,6 +43,7 @@ FREE = {
     "sampling.rtol",
     "sampling.atol",
     "sampling.prior",
+    "sampling.calibration_maps",
     "worker.stall_minutes",
     "worker.on_stall",
     "device",

@@ -197,8 +197,8 @@ def test_a_machine_without_a_compiler_is_told_and_trains(tmp_path: Path):
     command = [sys.executable, "-m", "focus_tui", "--root", str(tmp_path), "train", "one"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    (warned,) = (one for one in read_events(experiment.run.events) if isinstance(one, Warned))
-    assert warned.code == "compile"
+    warnings = [one for one in read_events(experiment.run.events) if isinstance(one, Warned)]
+    (warned,) = (one for one in warnings if one.code == "compile")
     assert "No working C++ compiler found" in warned.message
     assert "TORCHDYNAMO_VERBOSE" not in warned.message
     assert "training goes on uncompiled" in warned.message
