@@ -43,6 +43,7 @@ from focus_engine.worker.artist import Artist
 from focus_engine.worker.attempt import Attempt
 from focus_engine.worker.beginning import initial_weights
 from focus_engine.worker.saving import last_good_checkpoint
+from focus_engine.worker.stop import StopNow
 
 if TYPE_CHECKING:
     from focus_engine.worker.recorder import Recorder
@@ -166,6 +167,8 @@ def _attempt(
         ranks=ranks,
         initial=beginning.initial,
     )
+    if switch.signalled:  # and yet here: Python ignored the exception, as it does in a destructor
+        raise StopNow
     switch.immediate = False
     snr = terminal_snr(prepared.process, beginning.data)
     yield recorder.record(started(prepared, snr))

@@ -37,6 +37,7 @@ from focus_engine.runs.folder import RunFolder
 from focus_engine.training import budget, pace
 from focus_engine.training.checkpoint import load_checkpoint
 from focus_engine.worker import __main__ as worker
+from focus_engine.worker import session
 from focus_engine.worker.foreground import run_in_foreground, train_here
 from focus_engine.worker.options import WorkerOptions
 from focus_engine.worker.work import INTERRUPTED
@@ -356,3 +357,23 @@ def test_ctrl_c_in_the_foreground(make: Make, at: type[Event], state: str):
     assert run.has_checkpoints() == (at is EpochFinished)
     assert any(isinstance(event, RunStarted) for event in events) == (at is EpochFinished)
     assert signal.getsignal(signal.SIGINT) == before
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_comes_in_a_destructor_is_obeyed_before_training(make: Make, monkeypatch: pytest.MonkeyPatch):
+    class Gone:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            for _ in range(1000):  # the handler raises here, and Python ignores it
+                pass
+
+    prepare = session.prepare_data
+
+    def prepared(*given: Any) -> Any:
+        Gone()
+        return prepare(*given)
+
+    monkeypatch.setattr(session, "prepare_data", prepared)
+    run = make()
+    outcome = run_in_foreground(run, resume=False, device=None, on_event=ignore)
+    assert (outcome.state, outcome.reason) == ("stopped", "asked to stop before training began")
