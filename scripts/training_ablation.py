@@ -221,10 +221,10 @@ def judged(folder: Path, name: str, seed: int) -> dict[str, Any]:
 def calibrated(model: TrainedModel, choice: Choice) -> tuple[TrainedModel, float]:
     """Return the model with the calibration of its sampler, and the CPU time of that [s]."""
     began = time.process_time()
-    config = model.config
-    data = prepare_data(config, drain(open_maps(config, Path.cwd())))
-    plan = {"sampling.method": choice.sampling["sampler"], "sampling.num_steps": choice.sampling["steps"]}
-    sampled = replace(model, config=template_config(choice.template, {**choice.settings, **plan}))
+    data = prepare_data(model.config, drain(open_maps(model.config, Path.cwd())))
+    plan = {"method": choice.sampling["sampler"], "num_steps": choice.sampling["steps"]}
+    sampling = model.config.sampling.model_copy(update=plan)
+    sampled = replace(model, config=model.config.model_copy(update={"sampling": sampling}))
     calibration = drain(calibration_of(sampled, data, choice.calibration_maps))
     return replace(model, calibration=calibration), time.process_time() - began
 

@@ -27,6 +27,10 @@ def needs_one_heap(config: Config, pixels: int | None = None) -> bool:
             return True
     if pixels is None:
         return True
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    maps = -(-config.training.batch_size // cores)
+    maps = -(-config.training.batch_size // usable_cores())
     return _FLOAT * maps * pixels * config.model.base_channels > LARGE
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

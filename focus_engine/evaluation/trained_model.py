@@ -6,6 +6,7 @@ Used by `focus sample`, by `focus evaluate` and for the samples during training.
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,9 @@ class TrainedModel:
         """Yield the sampling steps of one map for each row of standardised parameters `cond` (N, P)."""
         # A network of the user's own may take gradients of its output, which inference mode forbids.
         without = torch.inference_mode if self._of_focus else torch.no_grad
-        restore = self._restored if self.own_spectrum or self.calibration else None
+        # What was calibrated is drawn with the config's guidance; another is meant to change the density.
+        calibrated = self.calibration is not None and plan.guidance == self.config.sampling.cfg_scale
+        restore = partial(self._restored, calibrated=calibrated) if self.own_spectrum or calibrated else None
         if self.copies:
             copies = [Copy(self._evaluated(one), one.device) for one in self.copies]
             job = SharedJob(self.process, cond, self.map_shape, plan, self.context, without, self.prior, restore)
@@ -213,9 +216,9 @@ class TrainedModel:
         data = {name: value for name, value in self.data.items() if name != CALIBRATION}
         return replace(self, source={**self.source, "ema": length}, calibration=None, data=data)
 
-    def _restored(self, maps: torch.Tensor, cond: torch.Tensor) -> torch.Tensor:
+    def _restored(self, maps: torch.Tensor, cond: torch.Tensor, *, calibrated: bool) -> torch.Tensor:
         """Return normalised maps (n, C, H, W) from what the network draws at `cond` (n, P)."""
-        if self.calibration is not None:
+        if calibrated and self.calibration is not None:
             maps = self.calibration.apply(maps)
         return maps if self.own_spectrum is None else self.own_spectrum.restore(maps, cond)
 
@@ -360,14 +363,22 @@ def _check_usable(path: Path, model: TrainedModel) -> None:
             raise ValueError(f"the normalisation is not of {channels} fields")  # noqa: TRY301  (words below)
         np.array(model.data["validation_params"], dtype=np.float32).reshape(-1, len(names))
         from_text(model.data.get("training_digests", ""))
-        if model.prior is not None:
-            model.prior.check_size(model.map_shape)
-            model.prior.start(torch.zeros(1, channels, height, width), cond, 1.0, 1.0)
-        if model.own_spectrum is not None:
-            model.own_spectrum.check_size(model.map_shape)
-            model.own_spectrum.restore(torch.zeros(1, channels, height, width), cond)
+        _check_spectra(model, torch.zeros(1, channels, height, width), cond)
     except Exception as error:  # noqa: BLE001  (values of the right types that do not fit each other fail anywhere)
         raise InputError(f"{path}: the values in its header do not fit each other: {_brief(error)}") from None
+
+
+def _check_spectra(model: TrainedModel, maps: torch.Tensor, cond: torch.Tensor) -> None:
+    """Use prior, spectrum and calibration once, on `maps` at `cond`. Raises any error where they do not fit."""
+    if model.prior is not None:
+        model.prior.check_size(model.map_shape)
+        model.prior.start(maps, cond, 1.0, 1.0)
+    if model.own_spectrum is not None:
+        model.own_spectrum.check_size(model.map_shape)
+        model.own_spectrum.restore(maps, cond)
+    if model.calibration is not None:
+        model.calibration.check_size(model.map_shape)
+        model.calibration.apply(maps)
 
 
 def _brief(error: Exception) -> str:

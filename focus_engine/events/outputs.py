@@ -102,16 +102,14 @@ class Calibrated(Event):
     Attributes:
         epoch: finished epochs that the checkpoint holds.
         path: relative to the run folder.
-        maps: number of maps drawn for it.
         gain_low: lowest factor on the Fourier modes of drawn maps, over |k|.
         gain_high: highest factor.
-        seconds: how long it took, with reading and writing the checkpoint.
+        seconds: from the end of training until it was written.
     """
 
     type: ClassVar[str] = "calibrated"
     epoch: int
     path: str
-    maps: int
     gain_low: float
     gain_high: float
     seconds: float

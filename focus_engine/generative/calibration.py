@@ -19,6 +19,8 @@ A ratio that differs from 1 by less than its error is left alone. (Calibration b
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,7 +31,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from focus_engine.errors import FocusError
+from focus_engine.errors import FocusError, InputError
 from focus_engine.generative.prior import mode_bins, mode_moments
 
 Array = NDArray[np.float64]
@@ -40,10 +42,14 @@ LEVELS = (
     *(1 - 3e-3, 1 - 1e-3, 1 - 3e-4, 1 - 1e-4, 1 - 3e-5),
 )
 """Quantiles of the distribution of pixels at which it is corrected."""
-FEWEST_PIXELS = 30
-"""Pixels beyond a level that is used."""
+FEWEST_PIXELS = 1000
+"""Pixels beyond a level that is used: the densest of 512 maps of 32 x 32 are of few halos, which is chance."""
 LARGEST_RATIO = 2.0
 """A spectrum further off than this is not to be mended by a gain: the network has learned nothing yet."""
+LEAST_SHARE = 1e-3
+"""Bins with less of the variance may be further off, as those of smoothed maps; they get at most `LARGEST_RATIO`."""
+FEWEST_MAPS = 64
+"""Maps of which a calibration is made at least."""
 _MOST_PIXELS = 2**22
 _TINY = 1e-12
 
@@ -59,8 +65,8 @@ class Calibration:
     Attributes:
         size: height and width of the maps.
         gain: g of each bin of |k| (`prior.mode_bins`), (C, B); the first is k = 0.
-        drawn: quantiles of drawn pixels after the gain, rising, (C, L).
-        true: quantiles of the training maps at the same levels, (C, L).
+        drawn: for each channel the quantiles of drawn pixels after the gain, rising.
+        true: those of the training maps at the same levels.
     """
 
     size: tuple[int, int]
@@ -99,12 +105,21 @@ class Calibration:
         height, width = values["size"]
         parts = {name: tuple(tuple(map(float, one)) for one in values[name]) for name in ("gain", "drawn", "true")}
         made = cls(size=(int(height), int(width)), **parts)
-        bins = 1 + len(mode_bins(made.size)[1])
-        levels = {len(one) for one in (*made.drawn, *made.true)}
-        rising = all(bool((np.diff(one) > 0).all()) for one in made.drawn)
-        if {len(one) for one in made.gain} != {bins} or len(levels) != 1 or not rising:
+        if not made.gain or not len(made.gain) == len(made.drawn) == len(made.true):
             raise ValueError("its calibration is incomplete")
+        for drawn, true in zip(made.drawn, made.true, strict=True):
+            if not drawn or len(drawn) != len(true) or (np.diff(drawn) <= 0).any() or (np.diff(true) < 0).any():
+                raise ValueError("the quantiles of its calibration do not rise")
+        if not all(map(math.isfinite, itertools.chain(*made.gain, *made.drawn, *made.true))):
+            raise ValueError("its calibration is not finite")
         return made
+
+    def check_size(self, map_shape: tuple[int, int, int]) -> None:
+        """Raise InputError unless maps of `map_shape` (C, H, W) are those of the calibration."""
+        own = (len(self.gain), *self.size)
+        if own != map_shape or any(len(one) != 1 + len(mode_bins(self.size)[1]) for one in self.gain):
+            ours, theirs = (" x ".join(map(str, shape)) for shape in (own, map_shape))
+            raise InputError(f"its calibration is of maps of {ours} (fields x pixels), not of {theirs}")
 
 
 def fit_calibration(drawn: Tensor, noise: Tensor, true: Tensor) -> Calibration:
@@ -118,10 +133,11 @@ def fit_calibration(drawn: Tensor, noise: Tensor, true: Tensor) -> Calibration:
     if not bool(drawn.isfinite().all()):
         raise CalibrationError("the drawn maps are not finite")
     ratio, error = _power_ratio(drawn, noise, true)
-    furthest = float(np.exp(np.abs(np.log(np.maximum(ratio, _TINY))).max()))
+    share = _share(true)
+    furthest = float(np.exp(np.abs(np.log(np.maximum(ratio, _TINY)))[share > LEAST_SHARE].max()))
     if furthest > LARGEST_RATIO:
         raise CalibrationError(f"the power of drawn maps is off by a factor {furthest:.3g}: train longer")
-    off = ratio - 1
+    off = ratio.clip(1 / LARGEST_RATIO, LARGEST_RATIO) - 1
     ratio = 1 + off * np.clip(1 - (error / np.where(off == 0, 1, off)) ** 2, 0, 1)
     size = (int(drawn.shape[-2]), int(drawn.shape[-1]))
     gain = tuple(tuple(one) for one in (ratio**-0.5).tolist())
@@ -145,9 +161,18 @@ def _power_ratio(drawn: Tensor, noise: Tensor, true: Tensor) -> tuple[Array, Arr
 
 def _power(maps: Tensor) -> Array:
     """Return the power of each map in each bin, (n, C, B): of k = 0, the square of its distance from the mean."""
-    mean, power = mode_moments(maps.cpu())
+    parts = [mode_moments(maps[at : at + 32].cpu()) for at in range(0, len(maps), 32)]  # in double precision
+    mean, power = (np.concatenate([part[which] for part in parts]) for which in range(2))
     scatter = maps.shape[-2] * maps.shape[-1] * (mean - mean.mean(axis=0)) ** 2
     return np.concatenate((scatter[..., None], power), axis=-1)
+
+
+def _share(maps: Tensor) -> Array:
+    """Return the share of the variance that the modes of each bin hold, (C, B)."""
+    bins, _ = mode_bins((int(maps.shape[-2]), int(maps.shape[-1])))
+    count = np.bincount(bins)
+    held = _power(maps).mean(axis=0) * np.concatenate((count[-1:], count[:-1]))
+    return np.asarray(held / np.maximum(held.sum(axis=1, keepdims=True), _TINY))
 
 
 def _quantiles(drawn: Tensor, true: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -155,7 +180,7 @@ def _quantiles(drawn: Tensor, true: Tensor) -> tuple[tuple[float, ...], tuple[fl
     ours, theirs = (_some_pixels(one) for one in (drawn, true))
     least = FEWEST_PIXELS / min(len(ours), len(theirs))
     levels = [one for one in LEVELS if least <= one <= 1 - least]
-    a, b = np.quantile(ours, levels), np.quantile(theirs, levels)
+    a, b = (np.quantile(one, levels).astype(np.float32).astype(np.float64) for one in (ours, theirs))
     rising = np.concatenate(([True], np.diff(np.maximum.accumulate(a)) > 0))  # equal pixels share a quantile
     return tuple(a[rising].tolist()), tuple(b[rising].tolist())
 

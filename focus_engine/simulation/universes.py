@@ -7,7 +7,6 @@ on its own seed, so a resumed set has the same bytes as an uninterrupted one.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -20,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from focus_engine.allocator import keep_freed_memory, large_transforms
 from focus_engine.config.designs import DEFAULT_DESIGN
+from focus_engine.config.heap import usable_cores
 from focus_engine.errors import InputError
 from focus_engine.simulation.cosmology import Cosmology
 from focus_engine.simulation.designs import DEFAULT_RANGES, design_set
@@ -252,8 +252,7 @@ def workers_for(wanted: UniverseSet, universes: int) -> int:
     if wanted.device.type != "cpu":
         return 1
     memory = _MEMORY_A_CELL * wanted.layout.grid**3
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, torch.get_num_threads(), universes, _MEMORY_FOR_UNIVERSES // memory))
+    return max(1, min(usable_cores(), torch.get_num_threads(), universes, _MEMORY_FOR_UNIVERSES // memory))
 
 
 def _device(name: str) -> torch.device:

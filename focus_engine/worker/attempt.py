@@ -96,7 +96,7 @@ class Attempt:
             outcome = yield from relay(train(self.prepared.training, self.prepared.state, self._wanted), self._recorded)
             yield from self.saver.finish(wanted=outcome.save)
             if outcome.state != "stopped":
-                yield from calibrate(self.run, self.prepared, self.recorder, self.switch.now)
+                yield from calibrate(self.run, self.prepared, self.recorder, self.switch)
         except DivergedError as error:
             raise FocusError(f"{error}: lower training.lr, or use precision: float32") from error
         except Exception as error:

@@ -171,8 +171,7 @@ def event_note(event: Event) -> str | None:
         case RunEnded():
             return f"{event.state.replace('_', ' ')} after epoch {event.epoch}: {visible(event.reason)}"
         case Calibrated():
-            modes = f"modes x {event.gain_low:.2f} to {event.gain_high:.2f}"
-            return f"calibrated {visible(event.path)} by {event.maps} drawn maps: {modes}"
+            return f"calibrated {visible(event.path)}: modes x {event.gain_low:.2f} to {event.gain_high:.2f}"
         case CheckpointSaved() | _:
             return None
 

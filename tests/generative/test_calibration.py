@@ -1,6 +1,7 @@
 """Calibration: other maps of the same network then have the spectrum and the pixels of the training maps."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from focus_engine.data.symmetries import Augmentation, apply_symmetries, draw_symmetries
+from focus_engine.errors import InputError
 from focus_engine.generative.calibration import Calibration, CalibrationError, fit_calibration
 from focus_engine.generative.map_noise import MapNoise
 from focus_engine.generative.prior import mode_moments
@@ -108,11 +110,31 @@ def test_it_is_kept_as_plain_values(fitted: Calibration):
 
 @pytest.mark.parametrize(
     "damage",
-    [{"gain": [[1.0], [1.0]]}, {"drawn": [[1.0, 0.0], [0.0, 1.0]], "true": [[0.0, 1.0]] * 2}, {"size": [16]}],
+    [
+        {"gain": []},
+        {"gain": [[float("nan")]] * 2},
+        {"drawn": [[], []], "true": [[], []]},
+        {"drawn": [[1.0, 0.0], [0.0, 1.0]], "true": [[0.0, 1.0]] * 2},
+        {"size": [16]},
+    ],
 )
 def test_damaged_values_are_refused(fitted: Calibration, damage: dict[str, Any]):
     with pytest.raises((ValueError, KeyError, TypeError)):
         Calibration.from_dict(fitted.to_dict() | damage)
+
+
+def test_a_calibration_of_other_maps_is_refused(fitted: Calibration):
+    fitted.check_size(SHAPE)
+    for shape in ((1, *SHAPE[1:]), (2, 16, 16)):
+        with pytest.raises(InputError, match="is of maps of 2 x 16 x 24"):
+            fitted.check_size(shape)
+
+
+def test_channels_may_keep_other_numbers_of_levels(fitted: Calibration):
+    found = replace(fitted, drawn=(fitted.drawn[0], (0.0, 1.0)), true=(fitted.true[0], (1.0, 2.0)))
+    assert Calibration.from_dict(found.to_dict()) == found
+    made = replace(found, gain=((1.0,) * len(found.gain[0]),) * 2).apply(torch.full((1, *SHAPE), 0.5))
+    torch.testing.assert_close(made[:, 1], torch.full((1, *SHAPE[1:]), 1.5))
 
 
 def test_maps_of_equal_pixels_are_possible():

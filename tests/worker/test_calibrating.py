@@ -20,6 +20,7 @@ from focus_engine.launch.start import request_stop
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import load_checkpoint
 from focus_engine.training.prepared_data import CALIBRATION
+from focus_engine.worker import calibrating as worker_calibrating
 from focus_engine.worker.artist import Artist
 from focus_engine.worker.foreground import run_in_foreground
 
@@ -57,11 +58,8 @@ def test_both_checkpoints_of_a_trained_run_draw_calibrated_maps(make: Make, tmp_
     last, best = (open_trained(path, device="cpu") for path in (run.checkpoint_last, run.checkpoint_best))
     assert last.calibration is not None
     assert last.calibration == best.calibration or last.source["epoch"] != best.source["epoch"]
-    told = events_of(run, Calibrated)
-    assert [(one.path, one.maps) for one in told] == [
-        ("checkpoints/checkpoint_best.pt", 16),
-        ("checkpoints/checkpoint_last.pt", 16),
-    ]
+    told = [one.path for one in events_of(run, Calibrated)]
+    assert told == ["checkpoints/checkpoint_best.pt", "checkpoints/checkpoint_last.pt"]
     raw = maps_of(replace(last, calibration=None))
     torch.testing.assert_close(maps_of(last), last.calibration.apply(raw), rtol=1e-4, atol=1e-4)
     export_weights(run, tmp_path / "w.safetensors", checkpoint="last")
@@ -87,6 +85,33 @@ def test_a_run_goes_on_from_calibrated_checkpoints_as_from_others(make: Make):
     for name, weights in states[0]["network"].items():
         torch.testing.assert_close(weights, states[1]["network"][name], rtol=0, atol=0)
     assert open_trained(run.checkpoint_last, device="cpu").calibration is not None
+
+
+def test_a_stop_meanwhile_leaves_the_checkpoints_as_they_are(make: Make, monkeypatch: pytest.MonkeyPatch):
+    run = run_of(make)
+    fit = calibrating.calibration_of
+
+    def stopped(*given: object) -> object:
+        run.stop_request.write_text("now")
+        return fit(*given)
+
+    monkeypatch.setattr(worker_calibrating, "calibration_of", stopped)
+    run_in_foreground(run, on_event=ignore)
+    (warning,) = (one for one in events_of(run, Warned) if one.code == "calibration")
+    assert warning.message.endswith("asked to stop")
+    assert open_trained(run.checkpoint_last, device="cpu").calibration is None
+
+
+def test_maps_of_another_guidance_are_not_calibrated(make: Make):
+    run = run_of(make, more="cfg_prob: 0.1")
+    run_in_foreground(run, on_event=ignore)
+    model = open_trained(run.checkpoint_last, device="cpu")
+    plan = model.plan(seed=1, guidance=2.0)
+    drawn = [
+        torch.cat([step.finished for step in one.draw(PARAMS, plan) if step.finished is not None])
+        for one in (model, replace(model, calibration=None))
+    ]
+    torch.testing.assert_close(*drawn)
 
 
 def test_a_stopped_run_is_not_calibrated(make: Make):

@@ -104,11 +104,16 @@ def test_stopped_and_resumed_it_is_bit_for_bit_the_same(make: Make, two: RunFold
     write_uneven(broken, "devices: 2", sample_every=0)  # drawing samples changes no weight either
     start_run(broken)
     until(lambda: training(broken, after=1))
+    ranks = set(rank_pids(broken).values())
+    for pid in ranks:
+        os.kill(pid, signal.SIGSTOP)  # so that they do not end meanwhile
     heard = {pid: listening_addresses(int(pid)) for pid in commands_of(str(broken.path))}
     assert set().union(*heard.values()) == {"127.0.0.1"}
-    assert {str(pid) for pid in rank_pids(broken).values()} < set(heard)
+    assert {str(pid) for pid in ranks} < set(heard)
     (parent,) = commands_of("local_ranks", str(broken.path))
     assert heard[parent]  # the store of the ranks
+    for pid in ranks:
+        os.kill(pid, signal.SIGCONT)
     request_stop(broken, "now")
     until(lambda: ended(broken))
     assert outcome_of(broken).state == "stopped"
