@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from focus_engine.errors import FocusError, is_out_of_memory
 from focus_engine.evaluation.calibrating import calibration_of
@@ -22,17 +22,10 @@ from focus_engine.worker.saving import SLOW_DISK
 
 if TYPE_CHECKING:
     from focus_engine.worker.recorder import Recorder
+    from focus_engine.worker.stop import StopSwitch
 
 
-class Switch(Protocol):
-    """Says whether to stop."""
-
-    def now(self) -> bool:
-        """Whether to stop at once."""
-        ...
-
-
-def calibrate(run: RunFolder, prepared: PreparedRun, recorder: "Recorder", switch: Switch) -> Iterator[Event]:
+def calibrate(run: RunFolder, prepared: PreparedRun, recorder: "Recorder", switch: "StopSwitch") -> Iterator[Event]:
     """Calibrate the checkpoints that maps are drawn from, once training is complete; rank 0 does, the others wait.
 
     A failure is recorded as a warning, as is a stop meanwhile: the checkpoints then stay as they are.
@@ -54,7 +47,7 @@ def calibrate(run: RunFolder, prepared: PreparedRun, recorder: "Recorder", switc
 
 
 def _calibrate(
-    run: RunFolder, prepared: PreparedRun, recorder: "Recorder", count: int, switch: Switch
+    run: RunFolder, prepared: PreparedRun, recorder: "Recorder", count: int, switch: "StopSwitch"
 ) -> Iterator[Event]:
     """Find the calibration of each checkpoint, then write all: an interruption leaves none, or whole ones."""
     began = time.monotonic()
@@ -88,6 +81,6 @@ def _place_of(path: Path) -> tuple[int, object]:
     return saved.epoch, saved.state.get("step")
 
 
-def _obey(switch: Switch, _: object) -> None:
+def _obey(switch: "StopSwitch", _: object) -> None:
     if switch.now():
         raise FocusError("asked to stop")
