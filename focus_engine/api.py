@@ -11,7 +11,7 @@
     print(experiment.evaluate().power_spectrum.median_abs_error)
 
 The library does what the command line does: the same folders, the same worker in its own process, the same events.
-Only `sample`, `evaluate`, `check` and `compare` import torch.
+Only `sample`, `evaluate`, `calibrate`, `check` and `compare` import torch.
 """
 
 import json
@@ -28,6 +28,7 @@ from focus_engine.events.history import history_of
 from focus_engine.events.log import EventTail, read_events
 from focus_engine.events.table import EpochFinished, Event, RunEnded
 from focus_engine.launch.process import ProcessIdentity
+from focus_engine.launch.run_lock import run_lock
 from focus_engine.launch.start import request_stop, start_run
 from focus_engine.launch.state import summarise
 from focus_engine.launch.summary import LIVE_STATES, RunSummary
@@ -284,6 +285,23 @@ class Experiment:
         truth = HeldBack.given(universes, cosmologies)
         model = open_averaged(self.run, find_checkpoint(self.run, checkpoint), ema, device=device).shared(devices)
         return drain(evaluate_run(self.run, model, model.plan(**plan), count, held_back=truth)).evaluation
+
+    def calibrate(self, maps: int | None = None, *, device: str | None = None) -> None:
+        """Bring maps drawn later to the spectrum and the pixels of the training maps, as a training does that ends.
+
+        Args:
+            maps: maps to draw [sampling.calibration_maps, else 512]; 0 takes the calibration away.
+            device: overrides the config's.
+
+        Raises:
+            RunConflictError: it is being trained.
+            InputError: there is no checkpoint, or the data are gone or have changed.
+            FocusError: the network is too far from its training maps.
+        """
+        from focus_engine.evaluation.calibrating import calibrate_run  # noqa: PLC0415  (torch: 2 s)
+
+        with run_lock(self.run):
+            drain(calibrate_run(self.run, maps, device=device))
 
     def export_weights(
         self, path: Path | str, *, checkpoint: str = "best", ema: float | str | None = None, force: bool = False

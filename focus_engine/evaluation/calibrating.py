@@ -1,21 +1,86 @@
 """The calibration of a trained model, by maps that it draws at the parameters of its training maps."""
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from focus_engine.data.opening import spread
+from focus_engine.config.schema import Config
+from focus_engine.data.opening import open_maps, spread
 from focus_engine.data.randomness import keyed_integer
-from focus_engine.evaluation.trained_model import TrainedModel
+from focus_engine.evaluation.trained_model import TrainedModel, find_checkpoint, open_trained
+from focus_engine.events.table import DataProgress
 from focus_engine.generative.calibration import FEWEST_MAPS, Calibration, fit_calibration
 from focus_engine.generative.map_noise import MapNoise
 from focus_engine.generative.sampling import DrawnBatches, SamplingProgress
-from focus_engine.training.prepared_data import PreparedData
+from focus_engine.runs.folder import RunFolder
+from focus_engine.training.checkpoint import load_checkpoint, save_checkpoint
+from focus_engine.training.prepared_data import CALIBRATION, PreparedData, prepare_data
 
 TRUE_PIXELS, FEWEST_TRUE_MAPS = 2**23, 256
 """Pixels of the training maps that drawn maps are brought to, and the fewest maps: 64 MiB of 256 x 256."""
+USUAL_MAPS = 512
+"""Maps of a calibration that is asked for, where the config wants none."""
+
+
+def calibrated_paths(run: RunFolder) -> list[Path]:
+    """Return the checkpoints of `run` that maps are drawn from; the best is often the last."""
+    return [path for path in (run.checkpoint_best, run.checkpoint_last) if path.is_file()]
+
+
+def calibrate_run(
+    run: RunFolder, count: int | None = None, *, device: str | None = None
+) -> Generator[DataProgress | SamplingProgress, None, dict[Path, Calibration | None]]:
+    """Yield progress; calibrate the checkpoints of a run that is not being trained, and return their calibrations.
+
+    `count` maps are drawn for each; None takes the config's number, or `USUAL_MAPS` where that is 0. With 0 the
+    calibrations are taken away. All checkpoints are drawn from before the first is written.
+
+    Raises:
+        InputError: there is no checkpoint, or the data are missing or have changed.
+        CalibrationError: a network is too far from its training maps; the checkpoints stay as they are.
+        OSError: a checkpoint can't be written.
+    """
+    paths = calibrated_paths(run) or [find_checkpoint(run, "best")]
+    found: dict[Path, Calibration | None] = dict.fromkeys(paths)
+    if count != 0:
+        saved = load_checkpoint(paths[0])
+        config = Config.model_validate(saved.config)
+        data = prepare_data(config, (yield from open_maps(config, run.path)), saved)
+        del saved
+        found |= yield from calibrations_of(
+            paths, data, count or config.sampling.calibration_maps or USUAL_MAPS, device
+        )
+    for path, calibration in found.items():
+        keep_calibration(path, calibration)
+    return found
+
+
+def calibrations_of(
+    paths: Iterable[Path], data: PreparedData, count: int, device: str | None
+) -> Generator[SamplingProgress, None, dict[Path, Calibration]]:
+    """Yield progress; return the calibration of each checkpoint. Those of equal weights share one."""
+    models: dict[Path, TrainedModel] = {}
+    found: dict[Path, Calibration] = {}
+    for path in paths:
+        model = open_trained(path, device=device)
+        same = next((other for other, known in models.items() if _equal(known, model)), None)
+        found[path] = found[same] if same else (yield from calibration_of(model, data, count))
+        models[path] = model
+    return found
+
+
+def keep_calibration(path: Path, calibration: Calibration | None) -> int:
+    """Write `calibration` into the checkpoint at `path`, or take it out; return the epochs that this holds."""
+    saved = load_checkpoint(path)
+    data = {name: value for name, value in saved.data.items() if name != CALIBRATION}
+    if calibration is not None:
+        data[CALIBRATION] = calibration.to_dict()
+    save_checkpoint(path, replace(saved, data=data))
+    return saved.epoch
 
 
 def calibration_of(
@@ -30,7 +95,7 @@ def calibration_of(
         CalibrationError: as `fit_calibration`.
     """
     true, cond = _training_maps(data)
-    places = torch.linspace(0, len(cond) - 1, math.ceil(max(count, FEWEST_MAPS) / 2)).round().long()
+    places = torch.linspace(0, len(cond) - 1, maps_drawn(count) // 2).round().long()
     rows = cond[places].repeat_interleave(2, dim=0)
     plan = model.plan(seed=keyed_integer("calibration", model.config.training.seed), paired=True)
     drawn = DrawnBatches()
@@ -39,6 +104,17 @@ def calibration_of(
         drawn.add(progress)
     noise = MapNoise(plan.seed, 0, len(rows), model.map_shape, torch.device("cpu"), paired=True)()
     return fit_calibration(drawn.maps, noise, true)
+
+
+def maps_drawn(count: int) -> int:
+    """Return how many maps are drawn where `count` are asked for: at least `FEWEST_MAPS`, an even number."""
+    return 2 * math.ceil(max(count, FEWEST_MAPS) / 2)
+
+
+def _equal(one: TrainedModel, other: TrainedModel) -> bool:
+    """Return whether two models have the same weights."""
+    weights, others = (model.network.state_dict().values() for model in (one, other))
+    return all(map(torch.equal, weights, others))
 
 
 def _training_maps(data: PreparedData) -> tuple[Tensor, Tensor]:

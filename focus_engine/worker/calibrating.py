@@ -2,22 +2,16 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from focus_engine.errors import FocusError, is_out_of_memory
-from focus_engine.evaluation.calibrating import calibration_of
-from focus_engine.evaluation.trained_model import open_trained
+from focus_engine.evaluation.calibrating import calibrated_paths, calibrations_of, keep_calibration
 from focus_engine.events.table import Calibrated, Event, Warned
-from focus_engine.generative.calibration import Calibration
 from focus_engine.progress import drain
 from focus_engine.pulse import PULSE
 from focus_engine.runs.folder import RunFolder
-from focus_engine.training.checkpoint import load_checkpoint, save_checkpoint
 from focus_engine.training.prepare import PreparedRun
-from focus_engine.training.prepared_data import CALIBRATION
 from focus_engine.worker.saving import SLOW_DISK
 
 if TYPE_CHECKING:
@@ -51,36 +45,21 @@ def _calibrate(
 ) -> Iterator[Event]:
     """Find the calibration of each checkpoint, then write all: an interruption leaves none, or whole ones."""
     began = time.monotonic()
-    paths = list(filter(Path.is_file, (run.checkpoint_best, run.checkpoint_last)))
-    places = [_place_of(path) for path in paths]
-    found: dict[tuple[int, object], Calibration] = {}
-    for path, place in zip(paths, places, strict=True):
-        if place not in found:  # the best is often the last
-            work = calibration_of(open_trained(path, device=str(prepared.device)), prepared.data, count)
-            found[place] = drain(work, partial(_obey, switch))
-    for path, place in zip(paths, places, strict=True):
-        size = path.stat().st_size
-        with PULSE.within("writing a checkpoint", allowed=2 * size / SLOW_DISK):
-            saved = load_checkpoint(path)
-            save_checkpoint(path, replace(saved, data={**saved.data, CALIBRATION: found[place].to_dict()}))
-            del saved
+    work = calibrations_of(calibrated_paths(run), prepared.data, count, str(prepared.device))
+    for path, calibration in drain(work, partial(_obey, run, switch)).items():
+        with PULSE.within("writing a checkpoint", allowed=2 * path.stat().st_size / SLOW_DISK):
+            epoch = keep_calibration(path, calibration)
         yield recorder.record(
             Calibrated(
-                epoch=place[0],
+                epoch=epoch,
                 path=str(path.relative_to(run.path)),
-                gain_low=min(map(min, found[place].gain)),
-                gain_high=max(map(max, found[place].gain)),
+                gain_low=min(map(min, calibration.gain)),
+                gain_high=max(map(max, calibration.gain)),
                 seconds=time.monotonic() - began,
             )
         )
 
 
-def _place_of(path: Path) -> tuple[int, object]:
-    """Return epoch and step of a checkpoint; what else it holds is freed."""
-    saved = load_checkpoint(path)
-    return saved.epoch, saved.state.get("step")
-
-
-def _obey(switch: "StopSwitch", _: object) -> None:
+def _obey(run: RunFolder, switch: "StopSwitch", _: object) -> None:
     if switch.now():
-        raise FocusError("asked to stop")
+        raise FocusError(f"asked to stop; focus calibrate {run.name} does it")

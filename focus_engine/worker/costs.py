@@ -14,6 +14,7 @@ from focus_engine.config.samplers import choose_sampler
 from focus_engine.config.schema import Config
 from focus_engine.data.batches import fits, held_bytes
 from focus_engine.data.splits import split_by_simulation
+from focus_engine.evaluation.calibrating import maps_drawn
 from focus_engine.evaluation.trained_model import model_in_training
 from focus_engine.generative.guidance import nfe_per_call
 from focus_engine.models.build import count_parameters
@@ -95,12 +96,23 @@ def whole_training(
 
 @dataclass(frozen=True)
 class Costs:
-    """What was measured, or scaled from it: seconds of a step, of its waits for data, of a validation, of samples."""
+    """What was measured, or scaled from it.
+
+    Attributes:
+        step: of an optimiser step [s].
+        waited: of that, waiting for data [s].
+        validation: of a validation [s].
+        sampling: of the samples of an epoch [s]; None where none are drawn.
+        calibration: of drawing the maps of a calibration when training ends [s]; 0 without one.
+        peak_memory: of the device, on a CPU of the process [bytes].
+        measured: see `Rehearsal`.
+    """
 
     step: float
     waited: float
     validation: float
     sampling: float | None
+    calibration: float
     peak_memory: int
     measured: str = ""
 
@@ -112,8 +124,15 @@ def timed_costs(prepared: PreparedRun, whole: Whole) -> Costs:
     seconds, waited = _time_steps(prepared)
     validation = _time_validation(prepared, whole)
     per_epoch = seconds * whole.steps_per_epoch + validation
-    sampling = _time_sampling(prepared, per_epoch) / whole.ranks if prepared.config.training.sample_every else None
-    return Costs(seconds, waited, validation, sampling, _peak_memory(prepared))
+    map_seconds = _time_map(prepared) if _draws(prepared.config) else 0.0
+    return Costs(
+        step=seconds,
+        waited=waited,
+        validation=validation,
+        sampling=_sampling_seconds(prepared, map_seconds, per_epoch, whole),
+        calibration=map_seconds * _calibration_maps(prepared.config),
+        peak_memory=_peak_memory(prepared),
+    )
 
 
 def scaled_costs(prepared: PreparedRun, whole: Whole, part: Probe) -> Costs:
@@ -123,19 +142,15 @@ def scaled_costs(prepared: PreparedRun, whole: Whole, part: Probe) -> Costs:
     seconds += len(LENGTHS) * average_seconds(prepared) if training.averages else 0.0
     validation = 2 * whole.validation_maps / whole.ranks / training.batch_size * part.forward
     _, height, width = prepared.data.maps.shape
-    sampling = None
-    if training.sample_every:
-        plan = model_in_training(prepared).plan()
-        method = prepared.process.method
-        nfe = choose_sampler(plan.sampler, method).nfe(plan.steps, method) * nfe_per_call(plan.guidance)
-        map_seconds = nfe * part.forward / training.batch_size
-        per_epoch = seconds * whole.steps_per_epoch + validation
-        sampling = map_seconds * maps_to_measure(map_seconds, training.sample_every * per_epoch) / whole.ranks
+    plan, method = model_in_training(prepared).plan(), prepared.process.method
+    nfe = choose_sampler(plan.sampler, method).nfe(plan.steps, method) * nfe_per_call(plan.guidance)
+    map_seconds = nfe * part.forward / training.batch_size
     return Costs(
         step=seconds,
         waited=0.0,
         validation=validation,
-        sampling=sampling,
+        sampling=_sampling_seconds(prepared, map_seconds, seconds * whole.steps_per_epoch + validation, whole),
+        calibration=map_seconds * _calibration_maps(prepared.config),
         peak_memory=_scaled_memory(prepared, part),
         measured=f"{part.maps} of {training.batch_size} maps a batch, {part.height} x {part.width} of {height} x "
         f"{width} pixels; scaled by the arithmetic",
@@ -197,8 +212,18 @@ def _time_validation(prepared: PreparedRun, whole: Whole) -> float:
     return (times[1] - times[0]) * whole.validation_maps / whole.ranks / in_batch
 
 
-def _time_sampling(prepared: PreparedRun, seconds_per_epoch: float) -> float:
-    """Return the seconds of drawing the samples of an epoch, scaled up from a few steps of the sampler."""
+def _draws(config: Config) -> bool:
+    """Return whether a training draws maps."""
+    return bool(config.training.sample_every or config.sampling.calibration_maps)
+
+
+def _calibration_maps(config: Config) -> int:
+    """Return how many maps the calibration draws of a checkpoint; the best is often the last, which counts once."""
+    return maps_drawn(config.sampling.calibration_maps) if config.sampling.calibration_maps else 0
+
+
+def _time_map(prepared: PreparedRun) -> float:
+    """Return the seconds of drawing a map, from a few steps of the sampler with the maps of one epoch's samples."""
     model = model_in_training(prepared)
     count = min(FEWEST_MAPS, prepared.config.training.batch_size)
     plan = model.plan(batch_size=count)
@@ -210,9 +235,13 @@ def _time_sampling(prepared: PreparedRun, seconds_per_epoch: float) -> float:
         if len(times) > 3:
             break
     steps = times[1:] if len(times) > 2 else times
-    batch = (steps[-1] - steps[0]) / (len(steps) - 1) * plan.steps
+    return (steps[-1] - steps[0]) / (len(steps) - 1) * plan.steps / count
+
+
+def _sampling_seconds(prepared: PreparedRun, map_seconds: float, per_epoch: float, whole: Whole) -> float | None:
+    """Return the seconds of the samples of an epoch; None where none are drawn."""
     every = prepared.config.training.sample_every
-    return batch * -(-maps_to_measure(batch / count, every * seconds_per_epoch) // count)
+    return map_seconds * maps_to_measure(map_seconds, every * per_epoch) / whole.ranks if every else None
 
 
 def _peak_memory(prepared: PreparedRun) -> int:

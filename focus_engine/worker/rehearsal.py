@@ -75,6 +75,7 @@ class Rehearsal:
         num_epochs: at most.
         max_minutes: of the whole training at most; None without a limit.
         sampling_seconds: of the samples of one epoch during training; None where none are drawn.
+        calibration_seconds: of the calibration when training ends (sampling.calibration_maps); 0 without one.
         measured: empty where whole steps were made; else the part of one that was, from which the rest is scaled.
         peak_memory: peak memory of the device, on a CPU of the processes [bytes].
         free_memory: of the device before the run was prepared [bytes].
@@ -106,6 +107,7 @@ class Rehearsal:
     num_epochs: int
     max_minutes: float | None
     sampling_seconds: float | None
+    calibration_seconds: float
     peak_memory: int
     free_memory: int
     checkpoint_bytes: int
@@ -231,6 +233,7 @@ def _rehearsal(
         num_epochs=training.num_epochs,
         max_minutes=training.max_minutes,
         sampling_seconds=costs.sampling,
+        calibration_seconds=costs.calibration,
         peak_memory=processes * (costs.peak_memory + whole.unread_bytes),
         free_memory=free,
         checkpoint_bytes=checkpoint_bytes(prepared),

@@ -1,4 +1,4 @@
-"""Commands that draw or measure maps: sample, evaluate, compare, power, demo.
+"""Commands that draw or measure maps: sample, evaluate, compare, calibrate, power, demo.
 
 Arguments are checked before any file is opened.
 """
@@ -262,6 +262,39 @@ def compare(
     compare_runs(runs, options)
 
 
+def calibrate(
+    context: typer.Context,
+    exp: Exp = None,
+    maps: Annotated[
+        int | None,
+        typer.Option(
+            "--maps",
+            metavar="N",
+            help="Maps to draw [sampling.calibration_maps, else 512]; 0 undoes.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Device = None,
+    as_json: Json = False,
+    progress: Progress = "bar",
+    _trust: Trust = False,
+) -> None:
+    """Bring drawn maps to the spectrum and the pixels of the training maps.
+
+    A training with sampling.calibration_maps does so when it ends; this is for one that was stopped or had none. Its
+    best and its last checkpoint keep the calibration, which sample, evaluate and export apply (docs/samplers.md).
+
+    Example: focus calibrate experiment_diffusion
+    """
+    from focus_tui.compute.options import CalibrateOptions
+
+    options = CalibrateOptions(maps=maps, device=device, json=as_json, progress=progress)
+    run = chosen_run(context, exp)
+    from focus_tui.compute.calibrating import calibrate as calibrate_run
+
+    calibrate_run(run, options)
+
+
 def power(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Maps: .npy, .npz with `maps`, HDF5, or a folder.")],
     box_size: Annotated[
@@ -295,4 +328,4 @@ def demo(context: typer.Context) -> None:
     run_demo(root)
 
 
-COMMANDS = tuple(Command(function, "judge") for function in (sample, evaluate, compare, power, demo))
+COMMANDS = tuple(Command(function, "judge") for function in (sample, evaluate, compare, calibrate, power, demo))

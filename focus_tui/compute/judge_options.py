@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from focus_engine.errors import InputError
-from focus_tui.compute.options import MAX_SEED, PROGRESS, check_report
+from focus_tui.compute.options import MAX_SEED, check_progress, check_report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +62,7 @@ class JudgeOptions:
                 raise InputError("no such file", where=where)
 
     def _check_values(self) -> None:
-        if self.progress not in PROGRESS:
-            raise InputError(f"--progress {self.progress!r} is unknown; allowed: {', '.join(PROGRESS)}")
+        check_progress(self.progress)
         if self.latex and self.json:
             raise InputError("--latex and --json are both given: keep one of them")
         if not 0 <= self.seed <= MAX_SEED:

@@ -64,8 +64,7 @@ class DrawOptions:
     progress: str = "bar"
 
     def __post_init__(self) -> None:
-        if self.progress not in PROGRESS:
-            raise InputError(f"--progress {self.progress!r} is unknown; allowed: {', '.join(PROGRESS)}")
+        check_progress(self.progress)
         _at_least(self.steps, 1, "--steps")
         _at_least(self.nfe, 1, "--nfe")
         if self.nfe is not None and self.steps is not None:
@@ -140,6 +139,31 @@ class EvaluateOptions(DrawOptions):
             check_report(self.report)
         if self.output is not None and self.output.exists() and not self.output.is_dir():
             raise InputError("is not a folder", where=f"-o {self.output}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions:
+    """The options of `focus calibrate`.
+
+    Attributes:
+        maps: maps to draw; None for the config's number, 0 to take the calibration away.
+        device: as in the config; None for its own.
+        json: print an object instead of words.
+        progress: as in `DrawOptions`.
+
+    Raises:
+        InputError: an option is not allowed.
+    """
+
+    maps: int | None = None
+    device: str | None = None
+    json: bool = False
+    progress: str = "bar"
+
+    def __post_init__(self) -> None:
+        check_progress(self.progress)
+        if self.maps is not None and self.maps < 0:
+            raise InputError("give a number of maps, or 0 to take the calibration away", where=f"--maps {self.maps}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,6 +273,12 @@ def _at_least(value: int | None, low: int, option: str) -> None:
 def _known(value: str | None, allowed: Collection[str], option: str) -> None:
     if value is not None and value not in allowed:
         raise InputError(f"{option} {value!r} is unknown; allowed: {', '.join(allowed)}")
+
+
+def check_progress(progress: str) -> None:
+    """Raise InputError unless `progress` is a form of progress."""
+    if progress not in PROGRESS:
+        raise InputError(f"--progress {progress!r} is unknown; allowed: {', '.join(PROGRESS)}")
 
 
 def check_eta(eta: float | None, sampler: str | None) -> None:

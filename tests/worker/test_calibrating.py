@@ -1,5 +1,6 @@
 """A run that is trained keeps its calibration in the checkpoints that maps are drawn from."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from workers import Make, ignore
 
+from focus_engine.api import Experiment
 from focus_engine.errors import FocusError
 from focus_engine.evaluation import calibrating
 from focus_engine.evaluation.averages import open_averaged
@@ -16,13 +18,14 @@ from focus_engine.evaluation.trained_model import TrainedModel, open_trained
 from focus_engine.events.log import read_events
 from focus_engine.events.table import Calibrated, Event, RunEnded, RunStarted, Warned
 from focus_engine.generative import calibration
+from focus_engine.launch.run_lock import run_lock
 from focus_engine.launch.start import request_stop
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import load_checkpoint
 from focus_engine.training.prepared_data import CALIBRATION
-from focus_engine.worker import calibrating as worker_calibrating
 from focus_engine.worker.artist import Artist
 from focus_engine.worker.foreground import run_in_foreground
+from focus_tui.__main__ import run as focus
 
 pytestmark = pytest.mark.process
 
@@ -95,10 +98,10 @@ def test_a_stop_meanwhile_leaves_the_checkpoints_as_they_are(make: Make, monkeyp
         run.stop_request.write_text("now")
         return fit(*given)
 
-    monkeypatch.setattr(worker_calibrating, "calibration_of", stopped)
+    monkeypatch.setattr(calibrating, "calibration_of", stopped)
     run_in_foreground(run, on_event=ignore)
     (warning,) = (one for one in events_of(run, Warned) if one.code == "calibration")
-    assert warning.message.endswith("asked to stop")
+    assert warning.message.endswith("asked to stop; focus calibrate a run does it")
     assert open_trained(run.checkpoint_last, device="cpu").calibration is None
 
 
@@ -142,3 +145,46 @@ def test_a_failure_is_a_warning(make: Make, monkeypatch: pytest.MonkeyPatch, err
     (warning,) = (one for one in events_of(run, Warned) if one.code == "calibration")
     assert warning.message.endswith(words)
     assert open_trained(run.checkpoint_last, device="cpu").calibration is None
+
+
+def test_focus_calibrate_gives_a_run_the_calibration_that_its_training_would_have_given(
+    make: Make, capsys: pytest.CaptureFixture[str]
+):
+    trained, plain = run_of(make, name="a"), make("b")
+    for one in (trained, plain):
+        run_in_foreground(one, on_event=ignore)
+    log = plain.events.read_bytes()
+    assert focus(["calibrate", str(plain.path), "--maps", "15", "--json"]) == 0
+    gains = json.loads(capsys.readouterr().out)["gain"]
+    found = open_trained(plain.checkpoint_last, device="cpu").calibration
+    assert found == open_trained(trained.checkpoint_last, device="cpu").calibration
+    assert found is not None
+    assert gains["checkpoint_last.pt"] == [min(map(min, found.gain)), max(map(max, found.gain))]
+    assert set(gains) == {"checkpoint_best.pt", "checkpoint_last.pt"}
+    Experiment(plain).calibrate(15)
+    assert open_trained(plain.checkpoint_last, device="cpu").calibration == found
+    assert plain.events.read_bytes() == log  # which ends as the training did
+    assert focus(["calibrate", str(plain.path), "--maps", "0"]) == 0
+    assert "checkpoint_best.pt  not calibrated" in capsys.readouterr().out
+    states = [load_checkpoint(one.checkpoint_last) for one in (trained, plain)]
+    assert CALIBRATION not in states[1].data
+    assert states[1].data == {name: value for name, value in states[0].data.items() if name != CALIBRATION}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(("--maps", "-1"), "--maps -1"), (("--progress", "x"), "--progress"), ((), "has no checkpoint yet")],
+)
+def test_focus_calibrate_refuses(make: Make, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], words: str):
+    assert focus(["calibrate", str(make("a").path), *options]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_run_that_is_being_trained_is_not_calibrated(make: Make, capsys: pytest.CaptureFixture[str]):
+    run = run_of(make)
+    run_in_foreground(run, on_event=ignore)
+    before = run.checkpoint_last.read_bytes()
+    with run_lock(run):
+        assert focus(["calibrate", str(run.path), "--maps", "0"]) == 2
+    assert "is running already" in capsys.readouterr().err
+    assert run.checkpoint_last.read_bytes() == before

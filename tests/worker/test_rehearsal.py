@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from focus_engine.api import Experiment
+from focus_engine.config.edit import set_keys
 from focus_engine.data.opening import open_maps
 from focus_engine.events.table import DataProgress
 from focus_engine.models.recompute import recomputed_blocks
@@ -55,6 +56,19 @@ def test_a_part_of_a_step_stands_for_the_whole_where_that_takes_too_long(
         assert getattr(part, name) == getattr(whole, name)
     assert part.peak_memory > 0
     assert part.seconds_per_epoch > part.seconds_per_step > 0
+    for one in (whole, part):  # 512 maps of the template, beside the samples of an epoch
+        assert one.calibration_seconds > 0
+        assert one.sampling_seconds
+
+
+def test_the_calibration_is_counted_by_its_maps(experiment: Experiment, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(costs, "_time_map", lambda _: 0.25)
+    seconds = {}
+    for maps in (0, 10, 301):
+        changes = ["training.sample_every=0", f"sampling.calibration_maps={maps}"]
+        experiment.run.config.write_text(set_keys(experiment.run.config.read_text(), changes, experiment.run.config))
+        seconds[maps] = experiment.check().calibration_seconds
+    assert seconds == {0: 0.0, 10: 16.0, 301: 75.5}  # at least 64 maps, in pairs
 
 
 def test_memory_of_recomputed_blocks_is_their_inputs_and_one_of_them(experiment: Experiment):
