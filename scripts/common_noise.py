@@ -1,6 +1,6 @@
 """Measure the response to the parameters, the mean and P(k) of maps more precisely than the judge does.
 
-    python scripts/common_noise.py CHECKPOINT... [--maps 48]
+    python scripts/common_noise.py CHECKPOINT... [--maps 48] [--sampler abm2 --steps 10]
 
 A judge must take the maps of a model as independent draws. A network at hand can be drawn from the same noise at each
 cosmology, so that its maps differ by their parameters alone: with 64 maps at each of 8 cosmologies the error of the
@@ -10,7 +10,9 @@ that their differences are smaller still, and with fewer than 48 maps the errors
 The mean of a map follows the mean of its noise, which is known to be 0: a fit to it as control variate takes two
 fifths off the error of the mean. It is measured on as many maps of other noise, different at each cosmology; so is P(k)
 of the density and of its logarithm.
-Truth is 24 universes at each of 8 held-back cosmologies. Errors are of one standard deviation.
+Truth is 24 universes at each of 8 held-back cosmologies, which leaves an error that all networks share, and that the
+errors below contain only where universes are resampled: `--cosmologies 32` asks for a sharper one. Errors are of one
+standard deviation.
 
 The first line of a network is what its training universes tell: ln P(k) by a quadratic fit in
 the logarithms of the parameters.
@@ -36,7 +38,6 @@ from focus_engine.statistics.bands import BANDS, band_weights
 from focus_engine.statistics.power import SCORED_FRACTION, PowerSpectrum, log_power_spectrum, power_spectrum
 from focus_engine.statistics.response import followed_variance, response_slope
 
-HELD_BACK = HeldBack(universes=24, cosmologies=8)
 RESAMPLINGS, SEED = 100, 0
 Array = NDArray[np.float64]
 
@@ -46,32 +47,41 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoints", nargs="+", type=Path)
     parser.add_argument("--maps", type=int, default=64, help="maps at each cosmology")
+    parser.add_argument("--cosmologies", type=int, default=8, help="held-back cosmologies")
+    parser.add_argument("--universes", type=int, default=24, help="true universes at each")
+    parser.add_argument("--sampler", help="left out: that of the config")
+    parser.add_argument("--steps", type=int, help="of the sampler")
     wanted = parser.parse_args()
+    by = {"sampler": wanted.sampler, "steps": wanted.steps}
+    held_back = HeldBack(universes=wanted.universes, cosmologies=wanted.cosmologies)
     torch.set_num_threads(1)
     for path in wanted.checkpoints:
         model = open_trained(path, device="cpu")
         maps = drain(open_maps(model.config, path.parent))
-        truth = drain(universe_truth(model.config, maps, model.data["split"]["train"], HELD_BACK, None))
+        truth = drain(universe_truth(model.config, maps, model.data["split"]["train"], held_back, None))
         points = truth.design.params.astype(np.float32)
-        real = by_universe(power_of(np.asarray(truth.maps), maps).power)
+        real = by_universe(power_of(np.asarray(truth.maps), maps).power, held_back)
         print(f"{path}: training universes {told_words(real, maps, model.data['split']['train'], points)}")
         means = np.asarray(truth.maps).mean(axis=(-2, -1), dtype=np.float64).reshape(len(points), -1).mean(axis=1)
-        drawn = [draw(model, point, wanted.maps, 0) for point in points]
-        others = [draw(model, point, wanted.maps, wanted.maps * (1 + place)) for place, point in enumerate(points)]
+        drawn = [draw(model, point, wanted.maps, 0, by) for point in points]
+        starts = (wanted.maps * (1 + place) for place in range(len(points)))
+        others = [draw(model, point, wanted.maps, start, by) for start, point in zip(starts, points, strict=True)]
         spectra = np.stack([masked(power_of(one, maps)) for one in drawn])
         response = response_words(real, spectra, weights_of(power_of(drawn[0], maps)))
         ratios = np.concatenate([one.mean(axis=(-2, -1)) / mean for one, mean in zip(others, means, strict=True)])
         print(f"    response {response}; mean {mean_words(ratios, wanted.maps, model)}", flush=True)
         floor = 0.5 * min(float(truth.maps.min()), *(float(one.min()) for one in others))
         for words, power in (("P(k)", power_of), ("P(k) of log", partial(log_power_of, floor=floor))):
-            true = by_universe(power(np.asarray(truth.maps), maps).power)
+            true = by_universe(power(np.asarray(truth.maps), maps).power, held_back)
             found = np.stack([masked(power(one, maps)) for one in others])
             print(f"    {words} {power_words(true, found, weights_of(power(others[0], maps)))}", flush=True)
 
 
-def draw(model: TrainedModel, point: NDArray[np.float32], count: int, first: int) -> NDArray[np.float32]:
-    """Return maps (count, H, W) at one parameter point from the noise of maps `first` and on."""
-    plan = model.plan(seed=SEED, first=first)
+def draw(
+    model: TrainedModel, point: NDArray[np.float32], count: int, first: int, by: dict[str, Any]
+) -> NDArray[np.float32]:
+    """Return maps (count, H, W) at one parameter point `by` a sampler, from the noise of maps `first` and on."""
+    plan = model.plan(seed=SEED, first=first, **by)
     steps = model.draw(np.repeat(point[None], count, axis=0), plan)
     return model.physical(torch.cat([step.finished for step in steps if step.finished is not None]))[:, 0]
 
@@ -97,9 +107,9 @@ def weights_of(spectrum: PowerSpectrum) -> Array:
     return band_weights(spectrum.k_edges[: shown + 1], SCORED_FRACTION * spectrum.k_nyquist)[0]
 
 
-def by_universe(power: Array) -> Array:
+def by_universe(power: Array, held_back: HeldBack) -> Array:
     """Return the mean P(k) of each universe, (points, universes, V), from that of each map."""
-    return power.reshape(HELD_BACK.cosmologies, HELD_BACK.universes, -1, power.shape[-1]).mean(axis=2)
+    return power.reshape(held_back.cosmologies, held_back.universes, -1, power.shape[-1]).mean(axis=2)
 
 
 def told_words(real: Array, maps: MapSet, universes: NDArray[np.intp], points: NDArray[np.float32]) -> str:
