@@ -115,6 +115,8 @@ def focus(
     config = config_of(template, seed, changes)
     maps = config.sampling.calibration_maps if seconds >= LEAST_CALIBRATED else 0
     reserved = calibration_seconds(config, maps) if maps else 0.0
+    if reserved >= seconds:
+        raise SystemExit(f"calibration alone takes {reserved:.0f} s here: give a longer budget than {seconds:.0f} s")
     run = prepare(config_of(template, seed, {**changes, "training.max_minutes": (seconds - reserved) / 60}))
     began = time.perf_counter()
     for _ in train(run.training, run.state, lambda: None):
@@ -128,7 +130,13 @@ def focus(
     drawn = torch.cat([step.finished for step in steps if step.finished is not None])
     drew = time.perf_counter() - began
     seen = run.state.epoch * run.training.batches.n_maps + run.state.running.maps
-    return {"maps_seen": seen, "spent_s": spent, "draw_s": drew, **judged(model.physical(drawn), truth, box)}
+    return {
+        "maps_seen": seen,
+        "calibrated_by": maps,
+        "spent_s": spent,
+        "draw_s": drew,
+        **judged(model.physical(drawn), truth, box),
+    }
 
 
 def calibration_seconds(config: Config, maps: int) -> float:

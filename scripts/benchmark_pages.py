@@ -71,11 +71,11 @@ WITHIN = 0.1
 def seconds_to_spectrum(found: Found) -> dict[str, str]:
     """Return for each program the least seconds of training and drawing until P(k) of log is within WITHIN.
 
-    All three bands and every seed that was trained count.
+    All three bands and every seed that was trained count; FOCUS is its template `small_flow`.
     """
     rows: dict[str, dict[float, list[tuple[float, float]]]] = {}
     for one in found["rows"]:
-        name = "FOCUS" if one["program"].startswith("FOCUS") else one["program"]
+        name = "FOCUS" if one["program"] == "FOCUS small_flow" else one["program"]
         worst = max(abs(one["scores"][f"log_power.{scale}_scales"][0]) for scale in ("large", "middle", "small"))
         rows.setdefault(name, {}).setdefault(one["seconds"], []).append((worst, one["draw_s"]))
     words = {}
@@ -203,8 +203,10 @@ SCORES = {
 
 def time_to_spectrum(found: Found) -> Lines:
     """Yield the table of programs by seconds of training."""
+    order = list(dict.fromkeys(one["program"] for one in found["rows"]))
     rows = sorted(
-        found["rows"], key=lambda one: (not one["program"].startswith("FOCUS"), one["program"], one["seconds"])
+        found["rows"],
+        key=lambda one: (not one["program"].startswith("FOCUS"), order.index(one["program"]), one["seconds"]),
     )
     yield f"{found['cores']} cores; median over seeds, each in brackets:"
     yield from head("", "seconds", *SCORES, "rms of ten", "not told at 99 %", "CPU, date")
