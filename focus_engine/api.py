@@ -28,7 +28,6 @@ from focus_engine.events.history import history_of
 from focus_engine.events.log import EventTail, read_events
 from focus_engine.events.table import EpochFinished, Event, RunEnded
 from focus_engine.launch.process import ProcessIdentity
-from focus_engine.launch.run_lock import run_lock
 from focus_engine.launch.start import request_stop, start_run
 from focus_engine.launch.state import summarise
 from focus_engine.launch.summary import LIVE_STATES, RunSummary
@@ -300,8 +299,7 @@ class Experiment:
         """
         from focus_engine.evaluation.calibrating import calibrate_run  # noqa: PLC0415  (torch: 2 s)
 
-        with run_lock(self.run):
-            drain(calibrate_run(self.run, maps, device=device))
+        drain(calibrate_run(self.run, maps, device=device))
 
     def export_weights(
         self, path: Path | str, *, checkpoint: str = "best", ema: float | str | None = None, force: bool = False

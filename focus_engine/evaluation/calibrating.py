@@ -8,16 +8,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from focus_engine.config.schema import Config
 from focus_engine.data.opening import open_maps, spread
 from focus_engine.data.randomness import keyed_integer
+from focus_engine.errors import InputError
+from focus_engine.evaluation.averages import BestAverage
 from focus_engine.evaluation.trained_model import TrainedModel, find_checkpoint, open_trained
 from focus_engine.events.table import DataProgress
 from focus_engine.generative.calibration import FEWEST_MAPS, Calibration, fit_calibration
 from focus_engine.generative.map_noise import MapNoise
 from focus_engine.generative.sampling import DrawnBatches, SamplingProgress
+from focus_engine.launch.run_lock import run_lock
+from focus_engine.launch.start import check_idle
 from focus_engine.runs.folder import RunFolder
-from focus_engine.training.checkpoint import load_checkpoint, save_checkpoint
+from focus_engine.training.checkpoint import load_checkpoint, save_checkpoint, sha256_of
 from focus_engine.training.prepared_data import CALIBRATION, PreparedData, prepare_data
 
 TRUE_PIXELS, FEWEST_TRUE_MAPS = 2**23, 256
@@ -27,8 +30,8 @@ USUAL_MAPS = 512
 
 
 def calibrated_paths(run: RunFolder) -> list[Path]:
-    """Return the checkpoints of `run` that maps are drawn from; the best is often the last."""
-    return [path for path in (run.checkpoint_best, run.checkpoint_last) if path.is_file()]
+    """Return the checkpoints of `run` that maps are drawn from, the last first; the best is often the same."""
+    return [path for path in (run.checkpoint_last, run.checkpoint_best) if path.is_file()]
 
 
 def calibrate_run(
@@ -36,33 +39,41 @@ def calibrate_run(
 ) -> Generator[DataProgress | SamplingProgress, None, dict[Path, Calibration | None]]:
     """Yield progress; calibrate the checkpoints of a run that is not being trained, and return their calibrations.
 
-    `count` maps are drawn for each; None takes the config's number, or `USUAL_MAPS` where that is 0. With 0 the
-    calibrations are taken away. All checkpoints are drawn from before the first is written.
+    `count` maps are drawn for each; None takes the number in the config of the last checkpoint, or `USUAL_MAPS` where
+    that is 0. With 0 the calibrations are taken away. All checkpoints are drawn from before the first is written. What
+    is remembered of the averages of a checkpoint is kept for the new file.
 
     Raises:
-        InputError: there is no checkpoint, or the data are missing or have changed.
+        RunConflictError: it is being trained, or may be.
+        InputError: there is no checkpoint, `count` is negative, or the data are missing or have changed.
         CalibrationError: a network is too far from its training maps; the checkpoints stay as they are.
         OSError: a checkpoint can't be written.
     """
-    paths = calibrated_paths(run) or [find_checkpoint(run, "best")]
-    found: dict[Path, Calibration | None] = dict.fromkeys(paths)
-    if count != 0:
-        saved = load_checkpoint(paths[0])
-        config = Config.model_validate(saved.config)
-        data = prepare_data(config, (yield from open_maps(config, run.path)), saved)
-        del saved
-        found |= yield from calibrations_of(
-            paths, data, count or config.sampling.calibration_maps or USUAL_MAPS, device
-        )
-    for path, calibration in found.items():
-        keep_calibration(path, calibration)
+    if count is not None and count < 0:
+        raise InputError(f"{count} maps: give a number of maps, or 0 to take the calibration away")
+    with run_lock(run):
+        check_idle(run)
+        paths = calibrated_paths(run) or [find_checkpoint(run, "last")]
+        model = open_trained(paths[0], device=device)
+        found: dict[Path, Calibration | None] = dict.fromkeys(paths)
+        if count != 0:
+            maps = yield from open_maps(model.config, run.path)
+            data = prepare_data(model.config, maps, load_checkpoint(paths[0]))
+            count = count or model.config.sampling.calibration_maps or USUAL_MAPS
+            found |= yield from calibrations_of(paths, data, count, str(model.device))
+        for path, calibration in found.items():
+            known = BestAverage.read(run)
+            remembered = known is not None and known.checkpoint == sha256_of(path)
+            keep_calibration(path, calibration)
+            if known is not None and remembered:
+                replace(known, checkpoint=sha256_of(path)).write(run)
     return found
 
 
 def calibrations_of(
-    paths: Iterable[Path], data: PreparedData, count: int, device: str | None
+    paths: Iterable[Path], data: PreparedData, count: int, device: str
 ) -> Generator[SamplingProgress, None, dict[Path, Calibration]]:
-    """Yield progress; return the calibration of each checkpoint. Those of equal weights share one."""
+    """Yield progress; return the calibration of each checkpoint. Those that draw the same maps share one."""
     models: dict[Path, TrainedModel] = {}
     found: dict[Path, Calibration] = {}
     for path in paths:
@@ -112,9 +123,9 @@ def maps_drawn(count: int) -> int:
 
 
 def _equal(one: TrainedModel, other: TrainedModel) -> bool:
-    """Return whether two models have the same weights."""
+    """Return whether two models have the same weights and sampler."""
     weights, others = (model.network.state_dict().values() for model in (one, other))
-    return all(map(torch.equal, weights, others))
+    return one.config.sampling == other.config.sampling and all(map(torch.equal, weights, others))
 
 
 def _training_maps(data: PreparedData) -> tuple[Tensor, Tensor]:

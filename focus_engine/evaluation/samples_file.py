@@ -48,6 +48,7 @@ def write_samples(
         "spacing": plan.spacing,
         "guidance": plan.guidance,
         "prior": plan.prior,
+        "calibrated": model.calibrates(plan),
         "checkpoint": np.array([source["file"], str(source["epoch"]), source["sha256"]]),
         "ema": np.nan if (length := source.get("ema")) is None else length,
         "focus_version": __version__,

@@ -69,7 +69,7 @@ class TrainedModel:
             it is not the moving average of training; empty during training.
         prior: mean and spectrum of the training maps as the network sees them; None in checkpoints of earlier versions.
         own_spectrum: the spectrum in whose units the network draws maps; None without data.standardize: spectrum.
-        calibration: of what these weights draw; None without sampling.calibration_maps, and for other averages.
+        calibration: of what these weights draw; None where they were not calibrated, and for other averages.
         provenance: that of the checkpoint; empty during training.
         copies: the network on each device that draws maps; empty where only `device` does.
     """
@@ -187,8 +187,7 @@ class TrainedModel:
         """Yield the sampling steps of one map for each row of standardised parameters `cond` (N, P)."""
         # A network of the user's own may take gradients of its output, which inference mode forbids.
         without = torch.inference_mode if self._of_focus else torch.no_grad
-        # What was calibrated is drawn with the config's guidance; another is meant to change the density.
-        calibrated = self.calibration is not None and plan.guidance == self.config.sampling.cfg_scale
+        calibrated = self.calibrates(plan)
         restore = partial(self._restored, calibrated=calibrated) if self.own_spectrum or calibrated else None
         if self.copies:
             copies = [Copy(self._evaluated(one), one.device) for one in self.copies]
@@ -206,6 +205,10 @@ class TrainedModel:
             prior=self.prior,
             restore=restore,
         )
+
+    def calibrates(self, plan: SamplingPlan) -> bool:
+        """Return whether maps of `plan` are calibrated: not with another guidance, meant to change the density."""
+        return self.calibration is not None and plan.guidance == self.config.sampling.cfg_scale
 
     def in_units_of_network(self) -> "TrainedModel":
         """Return the model that draws maps in the units of its network, as it draws them."""

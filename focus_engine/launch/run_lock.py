@@ -43,6 +43,8 @@ def _taken(run: RunFolder) -> FileLock:
     deadline = time.monotonic() + LOCK_SECONDS
     while (lock := FileLock.take(run.lock)) is None:
         if time.monotonic() > deadline or summarise(run).state in LIVE_STATES:
-            raise RunConflictError(f"{run.name} is being started or is running already: focus status {run.name}")
+            raise RunConflictError(
+                f"{run.name} is being started or calibrated, or is running already: focus status {run.name}"
+            )
         time.sleep(POLL_SECONDS)
     return lock

@@ -49,8 +49,20 @@ def check_can_start(run: RunFolder, *, resume: bool) -> RunSummary:
         RunConflictError: it is alive already, or has checkpoints and is not resumed, or is done.
         InputError: the config of a run to be resumed is wrong, or differs from that it was trained with.
     """
-    summary = summarise(run)
-    name = run.name
+    summary, name = check_idle(run), run.name
+    if not resume and run.has_checkpoints():
+        raise RunConflictError(
+            f"{name} has checkpoints, which a new start would replace: "
+            f"go on with focus resume {name}, or start a new run with focus new NAME --from {name}"
+        )
+    if resume:
+        _check_resume(run, summary)
+    return summary
+
+
+def check_idle(run: RunFolder) -> RunSummary:
+    """Return the summary of `run` when no worker trains it or will. Raises RunConflictError."""
+    summary, name = summarise(run), run.name
     if summary.state in LIVE_STATES:
         where = f"process {summary.pid} on {summary.host}" if summary.state != "queued" else summary.reason
         then = f"watch it with focus logs -f {name}"
@@ -59,13 +71,6 @@ def check_can_start(run: RunFolder, *, resume: bool) -> RunSummary:
         raise RunConflictError(f"{name} is {summary.state} already ({where}): {then}")
     if summary.state == "unreachable":
         raise RunConflictError(f"{name} may still run: {summary.reason}. Look at {summary.host} first")
-    if not resume and run.has_checkpoints():
-        raise RunConflictError(
-            f"{name} has checkpoints, which a new start would replace: "
-            f"go on with focus resume {name}, or start a new run with focus new NAME --from {name}"
-        )
-    if resume:
-        _check_resume(run, summary)
     return summary
 
 

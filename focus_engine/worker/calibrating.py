@@ -12,7 +12,7 @@ from focus_engine.progress import drain
 from focus_engine.pulse import PULSE
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.prepare import PreparedRun
-from focus_engine.worker.saving import SLOW_DISK
+from focus_engine.worker.saving import writing_checkpoints
 
 if TYPE_CHECKING:
     from focus_engine.worker.recorder import Recorder
@@ -47,7 +47,7 @@ def _calibrate(
     began = time.monotonic()
     work = calibrations_of(calibrated_paths(run), prepared.data, count, str(prepared.device))
     for path, calibration in drain(work, partial(_obey, run, switch)).items():
-        with PULSE.within("writing a checkpoint", allowed=2 * path.stat().st_size / SLOW_DISK):
+        with writing_checkpoints(2 * path.stat().st_size):
             epoch = keep_calibration(path, calibration)
         yield recorder.record(
             Calibrated(

@@ -63,6 +63,11 @@ SLOW_DISK = 5e6
 """Bytes per second that a disk writes at least; a slower one stalls the run."""
 
 
+def writing_checkpoints(size: float) -> AbstractContextManager[None]:
+    """Return the phase of a worker that waits for `size` bytes of checkpoints to be written, or read and written."""
+    return PULSE.within("writing a checkpoint", allowed=size / SLOW_DISK)
+
+
 @dataclass(frozen=True, eq=False)
 class _Held:
     """A checkpoint in host memory that training does not change."""
@@ -164,7 +169,7 @@ class Saver:
 
     def _waiting(self) -> AbstractContextManager[None]:
         """Return the phase in which training waits for the disk: of the last and the best checkpoint."""
-        return PULSE.within("writing a checkpoint", allowed=2 * self._bytes / SLOW_DISK)
+        return writing_checkpoints(2 * self._bytes)
 
     @property
     def _limit(self) -> float:

@@ -6,7 +6,6 @@ from focus_engine.evaluation.calibrating import calibrate_run
 from focus_engine.events.table import DataProgress
 from focus_engine.generative.calibration import Calibration
 from focus_engine.generative.sampling import SamplingProgress
-from focus_engine.launch.run_lock import run_lock
 from focus_engine.runs.folder import RunFolder
 from focus_tui.compute.options import CalibrateOptions
 from focus_tui.compute.progress import ProgressReporter
@@ -29,8 +28,7 @@ def calibrate(run: RunFolder, options: CalibrateOptions) -> None:
         else:
             reporter.progress(round(step.maps_drawn), step.maps_total, ["drawing maps to calibrate by"])
 
-    with run_lock(run):
-        found = reporter.drain(calibrate_run(run, options.maps, device=options.device), report)
+    found = reporter.drain(calibrate_run(run, options.maps, device=options.device), report)
     if options.json:
         gains = {path.name: None if one is None else list(_gains(one)) for path, one in found.items()}
         out(json.dumps({"gain": gains}))

@@ -71,7 +71,9 @@ def rehearsal_lines(found: "Rehearsal") -> list[tuple[str, str]]:
     if found.sampling_seconds is not None:
         lines.append(("samples", f"{duration(found.sampling_seconds)} each time"))
     if found.calibration_seconds:
-        lines.append(("calibration", f"{duration(found.calibration_seconds)} when training has ended"))
+        lines.append(
+            ("calibration", f"{duration(found.calibration_seconds)} for each checkpoint, when training has ended")
+        )
     return [
         *lines,
         ("memory", f"{size(found.peak_memory)} at most, {size(found.free_memory)} were free"),

@@ -80,7 +80,8 @@ def open_model(source: Source, options: DrawOptions, reporter: ProgressReporter)
         reporter.note(f"maps shared among {', '.join(str(copy.device) for copy in model.copies)}")
     reporter.note(
         f"{visible(name)} (epoch {model.source['epoch']}), {plan.sampler}, {plan.steps} steps, "
-        f"eta {plan.eta:g}, seed {plan.seed}{_average_words(source, model)}"
+        f"eta {plan.eta:g}, seed {plan.seed}{', calibrated' if model.calibrates(plan) else ''}"
+        f"{_average_words(source, model)}"
     )
     return model, plan
 

@@ -202,7 +202,11 @@ def test_a_file_that_cannot_be_asked_is_not_free(tmp_path: Path, monkeypatch: py
 def test_a_run_is_locked_without_flock_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int):
     without_flock(number, monkeypatch)
     run = RunFolder(tmp_path / "run")
-    with run_lock(run), pytest.raises(RunConflictError, match="is being started or is running already"), run_lock(run):
+    with (
+        run_lock(run),
+        pytest.raises(RunConflictError, match="is being started or calibrated, or is running already"),
+        run_lock(run),
+    ):
         pass
     with run_lock(run):
         pass

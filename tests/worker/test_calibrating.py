@@ -10,19 +10,24 @@ import torch
 from workers import Make, ignore
 
 from focus_engine.api import Experiment
-from focus_engine.errors import FocusError
+from focus_engine.data.opening import open_maps
+from focus_engine.errors import FocusError, RunConflictError
 from focus_engine.evaluation import calibrating
-from focus_engine.evaluation.averages import open_averaged
+from focus_engine.evaluation.averages import BestAverage, open_averaged
 from focus_engine.evaluation.exporting import export_weights
 from focus_engine.evaluation.trained_model import TrainedModel, open_trained
 from focus_engine.events.log import read_events
 from focus_engine.events.table import Calibrated, Event, RunEnded, RunStarted, Warned
 from focus_engine.generative import calibration
+from focus_engine.launch import start
 from focus_engine.launch.run_lock import run_lock
 from focus_engine.launch.start import request_stop
+from focus_engine.launch.state import summarise
+from focus_engine.launch.summary import State
+from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
-from focus_engine.training.checkpoint import load_checkpoint
-from focus_engine.training.prepared_data import CALIBRATION
+from focus_engine.training.checkpoint import load_checkpoint, save_checkpoint, sha256_of
+from focus_engine.training.prepared_data import CALIBRATION, prepare_data
 from focus_engine.worker.artist import Artist
 from focus_engine.worker.foreground import run_in_foreground
 from focus_tui.__main__ import run as focus
@@ -62,7 +67,7 @@ def test_both_checkpoints_of_a_trained_run_draw_calibrated_maps(make: Make, tmp_
     assert last.calibration is not None
     assert last.calibration == best.calibration or last.source["epoch"] != best.source["epoch"]
     told = [one.path for one in events_of(run, Calibrated)]
-    assert told == ["checkpoints/checkpoint_best.pt", "checkpoints/checkpoint_last.pt"]
+    assert told == ["checkpoints/checkpoint_last.pt", "checkpoints/checkpoint_best.pt"]
     raw = maps_of(replace(last, calibration=None))
     torch.testing.assert_close(maps_of(last), last.calibration.apply(raw), rtol=1e-4, atol=1e-4)
     export_weights(run, tmp_path / "w.safetensors", checkpoint="last")
@@ -171,6 +176,43 @@ def test_focus_calibrate_gives_a_run_the_calibration_that_its_training_would_hav
     assert states[1].data == {name: value for name, value in states[0].data.items() if name != CALIBRATION}
 
 
+def test_checkpoints_that_differ_have_calibrations_of_their_own(make: Make):
+    run = make("a")
+    run_in_foreground(run, on_event=ignore)
+    best = load_checkpoint(run.checkpoint_best)
+    for weights in best.state["ema"]["module"].values():
+        weights *= 0.5
+    save_checkpoint(run.checkpoint_best, best)
+    Experiment(run).calibrate(15)
+    last, other = (open_trained(path, device="cpu") for path in (run.checkpoint_last, run.checkpoint_best))
+    assert last.calibration != other.calibration
+    data = prepare_data(other.config, drain(open_maps(other.config, run.path)), best)
+    assert drain(calibrating.calibration_of(replace(other, calibration=None), data, 15)) == other.calibration
+
+
+def test_what_is_known_of_the_averages_stays_known(make: Make):
+    run = make("a")
+    run_in_foreground(run, on_event=ignore)
+    for path in (run.checkpoint_best, run.checkpoint_last):
+        BestAverage(sha256_of(path), 0.5, {0.1: 0.4}).write(run)
+        Experiment(run).calibrate(15)
+        assert BestAverage.read(run) == BestAverage(sha256_of(path), 0.5, {0.1: 0.4})
+    BestAverage("of another", 0.5, {0.1: 0.4}).write(run)
+    Experiment(run).calibrate(0)
+    assert BestAverage.read(run) == BestAverage("of another", 0.5, {0.1: 0.4})
+
+
+def test_drawn_maps_tell_whether_they_are_calibrated(make: Make, capsys: pytest.CaptureFixture[str]):
+    run = run_of(make, more="cfg_prob: 0.1")
+    run_in_foreground(run, on_event=ignore)
+    drawn = ("sample", str(run.path), "-n", "1", "--device", "cpu", "--json")
+    for more, calibrated in (((), True), (("--guidance", "2"), False)):
+        assert focus([*drawn, *more]) == 0
+        said = capsys.readouterr()
+        assert (", calibrated" in said.err) == calibrated
+        assert np.load(json.loads(said.out)["path"])["calibrated"] == calibrated
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [(("--maps", "-1"), "--maps -1"), (("--progress", "x"), "--progress"), ((), "has no checkpoint yet")],
@@ -187,4 +229,18 @@ def test_a_run_that_is_being_trained_is_not_calibrated(make: Make, capsys: pytes
     with run_lock(run):
         assert focus(["calibrate", str(run.path), "--maps", "0"]) == 2
     assert "is running already" in capsys.readouterr().err
+    assert run.checkpoint_last.read_bytes() == before
+
+
+@pytest.mark.parametrize("state", ["queued", "unreachable"])
+def test_a_run_that_may_be_trained_elsewhere_or_later_is_not_calibrated(
+    make: Make, monkeypatch: pytest.MonkeyPatch, state: State
+):
+    run = make("a")
+    run_in_foreground(run, on_event=ignore)
+    before = run.checkpoint_last.read_bytes()
+    known = replace(summarise(run), state=state, host="far-away", reason="a job of SLURM")
+    monkeypatch.setattr(start, "summarise", lambda _: known)
+    with pytest.raises(RunConflictError, match="a job of SLURM"):
+        Experiment(run).calibrate(15)
     assert run.checkpoint_last.read_bytes() == before

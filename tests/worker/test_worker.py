@@ -223,7 +223,7 @@ def test_queued_runs_train_one_after_the_other_and_the_dead_keep_nobody_waiting(
         waiting = summarise(third)
         assert waiting.state == "queued"
         assert waiting.reason == "place 2 in the queue for cpu; training there: first"
-        with pytest.raises(RunConflictError, match="second is being started or is running already"):
+        with pytest.raises(RunConflictError, match="second is being started or calibrated, or is running already"):
             start_run(second)
         os.kill(summarise(second).pid or 0, signal.SIGKILL)
         until(lambda: summarise(third).queue_place == 1)
