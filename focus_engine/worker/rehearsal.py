@@ -75,7 +75,7 @@ class Rehearsal:
         num_epochs: at most.
         max_minutes: of the whole training at most; None without a limit.
         sampling_seconds: of the samples of one epoch during training; None where none are drawn.
-        calibration_seconds: of the calibration of a checkpoint when training ends; 0 without one (sampling.calibration_maps).
+        calibration_seconds: of the calibration of a checkpoint when training ends (sampling.calibration_maps); else 0.
         measured: empty where whole steps were made; else the part of one that was, from which the rest is scaled.
         peak_memory: peak memory of the device, on a CPU of the processes [bytes].
         free_memory: of the device before the run was prepared [bytes].

@@ -181,7 +181,7 @@ def test_checkpoints_that_differ_have_calibrations_of_their_own(make: Make):
     run_in_foreground(run, on_event=ignore)
     best = load_checkpoint(run.checkpoint_best)
     for weights in best.state["ema"]["module"].values():
-        weights *= 0.5
+        weights.mul_(0.5)
     save_checkpoint(run.checkpoint_best, best)
     Experiment(run).calibrate(15)
     last, other = (open_trained(path, device="cpu") for path in (run.checkpoint_last, run.checkpoint_best))
