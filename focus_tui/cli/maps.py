@@ -279,10 +279,12 @@ def calibrate(
     progress: Progress = "bar",
     _trust: Trust = False,
 ) -> None:
-    """Bring drawn maps to the spectrum and the pixels of the training maps.
+    """Calibrate what a trained model draws.
 
-    A training with sampling.calibration_maps does so when it ends; this is for one that was stopped or had none. Its
-    best and its last checkpoint keep the calibration, which sample, evaluate and export apply (docs/samplers.md).
+    Brings drawn maps to the spectrum and the distribution of pixels of the training maps. A training with
+    sampling.calibration_maps does so when it ends; this is for one that was stopped or had none. Its best and its last
+    checkpoint keep the calibration, which sample, evaluate and export apply (docs/samplers.md). With --json, stdout
+    holds one object: gain, for each checkpoint the lowest and the highest factor on its Fourier modes.
 
     Example: focus calibrate experiment_diffusion
     """
