@@ -325,9 +325,24 @@ def test_leftovers_of_a_killed_worker_are_cleared_and_nothing_else(make: Make):
     assert mine.exists()
 
 
-def test_a_signal_before_training_is_obeyed_at_once(make: Make, until: Until):
+ENDLESS_IMPORT = """
+import sys, time
+class Endless:
+    def find_spec(self, name, path=None, target=None):
+        while name == "torch":
+            time.sleep(0.01)
+sys.meta_path.insert(0, Endless())
+"""
+
+
+@pytest.mark.real_start("focus_engine.worker")
+def test_a_signal_before_training_is_obeyed_at_once(
+    make: Make, until: Until, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "sitecustomize.py").write_text(ENDLESS_IMPORT)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     run = make()
-    start_run(run)  # torch is being imported now
+    start_run(run)  # torch is being imported now, and never will be
     request_stop(run, "now")
     until(lambda: ended(run))
     assert (summarise(run).state, summarise(run).reason) == ("stopped", "asked to stop before training began")
