@@ -114,7 +114,7 @@ CHOICES = {
     "spectrum_p2": Choice("the same, data.boxcox_power: 0.2", 10, AS_IT_IS | {"data.boxcox_power": 0.2}),
     "spectrum_300": Choice("the same, 270 simulations", 5, AS_IT_IS | {"data.simulations": 300}),
     "calibrated": Choice(
-        "data.standardize: spectrum, calibrated, abm2 with 10 steps (as it is)",
+        "spectrum, calibrated, 10 steps of abm2 (as it is)",
         10,
         AS_IT_IS,
         sampling=ABM2,
