@@ -84,6 +84,11 @@ class Calibration:
         ]
         return torch.stack(channels, dim=1)
 
+    @property
+    def gain_range(self) -> tuple[float, float]:
+        """The lowest and the highest gain."""
+        return min(map(min, self.gain)), max(map(max, self.gain))
+
     @cached_property
     def _of_modes(self) -> Tensor:
         """The gain of each mode of the half plane, (C, H, W // 2 + 1)."""

@@ -49,12 +49,13 @@ def _calibrate(
     for path, calibration in drain(work, partial(_obey, run, switch)).items():
         with writing_checkpoints(2 * path.stat().st_size):
             epoch = keep_calibration(path, calibration)
+        low, high = calibration.gain_range
         yield recorder.record(
             Calibrated(
                 epoch=epoch,
                 path=str(path.relative_to(run.path)),
-                gain_low=min(map(min, calibration.gain)),
-                gain_high=max(map(max, calibration.gain)),
+                gain_low=low,
+                gain_high=high,
                 seconds=time.monotonic() - began,
             )
         )

@@ -30,20 +30,15 @@ def calibrate(run: RunFolder, options: CalibrateOptions) -> None:
 
     found = reporter.drain(calibrate_run(run, options.maps, device=options.device), report)
     if options.json:
-        gains = {path.name: None if one is None else list(_gains(one)) for path, one in found.items()}
+        gains = {path.name: None if one is None else list(one.gain_range) for path, one in found.items()}
         out(json.dumps({"gain": gains}))
         return
     for path, calibration in found.items():
         out(f"{path.name}  {_words(calibration)}")
 
 
-def _gains(calibration: Calibration) -> tuple[float, float]:
-    """Return the lowest and the highest factor on the Fourier modes."""
-    return min(map(min, calibration.gain)), max(map(max, calibration.gain))
-
-
 def _words(calibration: Calibration | None) -> str:
     if calibration is None:
         return "not calibrated"
-    low, high = _gains(calibration)
+    low, high = calibration.gain_range
     return f"calibrated: modes x {low:.2f} to {high:.2f}"

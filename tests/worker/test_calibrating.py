@@ -28,6 +28,7 @@ from focus_engine.progress import drain
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training.checkpoint import load_checkpoint, save_checkpoint, sha256_of
 from focus_engine.training.prepared_data import CALIBRATION, prepare_data
+from focus_engine.worker import stop
 from focus_engine.worker.artist import Artist
 from focus_engine.worker.foreground import run_in_foreground
 from focus_tui.__main__ import run as focus
@@ -104,6 +105,7 @@ def test_a_stop_meanwhile_leaves_the_checkpoints_as_they_are(make: Make, monkeyp
         return fit(*given)
 
     monkeypatch.setattr(calibrating, "calibration_of", stopped)
+    monkeypatch.setattr(stop, "STOP_POLL_SECONDS", 0.0)  # the network of a test draws its maps in less
     run_in_foreground(run, on_event=ignore)
     (warning,) = (one for one in events_of(run, Warned) if one.code == "calibration")
     assert warning.message.endswith("asked to stop; focus calibrate a run does it")
@@ -125,11 +127,11 @@ def test_maps_of_another_guidance_are_not_calibrated(make: Make):
 def test_a_stopped_run_is_not_calibrated(make: Make):
     run = run_of(make)
 
-    def stop(event: Event) -> None:
+    def stop_at_start(event: Event) -> None:
         if isinstance(event, RunStarted):
             request_stop(run, "epoch")
 
-    run_in_foreground(run, on_event=stop)
+    run_in_foreground(run, on_event=stop_at_start)
     assert not events_of(run, Calibrated)
     assert open_trained(run.checkpoint_last, device="cpu").calibration is None
 
