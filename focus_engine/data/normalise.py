@@ -51,23 +51,24 @@ class Normaliser:
     def normalise(self, maps: Tensor) -> Tensor:
         """Return physical maps (…, C, H, W) standardised, in float32; zeros are replaced by the floor."""
         maps = maps.float()
-        std = self._column(self.std, maps)
         if self.transform == "none":
-            return (maps - self._column(self.mean, maps)) / std
+            return (maps - self._column(self.mean, maps)) / self._column(self.std, maps)
         positive = torch.where(maps > 0, maps, self._column(self.floor, maps))
-        logs = torch.log10(positive / self._centre(maps))  # near 0, log10 keeps full float32 precision
+        return self.of_logs(torch.log10(positive / self._centre(maps)))  # near 0, log10 keeps full float32 precision
+
+    def of_logs(self, logs: Tensor) -> Tensor:
+        """Return standardised maps of log10 f relative to the centre (…, C, H, W); not for `none`."""
+        std = self._column(self.std, logs)
         if self.transform == "boxcox":
-            return torch.expm1(logs * (self.power * _LN_10)) * self._column(self.mean, maps) / std
+            return torch.expm1(logs * (self.power * _LN_10)) * self._column(self.mean, logs) / std
         if self.transform == "log10":
             return logs / std
         return torch.stack([curve.forward(logs[..., i, :, :]) for i, curve in enumerate(self.curves)], dim=-3)
 
-    def physical(self, maps: Tensor) -> Tensor:
-        """Return standardised maps (…, C, H, W) in physical units, in float32."""
+    def logs(self, maps: Tensor) -> Tensor:
+        """Return log10 f relative to the centre of standardised maps (…, C, H, W), within `MAX_DEX`; not for `none`."""
         maps = maps.float()
         std = self._column(self.std, maps)
-        if self.transform == "none":
-            return maps * std + self._column(self.mean, maps)
         if self.transform == "boxcox":
             least = math.expm1(-MAX_DEX * self.power * _LN_10)
             logs = torch.log1p((maps * std / self._column(self.mean, maps)).clamp_min(least)) / (self.power * _LN_10)
@@ -76,7 +77,19 @@ class Normaliser:
         else:
             logs = torch.stack([curve.inverse(maps[..., i, :, :]) for i, curve in enumerate(self.curves)], dim=-3)
         # float32 overflows at 10^38: an untrained network must still give finite, positive maps.
-        return self._centre(maps) * 10 ** logs.clamp(-MAX_DEX, MAX_DEX)
+        return logs.clamp(-MAX_DEX, MAX_DEX)
+
+    def physical(self, maps: Tensor) -> Tensor:
+        """Return standardised maps (…, C, H, W) in physical units, in float32."""
+        maps = maps.float()
+        if self.transform == "none":
+            return maps * self._column(self.std, maps) + self._column(self.mean, maps)
+        return self._centre(maps) * 10 ** self.logs(maps)
+
+    @property
+    def log_centre(self) -> tuple[float, ...]:
+        """log10 of the centre that `logs` are relative to, (C,); not for `none`."""
+        return tuple(math.log10(mean) / self.power for mean in self.mean) if self.power else self.mean
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, lists and strings for a checkpoint."""
@@ -109,9 +122,7 @@ class Normaliser:
         )
 
     def _centre(self, like: Tensor) -> Tensor:
-        if self.transform == "boxcox":
-            return self._column(tuple(mean ** (1 / self.power) for mean in self.mean), like)
-        return self._column(tuple(10**mean for mean in self.mean), like)
+        return self._column(tuple(10**log for log in self.log_centre), like)
 
     @staticmethod
     def _column(values: tuple[float, ...], like: Tensor) -> Tensor:
@@ -218,8 +229,8 @@ class _Channel:
         curve = fit_curve(self.histogram, self.moments.mean, self.moments.std)
         if curve is None:
             raise InputError(
-                f"{self.field}: the {self.moments.count} training pixels are too few or too equal for data.normalize: "
-                "gaussian; use log10"
+                f"{self.field}: the {self.moments.count} training pixels are too few or too equal to tell their "
+                "distribution; use data.normalize: log10 and data.standardize: pixels"
             )
         return (curve,)
 

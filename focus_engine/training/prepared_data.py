@@ -13,6 +13,7 @@ from torch import Tensor
 
 from focus_engine.config.schema import Config
 from focus_engine.data.digests import set_digests, to_text
+from focus_engine.data.levels import Levels, fit_levels
 from focus_engine.data.maps import Ids, MapSet
 from focus_engine.data.normalise import Normaliser, fit_normaliser
 from focus_engine.data.opening import spread
@@ -126,7 +127,8 @@ def prepare_data(
     scaler = scaler if initial is None else initial.scaler_for(scaler)
     data = PreparedData(maps, split, normaliser, scaler, fingerprint, digests)
     if config.data.standardize == "spectrum":
-        data = replace(data, own_spectrum=OwnSpectrum(_measured(data)))
+        levels = None if transform == "none" else fit_levels(maps, _fitted_on(data), normaliser)
+        data = replace(data, own_spectrum=OwnSpectrum(_measured(data, levels), levels))
     return _with_prior(data)
 
 
@@ -135,16 +137,20 @@ def _with_prior(data: PreparedData) -> PreparedData:
     return data if data.prior is not None else replace(data, prior=_measured(data))
 
 
-def _measured(data: PreparedData) -> SpectralPrior:
-    """Return mean and spectrum by parameters of the training maps as `data` standardises them.
-
-    They are measured on at most FITTED_PIXELS, in maps evenly spaced over the simulations.
-    """
-    _, height, width = data.maps.shape
-    ids = spread(data.maps.maps_of(data.split.train), max(LEAST_MAPS, FITTED_PIXELS // (height * width)))
+def _measured(data: PreparedData, levels: Levels | None = None) -> SpectralPrior:
+    """Return mean and spectrum by parameters of the training maps as `data` standardises them, or of their levels."""
+    ids = _fitted_on(data)
     simulations = np.unique(ids // data.maps.maps_per_simulation)
-    parts = np.array_split(ids, math.ceil(len(ids) / 32))
-    return fit_prior((data.standardised(part) for part in parts), len(simulations))
+    batches = (data.standardised(part) for part in np.array_split(ids, math.ceil(len(ids) / 32)))
+    return fit_prior(
+        ((maps if levels is None else levels.forward(maps), cond) for maps, cond in batches), len(simulations)
+    )
+
+
+def _fitted_on(data: PreparedData) -> Ids:
+    """Return training maps of at most FITTED_PIXELS, evenly spaced over the simulations."""
+    _, height, width = data.maps.shape
+    return spread(data.maps.maps_of(data.split.train), max(LEAST_MAPS, FITTED_PIXELS // (height * width)))
 
 
 def saved_prior(saved: Checkpoint) -> SpectralPrior | None:
@@ -156,7 +162,11 @@ def saved_prior(saved: Checkpoint) -> SpectralPrior | None:
 def saved_own_spectrum(saved: Checkpoint) -> OwnSpectrum | None:
     """Return the spectrum in whose units the network of a checkpoint sees its maps; None without data.standardize."""
     values = saved.data.get("own_spectrum")
-    return None if values is None else OwnSpectrum.from_dict(values)
+    if values is None:
+        return None
+    curves = values.get("levels")  # none in checkpoints of earlier versions
+    levels = None if curves is None else Levels.from_list(curves, Normaliser.from_dict(saved.normaliser))
+    return OwnSpectrum.from_dict(values, levels)
 
 
 def saved_calibration(saved: Checkpoint) -> Calibration | None:
