@@ -1,6 +1,8 @@
 """Maps in units of their own spectrum: the same Gaussian field at all parameters, and back without loss."""
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,6 +75,35 @@ def test_a_map_does_not_depend_on_the_maps_beside_it(fit: SpectralPrior):
     maps, own = noise_of(len(PARAMS)), OwnSpectrum(fit)
     alone = torch.cat([own.standardise(maps[i : i + 1], PARAMS[i : i + 1]) for i in range(len(PARAMS))])
     torch.testing.assert_close(own.standardise(maps, PARAMS), alone, rtol=1e-5, atol=1e-6)
+
+
+class Powers:
+    """Standardised maps are a power of a density, and y is its logarithm."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return torch.log1p(0.2 * maps) / 0.2
+
+    def inverse(self, levels: Tensor) -> Tensor:
+        return torch.expm1(0.2 * levels) / 0.2
+
+    def to_list(self) -> list[dict[str, list[float]]]:
+        return []
+
+
+def test_a_lognormal_field_becomes_the_same_density_at_all_parameters(fit: SpectralPrior):
+    noise = noise_of(1).expand(len(PARAMS), -1, -1, -1)
+    maps = Powers().inverse(0.2 * fit.start(noise.double(), PARAMS, 1.0, 0.0).float())
+    fifth = replace(
+        fit,
+        mean=tuple(tuple(0.2 * one for one in channel) for channel in fit.mean),
+        log_power=tuple(tuple((one[0] + 2 * math.log(0.2), *one[1:]) for one in channel) for channel in fit.log_power),
+    )
+    own = OwnSpectrum(fifth, Powers())
+    seen = own.standardise(maps, PARAMS)
+    torch.testing.assert_close(seen, seen[1:2].expand_as(seen), rtol=0, atol=1e-3)
+    torch.testing.assert_close(own.restore(seen, PARAMS), maps, rtol=1e-4, atol=1e-4)
+    powers = OwnSpectrum(fifth).standardise(maps, PARAMS)  # as it would be without the logarithm
+    assert float((powers - powers[1:2]).abs().max()) > 0.1
 
 
 def test_beyond_the_trained_range_the_nearest_point_counts(fit: SpectralPrior):

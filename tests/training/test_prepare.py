@@ -4,23 +4,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from focus_engine.config.schema import Config
 from focus_engine.data.maps import open_map_set
 from focus_engine.generative.build import build_process
+from focus_engine.generative.own_spectrum import OwnSpectrum
 from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.prepared_data import prepare_data, terminal_snr
 
 SIZE = 16
 
 
-def prepared(folder: Path, fields, normalize="log10"):
+def prepared(folder: Path, fields, normalize="log10", standardize="pixels"):
     """Return data whose log10 is `fields` (simulations, H, W), one map per simulation."""
     np.save(folder / "maps.npy", (10.0 ** (11 + fields)).astype(np.float32))
     omega_m = np.linspace(0.1, 0.5, len(fields))
     np.savetxt(folder / "params.txt", np.stack([omega_m, np.full(len(fields), 0.8)], axis=1))
     maps = open_map_set(folder / "maps.npy", folder / "params.txt", box_size=25.0, maps_per_simulation=1)
-    return prepare_data(Config.model_validate({"data": {"normalize": normalize}}), maps)
+    return prepare_data(Config.model_validate({"data": {"normalize": normalize, "standardize": standardize}}), maps)
 
 
 def process(**diffusion):
@@ -97,3 +99,29 @@ def test_the_prior_of_a_checkpoint_is_kept_and_one_without_gets_its_own(tmp_path
     old = checkpoint_of(first)
     del old.data["prior"]
     assert prepare_data(Config(), first.maps, old).prior == first.prior
+
+
+@pytest.mark.parametrize("normalize", ["log10", "boxcox", "gaussian"])
+def test_units_of_the_own_spectrum_are_of_the_training_maps_and_kept_in_the_checkpoint(tmp_path, normalize):
+    fields = 0.3 * np.random.default_rng(6).standard_normal((40, SIZE, SIZE)) * np.linspace(0.5, 2, 40)[:, None, None]
+    first = prepared(tmp_path, fields, normalize, "spectrum")
+    maps, cond = first.standardised(np.arange(40))
+    assert maps.std(dim=(1, 2, 3)).numpy() == pytest.approx(np.ones(40), abs=0.25)  # of 0.4 to 1.6 before
+    kept = prepare_data(Config(), first.maps, checkpoint_of(first))
+    assert kept.own_spectrum.levels == first.own_spectrum.levels
+    logs = np.log10(kept.normaliser.physical(kept.own_spectrum.restore(maps, cond)).numpy())[:, 0]
+    assert logs == pytest.approx(11 + fields, abs=1e-4)
+    fields[[*first.split.validation, *first.split.test]] += np.linspace(0, 3, SIZE)
+    (tmp_path / "other").mkdir()
+    assert prepared(tmp_path / "other", fields, normalize, "spectrum").own_spectrum.levels == first.own_spectrum.levels
+
+
+def test_a_checkpoint_of_before_the_levels_reads_maps_as_it_did(tmp_path):
+    first = prepared(tmp_path, 0.3 * np.random.default_rng(7).standard_normal((40, SIZE, SIZE)), "boxcox", "spectrum")
+    own = first.own_spectrum.to_dict()
+    del own["levels"]
+    old = prepare_data(Config(), first.maps, checkpoint_of(first, own_spectrum=own))
+    ids = np.arange(40)
+    normalised = old.normaliser.normalise(torch.from_numpy(first.maps.read(ids)))
+    cond = old.scaler.standardise(torch.from_numpy(first.maps.params_of(ids)))
+    assert torch.equal(old.standardised(ids)[0], OwnSpectrum(first.own_spectrum.fit).standardise(normalised, cond))
