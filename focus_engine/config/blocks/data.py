@@ -86,8 +86,9 @@ class DataBlock(Block):
     )
     standardize: Literal["pixels", "spectrum"] = Field(
         "pixels",
-        description="Units of the maps that the network sees: mean and std over all training pixels; spectrum: then "
-        "mean and P(k) at the map's parameters, fitted to the training maps, so that maps drawn follow the parameters.",
+        description="Units of the maps that the network sees: mean and std over all training pixels; spectrum: as they "
+        "would be at the mean parameters, by mean and P(k) fitted to the training maps, so that maps drawn follow the "
+        "parameters.",
     )
     boxcox_power: Annotated[float, Field(gt=0, le=1)] = Field(DEFAULT_POWER, description="The power of boxcox.")
     train_split: Annotated[float, Field(gt=0, lt=1)] = Field(
