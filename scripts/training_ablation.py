@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from focus_engine.atomic import write_atomically
+from focus_engine.config.blocks.data import DEFAULT_POWER
 from focus_engine.config.schema import Config
 from focus_engine.config.templates import find_template, template_config
 from focus_engine.data.opening import open_maps
@@ -48,7 +49,12 @@ SAMPLER = {"sampler": "heun", "steps": 25}
 """Converged for a flow: 100 steps change no score by more than 0.003."""
 ABM2 = {"sampler": "abm2", "steps": 10}
 MIDPOINT = {"sampler": "midpoint", "steps": 25}
-EARLIER = {"data.simulations": 60, "training.cfg_prob": 0.1, "data.standardize": "pixels"}
+EARLIER = {
+    "data.simulations": 60,
+    "training.cfg_prob": 0.1,
+    "data.standardize": "pixels",
+    "data.boxcox_power": DEFAULT_POWER,
+}
 """The templates' settings until they had 150 universes, no maps without parameters, and standardised these by them."""
 FIRST = EARLIER | {
     "model.base_channels": 24,
@@ -65,7 +71,8 @@ MUON = HALF | {"training.optimizer": "muon"}
 WIDE = MUON | {"model.base_channels": 32, "model.channel_mults": (1, 2, 2), "training.lr": 4e-3}
 BOXCOX = WIDE | {"data.normalize": "boxcox"}
 NO_DROP = BOXCOX | {"data.simulations": 150, "training.cfg_prob": 0.0}
-AS_IT_IS = NO_DROP | {"data.standardize": "spectrum"}
+SPECTRUM = NO_DROP | {"data.standardize": "spectrum"}
+AS_IT_IS = SPECTRUM | {"data.boxcox_power": 0.15}
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,10 @@ class Choice:
         settings.pop("sampling.calibration_maps", None)  # of the template
         settings |= {"calibration_maps": self.calibration_maps} if self.calibration_maps else {}
         settings |= {"first_noise": FIRST_NOISE}
+        if settings.get("data.boxcox_power") == DEFAULT_POWER:
+            del settings["data.boxcox_power"]
+        if settings["data.standardize"] == "spectrum":
+            settings["levels"] = "halfway"  # of their spectrum; before, the network's own units
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -110,17 +121,16 @@ CHOICES = {
     "w4": Choice("the same, rate 4e-3, longer", 27, WIDE),
     "boxcox": Choice("the same, data.normalize: boxcox", 27, BOXCOX),
     "no_drop": Choice("the same, 135 simulations, training.cfg_prob: 0", 10, NO_DROP),
-    "spectrum": Choice("the same, data.standardize: spectrum", 10, AS_IT_IS),
-    "spectrum_p2": Choice("the same, data.boxcox_power: 0.2", 10, AS_IT_IS | {"data.boxcox_power": 0.2}),
-    "spectrum_300": Choice("the same, 270 simulations", 5, AS_IT_IS | {"data.simulations": 300}),
+    "spectrum": Choice("the same, data.standardize: spectrum", 10, SPECTRUM),
+    "spectrum_p15": Choice("the same, data.boxcox_power: 0.15", 10, AS_IT_IS),
     "calibrated": Choice(
-        "spectrum, calibrated, 10 steps of abm2 (as it is)",
+        "the same, calibrated, 10 steps of abm2 (as it is)",
         10,
         AS_IT_IS,
         sampling=ABM2,
         calibration_maps=512,
     ),
-    "spectrum_v": Choice("diffusion, as spectrum", 10, AS_IT_IS, "small", MIDPOINT),
+    "spectrum_v": Choice("diffusion, as data.boxcox_power: 0.15", 10, AS_IT_IS, "small", MIDPOINT),
 }
 SHOWN = {
     "slab_mean.bias": "mean",
