@@ -51,10 +51,11 @@ def main() -> None:
     parser.add_argument("--maps", type=int, default=64, help="maps at each cosmology")
     parser.add_argument("--cosmologies", type=int, default=8, help="held-back cosmologies")
     parser.add_argument("--universes", type=int, default=24, help="true universes at each")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the noise")
     parser.add_argument("--sampler", help="left out: that of the config")
     parser.add_argument("--steps", type=int, help="of the sampler")
     wanted = parser.parse_args()
-    by = {"sampler": wanted.sampler, "steps": wanted.steps}
+    by = {"sampler": wanted.sampler, "steps": wanted.steps, "seed": wanted.seed}
     held_back = HeldBack(universes=wanted.universes, cosmologies=wanted.cosmologies)
     torch.set_num_threads(1)
     for path in wanted.checkpoints:
@@ -71,7 +72,7 @@ def main() -> None:
         spectra = np.stack([of_pairs(masked(power_of(one, maps))) for one in drawn])
         response = response_words(real, spectra, weights_of(power_of(drawn[0], maps)))
         ratios = np.concatenate([one.mean(axis=(-2, -1)) / mean for one, mean in zip(others, means, strict=True)])
-        print(f"    response {response}; mean {mean_words(ratios, wanted.maps, model)}", flush=True)
+        print(f"    response {response}; mean {mean_words(ratios, wanted, model)}", flush=True)
         floor = 0.5 * min(float(truth.maps.min()), *(float(one.min()) for one in others))
         for words, power in (("P(k)", power_of), ("P(k) of log", partial(log_power_of, floor=floor))):
             true = by_universe(power(np.asarray(truth.maps), maps).power, held_back)
@@ -83,7 +84,7 @@ def draw(
     model: TrainedModel, point: NDArray[np.float32], count: int, first: int, by: dict[str, Any]
 ) -> NDArray[np.float32]:
     """Return maps (count, H, W) at one parameter point `by` a sampler, from the noise of maps `first` and on."""
-    plan = model.plan(seed=SEED, first=first, **by)
+    plan = model.plan(first=first, **by)
     steps = model.draw(np.repeat(point[None], count, axis=0), plan)
     return model.physical(torch.cat([step.finished for step in steps if step.finished is not None]))[:, 0]
 
@@ -188,9 +189,9 @@ def power_words(real: Array, drawn: Array, weights: Array) -> str:
     )
 
 
-def mean_words(ratios: Array, first: int, model: TrainedModel) -> str:
+def mean_words(ratios: Array, wanted: argparse.Namespace, model: TrainedModel) -> str:
     """Return the bias of means relative to the true ones (n,), with the mean of their noise as control variate."""
-    noise = MapNoise(SEED, first, len(ratios), model.map_shape, model.device)()
+    noise = MapNoise(wanted.seed, wanted.maps, len(ratios), model.map_shape, model.device)()
     z = noise.sum(dim=(1, 2, 3)).double().numpy() / np.sqrt(noise[0].numel())
     terms = np.stack([np.ones_like(z), z, z**2 - 1], axis=1)
     fit, *_ = np.linalg.lstsq(terms, ratios, rcond=None)
