@@ -17,10 +17,12 @@ errors below contain only where universes are resampled: `--cosmologies 32` asks
 standard deviation.
 
 The first line of a network is what its training universes tell: ln P(k) by a quadratic fit in
-the logarithms of the parameters.
+the logarithms of the parameters. With data.standardize: spectrum the next is what it is given: training maps of all
+parameters brought to the mean and the spectrum at each cosmology.
 """
 
 import argparse
+from collections.abc import Iterator
 from functools import partial
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -31,7 +33,7 @@ import torch
 from numpy.typing import NDArray
 
 from focus_engine.data.maps import MapSet
-from focus_engine.data.opening import open_maps
+from focus_engine.data.opening import open_maps, spread
 from focus_engine.evaluation.trained_model import TrainedModel, open_trained
 from focus_engine.evaluation.truth import HeldBack, universe_truth
 from focus_engine.generative.map_noise import MapNoise
@@ -41,6 +43,8 @@ from focus_engine.statistics.power import SCORED_FRACTION, PowerSpectrum, log_po
 from focus_engine.statistics.response import followed_variance, response_slope
 
 RESAMPLINGS, SEED = 100, 0
+GIVEN = 1500
+"""Training maps brought to each cosmology."""
 Array = NDArray[np.float64]
 
 
@@ -65,6 +69,10 @@ def main() -> None:
         points = truth.design.params.astype(np.float32)
         real = by_universe(power_of(np.asarray(truth.maps), maps).power, held_back)
         print(f"{path}: training universes {told_words(real, maps, model.data['split']['train'], points)}")
+        if model.own_spectrum is not None:
+            given = [of_pairs(masked(power_of(one, maps))) for one in brought(model, maps, points)]
+            weights = weights_of(power_of(np.asarray(truth.maps)[:1], maps))
+            print(f"    without a network {response_words(real, np.stack(given), weights)}", flush=True)
         means = np.asarray(truth.maps).mean(axis=(-2, -1), dtype=np.float64).reshape(len(points), -1).mean(axis=1)
         drawn = [draw(model, point, wanted.maps, 0, by | {"paired": True}) for point in points]
         starts = (wanted.maps * (1 + place) for place in range(len(points)))
@@ -87,6 +95,17 @@ def draw(
     plan = model.plan(first=first, **by)
     steps = model.draw(np.repeat(point[None], count, axis=0), plan)
     return model.physical(torch.cat([step.finished for step in steps if step.finished is not None]))[:, 0]
+
+
+def brought(model: TrainedModel, maps: MapSet, points: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Yield some training maps (`GIVEN`, H, W) brought to mean and spectrum at each of `points` (n, P)."""
+    if model.own_spectrum is None:
+        return
+    ids = spread(maps.maps_of(model.data["split"]["train"]), GIVEN)
+    cond = model.scaler.standardise(torch.from_numpy(maps.params_of(ids)))
+    seen = model.own_spectrum.standardise(model.normaliser.normalise(torch.from_numpy(maps.read(ids))), cond)
+    for point in model.scaler.standardise(torch.from_numpy(points)):
+        yield model.physical(model.own_spectrum.restore(seen, point.expand(len(seen), -1)))[:, 0]
 
 
 def power_of(maps: NDArray[np.float32], of: MapSet) -> PowerSpectrum:
