@@ -6,8 +6,8 @@ A judge must take the maps of a model as independent draws. A network at hand ca
 cosmology, so that its maps differ by their parameters alone: with 64 maps at each of 8 cosmologies the error of the
 slope of ln P(k) falls from 0.12 to 0.03. Pairs of maps are drawn from opposite noise, so that its mean is 0: without
 pairs the first 48 maps of seed 0, whose noise has a high mean, told slopes 0.05 too weak. Compare networks by this
-script with equal `--maps`: they share the noise, so that their differences are smaller still, and with fewer than 48
-maps the errors, from resampling, are too small.
+script with equal `--maps`: they share the noise, so that their differences are smaller still, and with fewer than 96
+maps the errors, from resampling pairs, are too small.
 
 The mean of a map follows the mean of its noise, which is known to be 0: a fit to it as control variate takes two
 fifths off the error of the mean. It is measured on as many maps of other noise, different at each cosmology; so is P(k)
@@ -33,7 +33,7 @@ import torch
 from numpy.typing import NDArray
 
 from focus_engine.data.maps import MapSet
-from focus_engine.data.opening import open_maps, spread
+from focus_engine.data.opening import open_maps
 from focus_engine.evaluation.trained_model import TrainedModel, open_trained
 from focus_engine.evaluation.truth import HeldBack, universe_truth
 from focus_engine.generative.map_noise import MapNoise
@@ -43,8 +43,8 @@ from focus_engine.statistics.power import SCORED_FRACTION, PowerSpectrum, log_po
 from focus_engine.statistics.response import followed_variance, response_slope
 
 RESAMPLINGS, SEED = 100, 0
-GIVEN = 1500
-"""Training maps brought to each cosmology."""
+GIVEN = 100
+"""Training universes whose maps are brought to each cosmology."""
 Array = NDArray[np.float64]
 
 
@@ -70,7 +70,8 @@ def main() -> None:
         real = by_universe(power_of(np.asarray(truth.maps), maps).power, held_back)
         print(f"{path}: training universes {told_words(real, maps, model.data['split']['train'], points)}")
         if model.own_spectrum is not None:
-            given = [of_pairs(masked(power_of(one, maps))) for one in brought(model, maps, points)]
+            given = [masked(power_of(one, maps)) for one in brought(model, maps, points)]
+            given = [one.reshape(-1, maps.maps_per_simulation, one.shape[-1]).mean(axis=1) for one in given]
             weights = weights_of(power_of(np.asarray(truth.maps)[:1], maps))
             print(f"    without a network {response_words(real, np.stack(given), weights)}", flush=True)
         means = np.asarray(truth.maps).mean(axis=(-2, -1), dtype=np.float64).reshape(len(points), -1).mean(axis=1)
@@ -98,10 +99,10 @@ def draw(
 
 
 def brought(model: TrainedModel, maps: MapSet, points: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """Yield some training maps (`GIVEN`, H, W) brought to mean and spectrum at each of `points` (n, P)."""
+    """Yield the maps of `GIVEN` training universes, brought to mean and spectrum at each of `points` (n, P)."""
     if model.own_spectrum is None:
         return
-    ids = spread(maps.maps_of(model.data["split"]["train"]), GIVEN)
+    ids = maps.maps_of(model.data["split"]["train"][:GIVEN])
     cond = model.scaler.standardise(torch.from_numpy(maps.params_of(ids)))
     seen = model.own_spectrum.standardise(model.normaliser.normalise(torch.from_numpy(maps.read(ids))), cond)
     for point in model.scaler.standardise(torch.from_numpy(points)):
@@ -180,7 +181,7 @@ def score_words(found: list[float], again: list[list[float]]) -> str:
 
 
 def response_words(real: Array, drawn: Array, weights: Array) -> str:
-    """Return the scores of the response in words, from P(k) (points, universes or pairs of maps, V)."""
+    """Return the scores of the response in words, from P(k) (points, universes or independent draws, V)."""
     real = real[..., : drawn.shape[-1]]
     rng, whole = np.random.default_rng(SEED), (np.arange(real.shape[1]), np.arange(drawn.shape[1]))
 

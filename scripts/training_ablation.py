@@ -26,7 +26,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from focus_engine.atomic import write_atomically
-from focus_engine.config.blocks.data import DEFAULT_POWER
 from focus_engine.config.schema import Config
 from focus_engine.config.templates import find_template, template_config
 from focus_engine.data.opening import open_maps
@@ -49,11 +48,12 @@ SAMPLER = {"sampler": "heun", "steps": 25}
 """Converged for a flow: 100 steps change no score by more than 0.003."""
 ABM2 = {"sampler": "abm2", "steps": 10}
 MIDPOINT = {"sampler": "midpoint", "steps": 25}
+EARLIER_POWER = 0.1
 EARLIER = {
     "data.simulations": 60,
     "training.cfg_prob": 0.1,
     "data.standardize": "pixels",
-    "data.boxcox_power": DEFAULT_POWER,
+    "data.boxcox_power": EARLIER_POWER,
 }
 """The templates' settings until they had 150 universes, no maps without parameters, and standardised these by them."""
 FIRST = EARLIER | {
@@ -102,7 +102,7 @@ class Choice:
         settings.pop("sampling.calibration_maps", None)  # of the template
         settings |= {"calibration_maps": self.calibration_maps} if self.calibration_maps else {}
         settings |= {"first_noise": FIRST_NOISE}
-        if settings.get("data.boxcox_power") == DEFAULT_POWER:
+        if settings.get("data.boxcox_power") == EARLIER_POWER:
             del settings["data.boxcox_power"]
         if settings["data.standardize"] == "spectrum":
             settings["levels"] = "halfway"  # of their spectrum; before, the network's own units

@@ -4,7 +4,6 @@ import math
 from collections.abc import Collection
 from typing import Any, Protocol
 
-from focus_engine.config.blocks.data import DEFAULT_POWER
 from focus_engine.config.methods import METHODS
 from focus_engine.config.networks import NETWORKS, block_of_network, unknown_network
 from focus_engine.config.optimisers import OPTIMISERS, SETTINGS, readers_of
@@ -110,11 +109,6 @@ def _data_laws(config: Blocks, parameter_names: Collection[str]) -> list[Law]:
                 "physical values; use data.normalize: none"
             ),
             ("data.normalize", "data.stored_as"),
-        ),
-        (
-            data.normalize == "boxcox" or data.boxcox_power == DEFAULT_POWER,
-            f"data.boxcox_power is given, but data.normalize is {data.normalize!r}, which has none",
-            ("data.boxcox_power", "data.normalize"),
         ),
         (
             not unknown,

@@ -50,7 +50,6 @@ _SMALL: dict[str, object] = {
     "data.simulations": 150,
     "data.train_split": 0.9,
     "data.normalize": "boxcox",
-    "data.boxcox_power": 0.15,
     "data.standardize": "spectrum",
     "model.cond_dim": 2,
     "model.base_channels": 32,

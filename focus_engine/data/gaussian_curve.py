@@ -13,7 +13,7 @@ pixels of these maps, denoised exactly, lose 5.6 % of E[f] in 50 steps of DDIM (
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -117,6 +117,11 @@ class GaussianCurve:
     def from_dict(cls, values: Mapping[str, Sequence[float]]) -> GaussianCurve:
         """Rebuild the curve that `to_dict` described."""
         return cls(*(tuple(values[name]) for name in ("u", "z", "slopes")))
+
+
+def by_channel(functions: Iterable[Callable[[Tensor], Tensor]], maps: Tensor) -> Tensor:
+    """Return maps (…, C, H, W) with each channel converted by its function."""
+    return torch.stack([one(maps[..., i, :, :]) for i, one in enumerate(functions)], dim=-3)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from focus_engine.config.blocks.data import DEFAULT_POWER
-from focus_engine.data.gaussian_curve import GaussianCurve, LogHistogram, fit_curve
+from focus_engine.data.gaussian_curve import GaussianCurve, LogHistogram, by_channel, fit_curve
 from focus_engine.data.maps import Ids, Maps, MapSet
 from focus_engine.errors import InputError
 
@@ -63,7 +63,7 @@ class Normaliser:
             return torch.expm1(logs * (self.power * _LN_10)) * self._column(self.mean, logs) / std
         if self.transform == "log10":
             return logs / std
-        return torch.stack([curve.forward(logs[..., i, :, :]) for i, curve in enumerate(self.curves)], dim=-3)
+        return by_channel((curve.forward for curve in self.curves), logs)
 
     def logs(self, maps: Tensor) -> Tensor:
         """Return log10 f relative to the centre of standardised maps (…, C, H, W), within `MAX_DEX`; not for `none`."""
@@ -75,7 +75,7 @@ class Normaliser:
         elif self.transform == "log10":
             logs = maps * std
         else:
-            logs = torch.stack([curve.inverse(maps[..., i, :, :]) for i, curve in enumerate(self.curves)], dim=-3)
+            logs = by_channel((curve.inverse for curve in self.curves), maps)
         # float32 overflows at 10^38: an untrained network must still give finite, positive maps.
         return logs.clamp(-MAX_DEX, MAX_DEX)
 
@@ -166,24 +166,33 @@ class _Moments:
 
 
 def fit_normaliser(
-    map_set: MapSet, ids: ArrayLike, transform: Transform, *, power: float = DEFAULT_POWER
+    map_set: MapSet,
+    ids: ArrayLike,
+    transform: Transform,
+    *,
+    power: float = DEFAULT_POWER,
+    floor: tuple[float, ...] | None = None,
 ) -> Normaliser:
     """Fit a normaliser to the maps `ids` (training maps only), reading them chunk by chunk. `power`: λ for boxcox.
+
+    Zeros are replaced by `floor` (C,), by default the smallest positive value of each channel.
 
     Raises:
         InputError: a map holds invalid values, or all values are equal.
     """
-    channels = [_Channel(f"{field.path}: {field.name}", transform, power) for field in map_set.fields]
+    floors = floor or (np.inf,) * len(map_set.fields)
+    names = [f"{field.path}: {field.name}" for field in map_set.fields]
+    channels = [_Channel(name, transform, power, least) for name, least in zip(names, floors, strict=True)]
     return _fit(map_set.chunks(ids), channels, transform, power)
 
 
 class _Channel:
     """Statistics of one channel, from its pixels chunk by chunk."""
 
-    def __init__(self, field: str, transform: Transform, power: float) -> None:
+    def __init__(self, field: str, transform: Transform, power: float, floor: float) -> None:
         self.field, self.transform, self.power = field, transform, power
         self.moments, self.histogram = _Moments(), LogHistogram() if transform == "gaussian" else None
-        self.floor, self.zeros = 0.0 if transform == "none" else np.inf, 0
+        self.floor, self.zeros = 0.0 if transform == "none" else floor, 0
 
     def add(self, values: np.ndarray[Any, np.dtype[np.floating]]) -> None:
         if self.transform == "none":  # zeros are not replaced

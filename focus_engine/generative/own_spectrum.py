@@ -1,15 +1,15 @@
 r"""Maps in units of the mean and the spectrum at their parameters (`data.standardize: spectrum`).
 
-Of a map y, in units close to log f, each Fourier mode becomes z_k = √(P₀(k) / P(k, θ)) (y_k - δ_k0 m(θ)), where m and P
+Of a map x, in units close to log f, each Fourier mode becomes z_k = √(P₀(k) / P(k, θ)) (x_k - δ_k0 m(θ)), where m and P
 are smooth functions of the parameters fitted to the training maps (`prior`), and P₀ is P at the mean parameters for a
 field of unit variance. Mean and spectrum of z are then the same at all parameters, so that the network
 has to learn only what they don't tell, and maps drawn follow the parameters in mean and power to the accuracy of the
-fit; Gaussian fields are exact. The map from y to z is linear, isotropic and invertible, and commutes with the
+fit; Gaussian fields are exact. The map from x to z is linear, isotropic and invertible, and commutes with the
 symmetries of the box. Outside the trained range of the parameters m and P are those of the nearest point inside.
-Guidance acts on z: maps drawn with guidance 0 still have mean and spectrum at their parameters.
 
-Density maps are brought to y before, and z back from it (`data.levels`): the network sees, in the units of
-`data.normalize`, the density that the map would have at the mean parameters.
+Density maps are brought to x before, and z back from it (`data.levels`), so that the network sees densities of one mean
+and spectrum in the units of `data.normalize`; maps that are standardised only (`normalize: none`) are x themselves.
+Guidance acts on what the network sees: maps drawn with guidance 0 still follow the parameters.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class MonotoneUnits(Protocol):
     """A monotone conversion of pixels, both ways."""
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return y of standardised maps (n, C, H, W)."""
+        """Return x of standardised maps (n, C, H, W)."""
 
     def inverse(self, levels: Tensor) -> Tensor:
-        """Return the standardised maps (n, C, H, W) of y."""
+        """Return the standardised maps (n, C, H, W) of x."""
 
     def to_list(self) -> list[dict[str, list[float]]]:
         """Return what describes it as plain lists for a checkpoint."""
@@ -44,8 +44,8 @@ class OwnSpectrum:
     """The conversion between maps standardised over all pixels and maps in units of their own mean and spectrum.
 
     Attributes:
-        fit: mean and power of y as functions of the standardised parameters.
-        levels: y of standardised maps; None where y is these maps themselves.
+        fit: mean and power of x as functions of the standardised parameters.
+        levels: x of standardised maps; None where x is these maps themselves.
     """
 
     fit: SpectralPrior
@@ -55,16 +55,16 @@ class OwnSpectrum:
     def standardise(self, maps: Tensor, cond: Tensor) -> Tensor:
         """Return maps (n, C, H, W) at standardised parameters `cond` (n, P) in units of their mean and spectrum."""
         mean, gain = self._moments(maps, cond)
-        y = maps.float() if self.levels is None else self.levels.forward(maps)
-        z = _filtered(y - mean, gain)
+        x = maps.float() if self.levels is None else self.levels.forward(maps)
+        z = _filtered(x - mean, gain)
         return z if self.levels is None else self.levels.inverse(z)
 
     def restore(self, maps: Tensor, cond: Tensor) -> Tensor:
         """Return what `standardise` made `maps` of, to rounding."""
         mean, gain = self._moments(maps, cond)
         z = maps.float() if self.levels is None else self.levels.forward(maps)
-        y = _filtered(z, 1 / gain) + mean
-        return y if self.levels is None else self.levels.inverse(y)
+        x = _filtered(z, 1 / gain) + mean
+        return x if self.levels is None else self.levels.inverse(x)
 
     def check_size(self, map_shape: tuple[int, int, int]) -> None:
         """Raise InputError unless maps of `map_shape` (C, H, W) are those of the fit."""
@@ -74,12 +74,13 @@ class OwnSpectrum:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers and lists for a checkpoint."""
-        return self.fit.to_dict() | ({} if self.levels is None else {"levels": self.levels.to_list()})
+        fit = self.fit.to_dict()
+        return fit if self.levels is None else {"fit": fit, "levels": self.levels.to_list()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], levels: MonotoneUnits | None = None) -> OwnSpectrum:
         """Rebuild the object that `to_dict` described, with its levels."""
-        return cls(SpectralPrior.from_dict(values), levels)
+        return cls(SpectralPrior.from_dict(values if levels is None else values["fit"]), levels)
 
     def _moments(self, maps: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean (n, C, 1, 1) and √(P₀ / P) of the modes (n, C, H, W // 2 + 1), on the device of `maps`."""

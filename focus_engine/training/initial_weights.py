@@ -101,10 +101,13 @@ class InitialWeights:
         for block, key in (
             ("data", "normalize"),
             ("data", "standardize"),
+            *((("data", "boxcox_power"),) if self.config["data"]["normalize"] == "boxcox" else ()),
             *((process, key) for key in self.config[process]),
         ):
             facts.append((f"{block}.{key}", self.source_config[block].get(key), self.config[block][key]))
         yield from (f"{what}: {old} -> {new}" for what, old, new in facts if old != new)
+        if (fit := data.get("own_spectrum")) is not None and "levels" not in fit:
+            yield "data.standardize: spectrum in the units of an earlier FOCUS"
 
     def check_method(self) -> None:
         """Raise InputError unless the method and what its network predicts are those of the source."""

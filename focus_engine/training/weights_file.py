@@ -17,6 +17,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter
 
 from focus_engine.atomic import write_atomically
+from focus_engine.data.gaussian_curve import GaussianCurve
 from focus_engine.data.normalise import Normaliser
 from focus_engine.data.parameter_scaler import ParameterScaler
 from focus_engine.errors import InputError
@@ -37,6 +38,15 @@ HEADERS = {
 """Field of `Checkpoint`, and the header that holds it."""
 
 
+class _OwnSpectrum(BaseModel):
+    """The fit of `data.standardize: spectrum` and its units, which files of earlier versions lack."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    fit: SpectralPrior
+    levels: tuple[GaussianCurve, ...]
+
+
 class _Shape(BaseModel):
     """What `focus_data` must hold; other keys are allowed."""
 
@@ -53,7 +63,7 @@ class _Shape(BaseModel):
     fields: tuple[str, ...] = ()
     field_units: tuple[str, ...] = ()
     prior: SpectralPrior | None = None
-    own_spectrum: SpectralPrior | None = None
+    own_spectrum: _OwnSpectrum | SpectralPrior | None = None
     calibration: Calibration | None = None
 
 

@@ -118,10 +118,29 @@ def test_units_of_the_own_spectrum_are_of_the_training_maps_and_kept_in_the_chec
 
 def test_a_checkpoint_of_before_the_levels_reads_maps_as_it_did(tmp_path):
     first = prepared(tmp_path, 0.3 * np.random.default_rng(7).standard_normal((40, SIZE, SIZE)), "boxcox", "spectrum")
-    own = first.own_spectrum.to_dict()
-    del own["levels"]
-    old = prepare_data(Config(), first.maps, checkpoint_of(first, own_spectrum=own))
+    fit = first.own_spectrum.to_dict()["fit"]
+    old = prepare_data(Config(), first.maps, checkpoint_of(first, own_spectrum=fit))
     ids = np.arange(40)
     normalised = old.normaliser.normalise(torch.from_numpy(first.maps.read(ids)))
     cond = old.scaler.standardise(torch.from_numpy(first.maps.params_of(ids)))
     assert torch.equal(old.standardised(ids)[0], OwnSpectrum(first.own_spectrum.fit).standardise(normalised, cond))
+
+
+def test_maps_that_are_not_densities_are_the_units_of_their_spectrum(tmp_path):
+    fields = 0.3 * np.random.default_rng(8).standard_normal((40, SIZE, SIZE))
+    data = prepared(tmp_path, fields, "none", "spectrum")
+    assert data.own_spectrum.levels is None
+    maps, cond = data.standardised(np.arange(40))
+    back = data.normaliser.physical(data.own_spectrum.restore(maps, cond)).numpy()
+    assert np.log10(back)[:, 0] == pytest.approx(11 + fields, abs=1e-3)
+
+
+def test_two_fields_have_a_spectrum_and_units_each(tmp_path):
+    rng = np.random.default_rng(9)
+    gas = rng.standard_normal((40, SIZE, SIZE)) * np.linspace(0.2, 0.8, 40)[:, None, None]
+    both = np.stack([0.1 * rng.standard_normal((40, SIZE, SIZE)), gas], axis=1)
+    data = prepared(tmp_path, both, "boxcox", "spectrum")
+    maps, _ = data.standardised(np.arange(40))
+    assert maps.std(dim=(2, 3)).numpy() == pytest.approx(np.ones((40, 2)), abs=0.3)
+    first, second = data.own_spectrum.levels.curves
+    assert first.u[-1] < 0.6 * second.u[-1]

@@ -9,7 +9,7 @@ from focus_engine.config.block import FREE, Block, NonNegativeInt, PositiveFloat
 PARAMETER_NAMES = ("Omega_m", "sigma_8", "A_SN1", "A_AGN1", "A_SN2", "A_AGN2")
 """Parameters in the column order of every CAMELS table; files are read by position, never by header."""
 
-DEFAULT_POWER = 0.1
+DEFAULT_POWER = 0.15
 """Power of boxcox; docs/training_well.md has its measurement."""
 
 Name = Annotated[str, Field(min_length=1)]
@@ -86,11 +86,13 @@ class DataBlock(Block):
     )
     standardize: Literal["pixels", "spectrum"] = Field(
         "pixels",
-        description="Units of the maps that the network sees: mean and std over all training pixels; spectrum: as they "
-        "would be at the mean parameters, by mean and P(k) fitted to the training maps, so that maps drawn follow the "
-        "parameters.",
+        description="Units of the maps that the network sees: mean and std over all training pixels; spectrum: "
+        "brought to one mean and P(k) by those at their parameters, fitted to the training maps, so that maps drawn "
+        "follow the parameters.",
     )
-    boxcox_power: Annotated[float, Field(gt=0, le=1)] = Field(DEFAULT_POWER, description="The power of boxcox.")
+    boxcox_power: Annotated[float, Field(gt=0, le=1)] = Field(
+        DEFAULT_POWER, description="The power of boxcox; else not used."
+    )
     train_split: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.9,
         description="Share of simulations that train; of the others half validate and half test (at least one each).",
