@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from focus_engine.events.table import RunStarted
 from focus_engine.progress import drain
 from focus_engine.runs.origin import file_to_begin_from
 from focus_engine.runs.resumable import check_resumable
-from focus_engine.training.checkpoint import load_checkpoint, sha256_of
+from focus_engine.training.checkpoint import load_checkpoint, save_checkpoint, sha256_of
 from focus_engine.training.initial_weights import read_initial_weights
 from focus_engine.training.prepare import PreparedRun, prepare_run
 from focus_engine.training.prepared_data import prepare_data
+from focus_engine.training.weights_file import write_weights
 from focus_engine.worker.beginning import initial_weights
 from focus_engine.worker.foreground import run_in_foreground
 from focus_tui.__main__ import run as focus
@@ -66,6 +68,22 @@ def test_all_weights_are_the_averaged_ones_and_nothing_else_is_taken(tiny: Exper
     assert run.state.plateau.rate == 3e-4
     assert run.init_from["differs"] == ["other data", "box size: 25.0 -> 50.0"]
     assert run.init_from["sha256"] == sha256_of(tiny.run.checkpoint_best)
+
+
+def test_weights_of_before_the_units_of_the_spectrum_draw_as_they_did_and_say_so(
+    tiny: Experiment, copy: Copy, tmp_path: Path
+):
+    saved = load_checkpoint(find_checkpoint(tiny.run, "best"))
+    old, weights = tmp_path / "old.pt", tmp_path / "old.safetensors"
+    before = replace(saved, data=saved.data | {"own_spectrum": saved.data["own_spectrum"]["fit"]})
+    save_checkpoint(old, before)
+    write_weights(weights, replace(before, provenance=saved.provenance | {"checkpoint": {"epoch": saved.epoch}}))
+    for file in (old, weights):
+        own = open_trained(file, device="cpu").own_spectrum
+        assert own is not None
+        assert own.levels is None
+    run = prepared(copy(training__init_from=str(old)))
+    assert run.init_from["differs"] == ["data.standardize: spectrum in the units of an earlier FOCUS"]
 
 
 def test_maps_are_standardised_anew_and_parameters_as_in_the_source(tiny: Experiment, copy: Copy):
