@@ -28,7 +28,7 @@ from focus_engine.training.checkpoint import Checkpoint
 from focus_engine.training.initial_weights import InitialWeights
 
 FITTED_PIXELS, LEAST_MAPS = 2**25, 512
-"""Pixels of the training maps that mean and spectrum are measured on, and the least maps: 2 s at 256 x 256."""
+"""Pixels of the training maps that mean and spectrum are measured on, and the least maps: 2 s, by spectrum 8 s."""
 
 CALIBRATION = "calibration"
 """Key of the calibration in the data of a checkpoint."""
