@@ -106,7 +106,8 @@ class InitialWeights:
         ):
             facts.append((f"{block}.{key}", self.source_config[block].get(key), self.config[block][key]))
         yield from (f"{what}: {old} -> {new}" for what, old, new in facts if old != new)
-        if (fit := data.get("own_spectrum")) is not None and "levels" not in fit:
+        density = self.source.normaliser["transform"] != "none"
+        if density and (fit := data.get("own_spectrum")) is not None and "levels" not in fit:
             yield "data.standardize: spectrum in the units of an earlier FOCUS"
 
     def check_method(self) -> None:
