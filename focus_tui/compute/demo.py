@@ -28,8 +28,8 @@ from focus_tui.view.follow import Printer, print_log
 from focus_tui.view.words import bar_line, duration
 
 TEMPLATE = "small_flow"
-LIMIT = "training.max_minutes=2.5"
-"""Two cores need less. Beside other programs the schedule ends here too, after fewer epochs."""
+LIMIT = "training.max_minutes=2"
+"""What two quiet cores need. Beside other programs the schedule ends here too, after fewer epochs."""
 HELD_BACK = HeldBack(universes=8)
 """Universes at each held-back cosmology: ten seconds on two cores, once."""
 
