@@ -9,7 +9,7 @@ Two corrections follow, fitted once, after training, in the network's own units:
 
 1. Each Fourier mode is multiplied by g(k) = √(P_true(k) / P_drawn(k)).
 2. Each pixel x becomes F_true⁻¹(F_drawn(x)), F the distribution of pixels after (1), piecewise linear between
-   `LEVELS`, and shifted beyond the outermost.
+   `QUANTILES`, and shifted beyond the outermost.
 
 Pairs of maps are drawn from opposite noise, so that the mean of the noise is exactly 0, and P_drawn is corrected for
 the power of the noise, which is known to be 1 (a control variate): the error is that of the maps, not of the draw.
@@ -36,14 +36,14 @@ from focus_engine.generative.prior import mode_bins, mode_moments
 
 Array = NDArray[np.float64]
 
-LEVELS = (
+QUANTILES = (
     *(3e-5, 1e-4, 3e-4, 1e-3, 3e-3),
     *(round(0.01 + 0.02 * step, 2) for step in range(50)),
     *(1 - 3e-3, 1 - 1e-3, 1 - 3e-4, 1 - 1e-4, 1 - 3e-5),
 )
 """Quantiles of the distribution of pixels at which it is corrected."""
 FEWEST_PIXELS = 1000
-"""Pixels beyond a level that is used: the densest of 512 maps of 32 x 32 are of few halos, which is chance."""
+"""Pixels beyond a quantile that is used: the densest of 512 maps of 32 x 32 are of few halos, which is chance."""
 LARGEST_RATIO = 2.0
 """A spectrum further off than this is not to be mended by a gain: the network has learned nothing yet."""
 LEAST_SHARE = 1e-3
@@ -66,7 +66,7 @@ class Calibration:
         size: height and width of the maps.
         gain: g of each bin of |k| (`prior.mode_bins`), (C, B); the first is k = 0.
         drawn: for each channel the quantiles of drawn pixels after the gain, rising.
-        true: those of the training maps at the same levels.
+        true: the same quantiles of the training maps.
     """
 
     size: tuple[int, int]
@@ -181,11 +181,11 @@ def _share(maps: Tensor) -> Array:
 
 
 def _quantiles(drawn: Tensor, true: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the quantiles of the pixels of a channel of both at the levels that enough pixels lie beyond."""
+    """Return the quantiles of the pixels of a channel of both that enough pixels lie beyond."""
     ours, theirs = (_some_pixels(one) for one in (drawn, true))
     least = FEWEST_PIXELS / min(len(ours), len(theirs))
-    levels = [one for one in LEVELS if least <= one <= 1 - least]
-    a, b = (np.quantile(one, levels).astype(np.float32).astype(np.float64) for one in (ours, theirs))
+    used = [one for one in QUANTILES if least <= one <= 1 - least]
+    a, b = (np.quantile(one, used).astype(np.float32).astype(np.float64) for one in (ours, theirs))
     rising = np.concatenate(([True], np.diff(np.maximum.accumulate(a)) > 0))  # equal pixels share a quantile
     return tuple(a[rising].tolist()), tuple(b[rising].tolist())
 

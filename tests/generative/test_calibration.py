@@ -54,10 +54,10 @@ def test_other_maps_get_the_spectrum_and_the_pixels_of_the_training_maps(fitted:
     assert off["m"] < 0.06  # the error of 1,000 maps
     assert abs(float(drawn.mean() / true.mean()) - 1) > 0.1
     assert abs(float(made.mean() / true.mean()) - 1) < 0.01
-    levels = torch.tensor([0.001, 0.05, 0.5, 0.95, 0.999])
+    shares = torch.tensor([0.001, 0.05, 0.5, 0.95, 0.999])
     some = slice(None, None, 7)
     torch.testing.assert_close(
-        made.flatten()[some].quantile(levels), true.flatten()[some].quantile(levels), rtol=0.04, atol=0
+        made.flatten()[some].quantile(shares), true.flatten()[some].quantile(shares), rtol=0.04, atol=0
     )
 
 
@@ -130,7 +130,7 @@ def test_a_calibration_of_other_maps_is_refused(fitted: Calibration):
             fitted.check_size(shape)
 
 
-def test_channels_may_keep_other_numbers_of_levels(fitted: Calibration):
+def test_channels_may_keep_other_numbers_of_quantiles(fitted: Calibration):
     found = replace(fitted, drawn=(fitted.drawn[0], (0.0, 1.0)), true=(fitted.true[0], (1.0, 2.0)))
     assert Calibration.from_dict(found.to_dict()) == found
     made = replace(found, gain=((1.0,) * len(found.gain[0]),) * 2).apply(torch.full((1, *SHAPE), 0.5))
