@@ -83,7 +83,7 @@ def _minutes_used(training: Training, state: TrainState) -> Outcome:
     """
     settings, within = training.settings, state.running.batch > 0
     limit = f"time limit of {settings.max_minutes:g} min"
-    if is_at_its_end(settings.scheduler, state.budget.rate) and state.step:
+    if state.step and is_at_its_end(settings, state.budget.rate, state.epoch + within, state.step - 1):
         return Outcome("finished", f"{limit}: the {settings.scheduler.name} schedule is at its end")
     where = f"after epoch {state.epoch}" if state.epoch and not within else f"in epoch {state.epoch + 1}"
     return Outcome("stopped", limit, f"stopped {where}", save=within or not state.epoch)

@@ -44,9 +44,14 @@ def runs_on_budget(block: SchedulerBlock) -> bool:
     return block.name in {"trapezoid", "linear"} or (block.name == "cosine" and block.T_max is None)
 
 
-def is_at_its_end(block: SchedulerBlock, rate: float) -> bool:
-    """Whether the schedule is at its floor when the minutes are used up; `rate` is that of the last step."""
-    return runs_on_budget(block) or (block.name == "cosine" and rate <= block.eta_min)
+def is_at_its_end(training: TrainingBlock, rate: float, epoch: int, step: int) -> bool:
+    """Whether the schedule is at its floor when the minutes are used up after a step at `rate`.
+
+    `epoch` (from 1) and `step` (from 0) are those of that step: low rates of the warmup are not the floor.
+    """
+    block = training.scheduler
+    warming_up = warmup_rate(training, epoch, step) is not None
+    return runs_on_budget(block) or (block.name == "cosine" and rate <= block.eta_min and not warming_up)
 
 
 def falling(block: SchedulerBlock, used: float) -> float:

@@ -231,6 +231,15 @@ def test_a_cosine_by_epoch_is_finished_once_it_is_at_its_floor(bench: Make, step
     assert (outcome.state, one.state.step) == (state, steps)
 
 
+@pytest.mark.parametrize("warmup", [{"warmup_epochs": 9}, {"warmup_steps": 90}])
+def test_the_low_rates_of_its_warmup_are_not_the_floor_of_a_cosine(bench: Make, warmup: dict[str, int]):
+    keys = {"name": "cosine", "T_max": 2, "eta_min": 5.0e-3} | warmup  # above every rate of the warmup
+    one = minutes(bench, keys, lambda step: 30 / 4 * step)
+    _, outcome = events_of(one)
+    assert 0 < one.state.budget.rate < 5.0e-3
+    assert outcome.state == "stopped"
+
+
 def test_the_last_epoch_is_shorter_validated_and_ends_at_the_floor(bench: Make):
     one = minutes(bench, {"name": "linear"}, lambda step: 30 / 7 * step)
     events, outcome = events_of(one)
