@@ -93,8 +93,10 @@ def _check_resume(run: RunFolder, summary: RunSummary) -> None:
     if not run.has_checkpoints() or (trained := trained_config(run)) is None:
         return
     check_resumable(config, trained)
-    limit, before = config.training.max_minutes, (trained.get("training") or {}).get("max_minutes")
-    if summary.state == "finished" and limit is not None and before is not None and limit <= before:
+    former = trained.get("training") or {}
+    limit, before = config.training.max_minutes, former.get("max_minutes")
+    by_minutes = summary.epoch is not None and summary.epoch < former.get("num_epochs", 0)
+    if summary.state == "finished" and by_minutes and limit is not None and before is not None and limit <= before:
         raise RunConflictError(
             f"{name} is finished ({summary.reason}): raise training.max_minutes in {run.config} to train on, {anew}"
         )

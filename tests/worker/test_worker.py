@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from focus_engine.launch.start import request_stop, start_run
 from focus_engine.launch.state import summarise
 from focus_engine.runs.folder import RunFolder
 from focus_engine.training import budget, pace
-from focus_engine.training.checkpoint import load_checkpoint
+from focus_engine.training.checkpoint import load_checkpoint, save_checkpoint
 from focus_engine.worker import __main__ as worker
 from focus_engine.worker import session
 from focus_engine.worker.foreground import run_in_foreground, train_here
@@ -252,6 +252,17 @@ def test_the_time_limit_saves_and_the_run_goes_on(make: Make):
     write_config(run, more="max_minutes: 60")
     assert worker.main([str(run.path), "--resume"]) == 0
     assert outcome_of(run).state == "finished"
+
+
+def test_the_minutes_of_earlier_workers_count(make: Make):
+    run = make(epochs=1, more="max_minutes: 60")
+    assert run_in_foreground(run, on_event=ignore).state == "finished"
+    saved = load_checkpoint(run.checkpoint_last)
+    assert 0 < saved.provenance["seconds"] < 60
+    save_checkpoint(run.checkpoint_last, replace(saved, provenance=saved.provenance | {"seconds": 3600.0}))
+    write_config(run, epochs=10**4, more="max_minutes: 60")
+    outcome = run_in_foreground(run, resume=True, on_event=ignore)
+    assert (outcome.state, outcome.reason) == ("stopped", "time limit of 60 min; stopped after epoch 1")
 
 
 class PowerCut(BaseException):
