@@ -30,6 +30,7 @@ from focus_tui.view.words import bar_line, duration
 TEMPLATE = "small_flow"
 LIMIT = "training.max_minutes=2"
 """What two quiet cores need. Beside other programs the schedule ends here too, after fewer epochs."""
+LONGER = "--set training.num_epochs=100 --set training.max_minutes=null"
 HELD_BACK = HeldBack(universes=8)
 """Universes at each held-back cosmology: ten seconds on two cores, once."""
 
@@ -117,7 +118,7 @@ def _print_summary(
     where = "" if run.path.parent == Path.cwd() / "experiments" else f" --root {relative(run.path.parent)}"
     for command, why in (
         (f"focus{where} sample {run.name} --params Omega_m=0.25,sigma_8=0.9", "maps of a universe of your choice"),
-        (f"focus{where} new mine --from {run.name} --set training.num_epochs=100", "train longer"),
+        (f"focus{where} new mine --from {run.name} {LONGER}", "train longer"),
         (f"focus{where} new experiment_diffusion", "the full-size experiment, for a GPU"),
         ("focus data import MAPS PARAMS --name camels", "your own maps"),
     ):

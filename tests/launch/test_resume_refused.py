@@ -11,8 +11,18 @@ from focus_engine.errors import RunConflictError
 from focus_engine.events.log import append_event
 from focus_engine.launch.start import start_run
 from focus_engine.runs.folder import RunFolder
+from focus_tui.__main__ import run as focus
+from focus_tui.compute.demo import LIMIT, LONGER, TEMPLATE
 
 CONFIG = "training: {max_minutes: 5, num_epochs: 1000, scheduler: {name: linear}}\n"
+
+
+def test_the_remedy_of_the_demo_trains_longer(tmp_path: Path):
+    assert focus(["--root", str(tmp_path), "new", "demo", "--template", TEMPLATE, "--set", LIMIT]) == 0
+    assert load_config(tmp_path / "demo" / "config.yaml").config.training.max_minutes == 2
+    assert focus(["--root", str(tmp_path), "new", "mine", "--from", "demo", *LONGER.split()]) == 0
+    training = load_config(tmp_path / "mine" / "config.yaml").config.training
+    assert (training.num_epochs, training.max_minutes) == (100, None)
 
 
 def test_a_run_whose_minutes_are_used_needs_more_of_them(tmp_path: Path):
