@@ -229,7 +229,8 @@ class Experiment:
             device: overrides the config's.
             devices: number of GPUs that share the maps, which do not depend on it.
             output: the .npz [a free name under samples/].
-            plan: sampler, steps or nfe, spacing, eta, guidance, prior, seed, batch_size [those of the config].
+            plan: sampler, steps or nfe, spacing, eta, churn, rtol, atol, guidance, prior, seed, batch_size [those of
+                the config].
 
         Returns:
             maps (N, C, H, W) in physical units, params (N, P), power, path, figure, nfe.
@@ -269,7 +270,8 @@ class Experiment:
             ema: length of the average of the weights, or `best` as found by `best_average` [the moving average].
             device: overrides the config's.
             devices: number of GPUs that share the maps, which do not depend on it.
-            plan: sampler, steps or nfe, spacing, eta, guidance, prior, seed, batch_size [those of the config].
+            plan: sampler, steps or nfe, spacing, eta, churn, rtol, atol, guidance, prior, seed, batch_size [those of
+                the config].
 
         Raises:
             InputError: there is no such checkpoint, the data are gone or have changed, or there can be no such

@@ -373,8 +373,9 @@ def _check_usable(path: Path, model: TrainedModel) -> None:
 
 def _check_spectra(model: TrainedModel, maps: torch.Tensor, cond: torch.Tensor) -> None:
     """Use prior, spectrum and calibration once, on `maps` at `cond`. Raises any error where they do not fit."""
-    if model.prior is not None:
-        model.prior.check_size(model.map_shape)
+    if (
+        model.prior is not None and model.prior.size == maps.shape[-2:]
+    ):  # of another size it is refused where it is used
         model.prior.start(maps, cond, 1.0, 1.0)
     if model.own_spectrum is not None:
         model.own_spectrum.check_size(model.map_shape)

@@ -8,7 +8,13 @@ from typing import Annotated
 
 import typer
 
-from focus_engine.config.samplers import PRIORS, SPACINGS, sampler_words
+from focus_engine.config.samplers import (
+    PRIORS,
+    SPACINGS,
+    sampler_words,
+    samplers_with_churn,
+    samplers_with_tolerances,
+)
 from focus_engine.errors import InputError
 from focus_engine.runs.folder import find_run
 from focus_tui.cli.choose import Exp, Json, Model, Trust, chosen_model, chosen_run, complete_names, root_of
@@ -24,6 +30,22 @@ Spacing = Annotated[
     typer.Option("--spacing", metavar="P", help=f"Where steps are: {', '.join(SPACINGS)}.", show_default=False),
 ]
 Eta = Annotated[float | None, typer.Option("--eta", help="0 is deterministic, 1 is DDPM.", show_default=False)]
+Churn = Annotated[
+    float | None,
+    typer.Option("--churn", metavar="S", help=f"Karras's S_churn of {samplers_with_churn()}.", show_default=False),
+]
+Rtol = Annotated[
+    float | None,
+    typer.Option(
+        "--rtol", metavar="R", help=f"Relative tolerance of {samplers_with_tolerances()}.", show_default=False
+    ),
+]
+Atol = Annotated[
+    float | None,
+    typer.Option(
+        "--atol", metavar="A", help=f"Absolute tolerance of {samplers_with_tolerances()}.", show_default=False
+    ),
+]
 Sampler = Annotated[str | None, typer.Option("--sampler", metavar="S", help=f"{sampler_words()}.", show_default=False)]
 Guidance = Annotated[
     float | None, typer.Option("--guidance", metavar="W", help="1 samples the trained density.", show_default=False)
@@ -67,6 +89,9 @@ def sample(
     nfe: Nfe = None,
     spacing: Spacing = None,
     eta: Eta = None,
+    churn: Churn = None,
+    rtol: Rtol = None,
+    atol: Atol = None,
     sampler: Sampler = None,
     n_maps: Annotated[int | None, typer.Option("-n", metavar="N", help="Number of maps.", show_default=False)] = None,
     params: Annotated[
@@ -103,6 +128,9 @@ def sample(
         nfe=nfe,
         spacing=spacing,
         eta=eta,
+        churn=churn,
+        rtol=rtol,
+        atol=atol,
         sampler=sampler,
         guidance=guidance,
         prior=prior,
@@ -132,6 +160,9 @@ def evaluate(
     nfe: Nfe = None,
     spacing: Spacing = None,
     eta: Eta = None,
+    churn: Churn = None,
+    rtol: Rtol = None,
+    atol: Atol = None,
     sampler: Sampler = None,
     n_maps: Annotated[
         int | None,
@@ -183,6 +214,9 @@ def evaluate(
         nfe=nfe,
         spacing=spacing,
         eta=eta,
+        churn=churn,
+        rtol=rtol,
+        atol=atol,
         sampler=sampler,
         guidance=guidance,
         prior=prior,

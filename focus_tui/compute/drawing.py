@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from focus_engine.config.advice import guidance_warning
+from focus_engine.config.samplers import SAMPLERS, samplers_with_tolerances
 from focus_engine.errors import InputError
 from focus_engine.evaluation.averages import BestAverage, open_averaged
 from focus_engine.evaluation.comparison import ComparisonProgress
@@ -69,11 +70,15 @@ def open_model(source: Source, options: DrawOptions, reporter: ProgressReporter)
         nfe=options.nfe,
         spacing=options.spacing,
         eta=options.eta,
+        churn=options.churn,
+        rtol=options.rtol,
+        atol=options.atol,
         guidance=options.guidance,
         prior=options.prior,
         seed=options.seed,
         batch_size=options.batch_size,
     )
+    _check_tolerances(options, plan.sampler)
     if warning := guidance_warning(plan.guidance):
         reporter.warn(warning)
     if len(model.copies) > 1:
@@ -84,6 +89,13 @@ def open_model(source: Source, options: DrawOptions, reporter: ProgressReporter)
         f"{_average_words(source, model)}"
     )
     return model, plan
+
+
+def _check_tolerances(options: DrawOptions, sampler: str) -> None:
+    """Raise InputError for a tolerance of a sampler that does not choose its steps."""
+    for option, given in (("--rtol", options.rtol), ("--atol", options.atol)):
+        if given is not None and not SAMPLERS[sampler].chooses_steps:
+            raise InputError(f"{option} {given:g}: sampler {sampler} has none; only {samplers_with_tolerances()}")
 
 
 def _open_weights(file: Path, options: DrawOptions) -> TrainedModel:
@@ -109,4 +121,7 @@ def _average_words(source: Source, model: TrainedModel) -> str:
         return f", average of length {length:g}"
     known = None if isinstance(source, Path) else BestAverage.read(source)
     better = known is not None and known.checkpoint == model.source["sha256"] and known.length
-    return f"; --ema best would take the average of length {better:g}" if better else ""
+    if not better:
+        return ""
+    without = ", not calibrated" if model.calibration is not None else ""
+    return f"; --ema best would take the average of length {better:g}{without}"

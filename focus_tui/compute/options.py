@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from focus_engine.config.blocks.data import PARAMETER_NAMES
-from focus_engine.config.samplers import PRIORS, SAMPLERS, SPACINGS, check_eta_range
+from focus_engine.config.samplers import PRIORS, SAMPLERS, SPACINGS, check_eta_range, sampler_words
 from focus_engine.errors import InputError
 
 MAX_SEED = 2**63 - 1
@@ -31,6 +31,8 @@ class DrawOptions:
         nfe: evaluations of the network per map, in place of `steps`; guidance counts twice.
         spacing: a name in `SPACINGS`.
         eta: 0 is deterministic, 1 is DDPM.
+        churn: Karras's S_churn, of samplers that take it.
+        rtol, atol: tolerances of a sampler that chooses its steps.
         sampler: a name in `SAMPLERS`.
         guidance: 1.0 samples the trained density.
         prior: where sampling starts, a word of `sampling.prior`.
@@ -51,6 +53,9 @@ class DrawOptions:
     nfe: int | None = None
     spacing: str | None = None
     eta: float | None = None
+    churn: float | None = None
+    rtol: float | None = None
+    atol: float | None = None
     sampler: str | None = None
     guidance: float | None = None
     prior: str | None = None
@@ -70,7 +75,8 @@ class DrawOptions:
         if self.nfe is not None and self.steps is not None:
             raise InputError("--nfe and --steps are both given: keep one of them")
         _known(self.spacing, SPACINGS, "--spacing")
-        _known(self.sampler, SAMPLERS, "--sampler")
+        if self.sampler is not None and self.sampler not in SAMPLERS:
+            raise InputError(f"--sampler {self.sampler!r} is unknown; allowed: {sampler_words()}")
         _known(self.prior, PRIORS, "--prior")
         _at_least(self.n_maps, 1, "-n")
         _at_least(self.batch_size, 1, "--batch-size")
@@ -79,6 +85,10 @@ class DrawOptions:
             raise InputError(f"give a whole number from 0 to {MAX_SEED}", where=f"--seed {self.seed}")
         if self.guidance is not None and not (math.isfinite(self.guidance) and self.guidance >= 0):
             raise InputError("give a number >= 0; 1 samples the trained density", where=f"--guidance {self.guidance:g}")
+        _tolerance(self.rtol, "--rtol")
+        _tolerance(self.atol, "--atol")
+        if self.churn is not None and not 0 <= self.churn < math.inf:
+            raise InputError("give a number >= 0; 0 adds no noise", where=f"--churn {self.churn:g}")
         if not self.checkpoint.strip():
             raise InputError("--checkpoint is empty; give best, last or a path")
         check_eta(self.eta, self.sampler)
@@ -268,6 +278,11 @@ def _number(text: str, name: str) -> float:
 def _at_least(value: int | None, low: int, option: str) -> None:
     if value is not None and value < low:
         raise InputError(f"give a whole number >= {low}", where=f"{option} {value}")
+
+
+def _tolerance(value: float | None, option: str) -> None:
+    if value is not None and not 0 < value < math.inf:
+        raise InputError("give a number > 0, such as 1e-3", where=f"{option} {value:g}")
 
 
 def _known(value: str | None, allowed: Collection[str], option: str) -> None:

@@ -53,7 +53,7 @@ def adaptive(task: SamplerTask, x: Tensor) -> Iterator[Step]:
     raise InputError(
         f"sampler adaptive came {100 * (start - here) / (start - there):.0f} % of the way in {task.steps} steps; the "
         f"error of the last is {error:.3g} times what rtol {task.rtol:g} and atol {task.atol:g} allow: "
-        "raise sampling.num_steps (--steps), sampling.rtol or sampling.atol",
+        "raise --steps (sampling.num_steps), --rtol (sampling.rtol) or --atol (sampling.atol)",
         keys=("rtol", "atol"),
     )
 
