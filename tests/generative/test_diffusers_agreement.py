@@ -30,7 +30,7 @@ def peer_of(scheduler: type, steps: int, prediction: Prediction, **options: Any)
         beta_end=0.2,
         beta_schedule="linear",
         timestep_spacing="trailing",
-        prediction_type="epsilon" if prediction == "epsilon" else "v_prediction",
+        prediction_type={"epsilon": "epsilon", "v": "v_prediction", "x0": "sample"}[prediction],
         **options,
     )
     peer.set_timesteps(steps)
@@ -40,19 +40,25 @@ def peer_of(scheduler: type, steps: int, prediction: Prediction, **options: Any)
 
 @pytest.fixture
 def drawn(
-    solve: Callable[..., Iterator[Step]], unit_noise: Callable[..., Tensor]
+    solve: Callable[..., Iterator[Step]], unit_noise: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[Tensor, Tensor]]:
     """Return the maps that a scheduler of diffusers and a sampler of ours draw from the same noise."""
 
     def draw(name: str, peer: Any, prediction: Prediction, eta: float) -> tuple[Tensor, Tensor]:
-        peer_options = {"eta": eta} if name == "ddim" else {}
+        peer_options = {"ddim": {"eta": eta}, "ddpm": {"generator": None}}.get(name, {})
         process, steps = Diffusion(SCHEDULE, prediction), len(peer.timesteps)
         assert peer.timesteps.tolist() == list(process.times(steps)[:-1])
         noises = [unit_noise(2, 1, 4, 4, seed=seed) for seed in range(1, steps + 1)]
         x = start = unit_noise(2, 1, 4, 4)
         for t, noise in zip(peer.timesteps, noises, strict=True):
             output = network(x, torch.full((2,), float(t) / (STEPS - 1), dtype=torch.float64), torch.zeros(2, 0))
-            x = peer.step(output, t, x, variance_noise=noise, **peer_options).prev_sample
+            if name == "ddpm":
+                monkeypatch.setattr(
+                    "diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *_, given=noise, **__: given
+                )
+            else:
+                peer_options["variance_noise"] = noise
+            x = peer.step(output, t, x, **peer_options).prev_sample
 
         def denoise(x: Tensor, t: float) -> Denoised:
             return process.denoise(network, x, t, torch.zeros(2, 0))
@@ -63,7 +69,33 @@ def drawn(
     return draw
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v"])
+@pytest.mark.parametrize(
+    ("name", "options"), [("linear", {}), ("quadratic", {}), ("cosine", {}), ("linear", {"zero_terminal_snr": True})]
+)
+def test_schedules(name: str, options: dict[str, bool]):
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+
+    words = {"linear": "linear", "quadratic": "scaled_linear", "cosine": "squaredcos_cap_v2"}
+    peer = DDIMScheduler(
+        1000, 1e-4, 0.02, beta_schedule=words[name], rescale_betas_zero_snr=options.get("zero_terminal_snr", False)
+    )
+    ours = build_schedule(name, 1000, 1e-4, 0.02, **options).alpha_bar
+    torch.testing.assert_close(ours.float(), peer.alphas_cumprod, rtol=1e-3, atol=1e-6)  # theirs is summed in float32
+    if options:
+        assert ours[-1] == peer.alphas_cumprod[-1] == 0
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v", "x0"])
+@pytest.mark.parametrize("steps", [10, 100])
+def test_ddpm(drawn: Callable[..., tuple[Tensor, Tensor]], prediction: Prediction, steps: int):
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+
+    peer = peer_of(DDPMScheduler, steps, prediction, clip_sample=False)
+    ours, theirs = drawn("ddpm", peer, prediction, 1.0)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v", "x0"])
 @pytest.mark.parametrize(("steps", "eta"), [(10, 0.0), (25, 0.7), (100, 1.0)])
 def test_ddim(drawn: Callable[..., tuple[Tensor, Tensor]], prediction: Prediction, steps: int, eta: float):
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler

@@ -98,7 +98,7 @@ def test_adaptive_meets_its_tolerance_or_says_how_far_it_came(solve: Solve):
     process = PROCESSES["flow"]
     loose, tight = (error(solve, "adaptive", process, 500, "time", rtol=r, atol=r) for r in (1e-3, 1e-6))
     assert loose < 0.1
-    assert tight < 1e-2 * loose
+    assert tight < 3e-3 * loose  # of third order: 1e-3, as the tolerance; of second: 1e-2
     with pytest.raises(InputError, match=r"came \d+ % of the way in 4 steps; the error of the last is [\d.e+-]+ times"):
         error(solve, "adaptive", process, 4, "time", rtol=1e-9, atol=1e-9)
     numbers = [step.index for step in solve("adaptive", process, denoiser(process), torch.ones(1, 1, SIZE, SIZE), 100)]

@@ -57,6 +57,21 @@ def imported(tmp_path: Path, said: Said) -> str:
     return said("data", "import", *files, *more)
 
 
+@pytest.mark.parametrize("network", ["DiT", "Swin"])
+def test_transformers_train_on_fields_together(make: Make, tmp_path: Path, imported: str, network: str):
+    data = f"data_dir: {imported.splitlines()[0]}, fields: [Mcdm, heat], units: [M, keV], maps_per_simulation: 10"
+    made = make("both", epochs=1, root=tmp_path / "experiments", data=f"{data}, train_split: 0.6")
+    sizes = "patch: 2, width: 16, depth: 2, heads: 2" + (", window: 4" if network == "Swin" else "")
+    model = f"model: {{from: {network}, {network.lower()}: {{{sizes}}}, in_channels: 2, out_channels: 2, "
+    made.config.write_text(made.config.read_text().replace("model: {", model))
+    assert run_in_foreground(made, on_event=ignore).state == "finished"
+    trained = open_trained(made.checkpoint_last)
+    drawn = [step.finished for step in trained.draw(np.array([[0.3, 0.8]] * 2), trained.plan(steps=2))][-1]
+    assert drawn is not None
+    assert drawn.shape == (2, 2, 16, 16)
+    assert np.isfinite(trained.physical(drawn)).all()
+
+
 @pytest.fixture
 def run(make: Make, tmp_path: Path, imported: str) -> RunFolder:
     folder = Path(imported.splitlines()[0])
