@@ -49,8 +49,8 @@ class FlowMatchingBlock(Block):
     time_std: PositiveFloat = Field(1.0, description="logit_normal: standard deviation of ln(t / (1 - t)).")
     shift: PositiveFloat = Field(
         1.0,
-        description="(1 - t) / t is multiplied by this in training and sampling; above 1 is more noise "
-        "(arXiv:2403.03206).",
+        description="(1 - t) / t is multiplied by this in training and sampling; above 1 is more noise. N/M gives maps "
+        "of N x N pixels the noise on large scales that those of M x M have (arXiv:2403.03206).",
     )
 
 
