@@ -84,8 +84,14 @@ bench: .bench/.installed $(VENV)/.references
 	$(BIN)/python benchmarks/check.py --rounds 1
 	$(BIN)/python scripts/benchmark_pages.py
 
+# Everything that docs/training_well.md says of seconds, boxes and machines; it goes on where it was interrupted.
+SPECTRUM := PYTHONPATH=.bench/peers $(BIN)/python benchmarks/time_to_spectrum.py --keep .bench/time_to_spectrum.jsonl
 bench-spectrum: .bench/.installed
-	PYTHONPATH=.bench/peers $(BIN)/python benchmarks/time_to_spectrum.py --keep .bench/time_to_spectrum.jsonl
+	$(SPECTRUM) --budgets 15 120 300 --peer-seconds 300
+	$(SPECTRUM) --peer-seconds --budgets 120 --set training.precision=float32
+	$(SPECTRUM) --peer-seconds --budgets 120 --set data.box_size=50 data.simulation_seed=7
+	$(SPECTRUM) --peer-seconds --budgets 120 --template small
+	$(SPECTRUM) --peer-seconds --budgets 600 --set data.map_size=64 data.grid=64
 
 chaos: $(VENV)/.developed
 	$(BIN)/python scripts/chaos.py --json benchmarks/results/chaos.json

@@ -242,6 +242,18 @@ def values(numbers: list[float]) -> str:
     return middle if len(numbers) == 1 else f"{middle} ({', '.join(f'{one:.1f}' for one in numbers)})"
 
 
+def noise_draws(found: Found) -> Lines:
+    """Yield the table of networks that are drawn from many noises."""
+    yield f"{found['maps']} maps a draw; mean over draws ± their standard deviation:"
+    yield from head("", "draws", "told at 99 %", *SCORES)
+    for name, group in groupby(found["rows"], key=lambda one: one["name"]):
+        draws = list(group)
+        told = sum(chance(one["scores"]) <= 0.01 for one in draws)
+        columns = ([known(one["scores"][score][0]) for one in draws] for score in SCORES.values())
+        cells = (f"{statistics.fmean(one):.3f} ± {statistics.stdev(one):.3f}" for one in columns)
+        yield row(name, len(draws), told, *cells)
+
+
 def demo(found: Found) -> Lines:
     """Yield the table of demos."""
     names = {
@@ -277,7 +289,7 @@ TABLES: Mapping[str, Mapping[str, Callable[[Found], Lines]]] = {
             growth,
         )
     },
-    "training_well.md": {one.__name__: one for one in (time_to_spectrum, demo)},
+    "training_well.md": {one.__name__: one for one in (time_to_spectrum, noise_draws, demo)},
 }
 """For each page its tables; their names are those of the files of results."""
 

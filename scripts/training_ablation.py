@@ -123,13 +123,8 @@ CHOICES = {
     "no_drop": Choice("the same, 135 simulations, training.cfg_prob: 0", 10, NO_DROP),
     "spectrum": Choice("the same, data.standardize: spectrum", 10, SPECTRUM),
     "spectrum_p15": Choice("the same, data.boxcox_power: 0.15", 10, AS_IT_IS),
-    "calibrated": Choice(
-        "the same, calibrated, 10 steps of abm2 (as it is)",
-        10,
-        AS_IT_IS,
-        sampling=ABM2,
-        calibration_maps=512,
-    ),
+    "abm2": Choice("the same, 10 steps of abm2", 10, AS_IT_IS, sampling=ABM2),
+    "calibrated": Choice("the same, calibrated (as it is)", 10, AS_IT_IS, sampling=ABM2, calibration_maps=512),
     "spectrum_v": Choice("diffusion, as data.boxcox_power: 0.15", 10, AS_IT_IS, "small", MIDPOINT),
 }
 SHOWN = {
