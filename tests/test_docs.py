@@ -159,6 +159,18 @@ def test_the_tables_of_the_guides_are_those_of_the_last_benchmarks():
 
 
 @pytest.mark.usefixtures("scripts")
+def test_the_tables_of_choices_and_samplers_are_those_of_their_measurements():
+    import method_comparison
+    import training_ablation
+
+    page = training_ablation.PAGE.read_text(encoding="utf-8")
+    assert training_ablation.written(page, training_ablation.measured()) == page, "run training_ablation.py --write"
+    page = method_comparison.PAGE.read_text(encoding="utf-8")
+    found = json.loads(method_comparison.RESULTS.read_text(encoding="utf-8"))
+    assert method_comparison.written(page, found) == page, "run method_comparison.py --write"
+
+
+@pytest.mark.usefixtures("scripts")
 def test_the_reference_pages_are_up_to_date():
     import write_reference
 
