@@ -99,7 +99,7 @@ def test_a_new_sampler_needs_a_spec_and_a_function_and_nothing_else(tmp_path):
     assert "toy" in told["schema"]
     assert "toy" in told["help"]
     assert "`sde`, `toy`" in told["reference"]
-    assert "sde, toy" in told["option"]
+    assert "allowed: ddim, ddpm, euler, heun, midpoint, dpmpp_2m, ab2, abm2 or toy for diffusion" in told["option"]
     free = "samplers with a free eta: ddim, dpmpp_2m, ab2, sde and toy"
     assert told["eta"] == f"--eta 0.8: sampler toy takes eta 0 to 0.5; {free}"
     assert free in told["ddpm"]
