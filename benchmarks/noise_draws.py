@@ -6,13 +6,14 @@ again, from seeds that nobody has chosen: 160 maps at the 8 cosmologies of `time
 against 24 universes at each. A perfect model is measured in the same way: real maps of further universes.
 Prints a line for each draw and writes benchmarks/results/noise_draws.json; a minute and a half for each
 network on one core. Several can be measured at a time with a file of `--keep` each: `--collect` writes their results.
-Run: python benchmarks/noise_draws.py NAME=CHECKPOINT... [--draws 40] [--keep FILE]
-     python benchmarks/noise_draws.py --collect FILE...
+Run: python benchmarks/noise_draws.py NAME=CHECKPOINT... [--draws 40]
+     python benchmarks/noise_draws.py NAME=CHECKPOINT... --keep FILE; python benchmarks/noise_draws.py --collect FILE...
 """
 
 import argparse
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,18 @@ from time_to_spectrum import config_of, judged, prepare
 from focus_engine.evaluation.trained_model import TrainedModel, open_trained
 from focus_engine.evaluation.truth import HeldBack, Truth, universe_truth
 from focus_engine.progress import drain
+from focus_engine.training.devices import device_name
 
 RESULTS = Path(__file__).parent / "results" / "noise_draws.json"
 MAPS, TRUE, FURTHER, COSMOLOGIES = 160, 24, 96, 8
+SHARED = TRUE * COSMOLOGIES
+"""Universes at each cosmology of the larger set that may have the initial field of a true one: fields are numbered
+through a set, so that those of the truth are 0 to SHARED - 1."""
 FIRST_SEED = 1000
 """Of the noise; the next draw has the next."""
 KEPT = ("power_spectrum.", "log_power.", "pdf.", "slab_mean.", "bispectrum.", "response.")
 PERFECT = "a perfect model"
+CPU = device_name(torch.device("cpu"))
 Draw = Callable[[int], NDArray[np.float32]]
 """Returns the maps (n, H, W) of a draw."""
 
@@ -45,9 +51,12 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="file of rows, to go on where a measurement was interrupted")
     parser.add_argument("--collect", type=Path, nargs="+", help="measure nothing, and write the rows of these files")
     given = parser.parse_args()
-    rows = [row for path in given.collect or [given.keep] for row in kept(path)]
+    torch.set_num_threads(1)
+    if missing := [str(path) for path in given.collect or () if not path.is_file()]:
+        parser.error(f"no such file: {', '.join(missing)}")
+    found = {(row["name"], row["draw"]): row for path in given.collect or [given.keep] for row in kept(path)}
+    rows = [found[key] for key in sorted(found)]
     if not given.collect:
-        torch.set_num_threads(1)
         run = prepare(config_of("small_flow", 0, {}))
         truth, real = (
             drain(universe_truth(run.config, run.data.maps, run.data.split.train, one, MAPS)) for one in SETS
@@ -55,16 +64,19 @@ def main() -> None:
         named = {} if given.without_perfect else {PERFECT: further(real)}
         named |= {name: drawn(Path(path), truth) for name, _, path in (one.partition("=") for one in given.checkpoints)}
         for row in measured(named, given.draws, truth, run.data.maps.box_size, rows):
-            rows.append(row)
+            rows.append(row | {"date": datetime.now(UTC).isoformat(timespec="seconds"), "cpu": CPU})
             print(f"{row['name']}, draw {row['draw']}: mean {row['scores']['slab_mean.bias'][0]:+.3f}", flush=True)
             if given.keep:
                 with given.keep.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
+                    file.write(json.dumps(rows[-1]) + "\n")
+    if given.keep:
+        return
     document = {**machine(), "maps": MAPS, "universes": TRUE, "cosmologies": COSMOLOGIES, "rows": rows}
     RESULTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-SETS = (HeldBack(TRUE, COSMOLOGIES), HeldBack(TRUE + FURTHER, COSMOLOGIES))
+SETS = (HeldBack(TRUE, COSMOLOGIES), HeldBack(SHARED + FURTHER, COSMOLOGIES))
+"""The truth, and a set whose last universes have other initial fields."""
 
 
 def kept(path: Path | None) -> list[dict[str, Any]]:
@@ -102,8 +114,8 @@ def drawn(path: Path, truth: Truth) -> Draw:
 
 
 def further(real: Truth) -> Draw:
-    """Return what draws real maps of the universes that are no truth, none twice in one draw."""
-    by_point = np.asarray(real.maps).reshape(COSMOLOGIES, TRUE + FURTHER, -1, *real.maps.shape[-2:])[:, TRUE:]
+    """Return what draws real maps of universes with other fields than the truth, none twice in one draw."""
+    by_point = np.asarray(real.maps).reshape(COSMOLOGIES, SHARED + FURTHER, -1, *real.maps.shape[-2:])[:, SHARED:]
     pool = by_point.reshape(COSMOLOGIES, -1, 1, *real.maps.shape[-2:])
 
     def draw(number: int) -> NDArray[np.float32]:

@@ -230,7 +230,9 @@ def _introduction(found: Results) -> Iterator[str]:
     truth = f"{found['universes']} universes at each of {found['cosmologies']} held-back cosmologies"
     for method, own in found["methods"].items():
         low, high = min(own["training_cpu_seconds"]), max(own["training_cpu_seconds"])
-        kind = f"the template `{own['template']}`" + (" with a linear schedule, epsilon and standardised pixels" if method == LINEAR else "")
+        kind = f"the template `{own['template']}`"
+        if method == LINEAR:
+            kind += ", linear schedule, epsilon, pixels standardised"
         yield (
             f"- *{method}* is {kind}: {own['simulations']} training simulations of {own['maps_per_simulation']} maps "
             f"({own['map_size']} x {own['map_size']} pixels), {own['epochs']} epochs, {low:.0f} to {high:.0f} s of CPU "

@@ -163,6 +163,8 @@ def test_the_tables_of_choices_and_samplers_are_those_of_their_measurements():
     import method_comparison
     import training_ablation
 
+    kept = json.loads(training_ablation.RESULTS.read_text(encoding="utf-8"))["rows"]
+    assert training_ablation.measured().keys() == kept.keys(), "settings have changed: measure these rows again"
     page = training_ablation.PAGE.read_text(encoding="utf-8")
     assert training_ablation.written(page, training_ablation.measured()) == page, "run training_ablation.py --write"
     page = method_comparison.PAGE.read_text(encoding="utf-8")

@@ -84,6 +84,15 @@ class SamplerSpec:
             keys=("eta",),
         )
 
+    def check_tolerances(self, wanted: Mapping[str, object]) -> None:
+        """Raise InputError for a tolerance, `rtol` or `atol`, of a sampler that does not choose its steps."""
+        for name in {"rtol", "atol"} & wanted.keys():
+            if not self.chooses_steps:
+                where = f"{name} {wanted[name]:g}"
+                raise InputError(
+                    f"sampler {self.name} has none; only {samplers_with_tolerances()}", where=where, keys=(name,)
+                )
+
     def steps_in(self, config: object) -> int | None:
         """Return the number of steps in a config, whole or as plain data; None where plain data lack the key."""
         return number_at(config, self.steps_key)

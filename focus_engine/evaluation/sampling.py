@@ -277,6 +277,6 @@ def _write_report(
 
 def report_document(evaluation: Evaluation, model: TrainedModel, plan: SamplingPlan) -> dict[str, object]:
     """Return the document of `focus evaluate --json`."""
-    keys = ("sampler", "steps", "spacing", "eta", "guidance", "prior", "seed")
+    keys = ("sampler", "steps", "spacing", "eta", "churn", "rtol", "atol", "guidance", "prior", "seed")
     sampling = {name: getattr(plan, name) for name in keys} | {"calibrated": model.calibrates(plan)}
     return {**evaluation.to_dict(), "checkpoint": dict(model.source), "sampling": sampling}

@@ -4,6 +4,7 @@ Used by `focus sample`, by `focus evaluate` and for the samples during training.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -130,6 +131,7 @@ class TrainedModel:
         wanted = {name: value for name, value in changes.items() if value is not None}
         picked = "nfe" in wanted and "sampler" not in wanted
         spec, steps = self._solver(wanted)
+        spec.check_tolerances(wanted)
         own = {
             "sampler": spec.name,
             "steps": steps,
@@ -373,10 +375,10 @@ def _check_usable(path: Path, model: TrainedModel) -> None:
 
 def _check_spectra(model: TrainedModel, maps: torch.Tensor, cond: torch.Tensor) -> None:
     """Use prior, spectrum and calibration once, on `maps` at `cond`. Raises any error where they do not fit."""
-    if (
-        model.prior is not None and model.prior.size == maps.shape[-2:]
-    ):  # of another size it is refused where it is used
-        model.prior.start(maps, cond, 1.0, 1.0)
+    if model.prior is not None:
+        with suppress(InputError):  # a prior of other maps is refused where it is used
+            model.prior.check_size(model.map_shape)
+            model.prior.start(maps, cond, 1.0, 1.0)
     if model.own_spectrum is not None:
         model.own_spectrum.check_size(model.map_shape)
         model.own_spectrum.restore(maps, cond)

@@ -93,9 +93,8 @@ def _check_resume(run: RunFolder, summary: RunSummary) -> None:
     if not run.has_checkpoints() or (trained := trained_config(run)) is None:
         return
     check_resumable(config, trained)
-    former = trained.get("training") or {}
-    limit, before = config.training.max_minutes, former.get("max_minutes")
-    by_minutes = summary.epoch is not None and summary.epoch < former.get("num_epochs", 0)
+    limit, before = config.training.max_minutes, (trained.get("training") or {}).get("max_minutes")
+    by_minutes = (summary.reason or "").startswith("time limit")  # perhaps within the last epoch
     if summary.state == "finished" and by_minutes and limit is not None and before is not None and limit <= before:
         raise RunConflictError(
             f"{name} is finished ({summary.reason}): raise training.max_minutes in {run.config} to train on, {anew}"

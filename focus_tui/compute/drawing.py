@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from focus_engine.config.advice import guidance_warning
-from focus_engine.config.samplers import SAMPLERS, samplers_with_tolerances
 from focus_engine.errors import InputError
 from focus_engine.evaluation.averages import BestAverage, open_averaged
 from focus_engine.evaluation.comparison import ComparisonProgress
@@ -78,7 +77,6 @@ def open_model(source: Source, options: DrawOptions, reporter: ProgressReporter)
         seed=options.seed,
         batch_size=options.batch_size,
     )
-    _check_tolerances(options, plan.sampler)
     if warning := guidance_warning(plan.guidance):
         reporter.warn(warning)
     if len(model.copies) > 1:
@@ -89,13 +87,6 @@ def open_model(source: Source, options: DrawOptions, reporter: ProgressReporter)
         f"{_average_words(source, model)}"
     )
     return model, plan
-
-
-def _check_tolerances(options: DrawOptions, sampler: str) -> None:
-    """Raise InputError for a tolerance of a sampler that does not choose its steps."""
-    for option, given in (("--rtol", options.rtol), ("--atol", options.atol)):
-        if given is not None and not SAMPLERS[sampler].chooses_steps:
-            raise InputError(f"{option} {given:g}: sampler {sampler} has none; only {samplers_with_tolerances()}")
 
 
 def _open_weights(file: Path, options: DrawOptions) -> TrainedModel:

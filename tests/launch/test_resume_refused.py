@@ -25,14 +25,16 @@ def test_the_remedy_of_the_demo_trains_longer(tmp_path: Path):
     assert (training.num_epochs, training.max_minutes) == (100, None)
 
 
-def test_a_run_whose_minutes_are_used_needs_more_of_them(tmp_path: Path):
+@pytest.mark.parametrize("last", [3, 1000])
+def test_a_run_whose_minutes_are_used_needs_more_of_them(tmp_path: Path, last: int):
     run = RunFolder(tmp_path / "used")
     run.path.mkdir()
     run.make_folders()
     run.config.write_text(CONFIG)
     run.checkpoint_last.write_bytes(b"")
     trained = plain_config(load_config(run.config).config)
-    for event in (worker(), started(config=trained), epoch(3), end("finished", "time limit of 5 min")):
+    run.config.write_text(CONFIG.replace("1000", "2000"))
+    for event in (worker(), started(config=trained), epoch(last), end("finished", "time limit of 5 min")):
         append_event(run.events, event)
     with pytest.raises(RunConflictError, match=r"is finished \(time limit of 5 min\): raise training\.max_minutes"):
         start_run(run, resume=True)
