@@ -66,8 +66,11 @@ in_thread(rounds)
 def test_threads_reuse_memory_only_where_the_heap_was_shared_before_they_worked(first: str, *, shared: bool):
     if not hasattr(allocator.ctypes.CDLL(None), "mallopt"):
         pytest.skip("this C library has no mallopt")
-    done = subprocess.run(
-        [sys.executable, "-c", ROUNDS.replace("FIRST", first)], capture_output=True, text=True, check=True
-    )
     pages = 2 * 100 * 2**20 / resource.getpagesize()
-    assert (int(done.stdout) < pages / 4) == shared
+
+    def few() -> bool:
+        command = [sys.executable, "-c", ROUNDS.replace("FIRST", first)]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) < pages / 4
+
+    # A thread of its own heap may get the shared one by chance, on a busy machine.
+    assert few() if shared else not all(few() for _ in range(3))
