@@ -86,12 +86,10 @@ class SamplerSpec:
 
     def check_tolerances(self, wanted: Mapping[str, object]) -> None:
         """Raise InputError for a tolerance, `rtol` or `atol`, of a sampler that does not choose its steps."""
-        for name in {"rtol", "atol"} & wanted.keys():
-            if not self.chooses_steps:
-                where = f"{name} {wanted[name]:g}"
-                raise InputError(
-                    f"sampler {self.name} has none; only {samplers_with_tolerances()}", where=where, keys=(name,)
-                )
+        for name in ("rtol", "atol"):
+            if name in wanted and not self.chooses_steps:
+                where, law = f"{name} {wanted[name]:g}", f"has none; only {samplers_with_tolerances()}"
+                raise InputError(f"sampler {self.name} {law}", where=where, keys=(name,))
 
     def steps_in(self, config: object) -> int | None:
         """Return the number of steps in a config, whole or as plain data; None where plain data lack the key."""
